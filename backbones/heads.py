@@ -1,0 +1,38 @@
+"""Head and tail features of entity pairs, shared by all backbones: z = tanh(W [e; c] + b) (Zhou et al. 2021, Eq. 3-4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from backbones.pooling import entity_embeddings, localized_context
+from benchmark.data.batches import Batch, Encoded
+
+
+class PairFeatures(nn.Module):
+    """Head and tail features [*, emb] of cells [*, 3].
+
+    Args:
+        encoder_width: d of the token states.
+        emb: width of the features.
+        heads, epsilon: see `localized_context`.
+    """
+
+    def __init__(self, encoder_width: int, emb: int, *, heads: str, epsilon: float):
+        super().__init__()
+        self.head = nn.Linear(2 * encoder_width, emb)
+        self.tail = nn.Linear(2 * encoder_width, emb)
+        self.heads, self.epsilon = heads, epsilon
+
+    def forward(self, encoded: Encoded, batch: Batch, cells: Tensor) -> tuple[Tensor, Tensor]:
+        entities = entity_embeddings(encoded.states, batch)
+        context = localized_context(encoded, batch, cells, heads=self.heads, epsilon=self.epsilon)
+        head, tail = batch.entity_of(cells)
+        return _features(self.head, entities, head, context), _features(self.tail, entities, tail, context)
+
+
+def _features(layer: nn.Linear, entities: Tensor, index: Tensor, context: Tensor) -> Tensor:
+    """tanh(W [e; c] + b), where the half of W that meets the entity is applied once per entity, not once per pair."""
+    of_entity, of_context = layer.weight.split(entities.shape[1], dim=1)
+    return torch.tanh(linear(entities, of_entity)[index] + linear(context, of_context, layer.bias))

@@ -1,0 +1,80 @@
+"""KD-DocRE (Tan et al. 2022): ATLOP's features, projected and refined by axial attention; adaptive focal loss."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from backbones.axial import AxialStack
+from backbones.base import Backbone
+from backbones.bilinear import GroupedBilinear
+from backbones.heads import PairFeatures
+from backbones.losses import adaptive_focal
+from benchmark.data.batches import Batch, Encoded
+from benchmark.errors import ConfigError
+from benchmark.registry import BACKBONES
+
+
+class AxialBackbone(Backbone):
+    """The structure that KD-DocRE and the paper's baseline share (appendix A.3.1); subclasses add the objective.
+
+    All n x n cells of a document take part in the attention; the diagonal is left out of losses, predictions and augmenters.
+    """
+
+    def __init__(self, encoder_width: int, classes: int, *, emb: int, block: int, layers: int, axial_rate: str):
+        super().__init__()
+        if axial_rate not in ("encoder", "head"):
+            raise ConfigError(f"axial_rate must be encoder or head, not {axial_rate!r}")
+        self.width = encoder_width
+        self.axial_rate = axial_rate
+        self.features = PairFeatures(encoder_width, emb, heads="sum", epsilon=1e-10)
+        self.projection = GroupedBilinear(emb, block, encoder_width, bias=False)
+        self.axial = AxialStack(encoder_width, layers)
+        self.classifier = nn.Linear(encoder_width, classes)
+
+    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """axial(p) + p: what the classifier reads."""
+        return self.represent_cells(encoded, batch)[batch.pair_cell]
+
+    def represent_cells(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """[C, d]: `represent`, the diagonal included."""
+        cells = self.projection(*self.features(encoded, batch, batch.cells))
+        return self.axial(cells, batch) + cells
+
+    def classify(self, representations: Tensor) -> Tensor:
+        return self.classifier(representations)
+
+    def slow_parameters(self) -> list[nn.Parameter]:
+        return list(self.axial.parameters()) if self.axial_rate == "encoder" else []
+
+
+@BACKBONES.register("kd_docre")
+class KdDocre(AxialBackbone):
+    """KD-DocRE: axial attention over entity pairs, adaptive focal loss, optional distillation.
+
+    Args:
+        emb: width of head and tail features.
+        block: width of a bilinear group.
+        layers: axial attention layers.
+        axial_rate: learning rate of the axial layers: the encoder's (official code) or the head's.
+        gamma: focal exponent.
+        distill_from: directory of a finished run (trained with train.store_logits) whose logits are matched by mean squared error.
+    """
+
+    def __init__(
+        self,
+        encoder_width: int,
+        classes: int,
+        *,
+        emb: int = 1024,
+        block: int = 64,
+        layers: int = 6,
+        axial_rate: str = "encoder",
+        gamma: float = 1.0,
+        distill_from: str | None = None,
+    ):
+        super().__init__(encoder_width, classes, emb=emb, block=block, layers=layers, axial_rate=axial_rate)
+        self.gamma = gamma
+        self.distill_from = distill_from
+
+    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return adaptive_focal(logits, labels, self.gamma)

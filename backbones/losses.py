@@ -1,0 +1,79 @@
+"""Objectives over entity pairs. Logits and labels are [P, R]; class 0 is the adaptive threshold (NA).
+
+Every classification loss returns one value per pair, [P]; `supervised_contrastive` returns a scalar. All are stable for any finite logit.
+Notation: d_r = f_r - f_0, positives = relations that hold, negatives = the others, class 0 in neither.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, sigmoid, softplus
+
+
+def adaptive_threshold(logits: Tensor, labels: Tensor) -> Tensor:
+    """ATL (Zhou et al. 2021, Eq. 6-8; atlop/losses.py): positives above the threshold, the threshold above the negatives."""
+    positive = labels[:, 1:]
+    above = torch.cat([torch.ones_like(labels[:, :1]), positive], 1)
+    below = torch.cat([torch.ones_like(labels[:, :1]), 1 - positive], 1)
+    relations_up = (positive * (_logsumexp(logits, above).unsqueeze(1) - logits[:, 1:])).sum(1)
+    threshold_up = _logsumexp(logits, below) - logits[:, 0]
+    return relations_up + threshold_up
+
+
+def adaptive_focal(logits: Tensor, labels: Tensor, gamma: float = 1.0) -> Tensor:
+    """AFL (Tan et al. 2022, Eq. 8-10; kd-docre/losses.py): each positive against the threshold, weighted by 1 + (1 - p)^gamma."""
+    positive = labels[:, 1:]
+    margin = logits[:, 1:] - logits[:, :1]
+    focal = (1 + sigmoid(-margin) ** gamma) * softplus(-margin)
+    below = torch.cat([torch.ones_like(labels[:, :1]), 1 - positive], 1)
+    return (positive * focal).sum(1) + _logsumexp(logits, below) - logits[:, 0]
+
+
+def pairwise_moving_threshold(logits: Tensor, labels: Tensor, *, entropy: str = "vectorised") -> Tensor:
+    """PMTEM: pairwise moving-threshold loss (Eq. 22-24) with entropy minimisation (Eq. 25-27).
+
+    Args:
+        entropy: how the entropies of positives and negatives are weighted (1 / gamma_1, 1 / gamma_2 of Eq. 26):
+            "vectorised": gamma_1 = 1, gamma_2 = |N|, closest to what the official code does;
+            "per_pair": gamma_1 = |P|, gamma_2 = |N|, what it meant to do;
+            "broadcast": what it does, a shape slip: the mean over all pairs of 1 / gamma weights every pair's sum.
+    """
+    positive, negative = labels[:, 1:], 1 - labels[:, 1:]
+    margin = logits[:, 1:] - logits[:, :1]
+    threshold = (positive * softplus(-margin) + negative * softplus(margin)).sum(1)  # Eq. (24)
+    h = softplus(-margin) + margin * sigmoid(-margin)  # Eq. (25): binary entropy of sigmoid(margin), in nats
+    sums, counts = [(mask * h).sum(1) for mask in (positive, negative)], [mask.sum(1).clamp(min=1) for mask in (positive, negative)]
+    match entropy:
+        case "vectorised":
+            minimisation = sums[0] + sums[1] / counts[1]
+        case "per_pair":
+            minimisation = sums[0] / counts[0] + sums[1] / counts[1]
+        case "broadcast":
+            minimisation = sums[0] * (1 / counts[0]).mean() + sums[1] * (1 / counts[1]).mean()
+        case _:
+            raise ValueError(f"entropy: expected vectorised, per_pair or broadcast, got {entropy!r}")
+    return threshold + minimisation
+
+
+def supervised_contrastive(representations: Tensor, labels: Tensor, *, temperature: float, base_temperature: float) -> Tensor:
+    """SCL over positive pairs (Eq. 28; the official code's cosine similarity and mean of logs). Scalar; 0 with fewer than two pairs.
+
+    Args:
+        representations: [N, d] of pairs that hold at least one relation.
+        labels: [N, R]; two pairs are positives of each other where they share a relation. Anchors without positives count 0.
+    """
+    N = len(representations)
+    if N < 2:
+        return representations.sum() * 0.0
+    unit = normalize(representations, dim=-1)
+    similarity = unit @ unit.t() / temperature
+    itself = torch.eye(N, dtype=torch.bool, device=unit.device)
+    log_share = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+    same = (labels[:, 1:] @ labels[:, 1:].t() > 0) & ~itself
+    per_anchor = -(log_share * same).sum(1) / same.sum(1).clamp(min=1)
+    return temperature / base_temperature * per_anchor.mean()
+
+
+def _logsumexp(logits: Tensor, mask: Tensor) -> Tensor:
+    return logits.masked_fill(mask == 0, -torch.inf).logsumexp(1)

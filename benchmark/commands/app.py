@@ -1,0 +1,52 @@
+"""The command line as a whole: its commands, and what becomes of errors.
+
+A user's mistake (UserError) is one `error:` message on standard error and exit code 2. Exit code 1: the command ran, but runs or
+checks failed. 130: interrupted. Anything else is a fault of the benchmark and shows its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from benchmark.commands import data, inspect, predict, report, run
+from benchmark.errors import UserError
+
+EPILOG = "Start with: python run_benchmark.py demo"
+
+
+class Commands(TyperGroup):
+    """Commands in the order in which they were added, with one place for errors."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted; what is done stays, and the same command goes on from there", err=True)
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Augmentation strategies for document-level relation extraction, compared fairly: "
+    "train a grid of backbones x augmenters x seeds, score it, and make its tables.",
+)
+app.command()(run.demo)
+app.command()(run.run)
+app.command()(run.status)
+app.command()(report.report)
+app.command("list")(inspect.list_)
+app.command()(inspect.check)
+app.command()(predict.predict)
+app.add_typer(data.app, name="data")

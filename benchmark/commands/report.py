@@ -1,0 +1,53 @@
+"""report: the tables of an experiment, from its result files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
+from benchmark.config import read_experiment
+from benchmark.errors import UserError
+from benchmark.status import Status, statuses
+
+
+def report(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
+    """Make the tables of an experiment from its finished runs: report.md and report.csv in its folder, and in the terminal.
+
+    Missing runs are shown as missing. Needs no GPU, no data and no model.
+
+    Examples:
+
+      python run_benchmark.py report results/demo
+
+      python run_benchmark.py report configs/demo.yaml
+    """
+    load_plugins(plugin)
+    found = statuses(target, results, overrides or ())
+    folder = target if target.is_dir() else results / read_experiment(target, overrides or []).name
+    if not any(run_status.state == "done" for run_status in found):
+        raise UserError(f"{folder}: no run of this experiment is done yet, so there is nothing to report")
+    publish(found, folder, Console())
+
+
+def publish(found: list[Status], folder: Path, console: Console) -> None:
+    """Write the tables of the done runs into `folder` and print the main one."""
+    from benchmark.reports.render import csv_text, markdown, terminal
+    from benchmark.reports.tables import ablation_table
+    from benchmark.results import written_atomically
+
+    changed = [run_status for run_status in found if run_status.state == "changed"]
+    if changed:
+        typer.echo(f"{len(changed)} run(s) of another configuration are left out; see: run_benchmark.py status", err=True)
+    expected: dict[tuple[str, str], list[int]] = {}
+    for run_status in found:
+        expected.setdefault(run_status.cell, []).append(run_status.seed)
+    runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
+    tables = [ablation_table(runs, expected, detail=detail) for detail in (False, True)]
+    for name, text in (("report.md", markdown(tables)), ("report.csv", csv_text(tables))):
+        with written_atomically(folder / name) as part:
+            part.write_text(text, encoding="utf-8")
+    terminal(tables[:1], console)
+    typer.echo(f"written: {folder / 'report.md'}, {folder / 'report.csv'}", err=True)

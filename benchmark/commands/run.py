@@ -1,0 +1,190 @@
+"""demo, run, status: training a grid and seeing how far it is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, names, numbers
+from benchmark.commands.report import publish
+from benchmark.config import Experiment, read_experiment
+from benchmark.errors import UserError
+from benchmark.grid import NONE, Job, Outcome, execute, extend, plan, select
+from benchmark.progress import Progress, duration
+from benchmark.registry import DATASETS
+from benchmark.status import Cost, Status, estimate, status_of, statuses, write_grid
+
+DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
+STATES = ("done", "running", "failed", "killed", "missing", "changed")
+
+
+def demo(results: Results = Path("results")) -> None:
+    """Train and compare everything on a small synthetic corpus: minutes on a laptop, no download.
+
+    Interrupt it when you like: the same command goes on where it stopped. The tables are also written to results/demo/.
+    """
+    experiment = read_experiment(DEMO)
+    jobs = plan(experiment, results)
+    _train(experiment, jobs, jobs, results)
+
+
+def run(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="An experiment file, e.g. configs/demo.yaml.")],
+    overrides: Overrides = None,
+    seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Only these seeds: 0,1 or 0-9.")] = None,
+    backbones: Annotated[str | None, typer.Option(metavar="LIST", help="Only these backbones: atlop,baseline.")] = None,
+    augmenters: Annotated[str | None, typer.Option(metavar="LIST", help="Only these augmenters: none,vaediff.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the runs, what is done, and what the rest will take.")] = False,
+    results: Results = Path("results"),
+    plugin: Plugins = None,
+) -> None:
+    """Train what is not done yet of an experiment's grid, then show its table.
+
+    Safe to interrupt and to repeat: finished runs are kept, killed and failed ones are done again. A name that the experiment file
+    does not hold is added to the grid with its default hyper-parameters. Exit code 1 when a run failed.
+
+    Examples:
+
+      python run_benchmark.py run configs/demo.yaml --dry-run
+
+      python run_benchmark.py run configs/demo.yaml --backbones atlop --seeds 0 --set train.epochs=3 --set name=short
+
+      python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py --augmenters none,mixup
+    """
+    load_plugins(plugin)
+    only = {"backbones": names(backbones), "augmenters": names(augmenters), "seeds": numbers(seeds)}
+    experiment = extend(read_experiment(config, overrides or []), **only)
+    grid = plan(experiment, results)
+    jobs = select(grid, **only)
+    if not jobs:
+        raise UserError("nothing is left of the grid: a list of --backbones, --augmenters or --seeds is empty")
+    asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
+    if NONE not in asked and any(job.augmenter == NONE for job in jobs):
+        typer.echo(f"'{NONE}' is run as well: it is stage 1 of augmenters that are fitted", err=True)
+    if dry_run:
+        _preview(jobs, grid)
+    else:
+        _train(experiment, jobs, grid, results)
+
+
+def status(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
+    """Show what of a grid is done, running, failed, killed or missing.
+
+    Examples:
+
+      python run_benchmark.py status configs/demo.yaml
+
+      python run_benchmark.py status results/demo
+    """
+    load_plugins(plugin)
+    found = statuses(target, results, overrides or ())
+    console = Console()
+    console.print(_overview(found))
+    console.print(f"{_counts(found)} of {len(found)} runs")
+    for run_status in found:
+        if run_status.state in ("failed", "changed"):
+            text = f"{run_status.state}: {run_status.directory.path}: {run_status.detail}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Path) -> None:
+    """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done."""
+    # Libraries' own bars and advice would tear ours apart.
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+    load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)  # noqa: E731
+    progress = Progress.for_console()
+    outcomes = []
+    for outcome in execute(jobs, grid=grid, load_corpus=load_corpus, progress=progress):
+        if not outcomes:  # all that could be wrong with the whole experiment has been looked at
+            write_grid(experiment, results)
+        outcomes.append(outcome)
+        if outcome.state != "kept":
+            progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")
+    found = [status_of(job) for job in grid]
+    if any(run_status.state == "done" for run_status in found):
+        publish(found, Path(results) / experiment.name, Console())
+    _conclude(outcomes)
+
+
+def _scores(outcome: Outcome) -> str:
+    if outcome.state != "done":
+        return ""
+    metrics = outcome.job.directory.read_json("metrics.json")
+    shown = (f"{split} F1 {100 * metrics[split]['f1']:.2f}" for split in ("dev", "test") if metrics[split]["f1"] is not None)
+    return ", " + ", ".join(shown)
+
+
+def _conclude(outcomes: list[Outcome]) -> None:
+    counts = Counter(outcome.state for outcome in outcomes)
+    words = {"done": "done now", "kept": "done before", "failed": "failed", "blocked": "blocked by a failure"}
+    words |= {"elsewhere": "at work in another process", "untried": "not tried"}
+    typer.echo(", ".join(f"{counts[state]} {text}" for state, text in words.items() if counts[state]), err=True)
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    for outcome in failed:
+        typer.echo(f"failed: {outcome.job.name}: {outcome.detail}\n  see {outcome.job.directory.path / 'FAILED'}", err=True)
+    if counts["done"] + counts["kept"] < len(outcomes):
+        raise typer.Exit(1)
+
+
+def _preview(jobs: list[Job], grid: list[Job]) -> None:
+    """The table of --dry-run."""
+    state = {job.name: status_of(job).state for job in grid}
+    left = [job for job in jobs if state[job.name] not in ("done", "changed")]
+    costs = estimate(left, [job for job in grid if state[job.name] == "done"])
+    table = Table("Backbone", "Augmenter", "Seed", "State", "Time", "Disk", box=box.SIMPLE_HEAD)
+    for job in jobs:
+        cost = costs.get(job.name)
+        expected = (
+            (f"~ {duration(cost.seconds)}", f"~ {_size(cost.bytes)}")
+            if cost
+            else ("unknown", "unknown")
+            if job in left
+            else ("", "")
+        )
+        table.add_row(job.backbone, job.augmenter, str(job.config.seed), state[job.name], *expected)
+    console = Console()
+    console.print(table)
+    console.print(f"{len(left)} of {len(jobs)} runs to do: {_total(list(costs.values()))}")
+    if any(state[job.name] == "changed" for job in jobs):
+        console.print("changed: done, but with another configuration; give the experiment another name (--set name=...)")
+
+
+def _total(costs: list[Cost | None]) -> str:
+    if not costs:
+        return "nothing is left"
+    if None in costs:
+        return "time and disk are unknown until a first run is done"
+    return f"about {duration(sum(cost.seconds for cost in costs))} and {_size(sum(cost.bytes for cost in costs))} of disk"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def _overview(found: list[Status]) -> Table:
+    """Cells as rows, states as columns, the seeds in each."""
+    states = [state for state in STATES if any(run_status.state == state for run_status in found)]
+    table = Table("Backbone", "Augmenter", *(f"{state} (seeds)" for state in states), box=box.SIMPLE_HEAD)
+    for cell in dict.fromkeys(run_status.cell for run_status in found):
+        here = [run_status for run_status in found if run_status.cell == cell]
+        table.add_row(*cell, *(", ".join(str(s.seed) for s in here if s.state == state) for state in states))
+    return table
+
+
+def _counts(found: list[Status]) -> str:
+    counts = Counter(run_status.state for run_status in found)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])

@@ -1,0 +1,222 @@
+"""The experiment file: which backbones x augmenters x seeds are trained on which dataset, and how.
+
+One YAML file per experiment, never per cell::
+
+    name: redocred_bert
+    dataset: {name: re-docred}
+    encoder: {name: google-bert/bert-base-cased}
+    backbones: [baseline, kd_docre, atlop]
+    augmenters: [none, gaussian, vae, vaediff]
+    seeds: [0, 1, 2, 3, 4]
+    train: {epochs: 30}
+
+A backbone, augmenter or dataset is a name, or a name with hyper-parameters (`- vaediff: {steps: 50}`, `dataset: {name: dwie, train: ...}`).
+Command-line overrides win over the file: `--set train.epochs=3`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from benchmark.errors import ConfigError, UnknownNameError
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(Strict):
+    """A registered name with all its hyper-parameters, defaults filled in."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class EncoderConfig(Strict):
+    """The pretrained encoder. `name`: a registered preset (`tiny`), a hub id, or a local folder."""
+
+    name: str
+    options: dict[str, Any] = {}
+    freeze: Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")] = "none"
+    attention_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
+    hidden_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
+    window_overlap: Annotated[int, Field(ge=0)] = 128  # least number of tokens that neighbouring windows share
+
+
+class TrainConfig(Strict):
+    """Stages 1 and 3. Defaults are the paper's (section 3.1) or, where it is silent, the official scripts'."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=1)] = 4  # documents
+    accumulation: Annotated[int, Field(ge=1)] = 1
+    lr_encoder: Annotated[float, Field(gt=0)] = 3e-5
+    lr_head: Annotated[float, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.06  # share of the optimiser steps
+    clip: Annotated[float, Field(gt=0)] = 1.0  # global gradient norm
+    precision: Literal["fp32", "bf16"] = "fp32"
+    batching: Literal["random", "bucketed"] = "random"
+    eval_batch_size: Annotated[int, Field(ge=1)] = 8
+    max_labels: Annotated[int, Field(ge=1)] = 4  # relations predicted for one pair at most
+    threads: Annotated[int, Field(ge=1)] = 2
+    keep_weights: Literal["best", "none"] = "best"
+    store_logits: bool = False  # of the training pairs, for a student's `distill_from`
+
+
+class AugmentConfig(Strict):
+    """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an experiment."""
+
+    copies: Annotated[int, Field(ge=1)] = 2  # m: pairs requested for each positive pair of the batch
+    warmup_epochs: Annotated[int, Field(ge=0)] = 5  # n: epochs before augmentation sets in
+    rarity: Annotated[float, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
+    combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code
+
+
+class RunConfig(Strict):
+    """One cell of the grid for one seed: everything that decides its numbers. `augment` is null for `none`."""
+
+    dataset: Choice
+    encoder: EncoderConfig
+    backbone: Choice
+    augmenter: Choice
+    augment: AugmentConfig | None
+    train: TrainConfig
+    seed: int
+
+
+def _named(registry: Registry):
+    """Validator: a name, or {name: {option: value}}, as a Choice whose every option is known and present."""
+
+    def resolve(value: Any) -> Choice:
+        if isinstance(value, Choice):
+            return value
+        if isinstance(value, dict) and "name" in value:  # the long form
+            name, options = value["name"], {k: v for k, v in value.items() if k != "name"}
+            options = {**options.pop("options", {}), **options}
+        elif isinstance(value, dict) and len(value) == 1:
+            ((name, options),) = value.items()
+        else:
+            name, options = value, {}
+        return Choice(name=name, options=complete_options(registry, name, options or {}))
+
+    return BeforeValidator(resolve)
+
+
+def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """`options` with the entry's defaults filled in. Raises ConfigError on an unknown or a missing one."""
+    known = registry.entry(name).parameters
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: {', '.join(known) or 'none'}")
+    missing = [key for key, default in known.items() if default is REQUIRED and key not in options]
+    if missing:
+        raise ConfigError(f"{registry.kind} '{name}' needs the option(s) {', '.join(missing)}")
+    return {key: options.get(key, default) for key, default in known.items()}
+
+
+class Experiment(Strict):
+    """An experiment file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    description: str = ""
+    dataset: Annotated[Choice, _named(DATASETS)]
+    encoder: EncoderConfig
+    backbones: Annotated[list[Annotated[Choice, _named(BACKBONES)]], Field(min_length=1)]
+    augmenters: Annotated[list[Annotated[Choice, _named(AUGMENTERS)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    train: TrainConfig = TrainConfig()
+    augment: AugmentConfig = AugmentConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _encoder_by_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("encoder"), str):
+            values = {**values, "encoder": {"name": values["encoder"]}}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        for key in ("backbones", "augmenters"):
+            names = [choice.name for choice in getattr(self, key)]
+            if len(set(names)) != len(names):
+                raise ValueError(f"{key}: a name stands twice in {names}")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: a seed stands twice in {self.seeds}")
+        if self.encoder.name in ENCODERS:
+            complete_options(ENCODERS, self.encoder.name, self.encoder.options)
+        return self
+
+    def run(self, backbone: str, augmenter: str, seed: int) -> RunConfig:
+        """The configuration of one run. `none` does not depend on how others augment."""
+        find = lambda choices, name: next(choice for choice in choices if choice.name == name)  # noqa: E731
+        plain = augmenter == "none"
+        return RunConfig(
+            dataset=self.dataset,
+            encoder=self.encoder,
+            backbone=find(self.backbones, backbone),
+            augmenter=Choice(name="none") if plain else find(self.augmenters, augmenter),
+            augment=None if plain else self.augment,
+            train=self.train,
+            seed=seed,
+        )
+
+
+def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
+    """Read and validate an experiment file, with `key.path=value` overrides (values are YAML).
+
+    Raises ConfigError that names the file, the key and what would be right.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such experiment file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_explain(e, Experiment) for e in error.errors())) from error
+    except (ConfigError, UnknownNameError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _override(values: dict, assignment: str) -> None:
+    key, separator, text = assignment.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {assignment}: expected key=value, e.g. train.epochs=3")
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {assignment}: '{parent}' is not a section of the experiment file")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {assignment}: the value is not valid YAML") from error
+
+
+def _explain(error: dict, model: type[BaseModel]) -> str:
+    """One pydantic error in the user's words; an unknown key gets the nearest known one."""
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{where}: {message}" + (f" (got {error['input']!r})" if error["type"] != "missing" and where else "")
+    for part in error["loc"][:-1]:
+        model = model.model_fields[part].annotation if isinstance(part, str) else model
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    return f"unknown key '{where}'." + (f" Did you mean '{near[0]}'?" if near else "") + f" Known: {', '.join(known)}"

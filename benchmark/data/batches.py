@@ -1,0 +1,264 @@
+"""Feature rows -> one packed batch: windows of token ids, mentions, and only those entity pairs that exist.
+
+Letters in shapes: D documents, W windows of T tokens, L tokens of the longest document, M mentions, O occurrences of mentions in
+windows, E entities, N entities of the largest document, C = sum of n^2 cells (all ordered entity pairs, the diagonal included),
+P = sum of n(n-1) pairs, F facts, R classes including NA at index 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor
+
+from benchmark.seeds import derive
+
+
+class Encoded(NamedTuple):
+    """What backbones see of the text."""
+
+    states: Tensor  # [D, L, d] token states, zero at padding
+    rows: Tensor  # [M, heads, L] last-layer attention of each mention's marker, zero at padding
+
+
+@dataclass
+class Batch:
+    """Documents of one training or evaluation step. All indices are int64 and batch-wide unless said otherwise."""
+
+    rows: Tensor  # [D] row numbers within the split
+    lengths: Tensor  # [D] tokens of each document, its two special tokens included
+    entities: Tensor  # [D] entities of each document
+
+    window_ids: Tensor  # [W, T] token ids, padded
+    window_mask: Tensor  # [W, T] 1 for tokens, 0 for padding
+    window_target: Tensor  # [W, T] position in the flattened [D * L] document tokens; D * L for what is dropped
+
+    mention_state: Tensor  # [M] position of the opening marker in the flattened [D * L] tokens
+    mention_entity: Tensor  # [M] entity of each mention
+    occurrence_mention: Tensor  # [O]
+    occurrence_window: Tensor  # [O]
+    occurrence_column: Tensor  # [O] column of the marker within its window
+    occurrence_slot: Tensor  # [O] running number within its window
+
+    entity_document: Tensor  # [E]
+    entity_slot: Tensor  # [E] number within its document
+    cells: Tensor  # [C, 3] (document, head, tail), row-major by document; head and tail count within the document
+    pair_cell: Tensor  # [P] the cells off the diagonal
+    pair_reverse: Tensor  # [P] the pair with head and tail exchanged
+
+    fact_pair: Tensor  # [F]
+    fact_class: Tensor  # [F] 1 .. R-1
+
+    width: int  # L
+    largest: int  # N
+    slots: int  # largest number of occurrences in a window
+    encoded: Encoded | None = None  # of a frozen encoder, computed once
+    teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
+
+    @property
+    def single_window(self) -> bool:
+        """Every document fits one window: windows and documents are the same thing."""
+        return self.window_ids.shape == (len(self.rows), self.width)
+
+    @property
+    def pairs(self) -> Tensor:
+        """[P, 3] (document, head, tail)."""
+        return self.cells[self.pair_cell]
+
+    @property
+    def entity_offset(self) -> Tensor:
+        """[D] number of the first entity of each document."""
+        return self.entities.cumsum(0) - self.entities
+
+    def entity_of(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Batch-wide entity numbers (head, tail) of cells or pairs [*, 3]."""
+        offset = self.entity_offset[cells[:, 0]]
+        return offset + cells[:, 1], offset + cells[:, 2]
+
+    def labels(self, classes: int) -> Tensor:
+        """Multi-hot [P, R] floats, built on the batch's device; column 0 is set where no relation holds."""
+        labels = torch.zeros(len(self.pair_cell), classes, device=self.pair_cell.device)
+        labels[self.fact_pair, self.fact_class] = 1.0
+        labels[:, 0] = (labels.sum(1) == 0).float()
+        return labels
+
+    def _map(self, change) -> Batch:
+        def changed(value):
+            if isinstance(value, Encoded):
+                return Encoded(*map(change, value))
+            return change(value) if isinstance(value, Tensor) else value
+
+        return Batch(**{f.name: changed(getattr(self, f.name)) for f in dataclasses.fields(self)})
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        return self._map(Tensor.pin_memory)
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How documents are laid into an encoder's windows.
+
+    Args:
+        size: positions of one window, special tokens included.
+        overlap: least number of tokens that neighbouring windows share. 0 with documents of up to two windows is the official layout.
+        start, end: ids of the special token before and after the text.
+        pad: the tokenizer's own padding id.
+    """
+
+    size: int
+    overlap: int
+    start: int
+    end: int
+    pad: int
+
+    def starts(self, tokens: int) -> np.ndarray:
+        """First token of each window: as few windows as the overlap allows, evenly spread, the last one flush with the end."""
+        room = self.size - 2
+        if tokens <= room:
+            return np.zeros(1, dtype=np.int64)
+        overlap = min(self.overlap, room - 1)
+        count = max(2, math.ceil((tokens - overlap) / (room - overlap)))
+        return np.linspace(0, tokens - room, count).round().astype(np.int64)
+
+
+class Collator:
+    """Turns feature rows into a Batch; numpy throughout, one pass per document, nothing per pair or mention in Python."""
+
+    def __init__(self, plan: WindowPlan):
+        self.plan = plan
+
+    def __call__(self, rows: Sequence[dict]) -> Batch:
+        room = self.plan.size - 2
+        tokens = [np.asarray(row["tokens"], dtype=np.int64) for row in rows]
+        starts = [self.plan.starts(len(t)) for t in tokens]
+        lengths = np.array([len(t) + 2 for t in tokens])
+        width = int(lengths.max())
+        windows = sum(map(len, starts))
+        ids = np.full((windows, min(width, self.plan.size)), self.plan.pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        target = np.full_like(ids, len(rows) * width)
+
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in _RAGGED}
+        window = entity = mention = pair = 0
+        for d, row in enumerate(rows):
+            positions = np.asarray(row["mention_position"], dtype=np.int64)
+            for k, start in enumerate(starts[d]):
+                piece = tokens[d][start : start + room]
+                end = len(piece) + 1
+                ids[window, 0], ids[window, 1:end], ids[window, end] = self.plan.start, piece, self.plan.end
+                mask[window, : end + 1] = 1
+                target[window, 1:end] = d * width + 1 + start + np.arange(len(piece))
+                if k == 0:  # the text's own start and end; those of inner windows are dropped
+                    target[window, 0] = d * width
+                if k == len(starts[d]) - 1:
+                    target[window, end] = d * width + lengths[d] - 1
+                inside = np.flatnonzero((positions >= start) & (positions < start + len(piece)))
+                parts["occurrence_mention"].append(mention + inside)
+                parts["occurrence_window"].append(np.full(len(inside), window))
+                parts["occurrence_column"].append(positions[inside] - start + 1)
+                parts["occurrence_slot"].append(np.arange(len(inside)))
+                window += 1
+
+            n = int(row["entities"])
+            parts["mention_state"].append(d * width + 1 + positions)
+            parts["mention_entity"].append(entity + np.asarray(row["mention_entity"], dtype=np.int64))
+            parts["entity_document"].append(np.full(n, d))
+            parts["entity_slot"].append(np.arange(n))
+            head, tail = np.divmod(np.arange(n * n), max(n, 1))
+            parts["cells"].append(np.stack([np.full(n * n, d), head, tail], axis=1))
+            parts["off_diagonal"].append(head != tail)
+            parts["pair_reverse"].append(pair + _pair_number(tail, head, n)[head != tail])
+            # a fact that relates an entity to itself has no pair: gold keeps it, nothing is trained on it
+            fact_head, fact_tail, fact_class = (np.asarray(row[f"fact_{x}"], dtype=np.int64) for x in ("head", "tail", "class"))
+            apart = fact_head != fact_tail
+            parts["fact_pair"].append(pair + _pair_number(fact_head, fact_tail, n)[apart])
+            parts["fact_class"].append(fact_class[apart])
+            entity, mention, pair = entity + n, mention + len(positions), pair + n * (n - 1)
+
+        packed = {name: np.concatenate(arrays).astype(np.int64) for name, arrays in parts.items()}
+        packed["pair_cell"] = np.flatnonzero(packed.pop("off_diagonal"))
+        packed |= {
+            "rows": np.array([row["row"] for row in rows]),
+            "lengths": lengths,
+            "entities": np.array([row["entities"] for row in rows], dtype=np.int64),
+            "window_ids": ids,
+            "window_mask": mask,
+            "window_target": target,
+        }
+        return Batch(
+            **{name: torch.from_numpy(array) for name, array in packed.items()},
+            width=width,
+            largest=int(packed["entities"].max()),
+            slots=int(packed["occurrence_slot"].max(initial=-1)) + 1,
+        )
+
+
+_RAGGED = (
+    "mention_state mention_entity occurrence_mention occurrence_window occurrence_column occurrence_slot "
+    "entity_document entity_slot cells off_diagonal pair_reverse fact_pair fact_class"
+).split()
+
+
+def _pair_number(head: np.ndarray, tail: np.ndarray, n: int) -> np.ndarray:
+    """Running number of (head, tail) among a document's n(n-1) pairs in row-major order."""
+    return head * (n - 1) + tail - (tail > head)
+
+
+class Rows(torch.utils.data.Dataset):
+    """Feature rows with their number in the split."""
+
+    def __init__(self, features: Dataset):
+        self.features = features.with_format("numpy")
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, row: int) -> dict:
+        return {**self.features[row], "row": row}
+
+
+class DocumentBatches(torch.utils.data.Sampler):
+    """Batches of row numbers; the order of each epoch is a function of (seed, epoch) alone.
+
+    Args:
+        sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order of length.
+        order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches, so that
+            the documents of a batch are of similar size; "sorted" is by size, for evaluation.
+    """
+
+    STRETCH = 16
+
+    def __init__(self, sizes: Sequence[int], batch_size: int, *, order: str, seed: int = 0):
+        self.sizes, self.batch_size, self.order, self.seed = np.asarray(sizes), batch_size, order, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.sizes) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = np.random.default_rng(derive(self.seed, "order", self.epoch))
+        if self.order == "sorted":
+            rows = np.argsort(-self.sizes, kind="stable")
+        else:
+            rows = rng.permutation(len(self.sizes))
+        if self.order == "bucketed":
+            stretch = self.STRETCH * self.batch_size
+            pieces = [rows[i : i + stretch] for i in range(0, len(rows), stretch)]
+            rows = np.concatenate([piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces])
+        batches = [rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)]
+        if self.order == "bucketed":
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        return iter(batches)

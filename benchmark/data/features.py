@@ -1,0 +1,126 @@
+"""Documents -> token ids, mention positions and facts as class numbers; done once per corpus and tokenizer, cached by `datasets`.
+
+Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in one literal "*" before its first and
+one after its last wordpiece (mentions that start or end at the same word share the marker), every word is tokenised on its own, and a
+mention's position is that of its opening marker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from datasets import Dataset, Features, List, Value
+
+from benchmark.data.documents import Corpus
+from benchmark.errors import DataError
+
+MARKER = "*"
+LAYOUT = 1  # raise when this file's output changes: it is part of the cache key
+
+FEATURES = Features(
+    {
+        "tokens": List(Value("int32")),  # without the tokenizer's special tokens
+        "length": Value("int32"),  # of tokens
+        "mention_position": List(Value("int32")),  # of the opening marker, into tokens
+        "mention_entity": List(Value("int32")),
+        "entities": Value("int32"),
+        "fact_head": List(Value("int32")),
+        "fact_tail": List(Value("int32")),
+        "fact_class": List(Value("int32")),  # 1 .. R-1; class 0 is NA
+    }
+)
+
+log = logging.getLogger(__name__)
+
+
+def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: bool) -> Dataset:
+    """Rows of `FEATURES`, in the order of `documents`, cached on disk.
+
+    Args:
+        documents: one split of `corpus`.
+        tokenizer: a Hugging Face fast tokenizer.
+        training: leave out facts that relate an entity to itself (no backbone scores the diagonal), with a warning, and
+            state the facts of an undirected corpus in both directions.
+
+    Raises:
+        DataError: a fact's relation is not in the corpus's inventory.
+    """
+    key = hashlib.sha256()
+    key.update(f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}".encode())
+    key.update(tokenizer.backend_tokenizer.to_str().encode())
+    words = _Words(tokenizer)
+    return documents.map(
+        lambda document: _row(document, corpus, words, training),
+        features=FEATURES,
+        remove_columns=documents.column_names,
+        new_fingerprint=key.hexdigest()[:32],
+        desc="tokenising",
+    )
+
+
+class _Words:
+    """Wordpiece ids of single words, each tokenised once."""
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer = tokenizer
+        self.known: dict[str, list[int]] = {}
+        self.marker = self[MARKER]
+
+    def __getitem__(self, word: str) -> list[int]:
+        if word not in self.known:
+            # no truncation, no padding: some published tokenizers (all-MiniLM-L6-v2) switch both on in their files
+            encoded = self.tokenizer(word, add_special_tokens=False, truncation=False, padding=False)
+            self.known[word] = encoded["input_ids"]
+        return self.known[word]
+
+
+def _row(document: dict, corpus: Corpus, words: _Words, training: bool) -> dict[str, Any]:
+    tokens, position = _mark(document, words)
+    mentions = [(e, position[m["sentence"], m["start"]]) for e, entity in enumerate(document["entities"]) for m in entity["mentions"]]
+    facts = sorted(set(_facts(document, corpus, training)))
+    return {
+        "tokens": tokens,
+        "length": len(tokens),
+        "mention_position": [p for _, p in mentions],
+        "mention_entity": [e for e, _ in mentions],
+        "entities": len(document["entities"]),
+        "fact_head": [head for head, _, _ in facts],
+        "fact_tail": [tail for _, tail, _ in facts],
+        "fact_class": [relation for _, _, relation in facts],
+    }
+
+
+def _mark(document: dict, words: _Words) -> tuple[list[int], dict[tuple[int, int], int]]:
+    """Token ids with markers, and the token position at which each (sentence, word) begins, its opening marker included."""
+    opening, closing = set(), set()
+    for entity in document["entities"]:
+        for mention in entity["mentions"]:
+            opening.add((mention["sentence"], mention["start"]))
+            closing.add((mention["sentence"], mention["end"] - 1))
+    tokens: list[int] = []
+    position = {}
+    for s, sentence in enumerate(document["sentences"]):
+        for w, word in enumerate(sentence):
+            position[s, w] = len(tokens)
+            if (s, w) in opening:
+                tokens += words.marker
+            tokens += words[word]
+            if (s, w) in closing:
+                tokens += words.marker
+    return tokens, position
+
+
+def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int, int, int]]:
+    for fact in document["facts"]:
+        head, tail, relation = fact["head"], fact["tail"], fact["relation"]
+        if relation not in corpus.relation_index:
+            raise DataError(f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in the dataset's inventory")
+        if training and head == tail:
+            log.warning("%s: '%s': %s relates entity %d to itself; left out of training", corpus.name, document["title"], relation, head)
+            continue
+        yield head, tail, corpus.relation_index[relation]
+        if training and corpus.undirected:
+            yield tail, head, corpus.relation_index[relation]

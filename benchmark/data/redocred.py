@@ -1,0 +1,184 @@
+"""Re-DocRED (Tan et al. 2022), from the Hugging Face hub or local files: 96 relations, 3,053 / 500 / 500 Wikipedia documents."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.data.docred import corpus_of_files
+from benchmark.errors import ConfigError, DataError
+from benchmark.registry import DATASETS
+
+if TYPE_CHECKING:
+    from benchmark.data.documents import Corpus
+
+TRAIN_DOCUMENTS = 3053
+
+# The list is the official scorer's, not the ten most frequent of any split (tonytan48/Re-DocRED, evaluation.py).
+FREQUENT = ("P17", "P131", "P27", "P150", "P175", "P577", "P463", "P527", "P495", "P361")
+
+
+@DATASETS.register("re-docred")
+def redocred(
+    *,
+    hub: str = "tonytan48/Re-DocRED",
+    train: str | None = None,
+    dev: str | None = None,
+    test: str | None = None,
+    dev_documents: int = 0,
+    split_seed: int = 0,
+) -> Corpus:
+    """Re-DocRED, from the hub or from local files.
+
+    Args:
+        hub: a dataset on the hub, or a folder, that holds train_revised.json, dev_revised.json and test_revised.json.
+        train, dev, test: local files instead of the hub's.
+        dev_documents: select on so many documents of train, drawn by `split_seed`, instead of on a dev file.
+
+    Raises:
+        DataError: a file is faulty, or the hub cannot be reached and holds no copy of the file here.
+    """
+    paths = {"train": train, "dev": dev, "test": test}
+    wanted = [split for split, path in paths.items() if path is None and not (split == "dev" and dev_documents)]
+    if wanted:
+        paths |= _from_hub(hub, wanted)
+    return corpus_of_files(
+        "re-docred",
+        **paths,
+        dev_documents=dev_documents,
+        split_seed=split_seed,
+        relations=tuple(RELATIONS),
+        relation_names=RELATIONS,
+        frequent=FREQUENT,
+        full_train=TRAIN_DOCUMENTS,
+    )
+
+
+def _from_hub(hub: str, splits: list[str]) -> dict[str, str]:
+    """Local paths of the hub's files for `splits`; downloads them the first time."""
+    if not isinstance(hub, (str, os.PathLike)) or not os.fspath(hub):
+        raise ConfigError(f"dataset 're-docred': hub: expected the name of a hub dataset or a folder, got {hub!r}")
+    names = {split: f"{split}_revised.json" for split in splits}
+    folder = Path(hub).expanduser()
+    if not folder.is_dir():
+        folder = Path(_download(str(hub), list(names.values())))
+    found = {split: next(iter(sorted(folder.rglob(name))), None) for split, name in names.items()}
+    if missing := [names[split] for split, path in found.items() if path is None]:
+        raise DataError(f"{hub}: holds no {', '.join(missing)}. {_INSTEAD.format(', '.join(splits))}")
+    return {split: str(path) for split, path in found.items()}
+
+
+def _download(hub: str, names: list[str]) -> str:
+    """The folder of the hub dataset's snapshot; out of the local cache when the hub cannot be reached."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return snapshot_download(hub, repo_type="dataset", allow_patterns=[f"*{name}" for name in names])
+    except Exception as error:  # offline, no such dataset, a name that the hub refuses: classes without a common base
+        splits = ", ".join(name.split("_")[0] for name in names)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{hub}: cannot be had from the Hugging Face hub: {reason} {_INSTEAD.format(splits)}") from error
+
+
+_INSTEAD = "Give local files by the option(s) {}, or a folder of them by the option hub"
+
+# The inventory in the order of the official rel2id.json (class 1, 2, ...), with Wikidata's names.
+RELATIONS = {
+    "P17": "country",
+    "P131": "located in the administrative territorial entity",
+    "P27": "country of citizenship",
+    "P150": "contains administrative territorial entity",
+    "P577": "publication date",
+    "P175": "performer",
+    "P569": "date of birth",
+    "P570": "date of death",
+    "P161": "cast member",
+    "P264": "record label",
+    "P527": "has part",
+    "P361": "part of",
+    "P495": "country of origin",
+    "P19": "place of birth",
+    "P571": "inception",
+    "P54": "member of sports team",
+    "P102": "member of political party",
+    "P463": "member of",
+    "P3373": "sibling",
+    "P40": "child",
+    "P30": "continent",
+    "P50": "author",
+    "P1441": "present in work",
+    "P1001": "applies to jurisdiction",
+    "P69": "educated at",
+    "P26": "spouse",
+    "P607": "conflict",
+    "P57": "director",
+    "P159": "headquarters location",
+    "P22": "father",
+    "P400": "platform",
+    "P1344": "participant of",
+    "P206": "located in or next to body of water",
+    "P127": "owned by",
+    "P170": "creator",
+    "P178": "developer",
+    "P20": "place of death",
+    "P1412": "languages spoken, written or signed",
+    "P155": "follows",
+    "P118": "league",
+    "P710": "participant",
+    "P6": "head of government",
+    "P108": "employer",
+    "P276": "location",
+    "P156": "followed by",
+    "P674": "characters",
+    "P166": "award received",
+    "P194": "legislative body",
+    "P123": "publisher",
+    "P140": "religion",
+    "P800": "notable work",
+    "P449": "original network",
+    "P58": "screenwriter",
+    "P35": "head of state",
+    "P179": "series",
+    "P706": "located on terrain feature",
+    "P162": "producer",
+    "P37": "official language",
+    "P241": "military branch",
+    "P31": "instance of",
+    "P403": "mouth of the watercourse",
+    "P580": "start time",
+    "P137": "operator",
+    "P585": "point in time",
+    "P112": "founded by",
+    "P86": "composer",
+    "P176": "manufacturer",
+    "P749": "parent organization",
+    "P937": "work location",
+    "P36": "capital",
+    "P576": "dissolved, abolished or demolished",
+    "P355": "subsidiary",
+    "P136": "genre",
+    "P364": "original language of work",
+    "P272": "production company",
+    "P172": "ethnic group",
+    "P205": "basin country",
+    "P279": "subclass of",
+    "P1376": "capital of",
+    "P171": "parent taxon",
+    "P25": "mother",
+    "P488": "chairperson",
+    "P582": "end time",
+    "P740": "location of formation",
+    "P840": "narrative location",
+    "P1366": "replaced by",
+    "P676": "lyrics by",
+    "P1336": "territory claimed by",
+    "P1056": "product or material produced",
+    "P551": "residence",
+    "P39": "position held",
+    "P1365": "replaces",
+    "P737": "influenced by",
+    "P190": "sister city",
+    "P807": "separated from",
+    "P1198": "unemployment rate",
+}

@@ -1,0 +1,129 @@
+"""What a split looks like in numbers: its size, its sparsity, and how long its tail is. Pure Python; needs nothing but the rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+
+def statistics(rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | None = None) -> dict[str, Any]:
+    """Numbers of one split. Shares are fractions; what has no denominator is None.
+
+    Args:
+        rows: canonical documents (benchmark.data.documents), read once. Facts that stand there twice count once; only
+            `read_documents(path, distinct=False)` leaves such.
+        frequent: the relations that count as frequent. None: the ten most frequent of these very rows, ties by name.
+
+    Returns:
+        documents, without_facts, under_two_entities; words, words_mean, words_max; sentences; entities, entities_mean,
+        entities_max, types ({name: entities}); mentions; facts, intra_share, inter_share (two mentions in one sentence, or not),
+        self_relations, duplicate_facts; pairs (all ordered pairs of different entities), positive_pairs (those with a relation),
+        na_share; labels_per_pair ({1: pairs with one relation, 2: ...}); relations ({name: facts}, most frequent first), frequent
+        (those that occur), frequent_share, tail_share (of facts).
+    """
+    n: Counter[str] = Counter()
+    longest, most = 0, 0
+    labels_per_pair: Counter[int] = Counter()
+    relations: Counter[str] = Counter()
+    types: Counter[str] = Counter()
+    for row in rows:
+        words, entities = sum(map(len, row["sentences"])), row["entities"]
+        facts = list(dict.fromkeys((fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]))
+        in_sentences = [{mention["sentence"] for mention in entity["mentions"]} for entity in entities]
+        longest, most = max(longest, words), max(most, len(entities))
+
+        n["documents"] += 1
+        n["words"] += words
+        n["sentences"] += len(row["sentences"])
+        n["entities"] += len(entities)
+        n["mentions"] += sum(len(entity["mentions"]) for entity in entities)
+        n["pairs"] += len(entities) * (len(entities) - 1)
+        n["facts"] += len(facts)
+        n["duplicate_facts"] += len(row["facts"]) - len(facts)
+        n["without_facts"] += not facts
+        n["under_two_entities"] += len(entities) < 2
+        types.update(entity["type"] for entity in entities)
+
+        labels: dict[tuple[int, int], int] = defaultdict(int)
+        for head, tail, relation in facts:
+            relations[relation] += 1
+            n["self_relations"] += head == tail
+            n["intra"] += not in_sentences[head].isdisjoint(in_sentences[tail])
+            if head != tail:
+                labels[head, tail] += 1
+        n["positive_pairs"] += len(labels)
+        labels_per_pair.update(labels.values())
+
+    ordered = sorted(relations, key=lambda relation: (-relations[relation], relation))
+    frequent = ordered[:10] if frequent is None else [relation for relation in ordered if relation in frequent]
+    in_frequent = sum(relations[relation] for relation in frequent)
+    return {
+        "documents": n["documents"],
+        "words": n["words"],
+        "words_mean": _share(n["words"], n["documents"]),
+        "words_max": longest,
+        "sentences": n["sentences"],
+        "entities": n["entities"],
+        "entities_mean": _share(n["entities"], n["documents"]),
+        "entities_max": most,
+        "mentions": n["mentions"],
+        "facts": n["facts"],
+        "positive_pairs": n["positive_pairs"],
+        "pairs": n["pairs"],
+        "na_share": _share(n["pairs"] - n["positive_pairs"], n["pairs"]),
+        "labels_per_pair": dict(sorted(labels_per_pair.items())),
+        "relations": {relation: relations[relation] for relation in ordered},
+        "frequent": frequent,
+        "frequent_share": _share(in_frequent, n["facts"]),
+        "tail_share": _share(n["facts"] - in_frequent, n["facts"]),
+        "intra_share": _share(n["intra"], n["facts"]),
+        "inter_share": _share(n["facts"] - n["intra"], n["facts"]),
+        "self_relations": n["self_relations"],
+        "duplicate_facts": n["duplicate_facts"],
+        "without_facts": n["without_facts"],
+        "under_two_entities": n["under_two_entities"],
+        "types": dict(types.most_common()),
+    }
+
+
+def table(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """`statistics` as (what, value) rows of text for the terminal."""
+    pairs = numbers["positive_pairs"]
+    rows = [
+        ("documents", f"{numbers['documents']:,}"),
+        ("  without a fact", f"{numbers['without_facts']:,}"),
+        ("  with fewer than two entities", f"{numbers['under_two_entities']:,}"),
+        ("words", _total(numbers, "words")),
+        ("sentences", _total(numbers, "sentences")),
+        ("entities", _total(numbers, "entities")),
+        ("  by type", ", ".join(f"{name or '(blank)'} {count:,}" for name, count in numbers["types"].items()) or "-"),
+        ("mentions", f"{numbers['mentions']:,}"),
+        ("facts", _total(numbers, "facts")),
+        ("  intra-sentence / inter-sentence", f"{_percent(numbers['intra_share'])} / {_percent(numbers['inter_share'])}"),
+        ("  of an entity with itself", f"{numbers['self_relations']:,}"),
+        ("ordered entity pairs", f"{numbers['pairs']:,}"),
+        ("  positive", f"{pairs:,}"),
+        ("  without a relation (NA)", _percent(numbers["na_share"])),
+        ("relations of a positive pair", ", ".join(f"{k}: {count:,}" for k, count in numbers["labels_per_pair"].items()) or "-"),
+        ("relations", f"{len(numbers['relations']):,}"),
+        ("  frequent / tail share of facts", f"{_percent(numbers['frequent_share'])} / {_percent(numbers['tail_share'])}"),
+        ("  frequent", ", ".join(f"{name} {numbers['relations'][name]:,}" for name in numbers["frequent"]) or "-"),
+    ]
+    if numbers["duplicate_facts"]:
+        rows.insert(11, ("  stated twice (count once)", f"{numbers['duplicate_facts']:,}"))
+    return rows
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _total(numbers: Mapping[str, Any], key: str) -> str:
+    total, documents = numbers[key], numbers["documents"]
+    most = f", at most {numbers[f'{key}_max']:,}" if f"{key}_max" in numbers else ""
+    return f"{total:,} ({total / documents:.1f} a document{most})" if documents else "0"

@@ -1,0 +1,19 @@
+"""The errors a user can cause, and therefore mend. The command line prints their text without a traceback and exits with 2."""
+
+
+class UserError(Exception):
+    """Something the user gave is wrong; the message says what, where, and what would be right."""
+
+
+class ConfigError(UserError):
+    """An experiment file or an option: names the key and the allowed values."""
+
+
+class DataError(UserError):
+    """A document: names the file, the document and the field."""
+
+
+class UnknownNameError(UserError, KeyError):
+    """A name that no registry holds."""
+
+    __str__ = UserError.__str__  # KeyError would print the message quoted

@@ -1,0 +1,258 @@
+"""From an experiment to its runs: in which order, what is done, what is left, and doing it.
+
+The `none` run of a (backbone, seed) comes before the others of that pair: its model is stage 1 of every augmenter that is fitted,
+and the others branch off from it where augmentation sets in. A run that fails is recorded, and the others go on.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import environment
+from benchmark.config import Choice, Experiment, RunConfig, complete_options
+from benchmark.errors import ConfigError, UserError
+from benchmark.progress import Progress, duration
+from benchmark.registry import AUGMENTERS, BACKBONES, Registry
+from benchmark.results import RunDirectory
+
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: what it computes, and where it is stored.
+
+    stage1: directory of the `none` run that an augmented one starts from; None where the grid has none.
+    branch_epoch: for a `none` run, the epoch after which the others branch off; None where there are no others.
+    """
+
+    config: RunConfig
+    directory: RunDirectory
+    stage1: Path | None = None
+    branch_epoch: int | None = None
+
+    @property
+    def backbone(self) -> str:
+        return self.config.backbone.name
+
+    @property
+    def augmenter(self) -> str:
+        return self.config.augmenter.name
+
+    @property
+    def name(self) -> str:
+        return f"{self.backbone} {self.augmenter} seed {self.config.seed}"
+
+    @property
+    def needs_stage1(self) -> bool:
+        """Whether it cannot run without the `none` run. Imports the augmenter, and with it torch."""
+        return self.stage1 is not None and AUGMENTERS[self.augmenter].needs_fitting
+
+    def differences(self, **facts: Any) -> list[str]:
+        """What sets this job apart from the run stored in its directory. A file or folder that was only moved is the same."""
+        wanted = _where_it_was(self.config.model_dump(mode="json"), self.directory.read_json("config.json"))
+        return self.directory.differences(wanted, facts=facts)
+
+
+def _where_it_was(wanted: Any, stored: Any) -> Any:
+    """`wanted`, with every path that has the stored one's last part replaced by the stored one: moving the data loses no run."""
+    if isinstance(wanted, dict) and isinstance(stored, dict):
+        return {key: _where_it_was(value, stored[key]) if key in stored else value for key, value in wanted.items()}
+    if isinstance(wanted, str) and isinstance(stored, str) and os.path.basename(wanted) == os.path.basename(stored) != "":
+        return stored
+    return wanted
+
+
+def plan(experiment: Experiment, results: str | Path) -> list[Job]:
+    """All jobs of the experiment in the order to run them, one seed after the other.
+
+    The `none` runs are among them if the experiment names `none`, or an augmenter that is fitted.
+    """
+    names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
+    with_none = len(names) < len(experiment.augmenters) or any(AUGMENTERS[name].needs_fitting for name in names)
+    jobs = []
+    for seed in experiment.seeds:
+        for backbone in (choice.name for choice in experiment.backbones):
+            stage1 = RunDirectory.of(results, experiment.name, backbone, NONE, seed) if with_none else None
+            if stage1 is not None:
+                branch_epoch = experiment.augment.warmup_epochs if names else None
+                jobs.append(Job(experiment.run(backbone, NONE, seed), stage1, branch_epoch=branch_epoch))
+            for name in names:
+                directory = RunDirectory.of(results, experiment.name, backbone, name, seed)
+                jobs.append(Job(experiment.run(backbone, name, seed), directory, stage1 and stage1.path))
+    return jobs
+
+
+def extend(
+    experiment: Experiment,
+    *,
+    backbones: list[str] | None = None,
+    augmenters: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> Experiment:
+    """The experiment with these names and seeds as well; names that it lacks get their default hyper-parameters.
+
+    Raises UnknownNameError for a name that no registry holds, ConfigError for a negative seed.
+    """
+    if negative := [seed for seed in seeds or () if seed < 0]:
+        raise ConfigError(f"--seeds: a seed is a whole number from 0 on, got {negative[0]}")
+    everything = {
+        "backbones": _extended(BACKBONES, experiment.backbones, backbones or ()),
+        "augmenters": _extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
+        "seeds": list(dict.fromkeys([*experiment.seeds, *(seeds or ())])),
+    }
+    return experiment.model_copy(update=everything)
+
+
+def _extended(registry: Registry, choices: list[Choice], names: Iterable[str]) -> list[Choice]:
+    known = {choice.name for choice in choices}
+    new = [name for name in dict.fromkeys(names) if name not in known]
+    return [*choices, *(Choice(name=name, options=complete_options(registry, name, {})) for name in new)]
+
+
+def select(
+    jobs: list[Job],
+    *,
+    backbones: list[str] | None = None,
+    augmenters: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> list[Job]:
+    """The jobs with these names and seeds (None: all), and the `none` runs that they cannot do without."""
+    wanted = [
+        job
+        for job in jobs
+        if (backbones is None or job.backbone in backbones)
+        and (augmenters is None or job.augmenter in augmenters)
+        and (seeds is None or job.config.seed in seeds)
+    ]
+    chosen = {job.directory.path for job in wanted}
+    chosen |= {job.stage1 for job in wanted if job.stage1 not in chosen and job.needs_stage1}
+    return [job for job in jobs if job.directory.path in chosen]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job. state: done (now) | kept (done before) | failed | blocked (its `none` run is not done) |
+    elsewhere (another process works on it) | untried (the disk was full)."""
+
+    job: Job
+    state: str
+    detail: str = ""
+
+
+def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any], progress: Progress) -> Iterator[Outcome]:
+    """Run what is not done, one after the other in this process; yields the outcome of each job when it is known.
+
+    Args:
+        grid: all jobs of the experiment. A `none` run keeps what later ones need until all that start from it are done.
+        load_corpus: called once, and only if there is something to run.
+
+    Raises:
+        UserError: before anything is run, when the corpus cannot be loaded, or a finished run was made with another configuration
+            or other data.
+    """
+    done = [job for job in jobs if job.directory.state() == "done"]
+    _require_same(done)
+    if len(done) == len(jobs):
+        yield from (Outcome(job, "kept") for job in jobs)
+        return
+    corpus = load_corpus()
+    _require_same(done, corpus_digest=corpus.digest)
+    facts = environment.facts(corpus)
+
+    disk_full = False
+    for number, job in enumerate(jobs, start=1):
+        state = job.directory.state()
+        if state == "done":
+            yield Outcome(job, "kept")
+        elif disk_full:
+            yield Outcome(job, "untried", "the disk was full")
+        elif state == "running":
+            yield Outcome(job, "elsewhere", "another process works on it")
+        elif job.needs_stage1 and (stage1 := RunDirectory(job.stage1)).state() != "done":
+            yield Outcome(job, "blocked", f"its stage 1 is {stage1.state()}: {stage1.path}")
+        else:
+            progress.message(f"run {number} of {len(jobs)}: {job.name}")
+            outcome, disk_full = _run(job, corpus, facts, progress)
+            if outcome.state == "done":
+                _prune(job, grid)
+            yield outcome
+
+
+def _run(job: Job, corpus: Any, facts: dict[str, Any], progress: Progress) -> tuple[Outcome, bool]:
+    """Run one job; the outcome, and whether the disk is full."""
+    from benchmark.training import stages
+
+    stage1 = job.stage1 if job.stage1 is not None and RunDirectory(job.stage1).state() == "done" else None
+    started = time.monotonic()
+    try:
+        job.directory.start(job.config.model_dump(mode="json"), facts=facts)
+        stages.execute(job.config, job.directory, corpus=corpus, stage1=stage1, branch_epoch=job.branch_epoch, progress=progress)
+        job.directory.finish()
+    except KeyboardInterrupt:
+        _let_go(job.directory)
+        raise
+    except Exception as error:  # whatever a backbone or an augmenter raises must not lose the other runs; it is recorded in full
+        if job.directory.state() == "running" and not _is_ours(job.directory):
+            return Outcome(job, "elsewhere", "another process has just taken it"), False
+        _record(job.directory, error)
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        return Outcome(job, "failed", reason), _is_disk_full(error)
+    return Outcome(job, "done", f"in {duration(time.monotonic() - started)}"), False
+
+
+def _require_same(done: list[Job], **facts: Any) -> None:
+    for job in done:
+        if differences := job.differences(**facts):
+            raise UserError(
+                f"{job.directory.path} holds a finished run of another configuration:\n  "
+                + "\n  ".join(differences)
+                + "\nNothing is overwritten: give the experiment another name (--set name=...) or another folder (--results)."
+            )
+
+
+def _prune(finished: Job, grid: list[Job]) -> None:
+    """Remove what only runs yet to come needed: of the job just finished, and of the `none` run it started from."""
+    from benchmark.training import stages
+
+    for job in grid:
+        if job.directory.path in (finished.directory.path, finished.stage1):
+            family = [job, *(other for other in grid if other.stage1 == job.directory.path)]
+            if all(member.directory.state() == "done" for member in family):
+                stages.prune(job.directory, keep_weights=job.config.train.keep_weights != "none")
+
+
+def _record(directory: RunDirectory, error: Exception) -> None:
+    try:
+        directory.path.mkdir(parents=True, exist_ok=True)
+        directory.fail(error)
+    except OSError:
+        return  # nothing can be written there at all: the outcome, which is printed, must do
+
+
+def _is_ours(directory: RunDirectory) -> bool:
+    try:
+        return json.loads((directory.path / "RUNNING").read_text())["pid"] == os.getpid()
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _let_go(directory: RunDirectory) -> None:
+    """An interrupted run counts as killed at once, on every host."""
+    if _is_ours(directory):
+        (directory.path / "RUNNING").unlink(missing_ok=True)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False

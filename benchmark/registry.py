@@ -1,0 +1,168 @@
+"""Names for things that can be chosen in an experiment file: backbones, augmenters, datasets, encoders.
+
+A file that holds a decorated class is all it takes to add one::
+
+    @AUGMENTERS.register("mixup")
+    class Mixup(Augmenter):
+        '''Convex combinations of pairs that share a label set.'''
+
+        def __init__(self, *, alpha: float = 0.2): ...
+
+Files of the registry's own package are found by reading them (`ast`), not by importing them, so that `--help`, `list` and
+`run --dry-run` know every name, its one-line summary and its hyper-parameters without importing torch. A module is imported when
+one of its entries is asked for. Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_augmenter.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UnknownNameError, UserError
+
+REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has none
+
+
+@dataclass
+class Entry:
+    """One registered name: where it lives, what it is, which keyword-only hyper-parameters it takes (name -> default)."""
+
+    name: str
+    module: str
+    summary: str
+    parameters: dict[str, Any]
+    target: Any = field(default=None, repr=False)
+    qualname: str = ""
+
+    def load(self) -> Any:
+        """The registered object; imports its module the first time."""
+        if self.target is None:
+            self.target = getattr(importlib.import_module(self.module), self.qualname)
+        return self.target
+
+
+class Registry(Mapping[str, Any]):
+    """A mapping from names to classes or functions, filled by decorator.
+
+    Args:
+        kind: the noun that error messages use ("augmenter").
+        variable: the name of the instance, as it stands in front of `.register` in the source ("AUGMENTERS").
+        package: the importable package whose files are searched for entries.
+    """
+
+    def __init__(self, kind: str, *, variable: str, package: str):
+        self.kind, self.variable, self.package = kind, variable, package
+        self._entries: dict[str, Entry] = {}
+        self._scanned = False
+
+    def register(self, name: str) -> Callable[[Any], Any]:
+        """Class decorator that files the class under `name`. Raises UserError when another class has the name."""
+
+        def decorate(target: Any) -> Any:
+            known = self.entries().get(name)
+            if known is not None and (known.module, known.qualname) != (target.__module__, target.__qualname__):
+                raise UserError(f"{self.kind} '{name}' is registered twice: in {known.module} and in {target.__module__}")
+            self._entries[name] = Entry(
+                name, target.__module__, _summary(target.__doc__), _parameters(target), target, target.__qualname__
+            )
+            return target
+
+        return decorate
+
+    def entries(self) -> dict[str, Entry]:
+        """All entries by name, found without importing them."""
+        if not self._scanned:
+            self._scanned = True
+            spec = importlib.util.find_spec(self.package)
+            for folder in spec.submodule_search_locations or []:
+                for file in sorted(Path(folder).glob("*.py")):
+                    for entry in _scan(file, self.variable, f"{self.package}.{file.stem}"):
+                        self._entries.setdefault(entry.name, entry)
+        return self._entries
+
+    def entry(self, name: str) -> Entry:
+        """The entry called `name`. Raises UnknownNameError with the nearest known names."""
+        entries = self.entries()
+        if name not in entries:
+            near = difflib.get_close_matches(str(name), entries, n=3)
+            hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+            raise UnknownNameError(f"unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(entries))}")
+        return entries[name]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.entry(name).load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries())
+
+    def __len__(self) -> int:
+        return len(self.entries())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries()
+
+
+BACKBONES = Registry("backbone", variable="BACKBONES", package="backbones")
+AUGMENTERS = Registry("augmenter", variable="AUGMENTERS", package="augmenters")
+DATASETS = Registry("dataset", variable="DATASETS", package="benchmark.data")
+ENCODERS = Registry("encoder", variable="ENCODERS", package="backbones")
+
+
+def load_plugin(path: str | Path) -> None:
+    """Import the user's file so that its decorators run. Raises UserError when the file is missing or fails to import."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"--plugin {path}: no such file")
+    name = f"plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's own file raises is the user's to mend: say where
+        raise UserError(f"--plugin {path} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
+    """Entries of one source file: every definition decorated with `<variable>.register("<name>")`."""
+    source = file.read_text(encoding="utf-8")
+    if f"{variable}.register(" not in source:
+        return
+    for node in ast.parse(source, filename=str(file)).body:
+        for decorator in getattr(node, "decorator_list", []):
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"{variable}.register":
+                name = ast.literal_eval(decorator.args[0])
+                yield Entry(name, module, _summary(ast.get_docstring(node)), _parameters_of_source(node), qualname=node.name)
+
+
+def _summary(docstring: str | None) -> str:
+    return (inspect.cleandoc(docstring).splitlines() or [""])[0] if docstring else ""
+
+
+def _parameters(target: Any) -> dict[str, Any]:
+    """Keyword-only parameters of a class's constructor, or of a function."""
+    signature = inspect.signature(target.__init__ if inspect.isclass(target) else target)
+    return {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+def _parameters_of_source(node: ast.AST) -> dict[str, Any]:
+    """`_parameters`, read from source. Defaults must be literals: they are written into experiment files."""
+    function = node
+    if isinstance(node, ast.ClassDef):
+        function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if function is None:
+        return {}
+    return {
+        argument.arg: REQUIRED if default is None else ast.literal_eval(default)
+        for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    }

@@ -1,0 +1,146 @@
+"""One Table, three faces: Markdown, CSV with every digit and every seed, and the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from benchmark.reports.tables import UNDEFINED, Cell, Column, Row, Table
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    """GitHub Markdown; the best of a column is bold."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def csv_text(tables: Iterable[Table]) -> str:
+    """One line per cell: mean, sd, n and the value of each seed, in percent and at full precision."""
+    tables = list(tables)
+    seeds = sorted({seed for table in tables for row in table.rows for seed in (*row.seeds, *row.expected)})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            "table",
+            "backbone",
+            "augmenter",
+            "score",
+            "mean",
+            "sd",
+            "n",
+            "expected",
+            "best",
+            "absent",
+            *(f"seed {seed}" for seed in seeds),
+        ]
+    )
+    for table in tables:
+        for row in table.rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                if not cell.values and not cell.absent:  # the difference of `none` to itself
+                    continue
+                numbers = ["" if value is None else repr(value) for value in (cell.mean, cell.sd)]
+                each = [repr(cell.values[seed]) if seed in cell.values else "" for seed in seeds]
+                identity = [table.title, row.group, row.label, column.key]
+                writer.writerow([*identity, *numbers, cell.n, len(row.expected), int(cell.best), cell.absent or "", *each])
+    return text.getvalue()
+
+
+def terminal(tables: Iterable[Table], console=None) -> None:
+    """Print the tables with rich. What is too wide for the terminal gets the spread below the mean, or several parts."""
+    from rich.console import Console
+
+    console = console or Console()
+    for table in tables:
+        for part in _fitting(table, console):
+            console.print()
+            console.print(part)
+        console.print()
+        for note in table.notes:
+            console.print(note, style="dim", markup=False, highlight=False)
+
+
+def _markdown(table: Table) -> str:
+    header = [table.group_label, table.row_label, "seeds", *(f"{column.heading} {column.label}" for column in table.columns)]
+    lines = [f"### {table.title}", "", _line(header), _line(["---", "---", *["---:"] * (len(table.columns) + 1)])]
+    for row, group in _with_group(table.rows):
+        texts = (_text(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True))
+        bold = [f"**{text}**" if cell.best else text for text, cell in zip(texts, row.cells, strict=True)]
+        lines.append(_line([_escaped(group), _escaped(row.label), row.coverage, *bold]))
+    return "\n".join([*lines, "", *(f"{_escaped(note)}  " for note in table.notes), ""])
+
+
+def _line(fields: Iterable[str]) -> str:
+    return "| " + " | ".join(fields) + " |"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _with_group(rows: Sequence[Row]) -> Iterable[tuple[Row, str]]:
+    """Each row with its group's name, blank but on the group's first row."""
+    previous = None
+    for row in rows:
+        yield row, "" if row.group == previous else row.group
+        previous = row.group
+
+
+def _text(cell: Cell, column: Column, row: Row, separator: str = " ") -> str:
+    """A cell as text: "71.12 ± 0.34"; with its number of seeds where that is not the row's."""
+    if cell.absent:
+        return "n/a" if cell.absent == UNDEFINED else cell.absent
+    if cell.mean is None:
+        return ""
+    text = f"{cell.mean:{'+' if column.difference else ''}.{column.decimals}f}"
+    if cell.sd is not None:
+        text += f"{separator}± {cell.sd:.{column.decimals}f}"
+    return text if cell.n == len(row.seeds) else f"{text}{separator}(n={cell.n})"
+
+
+def _fitting(table: Table, console) -> list:
+    """The table in the widest layout that the console holds: whole; with the spread below the mean; split between columns."""
+    from rich.measure import Measurement
+
+    unlimited = console.options.update(max_width=10_000)
+    fits = lambda part: Measurement.get(console, unlimited, part).maximum <= console.width  # noqa: E731
+    everything = list(range(len(table.columns)))
+    for separator in (" ", "\n"):
+        whole = _rich(table, everything, separator)
+        if fits(whole):
+            return [whole]
+    parts: list[list[int]] = []
+    for index in everything:
+        same_heading = parts and table.columns[parts[-1][0]].heading == table.columns[index].heading
+        if same_heading and fits(_rich(table, [*parts[-1], index], "\n")):
+            parts[-1].append(index)
+        else:
+            parts.append([index])
+    return [_rich(table, part, "\n") for part in parts]
+
+
+def _rich(table: Table, shown: Sequence[int], separator: str):
+    """The columns `shown` as a rich table."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    out = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    out.add_column(table.group_label, no_wrap=True)
+    out.add_column(table.row_label, no_wrap=True)
+    out.add_column("seeds", justify="right", no_wrap=True)
+    for index in shown:
+        column = table.columns[index]
+        out.add_column(Text(f"{column.heading}\n{column.label}", justify="right"), justify="right", no_wrap=True)
+    previous = None
+    for row, group in _with_group(table.rows):
+        if previous is not None and row.group != previous:
+            out.add_section()
+        previous = row.group
+        texts = (
+            Text(_text(row.cells[i], table.columns[i], row, separator), style="bold green" if row.cells[i].best else "")
+            for i in shown
+        )
+        out.add_row(Text(group), Text(row.label), Text(row.coverage), *texts)
+    return out

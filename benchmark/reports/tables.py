@@ -1,0 +1,289 @@
+"""Tables from finished runs: values with their spread, seeds and marks, never formatted strings. `render.py` writes them.
+
+Everything is in percent. A cell averages over seeds; it says over how many and out of how many that were expected. A cell
+with a seed short, or with an undefined score, is shown as what it is and takes no part in the marking of the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.results import RunDirectory, StoredRun, differing
+
+Expected = Mapping[tuple[str, str], Iterable[int]]  # (backbone, augmenter) -> seeds that the experiment asks for, in table order
+
+BASELINE = "none"
+MISSING, UNDEFINED = "missing", "undefined"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `path` leads to its score in `metrics.json`; `heading` names the split ("dev", "test").
+
+    difference: the cells hold differences to the row `none` of the same backbone, paired by seed.
+    """
+
+    key: str
+    label: str
+    heading: str
+    path: tuple[str, ...]
+    difference: bool = False
+    decimals: int = 2
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score over seeds, in percent; `absent` says why there is none ("missing": no run, "undefined": no such score)."""
+
+    values: Mapping[int, float] = field(default_factory=dict)  # seed -> value
+    absent: str | None = None
+    best: bool = False
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        return math.fsum(self.values.values()) / self.n if self.values else None
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation with n - 1 in the denominator; None with fewer than two seeds."""
+        if self.n < 2:
+            return None
+        return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values.values()) / (self.n - 1))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One augmenter (`label`) of one backbone (`group`)."""
+
+    group: str
+    label: str
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]  # that are there
+    expected: tuple[int, ...]  # that the experiment asks for
+
+    @property
+    def complete(self) -> bool:
+        return set(self.expected) <= set(self.seeds)
+
+    @property
+    def coverage(self) -> str:
+        """The seeds column: "3", "2/3" or "missing"."""
+        if not self.seeds:
+            return MISSING
+        return str(len(self.seeds)) if self.complete else f"{len(set(self.seeds) & set(self.expected))}/{len(self.expected)}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What every renderer gets. `notes` are the caption's sentences; cells of a row stand in the order of `columns`."""
+
+    title: str
+    notes: tuple[str, ...]
+    group_label: str
+    row_label: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+_SCORES = (("ign_f1", "Ign F1"), ("f1", "F1"), ("freq_f1", "Freq F1"), ("ltail_f1", "LTail F1"))
+
+ABLATION = (
+    *(Column(f"{split}.{key}", label, split, (split, key)) for split in ("dev", "test") for key, label in _SCORES),
+    Column("test.f1.difference", "Δ F1", "test", ("test", "f1"), difference=True),
+)
+
+DETAIL = (
+    Column("test.precision", "P", "test", ("test", "precision")),
+    Column("test.recall", "R", "test", ("test", "recall")),
+    Column("test.macro_f1", "macro F1", "test", ("test", "macro_f1")),
+    Column("test.intra_f1", "intra F1", "test", ("test", "intra_f1")),
+    Column("test.inter_f1", "inter F1", "test", ("test", "inter_f1")),
+    *(
+        Column(f"test.bucket_f1.{bucket}", f"F1 ({bucket})", "test", ("test", "bucket_f1", bucket))
+        for bucket in ("0", "1-10", "11-50", "51-200", "201+")
+    ),
+)
+
+
+def ablation_tables(
+    runs: Iterable[RunDirectory], expected: Mapping[str, Expected] | None = None, *, detail: bool = False
+) -> list[Table]:
+    """One `ablation_table` per experiment and dataset among `runs`, sorted by name; `expected` by experiment.
+
+    An experiment in `expected` without a finished run has no dataset to head a table with: the caller must say so.
+    """
+    groups: dict[tuple[str, str], list[StoredRun]] = {}
+    for run in runs:
+        stored = run.read()
+        groups.setdefault((stored.experiment, stored.dataset), []).append(stored)
+    return [
+        ablation_table(stored, (expected or {}).get(experiment), detail=detail)
+        for (experiment, _), stored in sorted(groups.items())
+    ]
+
+
+def ablation_table(runs: Iterable[StoredRun], expected: Expected | None = None, *, detail: bool = False) -> Table:
+    """Backbones as row groups, augmenters as rows, scores over seeds as cells.
+
+    Args:
+        runs: finished runs of one experiment on one dataset.
+        expected: the cells that the experiment asks for, in the order of the rows. A cell without a run is shown as missing;
+            a run that was not asked for is left out. None: the cells there are, each expected to have every seed that any has.
+        detail: instead of the four F1 on dev and test, the rest of what is known of test: precision, recall, macro, intra- and
+            inter-sentence F1, F1 by training frequency.
+
+    Raises:
+        UserError: no run; two runs of one cell and seed; runs that cannot stand in one table because their settings differ.
+    """
+    runs, columns = list(runs), DETAIL if detail else ABLATION
+    if not runs:
+        raise UserError("no finished run to make a table of")
+    cells: dict[tuple[str, str], dict[int, StoredRun]] = {}
+    for run in runs:
+        seeds = cells.setdefault((run.backbone, run.augmenter), {})
+        if run.seed in seeds:
+            raise UserError(
+                f"two runs of {run.backbone}, {run.augmenter}, seed {run.seed}: {seeds[run.seed].path} and {run.path}. "
+                "Report on one results folder at a time"
+            )
+        seeds[run.seed] = run
+    if expected is None:
+        every_seed = sorted({run.seed for run in runs})
+        order = sorted(cells, key=lambda cell: (cell[0], cell[1] != BASELINE, cell[1]))
+        expected = dict.fromkeys(order, every_seed)
+    shown = {
+        cell: {seed: run for seed, run in sorted(cells.get(cell, {}).items()) if seed in set(seeds)}
+        for cell, seeds in expected.items()
+    }
+    used = [run for seeds in shown.values() for run in seeds.values()]
+    if not used:
+        raise UserError("none of the finished runs belongs to the experiment")
+    _require_comparable(used)
+    rows = []
+    for backbone in dict.fromkeys(backbone for backbone, _ in expected):
+        group = [
+            _row(cell, shown[cell], tuple(seeds), shown.get((backbone, BASELINE), {}), columns)
+            for cell, seeds in expected.items()
+            if cell[0] == backbone
+        ]
+        rows += _mark_best(group, columns)
+    title = ": ".join(filter(None, (used[0].experiment, used[0].dataset))) + (", test in detail" if detail else "")
+    return Table(title, _notes(used, rows, columns), "Backbone", "Augmenter", columns, tuple(rows))
+
+
+def _row(
+    cell: tuple[str, str],
+    runs: dict[int, StoredRun],
+    expected: tuple[int, ...],
+    baseline: dict[int, StoredRun],
+    columns: tuple[Column, ...],
+) -> Row:
+    cells = tuple(_cell(column, cell[1], runs, baseline) for column in columns)
+    return Row(cell[0], cell[1], cells, tuple(runs), expected)
+
+
+def _cell(column: Column, augmenter: str, runs: dict[int, StoredRun], baseline: dict[int, StoredRun]) -> Cell:
+    if column.difference and augmenter == BASELINE:
+        return Cell()
+    values = {seed: _score(run, column) for seed, run in runs.items()}
+    if column.difference:
+        others = {seed: _score(baseline[seed], column) for seed in values.keys() & baseline.keys()}
+        values = {seed: None if None in (values[seed], others[seed]) else values[seed] - others[seed] for seed in sorted(others)}
+    if not values:
+        return Cell(absent=MISSING)
+    if None in values.values():  # undefined for one seed, undefined for the mean
+        return Cell(absent=UNDEFINED)
+    return Cell(values)
+
+
+def _score(run: StoredRun, column: Column) -> float | None:
+    """A score of `metrics.json` in percent. Raises UserError naming file and key when it is absent, rather than null."""
+    value: Any = run.metrics
+    for key in column.path:
+        if not isinstance(value, dict) or key not in value:
+            raise UserError(f"{run.path / 'metrics.json'}: the key {'.'.join(column.path)} is missing")
+        value = value[key]
+    return None if value is None else 100 * value
+
+
+def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
+    """Mark the highest mean of each column among the rows that have all their seeds; equal as shown is equal."""
+    for index, column in enumerate(columns):
+        means = {
+            r: round(row.cells[index].mean, column.decimals)
+            for r, row in enumerate(rows)
+            if row.complete and row.cells[index].mean is not None
+        }
+        if column.difference or len(means) < 2:
+            continue
+        for r, mean in means.items():
+            if mean == max(means.values()):
+                cells = list(rows[r].cells)
+                cells[index] = replace(cells[index], best=True)
+                rows[r] = replace(rows[r], cells=tuple(cells))
+    return rows
+
+
+def _require_comparable(runs: list[StoredRun]) -> None:
+    """Raises UserError when runs of one table differ in more than backbone, augmenter and seed."""
+    first: dict[tuple[str, str], tuple[StoredRun, Any]] = {}
+    for run in runs:
+        settings = {(key, ""): run.config.get(key) for key in ("dataset", "encoder", "train")}
+        settings["backbone", run.backbone] = run.config["backbone"]
+        settings["augmenter", run.augmenter] = run.config["augmenter"]
+        if run.augmenter != BASELINE:
+            settings["augment", ""] = run.config.get("augment")
+        if "corpus_digest" in run.facts:
+            settings["corpus_digest", ""] = run.facts["corpus_digest"]
+        for (key, name), value in settings.items():
+            other, known = first.setdefault((key, name), (run, value))
+            for where, left, right in differing({key: known}, {key: value}):
+                raise UserError(
+                    "these runs cannot stand in one table, for their settings differ: "
+                    f"{where} is {left} in {other.path}, and {right} in {run.path}"
+                )
+
+
+def _notes(runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...]) -> tuple[str, ...]:
+    """The caption: what the numbers are, over which seeds, of which data and encoder, and what is not there."""
+    seeds = sorted({run.seed for run in runs})
+    listed = ", ".join(map(str, seeds))
+    if len(seeds) == 1:
+        notes = [f"Scores in percent, one seed ({listed}): nothing is known of their spread."]
+    else:
+        notes = [f"Scores in percent: mean ± standard deviation (n - 1) over the seeds {listed}."]
+    notes.append(f"Encoder: {_encoder(runs[0].config['encoder'])}. The model is chosen by dev F1; test is scored once with it.")
+    if any(column.difference for column in columns):
+        spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
+        notes.append(f"Δ F1: test F1 minus that of `{BASELINE}` with the same backbone and seed{spread}.")
+    if any("bucket_f1" in column.path for column in columns):
+        notes.append("F1 (1-10): over the relations with so many training facts. Macro F1: over the relations with gold facts.")
+    if any(cell.best for row in rows for cell in row.cells):
+        notes.append("Bold: the best of its column within the backbone; no claim of significance.")
+    short = [row for row in rows if not row.complete]
+    if short:
+        lacking = (
+            f"{row.group}/{row.label} (seed {', '.join(map(str, sorted(set(row.expected) - set(row.seeds))))})" for row in short
+        )
+        notes.append(f"Missing: {'; '.join(lacking)}. Such rows average over the seeds they have and are never marked as best.")
+    if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
+        notes.append("n/a: undefined, for want of gold facts of that kind.")
+    notes += dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
+    return tuple(notes)
+
+
+def _encoder(config: Mapping[str, Any]) -> str:
+    name = Path(config["name"]).name if Path(config["name"]).expanduser().is_absolute() else config["name"]
+    freeze = config.get("freeze", "none")
+    if freeze == "none":
+        return f"{name}, trained"
+    return f"{name}, frozen" if freeze == "all" else f"{name}, its lowest {freeze.removeprefix('lower:')} layers frozen"

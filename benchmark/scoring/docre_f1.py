@@ -1,0 +1,50 @@
+"""DocRE F1 as an `evaluate` module: a thin adapter over `benchmark.scoring.counts`, which holds every formula.
+
+Loads offline, with the project importable, by `evaluate.load("benchmark/scoring/docre_f1.py")`, or as `DocREF1()`.
+(`evaluate` reads the import lines below by regular expression: one module per line.)
+"""
+
+import datasets
+import evaluate
+
+from benchmark.data.documents import FEATURES
+from benchmark.scoring.counts import count, score
+
+DESCRIPTION = """F1, Ign F1, Freq F1 and LTail F1 of document-level relation extraction as the official Re-DocRED scorer
+defines them, further intra- and inter-sentence F1, macro F1 and F1 by training frequency."""
+
+ARGUMENTS = """
+Args:
+    predictions: one item per document: {"title", "facts": [{"h_idx", "t_idx", "r"}]}, documents without facts included.
+    references: the gold documents, rows of benchmark.data.documents.FEATURES, in any order.
+    relations: the dataset's inventory, without NA.
+    frequent: the relations of Freq F1; all others make LTail F1. None (default): neither is defined.
+    train_documents: rows of FEATURES whose facts Ign F1 leaves out; none by default.
+    undirected: score unordered entity pairs.
+Returns:
+    the dictionary of benchmark.scoring.counts.score: fractions, None where a score is undefined.
+"""
+
+CITATION = """@inproceedings{tan-etal-2022-revisiting,
+    title = {Revisiting {DocRED} - Addressing the False Negative Problem in Relation Extraction},
+    author = {Tan, Qingyu and Xu, Lu and Bing, Lidong and Ng, Hwee Tou and Aljunied, Sharifah Mahani},
+    booktitle = {Proceedings of EMNLP},
+    year = {2022}}"""
+
+
+class DocREF1(evaluate.Metric):
+    """See DESCRIPTION and ARGUMENTS."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        facts = datasets.List({"h_idx": datasets.Value("int32"), "t_idx": datasets.Value("int32"), "r": datasets.Value("string")})
+        features = {"predictions": {"title": datasets.Value("string"), "facts": facts}, "references": dict(FEATURES)}
+        return evaluate.MetricInfo(
+            description=DESCRIPTION, citation=CITATION, inputs_description=ARGUMENTS, features=datasets.Features(features)
+        )
+
+    def _compute(self, predictions, references, *, relations, frequent=None, train_documents=(), undirected=False):
+        submission = [{"title": document["title"], **fact} for document in predictions for fact in document["facts"]]
+        counts = count(
+            references, submission, relations=relations, frequent=frequent, train_documents=train_documents, undirected=undirected
+        )
+        return score(counts)

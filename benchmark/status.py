@@ -1,0 +1,118 @@
+"""What there is of an experiment, and what the rest will take: read from the runs' directories alone, without torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.config import Experiment, read_experiment
+from benchmark.errors import UserError
+from benchmark.grid import Job, plan
+from benchmark.results import RunDirectory
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run as found on disk. state: done | running | failed | killed | missing | changed (done, with another configuration)."""
+
+    directory: RunDirectory
+    state: str
+    detail: str = ""
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """(backbone, augmenter)."""
+        return self.directory.path.parts[-3:-1]
+
+    @property
+    def seed(self) -> int:
+        return int(self.directory.path.name.removeprefix("seed-"))
+
+
+def statuses(target: str | Path, results: str | Path, overrides: Iterable[str] = ()) -> list[Status]:
+    """Of every run of an experiment, in table order.
+
+    Args:
+        target: an experiment file, whose grid is looked up below `results`; or an experiment's folder, which needs neither file nor
+            plugin.
+
+    Raises:
+        UserError: `target` is neither.
+    """
+    target = Path(target)
+    if target.is_dir():
+        return [status_of_directory(directory) for directory in stored_directories(target)]
+    return [status_of(job) for job in plan(read_experiment(target, list(overrides)), results)]
+
+
+def status_of(job: Job) -> Status:
+    status = status_of_directory(job.directory)
+    if status.state == "done" and (differences := job.differences()):
+        return Status(job.directory, "changed", "; ".join(differences))
+    return status
+
+
+def status_of_directory(directory: RunDirectory) -> Status:
+    state = directory.state()
+    return Status(directory, state, directory.failure()["error"] if state == "failed" else "")
+
+
+def write_grid(experiment: Experiment, results: str | Path) -> Path:
+    """Write `experiment.json` into the experiment's folder, and return the folder: a table then knows what is missing.
+
+    Raises UserError when the folder cannot be written.
+    """
+    store = RunDirectory(Path(results) / experiment.name)
+    try:
+        store.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{store.path}: cannot be made: {error.strerror}") from error
+    store.write_json("experiment.json", experiment.model_dump(mode="json"))
+    return store.path
+
+
+def stored_directories(folder: Path) -> list[RunDirectory]:
+    """The runs of an experiment's folder: those that its `experiment.json` asks for, started or not, then any others.
+
+    Raises UserError when `folder` is not an experiment's folder.
+    """
+    asked: list[Path] = []
+    if (folder / "experiment.json").is_file():
+        grid = RunDirectory(folder).read_json("experiment.json")
+        cells = itertools.product(grid["backbones"], grid["augmenters"], grid["seeds"])
+        asked = [folder / backbone["name"] / augmenter["name"] / f"seed-{seed}" for backbone, augmenter, seed in cells]
+    others = {path.parent for path in folder.glob("*/*/seed-*/config.json")} - set(asked)
+    if not asked and not others:
+        raise UserError(f"{folder}: holds no runs; expected an experiment's folder, such as results/demo")
+    return [RunDirectory(path) for path in [*asked, *sorted(others)]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    bytes: int
+
+
+def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
+    """Expected cost of each job by name, from the runs that are done: the mean over those of the same backbone and augmenter,
+    else of the same backbone, else of all; None without any."""
+    known = {job.name: _cost(job.directory) for job in done}
+    return {job.name: _mean([known[other.name] for other in _nearest(job, done)]) for job in jobs}
+
+
+def _nearest(job: Job, done: list[Job]) -> list[Job]:
+    same_backbone = [other for other in done if other.backbone == job.backbone]
+    return [other for other in same_backbone if other.augmenter == job.augmenter] or same_backbone or done
+
+
+def _cost(directory: RunDirectory) -> Cost:
+    seconds = directory.read_json("metrics.json").get("seconds") or 0.0
+    return Cost(seconds, sum(file.stat().st_size for file in directory.path.rglob("*") if file.is_file()))
+
+
+def _mean(costs: list[Cost]) -> Cost | None:
+    if not costs:
+        return None
+    return Cost(sum(c.seconds for c in costs) / len(costs), round(sum(c.bytes for c in costs) / len(costs)))

@@ -1,0 +1,96 @@
+"""Weights and training states on disk: safetensors only, each file written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
+    """Write `tensors`, and `facts` as JSON in the file's header, to `path`, replacing it in one step.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written; an earlier file of that name is left as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, part, metadata={"facts": json.dumps(facts or {}, allow_nan=False)})
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{path} cannot be written: {error}") from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of a file written by `write_tensors`. Raises UserError when it is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (a safetensors handle is no mapping)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts alone, without reading the tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("facts", "{}"))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: missing, damaged or not a safetensors file ({error})") from error
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    write_tensors(path, model.state_dict())
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Raises UserError when names or shapes differ from the model's."""
+    tensors, _ = read_tensors(path)
+    _load(model, tensors, path)
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
+    """All that training needs to go on as if it had never stopped; random states are functions of (seed, step) and need no storing."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
+    write_tensors(path, tensors, facts)
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore `save_state`'s file; returns its facts."""
+    tensors, facts = read_tensors(path)
+    _load(model, {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}, path)
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return facts
+
+
+def link(source: Path, target: Path) -> None:
+    """A second name for a file, which is never rewritten but only replaced."""
+    target.unlink(missing_ok=True)
+    target.hardlink_to(source)
+
+
+def _load(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit this model: {str(error).splitlines()[1].strip()}") from error

@@ -1,0 +1,141 @@
+"""The training loop of stages 1 and 3.
+
+Everything random is a function of (seed, purpose, epoch or step), never of what ran before: a run continues from a checkpoint as if it
+had not stopped, and runs of one seed that differ in their augmenter alone share initial weights, data order and dropout masks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from benchmark.config import TrainConfig
+from benchmark.progress import Progress
+from benchmark.seeds import derive
+from benchmark.training.checkpoints import link, load_state, save_state, save_weights
+from benchmark.training.model import Augment, DocreModel
+
+REPORT_EVERY = 10  # steps between two looks at the loss: looking makes a GPU wait
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the loss is not finite."""
+
+
+@dataclass
+class Trained:
+    """Where training stands at the end of an epoch."""
+
+    epoch: int = 0  # epochs done
+    best_epoch: int = 0  # 1-based; 0: none yet
+    best_score: float = -1.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Loop:
+    """Trains `model` and keeps the weights of the epoch with the best dev score.
+
+    Args:
+        evaluate: dev metrics of the model as it is; "f1" decides.
+        augment_at: the augmentation of a step, or None: (epoch from 0, step from 0) -> function of the batch's positive pairs.
+        folder: of the run; gets best.safetensors, checkpoint.safetensors and, after `branch_epoch` epochs, branch.safetensors.
+        on_epoch: told the history after every epoch.
+    """
+
+    model: DocreModel
+    loader: DataLoader
+    config: TrainConfig
+    seed: int
+    accelerator: Accelerator
+    evaluate: Callable[[], dict[str, Any]]
+    folder: Path
+    progress: Progress
+    description: str
+    identity: str  # of the run's configuration, stored with its checkpoints
+    augment_at: Callable[[int, int], Augment | None] = lambda epoch, step: None
+    combination: str = "concatenate"
+    branch_epoch: int | None = None
+    on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
+
+    def run(self, start_from: Path | None = None) -> Trained:
+        """Train to the end, from the training state `start_from` or from the beginning."""
+        config = self.config
+        optimizer = torch.optim.AdamW(
+            self.model.parameter_groups(config.lr_encoder, config.lr_head),
+            eps=config.adam_epsilon,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+        model, optimizer, loader = self.accelerator.prepare(self.model, optimizer, self.loader)
+        state = Trained()
+        if start_from is not None:
+            facts = load_state(start_from, self.model, optimizer.optimizer)
+            state = Trained(**{name: facts[name] for name in ("epoch", "best_epoch", "best_score", "history")})
+        self.on_epoch(state.history)
+        steps = len(loader)
+        with self.progress.task(self.description, total=config.epochs * steps) as bar:
+            bar.advance(state.epoch * steps)
+            while state.epoch < config.epochs:
+                began = time.perf_counter()
+                loss = self._epoch(model, optimizer, loader, state.epoch, bar)
+                state.epoch += 1
+                self._close_epoch(optimizer.optimizer, state, loss, time.perf_counter() - began)
+        return state
+
+    def _epoch(self, model, optimizer, loader, epoch: int, bar) -> float:
+        model.train()
+        loader.set_epoch(epoch)
+        total = torch.zeros((), device=self.accelerator.device)
+        for index, batch in enumerate(loader):
+            step = epoch * len(loader) + index
+            torch.manual_seed(derive(self.seed, "dropout", step))
+            for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * self._schedule(step, len(loader))
+            with self.accelerator.accumulate(model):
+                loss = model(batch, self.augment_at(epoch, step), self.combination)
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(model.parameters(), self.config.clip)
+                optimizer.step()
+                optimizer.zero_grad()
+            total += loss.detach()
+            if index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
+                if not torch.isfinite(total):
+                    raise TrainingError(f"the loss is not finite (epoch {epoch + 1}, step {step + 1} or up to {REPORT_EVERY - 1} before it)")
+                bar.advance(index % REPORT_EVERY + 1, loss=float(loss))
+        return float(total) / len(loader)
+
+    def _schedule(self, step: int, steps_per_epoch: int) -> float:
+        """Linear warm-up, then linear decay to zero, counted in optimiser steps."""
+        per_epoch = -(-steps_per_epoch // self.config.accumulation)
+        total = self.config.epochs * per_epoch
+        warmup = int(self.config.warmup * total)
+        now = step // steps_per_epoch * per_epoch + step % steps_per_epoch // self.config.accumulation
+        return now / warmup if now < warmup else (total - now) / max(1, total - warmup)
+
+    def _close_epoch(self, optimizer: torch.optim.Optimizer, state: Trained, loss: float, seconds: float) -> None:
+        began = time.perf_counter()
+        dev = self.evaluate()
+        state.history.append(
+            {"epoch": state.epoch, "loss": loss, "dev": dev, "seconds": seconds, "evaluation_seconds": time.perf_counter() - began}
+        )
+        score = dev["f1"] if dev["f1"] is not None else 0.0
+        if score > state.best_score:
+            state.best_epoch, state.best_score = state.epoch, score
+            save_weights(self.model, self.folder / "best.safetensors")
+        facts = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score, "history": state.history}
+        facts["identity"] = self.identity
+        if state.epoch == self.branch_epoch:
+            save_state(self.folder / "branch.safetensors", self.model, optimizer, facts)
+            link(self.folder / "best.safetensors", self.folder / "branch_best.safetensors")
+        save_state(self.folder / "checkpoint.safetensors", self.model, optimizer, facts)
+        self.on_epoch(state.history)

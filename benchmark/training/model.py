@@ -1,0 +1,106 @@
+"""Encoder + backbone as one module: the thing that Accelerate wraps, checkpoints store and `predict` loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from backbones.base import Backbone, Pairs
+from backbones.encoder import Encoder, freeze, load_encoder
+from benchmark.config import EncoderConfig, RunConfig
+from benchmark.data.batches import Batch
+from benchmark.data.documents import Corpus
+from benchmark.registry import BACKBONES, ENCODERS
+from benchmark.seeds import derive
+
+Augment = Callable[[Pairs], Pairs | None]
+
+
+class DocreModel(nn.Module):
+    """A document-level relation extractor.
+
+    Args:
+        encoder: the language model; not called for batches that bring their encoding along (a frozen encoder's, computed once).
+        backbone: the head.
+        classes: R, relations and NA.
+    """
+
+    def __init__(self, encoder: Encoder, backbone: Backbone, classes: int):
+        super().__init__()
+        self.encoder, self.backbone, self.classes = encoder, backbone, classes
+
+    def represent(self, batch: Batch) -> Tensor:
+        """[P, d] pair representations."""
+        encoded = batch.encoded if batch.encoded is not None else self.encoder(batch)
+        return self.backbone.represent(encoded, batch)
+
+    def forward(self, batch: Batch, augment: Augment | None = None, combination: str = "concatenate") -> Tensor:
+        """The training loss of a batch. `augment` maps the detached positive pairs to generated ones."""
+        real = Pairs(self.represent(batch), batch.labels(self.classes))
+        generated = None
+        if augment is not None:
+            positive = real.only_positive()
+            generated = augment(Pairs(positive.representations.detach().float(), positive.labels))
+        if generated is not None and self.backbone.bounds is not None:
+            generated = Pairs(generated.representations.clamp(*self.backbone.bounds), generated.labels)
+        return self.backbone.loss(real, generated, combination=combination, teacher=batch.teacher)
+
+    @torch.no_grad()
+    def logits(self, batch: Batch, *, undirected: bool = False) -> Tensor:
+        """[P, R] in float32; for undirected relations those of both orders of a pair, averaged."""
+        logits = self.backbone.classify(self.represent(batch)).float()
+        return (logits + logits[batch.pair_reverse]) / 2 if undirected else logits
+
+    def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict]:
+        """Trainable parameters at two learning rates."""
+        slow = {id(p) for p in self.backbone.slow_parameters()}
+        at_encoder_rate = [*self.encoder.parameters(), *(p for p in self.backbone.parameters() if id(p) in slow)]
+        at_head_rate = [p for p in self.backbone.parameters() if id(p) not in slow]
+        groups = [{"params": at_encoder_rate, "lr": lr_encoder}, {"params": at_head_rate, "lr": lr_head}]
+        for group in groups:
+            group["params"] = [p for p in group["params"] if p.requires_grad]
+        return [group for group in groups if group["params"]]
+
+
+def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
+    """The model of a run at its initial weights, which depend on the seed, the encoder and the backbone alone."""
+    torch.manual_seed(derive(run.seed, "initialisation", 0))
+    encoder = build_encoder(run.encoder, corpus)
+    return _with_backbone(run, encoder, len(corpus.relations) + 1)
+
+
+def build_encoder(config: EncoderConfig, corpus: Corpus) -> Encoder:
+    """The configured encoder: a registered preset, or a pretrained one by hub id or folder."""
+    if config.name in ENCODERS:
+        return ENCODERS[config.name](_sentences(corpus), **config.options)
+    return load_encoder(
+        config.name,
+        overlap=config.window_overlap,
+        attention_dropout=config.attention_dropout,
+        hidden_dropout=config.hidden_dropout,
+    )
+
+
+def restore_model(run: RunConfig, folder: Path, classes: int) -> DocreModel:
+    """The stored model of a finished run, from its own directory alone."""
+    from benchmark.training.checkpoints import load_weights
+
+    encoder = load_encoder(str(folder / "encoder"), overlap=run.encoder.window_overlap, weights=False)
+    model = _with_backbone(run, encoder, classes)
+    load_weights(model, folder / "best.safetensors")
+    return model
+
+
+def _with_backbone(run: RunConfig, encoder: Encoder, classes: int) -> DocreModel:
+    freeze(encoder, run.encoder.freeze)
+    torch.manual_seed(derive(run.seed, "initialisation", 1))
+    backbone = BACKBONES[run.backbone.name](encoder.width, classes, **run.backbone.options)
+    return DocreModel(encoder, backbone, classes)
+
+
+def _sentences(corpus: Corpus) -> Iterator[list[str]]:
+    for document in corpus.train:
+        yield from document["sentences"]

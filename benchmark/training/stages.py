@@ -1,0 +1,286 @@
+"""One run of the grid, stage by stage.
+
+Stage 1 trains the backbone; stage 2 fits the augmenter to the pair representations of the stage 1 model; stage 3 trains the backbone anew
+with generated pairs (the paper's section 2.3). A run with the augmenter `none` is stage 1 and nothing else, and its model serves every
+augmenter of the same backbone and seed. Until augmentation sets in, stage 3 repeats stage 1 bit for bit, so it starts from the training
+state that the `none` run left there, where there is one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from datasets import Dataset
+from torch.utils.data import DataLoader
+
+from augmenters.base import Augmenter
+from backbones.base import Pairs
+from backbones.encoder import save_encoder
+from benchmark.config import Choice, RunConfig
+from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.documents import Corpus
+from benchmark.data.features import featurise
+from benchmark.errors import UserError
+from benchmark.progress import Progress
+from benchmark.registry import AUGMENTERS
+from benchmark.results import RunDirectory
+from benchmark.scoring.counts import TrainFacts, count, score, score_relations, train_facts
+from benchmark.seeds import derive
+from benchmark.training.checkpoints import link, load_weights, read_facts, read_tensors, write_tensors
+from benchmark.training.distillation import TaughtCollator, Teacher, store_logits
+from benchmark.training.encoded import EncodedCollator, encode_once
+from benchmark.training.evaluation import Evaluator
+from benchmark.training.loop import Loop
+from benchmark.training.model import DocreModel, build_model, restore_model
+from benchmark.training.requests import Requests
+
+PAIRS = "positive_pairs_{split}.safetensors"
+
+
+def execute(
+    run: RunConfig,
+    directory: RunDirectory,
+    *,
+    corpus: Corpus,
+    stage1: Path | None = None,
+    branch_epoch: int | None = None,
+    progress: Progress,
+) -> None:
+    """Train, score and store one run. Everything but the DONE marker is written into `directory`.
+
+    Args:
+        stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted; others start
+            from its training state if it is there and train from the beginning otherwise.
+        branch_epoch: for a `none` run: keep the training state after so many epochs, for the augmented runs to start from.
+    """
+    began = time.perf_counter()
+    torch.set_num_threads(run.train.threads)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if run.train.precision == "bf16" else "no", gradient_accumulation_steps=run.train.accumulation
+    )
+    session = _Session(run, directory, corpus, accelerator, progress)
+    metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
+    augmentation = None
+    if run.augmenter.name != "none":
+        augmentation = _Augmentation(session, stage1)
+        metrics["stage2_seconds"] = augmentation.seconds
+
+    loop = Loop(
+        model=session.model,
+        loader=session.loader("train", training=True),
+        config=run.train,
+        seed=run.seed,
+        accelerator=accelerator,
+        evaluate=lambda: session.scores("dev", "evaluating on dev")[0],
+        folder=directory.path,
+        progress=progress,
+        description=f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}",
+        identity=_digest(run),
+        branch_epoch=branch_epoch,
+        on_epoch=lambda history: _write_history(directory, history),
+    )
+    if augmentation is not None:
+        loop.augment_at, loop.combination = augmentation.at, run.augment.combination
+    trained = loop.run(start_from=_starting_point(run, directory, stage1))
+    load_weights(session.model, directory.path / "best.safetensors")
+    save_encoder(session.model.encoder, directory.path / "encoder")
+    directory.write_json("relations.json", {name: corpus.relation_names.get(name, name) for name in corpus.relations})
+    metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
+    for split in ("dev", "test"):
+        metrics[split], predictions, counts = session.scores(split, f"predicting {split}")
+        metrics[f"{split}_relations"] = score_relations(counts)
+        directory.write_json(f"predictions_{split}.json", predictions)
+        directory.write_json(f"counts_{split}.json", counts.to_json())
+    if run.train.store_logits:
+        titles = corpus.train["title"]
+        logits = session.evaluator.document_logits(session.loader("train"), len(titles), "storing logits")
+        store_logits(directory.path, logits, list(titles), corpus.relations)
+    metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
+    metrics["seconds"] = time.perf_counter() - began
+    metrics["device"] = _device_name(accelerator.device)
+    directory.write_json("metrics.json", metrics)
+    accelerator.free_memory()
+    (directory.path / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def prune(directory: RunDirectory, *, keep_weights: bool) -> None:
+    """Remove what a finished run kept only for runs that are finished too: training states, and the weights unless they are wanted."""
+    names = ["branch.safetensors", "branch_best.safetensors", *(PAIRS.format(split=s) for s in ("train", "dev"))]
+    for name in names if keep_weights else [*names, "best.safetensors", "augmenter.safetensors"]:
+        (directory.path / name).unlink(missing_ok=True)
+
+
+class _Session:
+    """What all stages of a run share: features, loaders, model, scorer."""
+
+    def __init__(self, run: RunConfig, directory: RunDirectory, corpus: Corpus, accelerator: Accelerator, progress: Progress):
+        self.run, self.directory, self.corpus, self.accelerator, self.progress = run, directory, corpus, accelerator, progress
+        set_seed(derive(run.seed, "session") % 2**32)
+        self.model = build_model(run, corpus).to(accelerator.device)
+        self.documents: dict[str, Dataset] = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
+        tokenizer = self.model.encoder.tokenizer
+        self.features = {
+            split: featurise(documents, corpus, tokenizer, training=split == "train") for split, documents in self.documents.items()
+        }
+        self.evaluator = Evaluator(self.model, accelerator, corpus, progress, max_labels=run.train.max_labels)
+        self.train_facts: TrainFacts = train_facts(corpus.train, undirected=corpus.undirected)
+        self.collators = {split: self._collator(split) for split in self.features}
+
+    def loader(self, split: str, *, training: bool = False) -> DataLoader:
+        config, features = self.run.train, self.features[split]
+        batches = DocumentBatches(
+            features["length"],
+            config.batch_size if training else config.eval_batch_size,
+            order=config.batching if training else "sorted",
+            seed=self.run.seed,
+        )
+        collate = self.collators[split]
+        if training and (teacher := self.model.backbone.distill_from):
+            collate = TaughtCollator(collate, Teacher(teacher, list(self.corpus.train["title"]), self.corpus.relations))
+        on_gpu = self.accelerator.device.type == "cuda"
+        return DataLoader(
+            Rows(features), batch_sampler=batches, collate_fn=collate, pin_memory=on_gpu, num_workers=4 if on_gpu and training else 0
+        )
+
+    def scores(self, split: str, description: str):
+        """Score, predictions and counts of the model as it is."""
+        documents = self.documents[split]
+        predictions = self.evaluator.predict(self.loader(split), list(documents["title"]), description)
+        counts = count(
+            documents,
+            predictions,
+            relations=self.corpus.relations,
+            frequent=self.corpus.frequent,
+            train_documents=self.train_facts,
+            undirected=self.corpus.undirected,
+        )
+        return score(counts), predictions, counts
+
+    def _collator(self, split: str):
+        collator = Collator(self.model.encoder.windows)
+        if self.run.encoder.freeze != "all":
+            return collator
+        cache = self.directory.path.parents[2] / "cache"
+        return EncodedCollator(
+            collator, encode_once(self.model.encoder, self.features[split], cache, self.accelerator.device, self.progress)
+        )
+
+
+@dataclass
+class _Augmentation:
+    """Stage 2, and the source of generated pairs in stage 3."""
+
+    session: _Session
+    stage1: Path | None
+
+    def __post_init__(self):
+        began = time.perf_counter()
+        run, directory = self.session.run, self.session.directory
+        self.augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
+        device = self.session.accelerator.device
+        if self.augmenter.needs_fitting:
+            train, dev = self._stage1_pairs()
+            label_sets = train.labels
+            if (directory.path / "augmenter.safetensors").is_file() and self._fitted_before():
+                self.augmenter.load_state_dict(read_tensors(directory.path / "augmenter.safetensors")[0])
+            else:
+                self._fit(Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev)))
+        else:
+            label_sets = _label_sets(self.session)
+        self.requests = Requests(run.augment.copies, run.augment.rarity, label_sets)
+        with self.session.progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
+            rng = torch.Generator().manual_seed(derive(run.seed, "prepare"))
+            self.augmenter.prepare(label_sets.to(device), rng=rng, progress=bar.update_to)
+        self.seconds = time.perf_counter() - began
+
+    def at(self, epoch: int, step: int):
+        """The augmentation of a training step (Algorithm 1, l. 3-7): none during warm-up."""
+        run = self.session.run
+        if epoch < run.augment.warmup_epochs:
+            return None
+        rng = torch.Generator().manual_seed(derive(run.seed, "augmentation", step))
+
+        def augment(positive: Pairs) -> Pairs:
+            rows = self.requests.rows(positive.labels, rng)
+            return Pairs(*self.augmenter.augment(positive.representations[rows], positive.labels[rows], rng=rng))
+
+        return augment
+
+    def _fit(self, train: Pairs, dev: Pairs) -> None:
+        run, directory = self.session.run, self.session.directory
+        with self.session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
+            rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
+            history = self.augmenter.fit(*train, rng=rng, held_out=tuple(dev), progress=bar.update_to)
+        directory.write_json("stage2_history.json", history)
+        write_tensors(directory.path / "augmenter.safetensors", self.augmenter.state_dict(), {"run": _digest(run)})
+
+    def _fitted_before(self) -> bool:
+        """A killed attempt at this very run got past stage 2."""
+        return read_facts(self.session.directory.path / "augmenter.safetensors").get("run") == _digest(self.session.run)
+
+    def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
+        """Representations of the positive train and dev pairs in the stage 1 model; computed once per `none` run."""
+        if self.stage1 is None:
+            raise UserError(f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there")
+        files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
+        if not all(file.is_file() for file in files):
+            if not (self.stage1 / "best.safetensors").is_file():
+                raise UserError(f"{self.stage1}: its weights are gone, and stage 2 needs them: run `none` again in another results folder")
+            session, device = self.session, self.session.accelerator.device
+            model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(device)
+            evaluator = Evaluator(model, session.accelerator, session.corpus, session.progress, max_labels=session.run.train.max_labels)
+            for split, file in zip(("train", "dev"), files, strict=True):
+                pairs = evaluator.positive_pairs(session.loader(split), f"stage 1 representations of {split}")
+                write_tensors(file, {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)})
+        train, dev = (read_tensors(file)[0] for file in files)
+        return Pairs(train["representations"], train["labels"].float()), Pairs(dev["representations"], dev["labels"].float())
+
+
+def _label_sets(session: _Session) -> torch.Tensor:
+    """[N, R] label sets of all positive training pairs, from the facts alone."""
+    sets = []
+    rows = Rows(session.features["train"])
+    collate = Collator(session.model.encoder.windows)
+    for i in range(len(rows)):
+        labels = collate([rows[i]]).labels(session.model.classes)
+        sets.append(labels[labels[:, 0] == 0])
+    return torch.cat(sets)
+
+
+def _starting_point(run: RunConfig, directory: RunDirectory, stage1: Path | None) -> Path | None:
+    """The training state to go on from: the run's own, if it was killed; else the `none` run's at the end of warm-up, if it was kept."""
+    own = directory.path / "checkpoint.safetensors"
+    if own.is_file() and read_facts(own)["identity"] == _digest(run):
+        return own
+    if run.augment is None or stage1 is None:
+        return None
+    state, best = stage1 / "branch.safetensors", stage1 / "branch_best.safetensors"
+    if not (state.is_file() and best.is_file()):
+        return None
+    plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
+    facts = read_facts(state)
+    if facts["identity"] != _digest(plain) or facts["epoch"] != run.augment.warmup_epochs:
+        return None
+    link(best, directory.path / "best.safetensors")
+    return state
+
+
+def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> None:
+    with directory.writing("history.jsonl") as part:
+        part.write_text("".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history), encoding="utf-8")
+
+
+def _digest(run: RunConfig) -> str:
+    return hashlib.sha256(run.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()} threads"

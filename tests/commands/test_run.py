@@ -1,0 +1,368 @@
+"""The grid as a user meets it: what runs, what is kept, what a failure does to the others, what the exit code says."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmark.errors import DataError, UserError
+
+GRID = [f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")]
+
+
+def test_runs_the_whole_grid_and_writes_the_tables(lab):
+    result = lab("run", "CONFIG")
+    assert result.exit_code == 0, result.stderr
+    assert lab.names() == GRID  # seed by seed, `none` first
+    assert lab.loaded == 1
+    assert all((lab.folder(name) / "DONE").exists() for name in GRID)
+    assert "learned" in result.stdout and "50.00" in result.stdout
+    assert "50.00 ± 0.00" in (lab.results / "toy" / "report.md").read_text()
+    assert (lab.results / "toy" / "report.csv").read_text().count("\n") > 12
+    assert "12 done now" in result.stderr
+
+
+def test_augmented_runs_get_the_none_run_of_their_seed_as_stage_1(lab):
+    lab("run", "CONFIG")
+    calls = {call.name: call for call in lab.ran}
+    assert calls["right learned 1"].stage1 == lab.folder("right none 1")
+    assert calls["right noisy 1"].stage1 == lab.folder("right none 1")
+    assert calls["right none 1"].stage1 is None
+    assert calls["right none 1"].branch_epoch == 2
+    assert calls["right noisy 1"].branch_epoch is None
+
+
+def test_stores_what_the_runs_depend_on(lab):
+    lab("run", "CONFIG")
+    config = json.loads((lab.folder("left learned 1") / "config.json").read_text())
+    assert config["train"]["epochs"] == 3 and config["augment"]["warmup_epochs"] == 2 and config["seed"] == 1
+    assert config["facts"]["corpus_digest"] == "d1" and config["facts"]["torch"]
+    assert json.loads((lab.folder("left none 1") / "config.json").read_text())["augment"] is None
+
+
+def test_what_is_done_is_neither_computed_again_nor_is_data_loaded_for_it(lab):
+    lab("run", "CONFIG")
+    lab.ran.clear()
+    result = lab("run", "CONFIG")
+    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 1)
+    assert "12 done before" in result.stderr
+
+
+def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
+    lab.raises["left noisy 0"] = ValueError("the loss is not a number\nsecond line")
+    result = lab("run", "CONFIG")
+    assert result.exit_code == 1
+    assert "11 done now, 1 failed" in result.stderr
+    assert "ValueError: the loss is not a number" in result.stderr and "Traceback" not in result.output
+    failure = json.loads((lab.folder("left noisy 0") / "FAILED").read_text())
+    assert failure["error"] == "ValueError: the loss is not a number"
+    assert "Traceback" in failure["traceback"] and "conftest.py" in failure["traceback"]
+    assert not (lab.folder("left noisy 0") / "RUNNING").exists()
+
+    lab.raises.clear()
+    lab.ran.clear()
+    assert lab("run", "CONFIG").exit_code == 0
+    assert lab.names() == ["left noisy 0"]
+    assert not (lab.folder("left noisy 0") / "FAILED").exists()
+
+
+def test_only_fitted_augmenters_are_blocked_by_a_failed_none_run(lab):
+    lab.raises["left none 0"] = RuntimeError("out of memory")
+    result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    assert result.exit_code == 1
+    assert lab.names() == ["left none 0", "left noisy 0"]
+    assert lab.ran[1].stage1 is None  # it trains from the beginning
+    assert "1 done now, 1 failed, 1 blocked" in result.stderr
+    assert "stage 1 is failed" in result.stderr
+    assert not lab.folder("left learned 0").exists()
+
+
+def test_a_killed_run_is_seen_and_done_again(lab):
+    lab("run", "CONFIG")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    folder = lab.folder("right learned 1")
+    (folder / "DONE").unlink()
+    (folder / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "then"}))
+    assert "11 done, 1 killed of 12 runs" in lab("status", "CONFIG").stdout
+    lab.ran.clear()
+    assert lab("run", "CONFIG").exit_code == 0
+    assert lab.names() == ["right learned 1"]
+
+
+def test_a_run_of_another_process_is_left_alone(lab):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        folder = lab.folder("left none 0")
+        folder.mkdir(parents=True)
+        (folder / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "now"}))
+        result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+        assert (result.exit_code, lab.names()) == (1, ["left noisy 0"])
+        assert "1 at work in another process" in result.stderr
+        assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_run_taken_between_the_look_and_the_start_is_left_alone(lab, monkeypatch):
+    folder = lab.folder("left none 0")
+
+    def start(directory, config, *, facts):
+        directory.path.mkdir(parents=True)
+        (directory.path / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid(), "time": "now"}))
+        raise UserError("another process works on this run")
+
+    monkeypatch.setattr("benchmark.results.RunDirectory.start", start)
+    result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
+    assert result.exit_code == 1
+    assert "has just taken it" in result.stderr
+    assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
+
+
+def test_ctrl_c_stops_cleanly_and_the_next_call_goes_on(lab):
+    lab.raises["left learned 0"] = KeyboardInterrupt()
+    result = lab("run", "CONFIG")
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+    assert not (lab.folder("left learned 0") / "RUNNING").exists()
+    assert "2 done, 1 killed, 9 missing of 12 runs" in lab("status", "CONFIG").stdout
+    lab.raises.clear()
+    lab.ran.clear()
+    assert lab("run", "CONFIG").exit_code == 0
+    assert lab.names() == GRID[2:]
+
+
+def test_a_full_disk_stops_the_grid_and_loses_nothing(lab):
+    def wrapped():
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            try:
+                raise UserError("metrics.json: cannot be written: the disk is full") from error
+            except UserError as user_error:
+                return user_error
+
+    lab.raises["right none 0"] = wrapped()
+    result = lab("run", "CONFIG")
+    assert result.exit_code == 1
+    assert lab.names() == GRID[:4]
+    assert "3 done now, 1 failed, 8 not tried" in result.stderr
+    assert "the disk is full" in result.stderr
+
+
+def test_faults_of_the_data_stop_everything_before_it_starts(lab):
+    lab.broken_data = DataError("train.json: document 3, labels[0].h: entity 9 does not exist")
+    result = lab("run", "CONFIG")
+    assert (result.exit_code, lab.ran) == (2, [])
+    assert result.stderr == "error: train.json: document 3, labels[0].h: entity 9 does not exist\n"
+    assert not lab.results.exists()
+
+
+def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritten(lab):
+    lab("run", "CONFIG", "--seeds", "0")
+    before = (lab.folder("left none 0") / "config.json").read_bytes()
+    lab.ran.clear()
+    result = lab("run", "CONFIG", "--set", "train.epochs=4")
+    assert (result.exit_code, lab.ran) == (2, [])
+    assert "train.epochs: 3 stored, 4 asked for" in result.stderr and "--set name" in result.stderr
+    assert (lab.folder("left none 0") / "config.json").read_bytes() == before
+    assert "6 missing, 6 changed of 12 runs" in lab("status", "CONFIG", "--set", "train.epochs=4").stdout
+    assert lab("run", "CONFIG", "--set", "train.epochs=4", "--set", "name=longer", "--seeds", "0").exit_code == 0
+    assert len(lab.ran) == 6
+
+
+def test_moving_the_data_loses_no_run_but_changing_it_is_an_error(lab):
+    lab("run", "CONFIG", "--seeds", "0")
+    moved = ("--set", "dataset={name: toy-data, path: elsewhere/train.json}")
+    assert lab("run", "CONFIG", "--seeds", "0", *moved).exit_code == 0
+    assert len(lab.ran) == 6
+    lab.digest = "d2"
+    result = lab("run", "CONFIG", *moved)
+    assert (result.exit_code, len(lab.ran)) == (2, 6)
+    assert 'corpus_digest: "d1" stored, "d2" asked for' in result.stderr
+
+
+def test_adding_seeds_and_augmenters_touches_nothing_that_is_there(lab):
+    lab("run", "CONFIG", "--seeds", "0")
+    before = {file: file.read_bytes() for file in lab.results.rglob("*.json") if file.parent.name == "seed-0"}
+    lab.ran.clear()
+    assert lab("run", "CONFIG", "--set", "augmenters=[none, noisy, learned, spare]").exit_code == 0
+    assert lab.names() == [
+        "left spare 0",
+        "right spare 0",
+        *(f"{b} {a} 1" for b in ("left", "right") for a in ("none", "noisy", "learned", "spare")),
+    ]
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--seeds", "1"), GRID[6:]),
+        (("--seeds", "0-1", "--backbones", "right", "--augmenters", "noisy,none"), [GRID[3], GRID[4], GRID[9], GRID[10]]),
+        (("--augmenters", "noisy", "--seeds", "1"), ["left noisy 1", "right noisy 1"]),
+        (("--augmenters", "learned", "--backbones", "left"), [GRID[0], GRID[2], GRID[6], GRID[8]]),
+        (("--augmenters", "spare", "--backbones", "left", "--seeds", "7"), ["left spare 7"]),  # not in the file
+    ],
+)
+def test_narrowing(lab, options, expected):
+    result = lab("run", "CONFIG", *options)
+    assert result.exit_code == 0, result.stderr
+    assert lab.names() == expected
+    assert ("'none' is run as well" in result.stderr) == ("learned" in options)
+
+
+def test_none_is_added_when_the_file_lacks_it(lab):
+    result = lab("run", "CONFIG", "--set", "augmenters=[learned]", "--seeds", "0", "--backbones", "left")
+    assert lab.names() == ["left none 0", "left learned 0"]
+    assert "'none' is run as well" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--augmenters", "lerned"), "unknown augmenter 'lerned'. Did you mean 'learned'?"),
+        (("--backbones", "rihgt"), "unknown backbone 'rihgt'. Did you mean 'right'?"),
+        (("--seeds", "one"), "'one' is no seed"),
+        (("--seeds", "-1"), "a seed is a whole number from 0 on, got -1"),
+        (("--seeds", "5-2"), "'5-2' is no seed"),
+        (("--augmenters", ","), "nothing is left of the grid"),
+        (("--set", "train.epochs=-1"), "train.epochs: Input should be greater than or equal to 1 (got -1)"),
+        (("--set", "train.epoch=5"), "unknown key 'train.epoch'. Did you mean 'epochs'?"),
+        (("--set", "dataset=toy-dat"), "unknown dataset 'toy-dat'. Did you mean 'toy-data'?"),
+        (("--set", "epochs"), "expected key=value"),
+        (("--plugin", "nowhere.py"), "nowhere.py: no such file"),
+    ],
+)
+def test_mistakes_on_the_command_line(lab, options, message):
+    result = lab("run", "CONFIG", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr and result.stderr.startswith("error: ")
+    assert "Traceback" not in result.output
+    assert not lab.ran and not lab.results.exists()
+
+
+def test_what_only_later_runs_need_is_kept_until_they_are_done(lab):
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none,noisy")
+    assert lab.pruned == [("left noisy 0", True)]  # `learned` may still come and needs the `none` run
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--set", "train.keep_weights=best")
+    assert lab.pruned[1:] == [("left none 0", True), ("left learned 0", True)]
+
+
+def test_weights_are_given_up_when_the_experiment_says_so(lab):
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--set", "train.keep_weights=none")
+    assert dict(lab.pruned) == {"left none 0": False, "left noisy 0": False, "left learned 0": False}
+
+
+def test_dry_run_runs_nothing(lab):
+    result = lab("run", "CONFIG", "--dry-run")
+    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 0)
+    assert "12 of 12 runs to do: time and disk are unknown until a first run is done" in result.stdout
+    assert not lab.results.exists()
+
+
+def test_dry_run_estimates_from_what_is_done(lab):
+    lab("run", "CONFIG", "--seeds", "0")
+    result = lab("run", "CONFIG", "--dry-run", "--backbones", "left")
+    # three runs left, 90 s each as those of seed 0
+    assert "3 of 6 runs to do: about 4 min 30 s" in result.stdout
+    assert result.stdout.count("1 min 30 s") == 3
+    assert result.stdout.count("missing") == 3 and result.stdout.count("done") == 3
+
+
+def test_status_names_failures_and_counts_states(lab):
+    lab.raises["left noisy 0"] = ValueError("the loss is not a number")
+    lab("run", "CONFIG", "--backbones", "left", "--seeds", "0")
+    for target in ("CONFIG", lab.results / "toy"):
+        result = lab("status", target)
+        assert result.exit_code == 0
+        assert "2 done, 1 failed, 9 missing of 12 runs" in result.stdout
+        assert f"failed: {lab.folder('left noisy 0')}: ValueError: the loss is not a number" in result.stdout
+
+
+def test_status_of_a_folder_without_the_experiment(lab):
+    lab("run", "CONFIG", "--backbones", "left")
+    (lab.results / "toy" / "experiment.json").unlink()
+    assert "6 done of 6 runs" in lab("status", lab.results / "toy").stdout
+
+
+def test_status_of_what_is_no_experiment(lab, tmp_path):
+    assert lab("status", tmp_path / "nothing.yaml").exit_code == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = lab("status", empty)
+    assert result.exit_code == 2 and "holds no runs" in result.stderr
+
+
+def test_report_from_the_folder_equals_the_one_that_run_wrote(lab):
+    lab("run", "CONFIG", "--seeds", "0", "--augmenters", "none,noisy")
+    report = lab.results / "toy" / "report.md"
+    written = report.read_text()
+    for target in ("CONFIG", lab.results / "toy"):
+        report.unlink()
+        result = lab("report", target)
+        assert result.exit_code == 0, result.stderr
+        assert report.read_text() == written
+    assert "missing" in written and "learned" in written
+
+
+def test_report_without_a_finished_run(lab):
+    result = lab("report", "CONFIG")
+    assert result.exit_code == 2 and "nothing to report" in result.stderr
+
+
+def test_report_of_a_file_that_was_changed_by_hand(lab):
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    metrics = lab.folder("left none 0") / "metrics.json"
+    metrics.write_text(metrics.read_text().replace("0.5", "0.9"))
+    result = lab("report", "CONFIG")
+    assert result.exit_code == 2 and "changed after the run was done" in result.stderr
+
+
+def test_a_plugin_joins_the_grid(lab, tmp_path, monkeypatch):
+    from benchmark.registry import AUGMENTERS
+
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from benchmark.registry import AUGMENTERS\n"
+        "@AUGMENTERS.register('mine')\n"
+        "class Mine:\n"
+        "    '''My own.'''\n"
+        "    needs_fitting = False\n"
+        "    def __init__(self, *, share=0.5): ...\n"
+    )
+    try:
+        result = lab("run", "CONFIG", "--plugin", plugin, "--augmenters", "none,mine", "--seeds", "0", "--backbones", "left")
+        assert result.exit_code == 0, result.stderr
+        assert lab.names() == ["left none 0", "left mine 0"]
+        assert lab.ran[1].run.augmenter.options == {"share": 0.5}
+        assert "mine" in lab("list", "augmenters", "--plugin", plugin).stdout
+    finally:
+        AUGMENTERS.entries().pop("mine", None)
+        sys.modules.pop("plugin_mine", None)
+
+
+def test_a_plugin_that_does_not_import(lab, tmp_path):
+    plugin = tmp_path / "broken.py"
+    plugin.write_text("import nowhere_to_be_found\n")
+    result = lab("status", "CONFIG", "--plugin", plugin)
+    assert result.exit_code == 2 and "ModuleNotFoundError" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_demo_is_the_grid_of_its_file(lab, monkeypatch):
+    monkeypatch.setattr("benchmark.commands.run.DEMO", lab.config)
+    assert lab("demo").exit_code == 0
+    assert lab.names() == GRID
+
+
+def test_status_is_quick(lab):
+    lab("run", "CONFIG")
+    started = time.perf_counter()
+    lab("status", lab.results / "toy")
+    assert time.perf_counter() - started < 1

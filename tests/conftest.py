@@ -1,0 +1,103 @@
+"""Shared by all tests: no network, and a toy grid whose runs take no time and no torch."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any Hugging Face library is imported
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import benchmark.training
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Entry
+
+SCORES = ("f1", "precision", "recall", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1")
+
+EXPERIMENT = """
+name: toy
+dataset: toy-data
+encoder: some/encoder
+backbones: [left, right]
+augmenters: [none, noisy, learned]
+seeds: [0, 1]
+train: {epochs: 3}
+augment: {warmup_epochs: 2}
+"""
+
+
+class Noisy:
+    needs_fitting = False
+
+
+class Learned:
+    needs_fitting = True
+
+
+class Lab:
+    """A toy grid of 2 backbones x 3 augmenters x 2 seeds.
+
+    ran: the calls of `stages.execute`, in order. raises: what the run "<backbone> <augmenter> <seed>" raises instead of finishing.
+    """
+
+    def __init__(self, folder: Path):
+        self.results, self.config = folder / "results", folder / "toy.yaml"
+        self.config.write_text(EXPERIMENT)
+        self.ran: list[SimpleNamespace] = []
+        self.raises: dict[str, BaseException] = {}
+        self.pruned: list[tuple[str, bool]] = []
+        self.loaded, self.digest, self.broken_data = 0, "d1", None
+        self.f1 = 0.5
+
+    def __call__(self, *arguments):
+        """Run the command line; `CONFIG` stands for the experiment file."""
+        from benchmark.commands.app import app
+
+        arguments = [str(self.config) if argument == "CONFIG" else str(argument) for argument in arguments]
+        if arguments[0] in ("run", "status", "report", "demo"):
+            arguments += ["--results", str(self.results)]
+        return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+
+    def names(self) -> list[str]:
+        return [call.name for call in self.ran]
+
+    def folder(self, name: str) -> Path:
+        backbone, augmenter, seed = name.split()
+        return self.results / "toy" / backbone / augmenter / f"seed-{seed}"
+
+    def load_corpus(self, *, path="data/train.json"):
+        self.loaded += 1
+        if self.broken_data:
+            raise self.broken_data
+        return SimpleNamespace(name="toy-data", digest=self.digest, notes=("toy",))
+
+    def execute(self, run, directory, *, corpus, stage1, branch_epoch, progress):
+        name = f"{run.backbone.name} {run.augmenter.name} {run.seed}"
+        self.ran.append(SimpleNamespace(name=name, run=run, stage1=stage1, branch_epoch=branch_epoch))
+        with progress.task(name, total=2) as bar:
+            bar.advance(loss=1.5)
+            if name in self.raises:
+                raise self.raises[name]
+        score = dict.fromkeys(SCORES, self.f1)
+        score["bucket_f1"] = dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))
+        directory.write_json("metrics.json", {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10})
+
+    def prune(self, directory, *, keep_weights):
+        self.pruned.append((" ".join(directory.path.parts[-3:]).replace("seed-", ""), keep_weights))
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    lab = Lab(tmp_path)
+    for backbone in ("left", "right"):
+        monkeypatch.setitem(BACKBONES.entries(), backbone, Entry(backbone, "tests", "A toy.", {"width": 8}))
+    for name, target in {"none": Noisy, "noisy": Noisy, "learned": Learned, "spare": Noisy}.items():
+        monkeypatch.setitem(AUGMENTERS.entries(), name, Entry(name, "tests", "A toy.", {}, target))
+    monkeypatch.setitem(
+        DATASETS.entries(), "toy-data", Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus)
+    )
+    fake = SimpleNamespace(execute=lab.execute, prune=lab.prune)
+    monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
+    return lab

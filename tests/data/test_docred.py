@@ -1,0 +1,257 @@
+import json
+from pathlib import Path
+
+import datasets
+import pytest
+
+from benchmark.data import docred
+from benchmark.data.docred import docred_format, load_split, read_documents, read_inventory, split_off
+from benchmark.data.dwie import dwie
+from benchmark.data.jsonstream import iterate_array
+from benchmark.data.redocred import FREQUENT, RELATIONS, redocred
+from benchmark.errors import ConfigError, DataError
+from benchmark.registry import DATASETS
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def document(title="Ada", relations=("P17",), **changes):
+    """Two sentences, three entities; entity 0 is named twice; one fact 0 -> 1 for each relation."""
+    return {
+        "title": title,
+        "sents": [["Ada", "Brent", "left", "Velm", "."], ["Brent", "met", "Cal", "."]],
+        "vertexSet": [
+            [
+                {"name": "Brent", "pos": [0, 1], "sent_id": 1, "type": "short"},
+                {"name": "Ada Brent", "pos": [0, 2], "sent_id": 0, "type": "long", "global_pos": [0, 0]},
+            ],
+            [{"name": "Velm", "pos": [3, 4], "sent_id": 0, "type": "LOC"}],
+            [{"name": "Cal", "pos": [2, 3], "sent_id": 1, "type": "PER"}],
+        ],
+        "labels": [{"h": 0, "t": 1, "r": relation, "evidence": [0]} for relation in relations],
+        **changes,
+    }
+
+
+def write(folder: Path, name: str, documents, **options) -> str:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(documents if isinstance(documents, str) else json.dumps(documents), encoding=options.get("encoding", "utf-8"))
+    return str(path)
+
+
+def test_a_document_becomes_a_canonical_row(tmp_path):
+    path = write(tmp_path, "a.json", [document(relations=["P17", "P6", "P17"], entity_ids=["Q1"])])
+    (row,) = read_documents(path)
+    assert row["title"] == "Ada"
+    assert row["sentences"][1] == ["Brent", "met", "Cal", "."]
+    assert row["entities"][0]["type"] == "long"  # of the longest name
+    assert row["entities"][0]["mentions"][1] == {"name": "Ada Brent", "sentence": 0, "start": 0, "end": 2}
+    assert [fact["relation"] for fact in row["facts"]] == ["P17", "P6"]  # gold is a set, in the file's order
+    (as_stated,) = read_documents(path, distinct=False)
+    assert len(as_stated["facts"]) == 3
+
+
+def test_few_entities_no_fact_and_relations_with_oneself_are_no_errors(tmp_path):
+    none = document("none", vertexSet=[], labels=[])
+    one = document("one", vertexSet=document()["vertexSet"][:1], labels=[{"h": 0, "t": 0, "r": "P17"}])
+    rows = list(read_documents(write(tmp_path, "a.json", [none, one])))
+    assert [len(row["entities"]) for row in rows] == [0, 1]
+    assert rows[1]["facts"] == [{"head": 0, "tail": 0, "relation": "P17"}]
+
+
+def test_unlabelled_documents_are_for_prediction_only(tmp_path):
+    unlabelled = document()
+    del unlabelled["labels"]
+    path = write(tmp_path, "a.json", [unlabelled])
+    assert next(read_documents(path, labelled=False))["facts"] == []
+    with pytest.raises(DataError, match="labels: missing; expected a list of facts"):
+        list(read_documents(path))
+
+
+def test_byte_order_mark_and_windows_separators(tmp_path, monkeypatch):
+    write(tmp_path, "folder/a.json", [document()], encoding="utf-8-sig")
+    monkeypatch.chdir(tmp_path)
+    assert next(read_documents("folder\\a.json"))["title"] == "Ada"
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_an_array_is_read_the_same_in_blocks_of_any_size(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr("benchmark.data.jsonstream.CHUNK", chunk)
+    values = [12345, {"a": [1, "é]", '\\"']}, "text, [", [], None, -1.5e3]
+    assert list(iterate_array(write(tmp_path, "a.json", json.dumps(values, indent=1)))) == values
+    assert list(iterate_array(write(tmp_path, "b.json", " [ ] \n"))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found an empty file"),
+        ('{"title": 1}', "expected a JSON list of documents.*found one object"),
+        ("[{},\n {]", "line 2, column 3"),
+        ('[{"title": "cut o', "truncated or broken"),
+        ("[{}", "truncated: the list is not closed"),
+        ("[{}] x", "expected the end of the file"),
+        ("[{} {}]", "expected , or ]"),
+        ("[" * 5000, "recursion"),
+        ("[" + "9" * 5000 + "]", "digits"),
+    ],
+)
+def test_a_broken_file_is_told_with_its_name(tmp_path, text, message):
+    path = write(tmp_path, "broken.json", text)
+    with pytest.raises(DataError, match=f"broken.json.*{message}"):
+        list(iterate_array(path))
+    with pytest.raises(DataError, match="broken.json"):
+        load_split(path)
+
+
+def test_a_file_without_documents_is_refused(tmp_path):
+    with pytest.raises(DataError, match="empty.json: holds no document"):
+        load_split(write(tmp_path, "empty.json", []))
+
+
+def test_a_path_that_is_no_text_file(tmp_path):
+    with pytest.raises(DataError, match="absent.json: no such file"):
+        load_split(tmp_path / "absent.json")
+    with pytest.raises(DataError, match="is a folder"):
+        load_split(tmp_path)
+    (tmp_path / "latin.json").write_bytes(b'[{"title": "caf\xe9"}]')
+    with pytest.raises(DataError, match="latin.json: not UTF-8"):
+        load_split(tmp_path / "latin.json")
+
+
+def test_the_first_error_names_file_document_and_field(tmp_path):
+    bad = document("Bad")
+    bad["vertexSet"][2][0]["pos"] = [2, 5]
+    path = write(tmp_path, "a.json", [document(), bad])
+    with pytest.raises(DataError) as caught:
+        load_split(path)
+    where, what = str(caught.value).split(": [2, 5) ")
+    assert where == f"{path}: document 1 'Bad', vertexSet[2][0].pos"
+    assert what == "lies outside sentence 1, which has 4 words; expected 0 <= start < end <= 4"
+
+
+def test_a_second_load_parses_nothing_wherever_the_file_lies(tmp_path, monkeypatch):
+    first = load_split(write(tmp_path, "a.json", [document(), document("Bo")]))
+    monkeypatch.setattr(docred, "read_documents", lambda *a, **k: pytest.fail("parsed again"))
+    second = load_split(write(tmp_path, "elsewhere/b.json", [document(), document("Bo")]))
+    assert second.to_list() == first.to_list() and second._fingerprint == first._fingerprint
+    assert second.cache_files  # memory-mapped
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, where a folder should be")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", blocked)
+    with pytest.raises(Exception, match="blocked.*cannot be cached.*HF_DATASETS_CACHE"):
+        load_split(write(tmp_path, "a.json", [document()]))
+
+
+def test_a_split_off_dev_is_fixed_by_its_seed_and_keeps_file_order(tmp_path):
+    documents = load_split(write(tmp_path, "a.json", [document(f"{i:02}") for i in range(20)]))
+    rest, part = split_off(documents, 5, seed=3)
+    assert len(part) == 5 and sorted([*rest["title"], *part["title"]]) == list(documents["title"])
+    assert list(rest["title"]) == sorted(rest["title"]) and list(part["title"]) == sorted(part["title"])
+    again, other = split_off(documents, 5, seed=3)[1], split_off(documents, 5, seed=4)[1]
+    assert list(again["title"]) == list(part["title"]) != list(other["title"])
+
+
+def corpus(folder, **options):
+    train = [document(f"t{i}", ["P17", "P6"] if i else ["P17", "P6", "P27"]) for i in range(4)]
+    files = {"train": write(folder, "train.json", train), "test": write(folder, "test.json", [document("x", ["P131"])])}
+    return docred_format(**{**files, "dev": write(folder, "dev.json", [document("d")]), **options})
+
+
+def test_without_an_inventory_the_relations_are_those_of_all_splits(tmp_path):
+    assert corpus(tmp_path).relations == ("P131", "P17", "P27", "P6")
+    # P17 and P6 stand 4 times in train, P27 once; all of train's are among its ten most frequent
+    assert corpus(tmp_path).frequent == {"P17", "P6", "P27"}
+    assert corpus(tmp_path, frequent=["P27"]).frequent == {"P27"}
+    assert corpus(tmp_path, frequent=[]).frequent is None
+
+
+def test_an_inventory_orders_the_classes_and_names_unknown_relations(tmp_path):
+    path = write(tmp_path, "rel2id.json", {"P6": 2, "Na": 0, "P17": 1, "P27": 3, "P131": 4, "P9": 5})
+    names = write(tmp_path, "names.json", {"P6": "head of government", "P777": "unused"})
+    loaded = corpus(tmp_path, relations=path, relation_names=names)
+    assert loaded.relations == ("P17", "P6", "P27", "P131", "P9")
+    assert loaded.relation_index["P6"] == 2 and loaded.relation_names == {"P6": "head of government"}
+    with pytest.raises(DataError, match=r"test.json: document 0 'x', labels\[0\].r: unknown relation 'P131'.*did you mean"):
+        corpus(tmp_path, relations=["P17", "P6", "P27", "P13"])
+
+
+def test_inventories_of_every_shape(tmp_path):
+    assert read_inventory(write(tmp_path, "a.json", {"P6": "head", "P17": "country"})) == (
+        ("P6", "P17"),
+        {"P6": "head", "P17": "country"},
+    )
+    assert read_inventory(write(tmp_path, "b.json", ["b", "a", "NA"])) == (("b", "a"), {})
+    for wrong in (3, {"a": [1]}, [], ["a", "a"], {"a": 1, "b": 1}):
+        with pytest.raises(DataError, match="wrong.json"):
+            read_inventory(write(tmp_path, "wrong.json", wrong))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dev": None}, "dev: expected a file, or dev_documents"),
+        ({"dev_documents": 2}, "dev_documents: expected 0, since dev is given"),
+        ({"dev": None, "dev_documents": 4}, "holds only 4 documents"),
+        ({"dev": None, "dev_documents": -1}, "integer from 0"),
+        ({"train": 5}, "train: expected the path"),
+        ({"frequent": ["P18"]}, "frequent: unknown relation 'P18'.*did you mean"),
+        ({"frequent": "P17"}, "frequent: expected a list"),
+        ({"undirected": "yes"}, "undirected: expected true or false"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        corpus(tmp_path, **options)
+
+
+def test_documents_in_two_splits_are_noted(tmp_path):
+    assert corpus(tmp_path).notes == ()
+    shared = write(tmp_path, "shared.json", [document("t1"), document("new")])
+    assert corpus(tmp_path, test=shared).notes == ("1 of 2 test documents have the title of a training document",)
+
+
+def test_redocred_from_files_says_that_it_is_partial(tmp_path):
+    train = write(tmp_path, "some.json", [document(f"t{i}") for i in range(6)])
+    loaded = redocred(train=train, test=write(tmp_path, "test.json", [document("x")]), dev_documents=2)
+    assert (len(loaded.train), len(loaded.dev), len(loaded.test)) == (4, 2, 1)
+    assert "4 documents (some.json, less 2 to select on), not the 3,053" in loaded.notes[0] and "Ign F1" in loaded.notes[0]
+    assert len(loaded.relations) == 96 and loaded.relations[0] == "P17" and loaded.relation_names["P17"] == "country"
+    assert loaded.frequent == set(FREQUENT) < set(RELATIONS)
+
+
+def test_redocred_takes_a_folder_of_the_hubs_layout(tmp_path):
+    for split in ("train", "dev", "test"):
+        write(tmp_path, f"hub/data/{split}_revised.json", [document(split)])
+    loaded = redocred(hub=str(tmp_path / "hub"))
+    assert [list(part["title"]) for part in (loaded.train, loaded.dev, loaded.test)] == [["train"], ["dev"], ["test"]]
+    with pytest.raises(DataError, match="holds no test_revised.json. Give local files by the option"):
+        (tmp_path / "hub/data/test_revised.json").unlink()
+        redocred(hub=str(tmp_path / "hub"))
+
+
+def test_redocred_offline_asks_for_local_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match="tonytan48/Re-DocRED: cannot be had.*Give local files by the option.* train, dev, test"):
+        redocred()
+
+
+def test_dwie_keeps_the_inventory_and_counts_repeated_facts_once(tmp_path):
+    files = {split: write(tmp_path, f"{split}.json", [document(split, ["in0", "in0"])]) for split in ("train", "dev", "test")}
+    loaded = dwie(**files, relations=write(tmp_path, "rel2id.json", {"Na": 0, "in0": 1, "vs": 2}))
+    assert loaded.relations == ("in0", "vs") and len(loaded.test[0]["facts"]) == 1
+    assert "not the 602" in loaded.notes[0]
+
+
+def test_the_registry_knows_the_datasets_and_their_options():
+    assert {"re-docred", "dwie", "docred-format", "synthetic"} <= set(DATASETS)
+    assert DATASETS.entry("re-docred").parameters["hub"] == "tonytan48/Re-DocRED"

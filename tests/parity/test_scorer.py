@@ -1,0 +1,59 @@
+"""Our scores against the official Re-DocRED scorer's, on made-up documents that it scored."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.scoring.counts import count, score
+
+# the literal list of the official scorer
+FREQUENT = {"P17", "P131", "P27", "P150", "P175", "P577", "P463", "P527", "P495", "P361"}
+OFFICIAL = {  # official key -> ours
+    "f1": "f1",
+    "precision": "precision",
+    "recall": "recall",
+    "ign_f1": "ign_f1",
+    "freq_f1": "freq_f1",
+    "freq_p": "freq_precision",
+    "freq_r": "freq_recall",
+    "ltail_f1": "ltail_f1",
+    "ltail_p": "ltail_precision",
+    "ltail_r": "ltail_recall",
+    "intra_f1": "intra_f1",
+    "inter_f1": "inter_f1",
+}
+
+
+def canonical(document):
+    """A DocRED-format document as a row of FEATURES, as far as scoring reads it."""
+    return {
+        "title": document["title"],
+        "entities": [
+            {"mentions": [{"name": m["name"], "sentence": m["sent_id"]} for m in mentions]} for mentions in document["vertexSet"]
+        ],
+        "facts": [{"head": fact["h"], "tail": fact["t"], "relation": fact["r"]} for fact in document["labels"]],
+    }
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    return json.loads((Path(__file__).parent / "data" / "metrics_made_up.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def scores(made_up):
+    gold, train = ([canonical(document) for document in made_up[split]] for split in ("gold", "train"))
+    relations = sorted(
+        {fact["relation"] for row in gold + train for fact in row["facts"]} | {p["r"] for p in made_up["predictions"]}
+    )
+    return score(count(gold, made_up["predictions"], relations=relations, frequent=FREQUENT, train_documents=train))
+
+
+@pytest.mark.parametrize("official, ours", OFFICIAL.items())
+def test_score_equals_the_official_one(made_up, scores, official, ours):
+    assert scores[ours] == pytest.approx(made_up["expected"][official], rel=0, abs=1e-12)
+
+
+def test_the_made_up_documents_tell_ign_f1_from_f1(scores):
+    assert scores["ign_f1"] < scores["f1"] - 0.005

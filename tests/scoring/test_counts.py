@@ -1,0 +1,267 @@
+"""Counting and scoring against hand-made documents, and against a brute-force set implementation on random ones."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.errors import DataError
+from benchmark.scoring.counts import BUCKETS, Counts, count, precision_recall_f1, score, score_relations, train_facts
+
+RELATIONS = ("P1", "P2", "P3")
+
+
+def document(title, entities, facts):
+    """entities: one list of (name, sentence) mentions each; facts: (head, tail, relation)."""
+    return {
+        "title": title,
+        "entities": [{"mentions": [{"name": name, "sentence": sentence} for name, sentence in mentions]} for mentions in entities],
+        "facts": [{"head": h, "tail": t, "relation": r} for h, t, r in facts],
+    }
+
+
+def predicted(*facts):
+    return [{"title": title, "h_idx": h, "t_idx": t, "r": r} for title, h, t, r in facts]
+
+
+ENTITIES = [[("Ada", 0), ("Ada Lovelace", 2)], [("London", 0)], [("Byron", 1)]]
+GOLD = [
+    document("a", ENTITIES, [(0, 1, "P1"), (0, 2, "P2"), (2, 1, "P1"), (0, 1, "P1")]),  # the first fact stands twice
+    document("b", ENTITIES, []),
+    document("c", [[("Paris", 0)]], [(0, 0, "P3")]),  # one entity, a self-relation
+]
+TRAIN = [document("t", [[("X", 0), ("Ada Lovelace", 0)], [("London", 1)]], [(0, 1, "P1"), (0, 1, "P1"), (1, 0, "P2")])]
+PREDICTIONS = predicted(
+    ("a", 0, 1, "P1"),  # right, intra-sentence (both in 0), a training fact by (Ada Lovelace, London)
+    ("a", 0, 1, "P1"),  # exact duplicate
+    ("a", 0, 2, "P2"),  # right, inter-sentence
+    ("a", 1, 0, "P2"),  # wrong, intra
+    ("b", 2, 1, "P1"),  # wrong: b has no facts; inter
+)
+
+
+def counted(predictions=PREDICTIONS, **options):
+    return count(GOLD, predictions, **{"relations": RELATIONS, "frequent": {"P1"}, "train_documents": TRAIN} | options)
+
+
+def test_counts_of_the_hand_made_documents():
+    counts = counted()
+    assert counts.titles == ("a", "b", "c")
+    # columns: tp, pred, gold, tp_seen
+    assert counts.groups["all"].tolist() == [[2, 3, 3, 1], [0, 1, 0, 0], [0, 0, 1, 0]]
+    assert counts.groups["frequent"].tolist() == [[1, 1, 2, 1], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert counts.groups["tail"].tolist() == [[1, 2, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
+    assert counts.groups["intra"].tolist() == [[1, 2, 1, 1], [0, 0, 0, 0], [0, 0, 1, 0]]
+    assert counts.groups["inter"].tolist() == [[1, 1, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+    assert counts.train_frequency.tolist() == [1, 1, 0]
+    assert counts.buckets["0"].tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
+    assert counts.by_relation.tolist() == [[1, 2, 2], [1, 2, 1], [0, 0, 1]]
+
+
+def test_scores_of_the_hand_made_documents():
+    scores = score(counted())
+    # 2 right of 4 predicted, 4 gold: P = R = F1 = 1/2. One right one was seen: Ign P = 1 / (3 + 1e-5), R stays 1/2
+    assert scores["precision"] == scores["recall"] == scores["f1"] == 0.5
+    ign = 1 / (3 + 1e-5)
+    assert scores["ign_f1"] == pytest.approx(2 * ign * 0.5 / (ign + 0.5), abs=1e-15)
+    assert scores["freq_f1"] == 0.5 and scores["ltail_f1"] == 0.5
+    # P1: tp 1, pred 2, gold 2 -> 1/2; P2: tp 1, pred 2, gold 1 -> 2/3; P3: nothing predicted -> 0
+    assert scores["macro_f1"] == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
+    assert scores["bucket_f1"] == {"0": 0.0, "1-10": pytest.approx(4 / 7), "11-50": None, "51-200": None, "201+": None}
+    assert score_relations(counted())["P2"] == {
+        "precision": 0.5,
+        "recall": 1.0,
+        "f1": pytest.approx(2 / 3),
+        "gold": 1,
+        "train_frequency": 1,
+    }
+
+
+def test_one_prediction_counts():
+    # the official scorer takes a single prediction for none
+    assert score(counted(PREDICTIONS[:1]))["precision"] == 1
+
+
+def test_no_prediction_scores_zero_with_undefined_precision():
+    scores = score(counted([]))
+    assert scores["f1"] == scores["recall"] == scores["ign_f1"] == scores["macro_f1"] == 0
+    assert scores["precision"] is None
+
+
+def test_groups_without_gold_are_undefined_not_zero():
+    scores = score(count(GOLD[2:], [], relations=RELATIONS, frequent=None, train_documents=[]))
+    assert scores["inter_f1"] is None and scores["freq_f1"] is None and scores["ltail_f1"] is None
+    assert scores["f1"] == 0
+
+
+def test_no_gold_at_all():
+    scores = score(count(GOLD[1:2], PREDICTIONS[-1:], relations=RELATIONS, frequent={"P1"}, train_documents=TRAIN))
+    assert scores["f1"] is None and scores["macro_f1"] is None and scores["precision"] == 0
+
+
+def test_no_document():
+    assert score(count([], [], relations=RELATIONS, frequent={"P1"}, train_documents=[]))["f1"] is None
+
+
+def test_undirected_pairs_are_unordered():
+    # gold (0, 1, P1) met by (1, 0, P1); both orders of one prediction count once; the name pair is seen in either order
+    train = [document("t", [[("London", 0)], [("Ada", 1)]], [(0, 1, "P1"), (1, 0, "P1")])]
+    counts = counted(predicted(("a", 1, 0, "P1"), ("a", 0, 1, "P1")), undirected=True, train_documents=train)
+    assert counts.groups["all"].sum(axis=0).tolist() == [1, 1, 4, 1]
+    assert counts.train_frequency.tolist() == [1, 0, 0]
+
+
+def test_train_facts_expanded_once_give_the_same_counts():
+    assert counted(train_documents=train_facts(TRAIN)).to_json() == counted().to_json()
+
+
+def test_train_facts_of_the_other_kind_are_refused():
+    with pytest.raises(ValueError, match="undirected"):
+        counted(train_documents=train_facts(TRAIN), undirected=True)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"title": "z"}, r"my.json: prediction 1: title 'z' is none of the 3 documents"),
+        ({"h_idx": 3}, r"my.json: prediction 1: document 'a': h_idx is 3, .*allowed: 0 to 2"),
+        ({"t_idx": -1}, r"t_idx is -1"),
+        ({"t_idx": "1"}, r"t_idx is '1'"),
+        ({"h_idx": 1.0}, r"h_idx is 1.0"),
+        ({"h_idx": True}, r"h_idx is True"),
+        ({"r": "NA"}, r"document 'a': r is 'NA', none of the dataset's 3 relations"),
+        ({"r": ["P1"]}, r"r is \['P1'\]"),
+    ],
+)
+def test_a_faulty_prediction_is_named(change, message):
+    with pytest.raises(DataError, match=message):
+        counted([PREDICTIONS[0], PREDICTIONS[0] | change], source="my.json")
+
+
+@pytest.mark.parametrize("item", [{"title": "a"}, ["a", 0, 1, "P1"], None])
+def test_a_prediction_of_another_shape_is_named(item):
+    with pytest.raises(DataError, match="prediction 0: expected an object with title, h_idx, t_idx and r"):
+        counted([item])
+
+
+def test_duplicate_titles_are_refused():
+    with pytest.raises(DataError, match="two documents have the title 'a'"):
+        count(GOLD + GOLD[:1], [], relations=RELATIONS, frequent=None, train_documents=[])
+
+
+def test_counts_round_trip_through_json():
+    counts = counted()
+    again = Counts.from_json(json.loads(json.dumps(counts.to_json())))
+    assert again.to_json() == counts.to_json() and score(again) == score(counts)
+
+
+def test_torn_counts_are_named():
+    values = counted().to_json()
+    values["groups"]["all"].pop()
+    with pytest.raises(DataError, match="counts_dev.json"):
+        Counts.from_json(values, source="counts_dev.json")
+    with pytest.raises(DataError, match="'titles'"):
+        Counts.from_json({k: v for k, v in counted().to_json().items() if k != "titles"})
+
+
+def test_scores_of_many_totals_at_once():
+    totals = np.array([[1, 2, 2, 0], [0, 0, 3, 0], [0, 1, 0, 0]])
+    precision, recall, f1 = precision_recall_f1(totals)
+    np.testing.assert_array_equal(precision, [0.5, np.nan, 0])
+    np.testing.assert_array_equal(recall, [0.5, 0, np.nan])
+    np.testing.assert_array_equal(f1, [0.5, 0, np.nan])
+
+
+# ---- the same by sets, slowly
+
+
+def brute_force(documents, predictions, train, frequent, undirected):
+    """F1s by literal set arithmetic over (title, relation, head, tail), as the official scorer is written."""
+
+    def key(title, h, t, r):
+        return (title, r, *sorted((h, t))) if undirected else (title, r, h, t)
+
+    by_title = {row["title"]: row for row in documents}
+    names = set()
+    for row in train:
+        for fact in row["facts"]:
+            for m in row["entities"][fact["head"]]["mentions"]:
+                for n in row["entities"][fact["tail"]]["mentions"]:
+                    names.add((m["name"], n["name"], fact["relation"]))
+                    if undirected:
+                        names.add((n["name"], m["name"], fact["relation"]))
+    gold = {key(row["title"], f["head"], f["tail"], f["relation"]) for row in documents for f in row["facts"]}
+    guess = {key(p["title"], p["h_idx"], p["t_idx"], p["r"]) for p in predictions}
+
+    def distance(fact):
+        title, _, h, t = fact
+        entities = by_title[title]["entities"]
+        return min(abs(m["sentence"] - n["sentence"]) for m in entities[h]["mentions"] for n in entities[t]["mentions"])
+
+    def seen(fact):
+        title, r, h, t = fact
+        entities = by_title[title]["entities"]
+        return any((m["name"], n["name"], r) in names for m in entities[h]["mentions"] for n in entities[t]["mentions"])
+
+    def f1(keep, ignore=False):
+        g, p = {f for f in gold if keep(f)}, {f for f in guess if keep(f)}
+        if not g:
+            return None
+        ignored = sum(map(seen, g & p)) if ignore else 0
+        precision = (len(g & p) - ignored) / (len(p) - ignored + (1e-5 if ignore else 0)) if p else 0
+        recall = len(g & p) / len(g)
+        return 2 * precision * recall / (precision + recall) if precision + recall else 0
+
+    per_relation = [f1(lambda f, r=r: f[1] == r) for r in RELATIONS]
+    with_gold = [value for value in per_relation if value is not None]
+    return {
+        "f1": f1(lambda f: True),
+        "ign_f1": f1(lambda f: True, ignore=True),
+        "freq_f1": f1(lambda f: f[1] in frequent),
+        "ltail_f1": f1(lambda f: f[1] not in frequent),
+        "intra_f1": f1(lambda f: distance(f) == 0),
+        "inter_f1": f1(lambda f: distance(f) >= 1),
+        "macro_f1": sum(with_gold) / len(with_gold) if with_gold else None,
+    }
+
+
+@st.composite
+def documents(draw, titles):
+    rows = []
+    for title in titles:
+        mention = st.tuples(st.sampled_from("uvwxyz"), st.integers(0, 3))
+        entities = draw(st.lists(st.lists(mention, min_size=1, max_size=3), max_size=4))
+        index = st.integers(0, len(entities) - 1)
+        facts = draw(st.lists(st.tuples(index, index, st.sampled_from(RELATIONS)), max_size=6)) if entities else []
+        rows.append(document(title, entities, facts))
+    return rows
+
+
+@st.composite
+def cases(draw):
+    gold, train = draw(documents("abc")), draw(documents("tu"))
+    predictions = []
+    for row in gold:
+        if row["entities"]:
+            index = st.integers(0, len(row["entities"]) - 1)
+            wrong = draw(st.lists(st.tuples(index, index, st.sampled_from(RELATIONS)), max_size=4))
+            right = draw(st.lists(st.sampled_from(row["facts"]), max_size=4)) if row["facts"] else []
+            facts = wrong + [(f["head"], f["tail"], f["relation"]) for f in right]
+            predictions += predicted(*[(row["title"], *fact) for fact in facts])
+    return gold, predictions, train, draw(st.sets(st.sampled_from(RELATIONS))), draw(st.booleans())
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_agrees_with_sets(case):
+    gold, predictions, train, frequent, undirected = case
+    counts = count(gold, predictions, relations=RELATIONS, frequent=frequent, train_documents=train, undirected=undirected)
+    scores = score(counts)
+    for key, value in brute_force(*case).items():
+        assert scores[key] == (None if value is None else pytest.approx(value, abs=1e-12)), key
+    # every fact is in one bucket, frequent or tail, intra or inter
+    for parts in (list(BUCKETS), ["frequent", "tail"], ["intra", "inter"]):
+        tables = counts.buckets | counts.groups
+        np.testing.assert_array_equal(sum(tables[part] for part in parts), counts.groups["all"])
