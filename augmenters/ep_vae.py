@@ -32,23 +32,29 @@ class EPVAE(nn.Module):
     def __init__(self, width: int, latent: int, *, hidden: int | None, norm: str, reconstruction: str):
         super().__init__()
         hidden = hidden or max(width // 4, 1)
-        self.learned_variance = reconstruction == "gaussian"
+        self.learned_variance, self.has_batchnorm = reconstruction == "gaussian", norm == "batchnorm"
         out = 2 * width if self.learned_variance else width
-        if norm == "rmsnorm":
+        if not self.has_batchnorm:
             self.project = nn.Sequential(
-                nn.RMSNorm(width), nn.Linear(width, hidden), nn.LeakyReLU(SLOPE),
-                nn.Linear(hidden, hidden), nn.RMSNorm(hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, latent),
-            )  # fmt: skip
+                nn.RMSNorm(width),
+                nn.Linear(width, hidden),
+                nn.LeakyReLU(SLOPE),
+                nn.Linear(hidden, hidden),
+                nn.RMSNorm(hidden),
+                nn.LeakyReLU(SLOPE),
+                nn.Linear(hidden, latent),
+            )
             self.decoder = nn.Sequential(
-                nn.Linear(latent, hidden), nn.LeakyReLU(SLOPE), nn.RMSNorm(hidden),
-                nn.Linear(hidden, hidden), nn.LeakyReLU(SLOPE), nn.RMSNorm(hidden), nn.Linear(hidden, out),
-            )  # fmt: skip
+                nn.Linear(latent, hidden),
+                nn.LeakyReLU(SLOPE),
+                nn.RMSNorm(hidden),
+                nn.Linear(hidden, hidden),
+                nn.LeakyReLU(SLOPE),
+                nn.RMSNorm(hidden),
+                nn.Linear(hidden, out),
+            )
         else:
-            stack = lambda first, last: nn.Sequential(  # noqa: E731
-                nn.Linear(first, hidden), nn.LeakyReLU(SLOPE),
-                nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(SLOPE), nn.Linear(hidden, last),
-            )  # fmt: skip
-            self.project, self.decoder = stack(width, latent), stack(latent, out)
+            self.project, self.decoder = _batchnorm_stack(width, hidden, latent), _batchnorm_stack(latent, hidden, out)
         self.mean, self.log_variance = nn.Linear(latent, latent), nn.Linear(latent, latent)
 
     def encode(self, representations: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,6 +72,18 @@ class EPVAE(nn.Module):
     def reconstruction_error(self, representations: Tensor, latents: Tensor) -> Tensor:
         """First term of Eq. (4), per row [B]: the negative log-likelihood of the representations, summed over d."""
         return negative_log_likelihood(representations, *self.decode(latents))
+
+
+def _batchnorm_stack(first: int, hidden: int, last: int) -> nn.Sequential:
+    """The paper's: feed-forward layers and LeakyReLU in turn, a single BatchNorm mid-stack."""
+    return nn.Sequential(
+        nn.Linear(first, hidden),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(hidden, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(hidden, last),
+    )
 
 
 def sample_posterior(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ from augmenters.base import AugmenterError
 
 
 def batches(pairs: int, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
-    """Row numbers of one shuffled epoch, in batches of nearly equal length, at most `size`: none is left with a single row."""
+    """Row numbers of one shuffled epoch, in batches of nearly equal length, at most `size`."""
     return torch.randperm(pairs, generator=rng).tensor_split(math.ceil(pairs / size))
 
 
@@ -35,9 +35,9 @@ class Descent:
         return self.lr_min + 0.5 * (self.lr - self.lr_min) * (1 + math.cos(math.pi * phase))
 
     def step(self, loss: Tensor) -> None:
-        """One update. Gradients are zeroed first (the official stage 2 never does)."""
+        """One update of these parameters and no others. Gradients are zeroed first (the official stage 2 never does)."""
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward(inputs=self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.rate = self.rate_of(self.done)
         for group in self.optimiser.param_groups:

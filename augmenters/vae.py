@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter, Pairs, Progress
+from augmenters.base import Augmenter, AugmenterError, Pairs, Progress
 from augmenters.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
 from augmenters.fitting import Averages, Best, Descent, batches, check_finite
 from augmenters.options import number, one_of, whole
@@ -66,7 +66,7 @@ class Vae(Augmenter):
         self.epochs, self.warmup_epochs = whole("epochs", epochs), whole("warmup_epochs", warmup_epochs, 0)
         if warmup_epochs >= epochs:
             raise ConfigError(f"option 'warmup_epochs' ({warmup_epochs}) must be below 'epochs' ({epochs})")
-        self.batch_size = whole("batch_size", batch_size)
+        self.batch_size = whole("batch_size", batch_size, 3 if norm == "batchnorm" else 1)  # BatchNorm: never a batch of one
         self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
         self.lr_cycles = whole("lr_cycles", lr_cycles)
         self.weight_decay, self.clip = number("weight_decay", weight_decay, least=0), number("clip", clip, above=0)
@@ -130,6 +130,8 @@ def train_epoch(
     vae: EPVAE, descent: Descent, representations: Tensor, batch_size: int, kl_weight: float, rng: torch.Generator
 ) -> dict[str, float]:
     """One epoch of Eq. (4) with a standard normal prior and a weighted KL term; means per pair."""
+    if len(representations) == 1 and vae.has_batchnorm:
+        raise AugmenterError("norm: batchnorm needs at least two training pairs")
     vae.train()
     averages = Averages()
     for rows in batches(len(representations), batch_size, rng):

@@ -111,7 +111,7 @@ class VaeDiff(Augmenter):
                 f"option 'warmup_epochs' ({warmup_epochs}) must be below 'epochs' ({epochs}): the prior comes after it"
             )
         self.kl_weight, self.kl_warmup = number("kl_weight", kl_weight, least=0), number("kl_warmup", kl_warmup, least=0)
-        self.batch_size = whole("batch_size", batch_size)
+        self.batch_size = whole("batch_size", batch_size, 3 if norm == "batchnorm" else 1)  # BatchNorm: never a batch of one
         self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
         self.lr_cycles, self.lr_prior = whole("lr_cycles", lr_cycles), number("lr_prior", lr_prior, above=0)
         self.weight_decay, self.clip = number("weight_decay", weight_decay, least=0), number("clip", clip, above=0)
@@ -197,12 +197,10 @@ class VaeDiff(Augmenter):
             mean, log_variance = vae.encode(x)
             latents = sample_posterior(mean, log_variance, rng)
             reconstruction = vae.reconstruction_error(x, latents)
-            denoiser.requires_grad_(False)  # in this step the gradient only passes through it, to the latents
             cross_entropy = prior.errors(denoiser, prior.standardise(latents), y, rng)
             loss = reconstruction + self.kl_weight * (cross_entropy - entropy(log_variance))
-            vae_descent.step(loss.mean())
+            vae_descent.step(loss.mean())  # through the denoiser, which stays as it is
 
-            denoiser.requires_grad_(True)
             error = prior.errors(denoiser, prior.standardise(latents.detach()), y, rng, drop=True)
             prior_descent.step(error.mean() / self.latent)
             update_average(prior.denoiser, denoiser, ema_decay(prior_descent.done, self.ema))

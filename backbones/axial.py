@@ -20,11 +20,12 @@ class Table:
     """Where the cells [C, *] of a batch stand in a padded table [D, n, n, *], and which of its positions are real."""
 
     def __init__(self, batch: Batch):
-        self.shape = (len(batch.rows), batch.largest, batch.largest)
+        n = max(1, batch.largest)
+        self.shape = (len(batch.rows), n, n)
         self.index = tuple(batch.cells.unbind(1))
-        real = torch.arange(batch.largest, device=batch.entities.device) < batch.entities.unsqueeze(1)  # [D, n]
+        real = torch.arange(n, device=batch.entities.device) < batch.entities.unsqueeze(1)  # [D, n]
         real[:, 0] = True  # a document without entities must not make a softmax over nothing
-        self.mask = real.repeat_interleave(batch.largest, 0)[:, None, None, :]  # [D * n, 1, 1, n]
+        self.mask = real.repeat_interleave(n, 0)[:, None, None, :]  # [D * n, 1, 1, n]
 
     def scatter(self, cells: Tensor) -> Tensor:
         return cells.new_zeros(*self.shape, cells.shape[-1]).index_put(self.index, cells)

@@ -68,6 +68,6 @@ class GroupedBilinear(nn.Module):
         if torch.is_autocast_enabled(head.device.type):  # a custom function is not autocast: take the types that `linear` would take
             dtype = torch.get_autocast_dtype(head.device.type)
             head, tail, weight = head.to(dtype), tail.to(dtype), weight.to(dtype)
-        groups = (len(head), -1, self.block)
+        groups = (len(head), head.shape[1] // self.block, self.block)
         output = _GroupedProducts.apply(head.reshape(groups), tail.reshape(groups), weight)
         return output if bias is None else output + bias

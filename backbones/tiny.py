@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from backbones.encoder import Encoder
 from benchmark.registry import ENCODERS
 
+MARKER = "*"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
@@ -25,7 +27,7 @@ def tiny(
 
     Args:
         texts: the words of the training sentences.
-        vocabulary: largest number of wordpieces.
+        vocabulary: number of wordpieces; the characters are always in.
         width, layers, heads: of the transformer; the feed-forward layers are 4 x width.
         positions: window size, special tokens included.
         dropout: of hidden states and attention.
@@ -49,14 +51,25 @@ def tiny(
 
 
 def _wordpiece(texts: Iterable[list[str]], size: int):
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    """Every character, alone and as a continuation, then the most frequent words: unseen words fall into characters.
+
+    Not the library's trainer, whose ties fall differently from run to run.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=[*SPECIAL, "*"], show_progress=False)
-    tokenizer.train_from_iterator((" ".join(words) for words in texts), trainer)
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    sentences = Counter(" ".join(words) for words in texts)
+    counts: Counter[str] = Counter()
+    for sentence, times in sentences.items():
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(sentence)):
+            counts[word] += times
+    characters = sorted(set("".join(counts)) | {MARKER})
+    pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
+    frequent = sorted((word for word, times in counts.items() if times > 1 and len(word) > 1), key=lambda word: (-counts[word], word))
+    pieces += frequent[: max(0, size - len(pieces))]
+    tokenizer = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
     )

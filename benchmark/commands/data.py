@@ -11,14 +11,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, help="Look at a file of documents: its numbers, its faults.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None)
 
 Documents = Annotated[Path, typer.Argument(metavar="PATH", help="A DocRED-format JSON file.")]
 
 
 @app.command()
 def stats(path: Documents) -> None:
-    """Count documents, entities, facts, positive pairs, labels per pair, and how long the tail is.
+    """Documents, entities, facts, and their tail.
 
     Example:
 
@@ -40,7 +40,9 @@ def validate(
         Path | None, typer.Option(metavar="FILE", help="The relations that may occur: rel_info.json, rel2id.json or a JSON list.")
     ] = None,
 ) -> None:
-    """List every fault with its document, title and field. Exit code 1 when one of them keeps the file from being loaded.
+    """List every fault of a file.
+
+    Each with its document, title and field. Exit code 1 when one of them keeps the file from being loaded.
 
     Example:
 

@@ -27,7 +27,9 @@ def list_(
     kind: Annotated[Kind | None, typer.Argument(help="Only these.", show_default=False)] = None,
     plugin: Plugins = None,
 ) -> None:
-    """List backbones, augmenters, datasets and encoders with their hyper-parameters and defaults.
+    """Everything that an experiment can choose.
+
+    Backbones, augmenters, datasets and encoders, with their hyper-parameters and defaults.
 
     Examples:
 
@@ -50,9 +52,9 @@ def check(
     augmenter: Annotated[str, typer.Argument(metavar="AUGMENTER", help="A registered name, yours included.")],
     plugin: Plugins = None,
 ) -> None:
-    """Check that an augmenter keeps the contract: shapes, determinism, gradients, stored state, odd batches.
+    """Check that an augmenter keeps its contract.
 
-    Exit code 1 when a check fails.
+    Shapes, determinism, gradients, stored state, odd batches. Exit code 1 when a check fails.
 
     Example:
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from benchmark.commands.options import Plugins, load_plugins
+from benchmark.errors import UserError
 
 
 def predict(
@@ -17,13 +18,17 @@ def predict(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the facts there instead of printing them.")] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Predict the relations in your own documents with a trained model: a JSON list of facts with relation names and scores.
+    """Predict the relations in your own documents.
+
+    With the model of a finished run: a JSON list of facts with relation names and scores.
 
     Example:
 
       python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --out facts.json
     """
     load_plugins(plugin)
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     from benchmark.results import written_atomically
     from benchmark.training.predict import predict as predict_facts
 

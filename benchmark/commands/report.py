@@ -14,9 +14,10 @@ from benchmark.status import Status, statuses
 
 
 def report(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
-    """Make the tables of an experiment from its finished runs: report.md and report.csv in its folder, and in the terminal.
+    """Make the tables of an experiment.
 
-    Missing runs are shown as missing. Needs no GPU, no data and no model.
+    From its finished runs, as report.md and report.csv in its folder, and in the terminal. Missing runs are shown as missing.
+    Needs no GPU, no data and no model.
 
     Examples:
 

@@ -26,9 +26,10 @@ STATES = ("done", "running", "failed", "killed", "missing", "changed")
 
 
 def demo(results: Results = Path("results")) -> None:
-    """Train and compare everything on a small synthetic corpus: minutes on a laptop, no download.
+    """The whole grid on a small synthetic corpus.
 
-    Interrupt it when you like: the same command goes on where it stopped. The tables are also written to results/demo/.
+    Takes minutes on a laptop and downloads nothing. Interrupt it when you like: the same command goes on where it stopped. The
+    tables are also written to results/demo/.
     """
     experiment = read_experiment(DEMO)
     jobs = plan(experiment, results)
@@ -45,10 +46,11 @@ def run(
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
-    """Train what is not done yet of an experiment's grid, then show its table.
+    """Train what is not done of an experiment.
 
-    Safe to interrupt and to repeat: finished runs are kept, killed and failed ones are done again. A name that the experiment file
-    does not hold is added to the grid with its default hyper-parameters. Exit code 1 when a run failed.
+    Shows the table at the end. Safe to interrupt and to repeat: finished runs are kept, killed and failed ones are done again.
+    A name that the experiment file does not hold is added to the grid with its default hyper-parameters. Exit code 1 when a run
+    failed.
 
     Examples:
 
@@ -75,7 +77,7 @@ def run(
 
 
 def status(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
-    """Show what of a grid is done, running, failed, killed or missing.
+    """What is done, running, failed or missing.
 
     Examples:
 

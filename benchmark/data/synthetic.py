@@ -161,11 +161,11 @@ def synthetic(
     test: int = 100,
     seed: int = 0,
     zipf: float = 1.1,
-    cue_noise: float = 0.06,
-    cross_sentence: float = 0.2,
+    cue_noise: float = 0.04,
+    cross_sentence: float = 0.15,
     multi_label: float = 0.1,
     distractors: float = 0.4,
-    joined: float = 0.15,
+    joined: float = 0.1,
     aliases: float = 0.5,
 ) -> Corpus:
     """Made-up documents with a long tail, aliases, relations across sentences and multi-label pairs; no download.

@@ -111,7 +111,7 @@ class Loop:
             if index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
                 if not torch.isfinite(total):
                     raise TrainingError(f"the loss is not finite (epoch {epoch + 1}, step {step + 1} or up to {REPORT_EVERY - 1} before it)")
-                bar.advance(index % REPORT_EVERY + 1, loss=float(loss))
+                bar.advance(index % REPORT_EVERY + 1, loss=loss.item())
         return float(total) / len(loader)
 
     def _schedule(self, step: int, steps_per_epoch: int) -> float:

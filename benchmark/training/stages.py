@@ -92,7 +92,8 @@ def execute(
     trained = loop.run(start_from=_starting_point(run, directory, stage1))
     load_weights(session.model, directory.path / "best.safetensors")
     save_encoder(session.model.encoder, directory.path / "encoder")
-    directory.write_json("relations.json", {name: corpus.relation_names.get(name, name) for name in corpus.relations})
+    names = [[relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations]
+    directory.write_json("relations.json", {"relations": names, "undirected": corpus.undirected})
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     for split in ("dev", "test"):
         metrics[split], predictions, counts = session.scores(split, f"predicting {split}")

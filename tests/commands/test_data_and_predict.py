@@ -1,0 +1,114 @@
+"""data stats, data validate, predict."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+import benchmark.training
+from benchmark.commands.app import app
+from benchmark.errors import UserError
+
+DOCUMENT = {
+    "title": "A town",
+    "sents": [["Ada", "lives", "in", "Rome", "."]],
+    "vertexSet": [
+        [{"name": "Ada", "pos": [0, 1], "sent_id": 0, "type": "PER"}],
+        [{"name": "Rome", "pos": [3, 4], "sent_id": 0, "type": "LOC"}],
+    ],
+    "labels": [{"h": 0, "t": 1, "r": "lives_in"}],
+}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def documents(tmp_path):
+    path = tmp_path / "documents.json"
+    path.write_text(json.dumps([DOCUMENT]))
+    return path
+
+
+def test_stats(documents):
+    result = invoke("data", "stats", documents)
+    assert result.exit_code == 0, result.output
+    rows = dict(line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip())
+    assert rows["documents"].strip() == "1"
+    assert rows["mentions"].strip() == "2"
+    assert rows["ordered entity pairs"].strip() == "2"
+
+
+def test_stats_of_a_faulty_file(documents):
+    documents.write_text(json.dumps([DOCUMENT | {"labels": [{"h": 0, "t": 7, "r": "lives_in"}]}]))
+    result = invoke("data", "stats", documents)
+    assert result.exit_code == 2
+    assert "'A town', labels[0].t: entity 7 does not exist" in result.stderr and "Traceback" not in result.output
+
+
+def test_validate_a_sound_file(documents):
+    result = invoke("data", "validate", documents)
+    assert result.exit_code == 0 and "no fault" in result.stdout
+
+
+def test_validate_lists_all_faults(documents):
+    faulty = DOCUMENT | {"title": "Another", "labels": [{"h": 0, "t": 7, "r": "lives_in"}, {"h": 0, "t": 1, "r": "live_in"}]}
+    documents.write_text(json.dumps([DOCUMENT, DOCUMENT, faulty]))
+    inventory = documents.parent / "relations.json"
+    inventory.write_text(json.dumps(["lives_in"]))
+    result = invoke("data", "validate", documents, "--relations", inventory)
+    assert result.exit_code == 1
+    assert "same title" in result.stdout
+    assert "labels[0].t: entity 7 does not exist" in result.stdout
+    assert "did you mean 'lives_in'" in result.stdout
+    assert "3 errors" in result.stdout
+
+
+def test_validate_a_truncated_file(documents):
+    documents.write_text(documents.read_text()[:-20])
+    result = invoke("data", "validate", documents)
+    assert result.exit_code == 1 and str(documents) in result.stdout and "1 error\n" in result.stdout
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """A stored model that finds two facts."""
+    facts = [{"title": "Zürich", "h_idx": 0, "t_idx": 1, "r": "P17", "relation": "country", "score": 1.5}] * 2
+    fake = SimpleNamespace(facts=facts)
+    module = SimpleNamespace(predict=lambda run, documents: fake.facts)
+    monkeypatch.setitem(sys.modules, "benchmark.training.predict", module)
+    monkeypatch.setattr(benchmark.training, "predict", module, raising=False)
+    return fake
+
+
+def test_predict_prints_json(model, documents):
+    result = invoke("predict", "some/run", documents)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == model.facts
+
+
+def test_predict_writes_a_file(model, documents, tmp_path):
+    out = tmp_path / "facts.json"
+    result = invoke("predict", "some/run", documents, "--out", out)
+    assert json.loads(out.read_text()) == model.facts
+    assert result.stdout == "" and "2 facts" in result.stderr
+    model.facts = []
+    invoke("predict", "some/run", documents, "--out", out)
+    assert json.loads(out.read_text()) == []
+
+
+def test_predict_into_a_folder_that_is_not_there(model, documents, tmp_path):
+    result = invoke("predict", "some/run", documents, "--out", tmp_path / "nowhere" / "facts.json")
+    assert result.exit_code == 2 and "nowhere" in result.stderr and "Traceback" not in result.output
+
+
+def test_predict_without_a_model(model, documents, monkeypatch):
+    def missing(run, documents):
+        raise UserError(f"{run}: not a finished run")
+
+    monkeypatch.setattr(benchmark.training.predict, "predict", missing)
+    result = invoke("predict", "some/run", documents)
+    assert (result.exit_code, result.stderr) == (2, "error: some/run: not a finished run\n")

@@ -1,0 +1,62 @@
+"""Markers, alignment, facts."""
+
+import logging
+
+import pytest
+from samples import ADA, ROME, corpus, document
+
+from backbones.tiny import tiny
+from benchmark.data.features import featurise
+from benchmark.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    words = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
+    return tiny(words, vocabulary=200, width=8, layers=1, heads=2).tokenizer
+
+
+def features(row, tokenizer, training=True, **options):
+    made = corpus([row], **options)
+    return featurise(made.train, made, tokenizer, training=training)[0]
+
+
+def test_markers_surround_every_mention(tokenizer):
+    row = features(ADA, tokenizer)
+    text = tokenizer.convert_ids_to_tokens(row["tokens"])
+    joined = " ".join(text).replace(" ##", "")
+    assert joined == "* ada lovelace * was born in * london * . she met * babbage * there , * lovelace * wrote ."
+    assert [text[p] for p in row["mention_position"]] == ["*"] * 4
+    assert row["mention_entity"] == [0, 0, 1, 2] and row["entities"] == 3 and row["length"] == len(text)
+    following = [text[p + 1][0] for p in row["mention_position"]]
+    assert following == ["a", "l", "l", "b"]  # Ada, Lovelace, London, Babbage
+
+
+def test_mentions_that_start_together_share_a_marker(tokenizer):
+    row = features(document("x", ["Ada Lovelace wrote ."], [[(0, 0, 2)], [(0, 0, 1)]]), tokenizer)
+    joined = " ".join(tokenizer.convert_ids_to_tokens(row["tokens"])).replace(" ##", "")
+    assert joined == "* ada * lovelace * wrote ."
+    assert row["mention_position"] == [0, 0]
+
+
+def test_facts_become_classes_counted_from_one(tokenizer):
+    row = features(ADA, tokenizer)
+    assert list(zip(row["fact_head"], row["fact_tail"], row["fact_class"], strict=True)) == [(0, 1, 1), (0, 2, 2), (0, 2, 3), (2, 0, 2)]
+
+
+def test_self_relations_leave_training_with_a_warning(tokenizer, caplog):
+    row = document("Self", ["Ada met London ."], [[(0, 0, 1)], [(0, 2, 3)]], [(1, 1, "r1"), (0, 1, "r1")])
+    with caplog.at_level(logging.WARNING):
+        assert features(row, tokenizer)["fact_head"] == [0]
+    assert "'Self'" in caplog.text and "itself" in caplog.text
+    assert features(row, tokenizer, training=False)["fact_head"] == [0, 1]
+
+
+def test_undirected_facts_train_in_both_directions(tokenizer):
+    row = features(ROME, tokenizer, undirected=True)
+    assert list(zip(row["fact_head"], row["fact_tail"], strict=True)) == [(0, 1), (1, 0)]
+
+
+def test_a_relation_outside_the_inventory_is_named(tokenizer):
+    with pytest.raises(DataError, match="'Rome'.*'r3'"):
+        features(ROME, tokenizer, relations=("r1",))

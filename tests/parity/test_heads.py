@@ -1,0 +1,98 @@
+"""Representations, logits and predictions of the official models at fixed random weights (float64)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backbones.base import Pairs
+from backbones.heads import localized_context
+from backbones.official import from_official
+from benchmark.data.batches import Collator, Encoded, WindowPlan
+from benchmark.registry import BACKBONES
+
+DATA = Path(__file__).parent / "data"
+CLASSES = 97
+LOSS = 1e-7  # the official forward pass returned these losses in float32; test_losses.py compares the losses themselves at 1e-9
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def official(name, backbone, **options):
+    """The backbone with the official weights, the batch and the encoding of a parity file."""
+    arrays = dict(np.load(DATA / f"{name}.npz"))
+    states, attention = torch.from_numpy(arrays["sequence_output"]), torch.from_numpy(arrays["attention"])
+    documents, length = states.shape[:2]
+    rows = []
+    for d in range(documents):
+        mentions = arrays["mentions"][arrays["mentions"][:, 0] == d]
+        rows.append(
+            {
+                "row": d,
+                "tokens": np.zeros(length - 2),
+                "mention_position": mentions[:, 2] + int(arrays["offset"]) - 1,  # counted without the start token
+                "mention_entity": mentions[:, 1],
+                "entities": mentions[:, 1].max() + 1,
+                **{f"fact_{key}": np.zeros(0) for key in ("head", "tail", "class")},
+            }
+        )
+    batch = Collator(WindowPlan(512, 0, 1, 2, 0))(rows)
+    document = batch.mention_state // length
+    encoded = Encoded(states, attention[document, :, batch.mention_state % length])
+    model = BACKBONES[backbone](states.shape[-1], CLASSES, emb=64, block=16, **options)
+    weights = {key.removeprefix("w."): torch.from_numpy(value) for key, value in arrays.items() if key.startswith("w.")}
+    ours, unused = from_official(weights, backbone)
+    model.load_state_dict(ours)
+    return arrays, model, batch, encoded, unused
+
+
+def rows_in(batch, pairs):
+    """For every (document, head, tail) of `pairs`, the number of that row in the batch's own order."""
+    numbers = {tuple(pair): i for i, pair in enumerate(batch.tolist())}
+    return [numbers[tuple(pair)] for pair in pairs.tolist()]
+
+
+def test_atlop(float64):
+    arrays, model, batch, encoded, unused = official("head_atlop", "atlop")
+    order = rows_in(batch.pairs, arrays["pairs"])
+    context = localized_context(encoded, batch, batch.pairs, heads="mean", epsilon=1e-5)[order]
+    np.testing.assert_allclose(context.numpy(), arrays["local_context"], rtol=1e-8, atol=1e-12)
+    representations = model.represent(encoded, batch)[order]
+    logits = model.classify(representations)
+    np.testing.assert_allclose(logits.detach().numpy(), arrays["logits"], rtol=1e-8, atol=1e-12)
+    loss = model.classification_loss(logits, torch.from_numpy(arrays["labels"]).double()).mean()
+    assert loss.item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
+    assert_predictions(model, logits, arrays)
+    assert unused == []
+
+
+@pytest.mark.parametrize(("name", "options"), [("head_kd_docre", {}), ("head_baseline", {"entropy": "broadcast"})])
+def test_axial_backbones(float64, name, options):
+    backbone = name.removeprefix("head_")
+    arrays, model, batch, encoded, unused = official(name, backbone, **options)
+    pairs = np.column_stack([np.zeros(len(arrays["pairs"]), dtype=int), arrays["pairs"]])
+    assert rows_in(batch.cells, pairs) == list(range(len(pairs)))  # row-major, the diagonal included
+    cells = model.represent_cells(encoded, batch)
+    np.testing.assert_allclose(cells.detach().numpy(), arrays["features"], rtol=1e-8, atol=1e-10)
+    np.testing.assert_array_equal(model.represent(encoded, batch).detach(), cells[batch.pair_cell].detach())
+    logits = model.classify(cells) * torch.from_numpy(pairs[:, 1] != pairs[:, 2])[:, None]  # the official code zeroes the diagonal
+    np.testing.assert_allclose(logits.detach().numpy(), arrays["logits"], rtol=1e-8, atol=1e-10)
+    labels = torch.from_numpy(arrays["labels"]).double()
+    loss = model.classification_loss(logits, labels).mean() + model.contrastive_loss(Pairs(cells, labels).only_positive())
+    assert loss.item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
+    assert_predictions(model, logits, arrays)
+    assert unused == ["bilinear.weight", "bilinear.bias"]
+
+
+def assert_predictions(model, logits, arrays):
+    facts, margins = model.predict(logits.detach(), max_labels=4)
+    predicted = torch.zeros(logits.shape, dtype=torch.bool)
+    predicted[facts[:, 0], facts[:, 1]] = True
+    np.testing.assert_array_equal(predicted[:, 1:].numpy(), arrays["predictions"][:, 1:] > 0)
+    assert (margins > 0).all()

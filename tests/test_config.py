@@ -1,0 +1,125 @@
+"""The experiment file: what it may hold, and what a mistake is answered with."""
+
+import pytest
+
+from benchmark.config import Choice, ConfigError, Experiment, complete_options, read_experiment
+from benchmark.errors import UnknownNameError
+from benchmark.registry import AUGMENTERS, DATASETS
+
+FILE = """
+name: trial
+dataset: {name: synthetic, train: 20}
+encoder: tiny
+backbones: [atlop, baseline: {layers: 2}]
+augmenters: [none, gaussian: {scale: 0.5}, vae]
+seeds: [0, 3]
+train: {epochs: 4}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "trial.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def test_names_are_completed_with_their_default_hyper_parameters(file):
+    experiment = read_experiment(file)
+    assert experiment.dataset.options == DATASETS.entry("synthetic").parameters | {"train": 20}
+    assert experiment.backbones[1].options["layers"] == 2 and "block" in experiment.backbones[1].options
+    assert experiment.augmenters[1] == Choice(name="gaussian", options={"scale": 0.5})
+    assert experiment.encoder.name == "tiny" and experiment.encoder.freeze == "none"
+    assert (experiment.train.epochs, experiment.train.batch_size) == (4, 4)
+
+
+def test_the_long_form_of_a_name(file):
+    file.write_text(FILE.replace("gaussian: {scale: 0.5}", "{name: gaussian, scale: 0.5}"))
+    assert read_experiment(file).augmenters[1] == Choice(name="gaussian", options={"scale": 0.5})
+
+
+def test_an_experiment_survives_being_stored(file):
+    experiment = read_experiment(file)
+    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
+
+
+def test_the_command_line_wins_over_the_file(file):
+    experiment = read_experiment(file, ["train.epochs=9", "seeds=[5]", "augment.copies=3", "dataset.dev=7", "name=other"])
+    assert (experiment.train.epochs, experiment.seeds, experiment.augment.copies, experiment.name) == (9, [5], 3, "other")
+    assert (experiment.dataset.options["train"], experiment.dataset.options["dev"]) == (20, 7)
+
+
+def test_a_run_holds_what_decides_its_numbers(file):
+    run = read_experiment(file).run("baseline", "gaussian", 3)
+    assert (run.backbone.name, run.augmenter.options, run.seed, run.augment.copies) == ("baseline", {"scale": 0.5}, 3, 2)
+
+
+def test_the_none_run_does_not_depend_on_how_others_augment(file):
+    few, many = (read_experiment(file, [f"augment.copies={m}"]) for m in (1, 9))
+    assert few.run("atlop", "none", 0) == many.run("atlop", "none", 0)
+    assert few.run("atlop", "gaussian", 0) != many.run("atlop", "gaussian", 0)
+    without = read_experiment(file, ["augmenters=[vae]"])
+    assert without.run("atlop", "none", 0) == few.run("atlop", "none", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("train.epochs=-1", "train.epochs: Input should be greater than or equal to 1 (got -1)"),
+        ("train.epochs=many", "train.epochs: Input should be a valid integer"),
+        ("train.epochs=1.5", "train.epochs: Input should be a valid integer"),
+        ("train.lr_head=0", "train.lr_head: Input should be greater than 0 (got 0)"),
+        ("train.precision=fp8", "train.precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
+        ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, batch_size"),
+        ("augmentors=[none]", "unknown key 'augmentors'. Did you mean 'augmenters'?"),
+        ("encoder={name: tiny, frozen: all}", "unknown key 'encoder.frozen'. Did you mean 'freeze'?"),
+        ("encoder={name: tiny, freeze: half}", "encoder.freeze"),
+        ("encoder={name: tiny, options: {widht: 3}}", "encoder 'tiny' has no option 'widht'. Did you mean 'width'?"),
+        ("backbones=[atlob]", "unknown backbone 'atlob'. Did you mean 'atlop'?"),
+        ("augmenters=[vaedif]", "unknown augmenter 'vaedif'. Did you mean 'vaediff'"),
+        ("augmenters=[{gaussian: {scael: 1}}]", "augmenter 'gaussian' has no option 'scael'. Did you mean 'scale'? Known: scale"),
+        ("augmenters=[none, none]", "augmenters: a name stands twice"),
+        ("augmenters=[]", "augmenters: List should have at least 1 item"),
+        ("seeds=[1, 1]", "seeds: a seed stands twice"),
+        ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0"),
+        ("seeds=3", "seeds: Input should be a valid list"),
+        ("dataset=dwie", "dataset 'dwie' needs the option(s) train, test"),
+        ("dataset=re-dokred", "unknown dataset 're-dokred'. Did you mean 're-docred'?"),
+        ("name=../elsewhere", "name: String should match pattern"),
+        ("train.epochs", "--set train.epochs: expected key=value"),
+        ("seeds.first=1", "--set seeds.first=1: 'seeds' is not a section"),
+        ("train.epochs=[1", "the value is not valid YAML"),
+    ],
+)
+def test_mistakes_are_named(file, change, message):
+    with pytest.raises((ConfigError, UnknownNameError)) as caught:
+        read_experiment(file, [change])
+    assert message in str(caught.value)
+    assert "trial.yaml" in str(caught.value) or "--set" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a mapping with the keys name"),
+        ("[1, 2]", "expected a mapping"),
+        ("name: [", "not valid YAML"),
+        (FILE.replace("name: trial\n", ""), "name: Field required"),
+    ],
+)
+def test_files_that_are_no_experiment(file, text, message):
+    file.write_text(text)
+    with pytest.raises(ConfigError, match="trial.yaml") as caught:
+        read_experiment(file)
+    assert message in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="nowhere.yaml: no such experiment file"):
+        read_experiment(tmp_path / "nowhere.yaml")
+
+
+def test_required_options_are_asked_for():
+    with pytest.raises(ConfigError, match="needs the option"):
+        complete_options(DATASETS, "dwie", {"train": "a.json"})
+    assert complete_options(AUGMENTERS, "gaussian", {}) == {"scale": 0.1}
