@@ -167,23 +167,41 @@ def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any],
     _require_same(done, corpus_digest=corpus.digest)
     facts = environment.facts(corpus)
 
-    disk_full = False
-    for number, job in enumerate(jobs, start=1):
-        state = job.directory.state()
-        if state == "done":
-            yield Outcome(job, "kept")
-        elif disk_full:
-            yield Outcome(job, "untried", "the disk was full")
-        elif state == "running":
-            yield Outcome(job, "elsewhere", "another process works on it")
-        elif job.needs_stage1 and (stage1 := RunDirectory(job.stage1)).state() != "done":
-            yield Outcome(job, "blocked", f"its stage 1 is {stage1.state()}: {stage1.path}")
-        else:
-            progress.message(f"run {number} of {len(jobs)}: {job.name}")
-            outcome, disk_full = _run(job, corpus, facts, progress)
-            if outcome.state == "done":
-                _prune(job, grid)
+    with progress.task("runs", total=len(jobs) - len(done)) as bar:
+        disk_full = False
+        for number, job in enumerate(jobs, start=1):
+            if disk_full and job.directory.state() != "done":
+                outcome = Outcome(job, "untried", "the disk was full")
+            elif (outcome := _hindrance(job)) is None:
+                progress.message(f"run {number} of {len(jobs)}: {job.name}")
+                outcome, disk_full = _run(job, corpus, facts, progress)
+                if outcome.state == "done":
+                    _prune(job, grid)
+            if outcome.state != "kept":
+                bar.advance()
             yield outcome
+
+
+def _hindrance(job: Job) -> Outcome | None:
+    """Why a job is not to be run now; None if it is."""
+    state = job.directory.state()
+    if state == "done":
+        return Outcome(job, "kept")
+    if state == "running":
+        return Outcome(job, "elsewhere", "another process works on it")
+    if job.needs_stage1 and (stage1 := RunDirectory(job.stage1)).state() != "done":
+        return Outcome(job, "blocked", f"its stage 1 is {stage1.state()}: {stage1.path}")
+    return None
+
+
+def _require_same(done: list[Job], **facts: Any) -> None:
+    for job in done:
+        if differences := job.differences(**facts):
+            raise UserError(
+                f"{job.directory.path} holds a finished run of another configuration:\n  "
+                + "\n  ".join(differences)
+                + "\nNothing is overwritten: give the experiment another name (--set name=...) or another folder (--results)."
+            )
 
 
 def _run(job: Job, corpus: Any, facts: dict[str, Any], progress: Progress) -> tuple[Outcome, bool]:
@@ -206,16 +224,6 @@ def _run(job: Job, corpus: Any, facts: dict[str, Any], progress: Progress) -> tu
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return Outcome(job, "failed", reason), _is_disk_full(error)
     return Outcome(job, "done", f"in {duration(time.monotonic() - started)}"), False
-
-
-def _require_same(done: list[Job], **facts: Any) -> None:
-    for job in done:
-        if differences := job.differences(**facts):
-            raise UserError(
-                f"{job.directory.path} holds a finished run of another configuration:\n  "
-                + "\n  ".join(differences)
-                + "\nNothing is overwritten: give the experiment another name (--set name=...) or another folder (--results)."
-            )
 
 
 def _prune(finished: Job, grid: list[Job]) -> None:
@@ -253,6 +261,8 @@ def _let_go(directory: RunDirectory) -> None:
 def _is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if f"os error {errno.ENOSPC}" in str(error):  # safetensors leaves only the text of the system's error
             return True
         error = error.__cause__
     return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.config import Experiment, read_experiment
+from benchmark.config import Choice, Experiment, read_experiment
 from benchmark.errors import UserError
 from benchmark.grid import Job, plan
 from benchmark.results import RunDirectory
@@ -59,17 +59,23 @@ def status_of_directory(directory: RunDirectory) -> Status:
     return Status(directory, state, directory.failure()["error"] if state == "failed" else "")
 
 
-def write_grid(experiment: Experiment, results: str | Path) -> Path:
+def write_grid(experiment: Experiment, results: str | Path, augmenters: Iterable[str]) -> Path:
     """Write `experiment.json` into the experiment's folder, and return the folder: a table then knows what is missing.
 
-    Raises UserError when the folder cannot be written.
+    Args:
+        augmenters: names in table order, `none` among them if it had to be added.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
+    known = {choice.name: choice for choice in experiment.augmenters}
+    in_order = [known.get(name) or Choice(name=name) for name in dict.fromkeys(augmenters)]
     store = RunDirectory(Path(results) / experiment.name)
     try:
         store.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{store.path}: cannot be made: {error.strerror}") from error
-    store.write_json("experiment.json", experiment.model_dump(mode="json"))
+    store.write_json("experiment.json", experiment.model_copy(update={"augmenters": in_order}).model_dump(mode="json"))
     return store.path
 
 

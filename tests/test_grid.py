@@ -81,10 +81,14 @@ def test_estimates_come_from_the_nearest_finished_runs(lab, experiment):
     assert set(estimate(wanted, []).values()) == {None}
     for name, seconds in (("left none seed 0", 10.0), ("left learned seed 0", 40.0)):
         done(jobs[name], seconds=seconds, extra=bytes(100_000))
-    costs = estimate(wanted, [jobs["left none seed 0"], jobs["left learned seed 0"]])
+    finished = [jobs["left none seed 0"], jobs["left learned seed 0"]]
+    costs = estimate(wanted, finished)
     assert costs["left learned seed 1"].seconds == 40  # same cell
     assert costs["left noisy seed 1"].seconds == 25  # same backbone: (10 + 40) / 2
     assert costs["right none seed 1"].seconds == 25  # any
+    done(jobs["right noisy seed 0"], seconds=100.0)
+    costs_later = estimate(wanted, [*finished, jobs["right noisy seed 0"]])
+    assert (costs_later["left noisy seed 1"].seconds, costs_later["right none seed 1"].seconds) == (25, 100)
     assert isinstance(costs["left noisy seed 1"], Cost) and 100_000 < costs["left noisy seed 1"].bytes < 110_000
 
 

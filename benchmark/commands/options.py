@@ -1,7 +1,8 @@
-"""Options that several commands share."""
+"""What several commands share: options, and how their values are read."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +27,13 @@ def load_plugins(files: list[Path] | None) -> None:
     """Raises UserError for a file that is missing or does not import."""
     for file in files or ():
         load_plugin(file)
+
+
+def quiet_libraries() -> None:
+    """Call before importing them: their own bars and advice would tear ours apart. What the user has set stays."""
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def names(text: str | None) -> list[str] | None:

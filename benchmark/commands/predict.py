@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Plugins, load_plugins
+from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
 from benchmark.errors import UserError
 
 
@@ -29,6 +29,7 @@ def predict(
     load_plugins(plugin)
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
+    quiet_libraries()
     from benchmark.results import written_atomically
     from benchmark.training.predict import predict as predict_facts
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, names, numbers
+from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, names, numbers, quiet_libraries
 from benchmark.commands.report import publish
 from benchmark.config import Experiment, read_experiment
 from benchmark.errors import UserError
@@ -98,17 +97,13 @@ def status(target: Target, overrides: Overrides = None, results: Results = Path(
 
 def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Path) -> None:
     """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done."""
-    # Libraries' own bars and advice would tear ours apart.
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
+    quiet_libraries()
     load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)  # noqa: E731
     progress = Progress.for_console()
     outcomes = []
     for outcome in execute(jobs, grid=grid, load_corpus=load_corpus, progress=progress):
         if not outcomes:  # all that could be wrong with the whole experiment has been looked at
-            write_grid(experiment, results)
+            write_grid(experiment, results, [job.augmenter for job in grid])
         outcomes.append(outcome)
         if outcome.state != "kept":
             progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")

@@ -50,16 +50,18 @@ def test_warm_up_trains_the_vae_alone():
 
 def test_latent_scale_is_frozen_when_the_warm_up_ends(monkeypatch):
     rows, labels, *_ = mixture(40)
-    frozen = []
+    frozen, epochs = [], []
     original = augmenters.vaediff.DiffusionPrior.set_scale
 
     def watch(prior, mean, log_variance):
         original(prior, mean, log_variance)
-        frozen.append((mean, prior.latent_mean.clone(), prior.latent_scale.clone()))
+        frozen.append((len(epochs), mean, prior.latent_mean.clone(), prior.latent_scale.clone()))
 
     monkeypatch.setattr(augmenters.vaediff.DiffusionPrior, "set_scale", watch)
-    model, _ = fit(rows, labels, epochs=5, warmup_epochs=2, lr=1e-2)
-    ((means, mean, scale),) = frozen
+    model = VaeDiff(**{**TINY, "epochs": 5, "warmup_epochs": 2, "lr": 1e-2})
+    model.fit(rows, labels, rng=rng(), progress=lambda *done, **numbers: epochs.append(done))
+    ((after, means, mean, scale),) = frozen
+    assert after == 2
     torch.testing.assert_close(mean, means.mean(0))
     assert torch.equal(model.prior.latent_mean, mean) and torch.equal(model.prior.latent_scale, scale)
     assert {"prior.latent_mean", "prior.latent_scale"} <= set(model.state_dict())
@@ -68,23 +70,28 @@ def test_latent_scale_is_frozen_when_the_warm_up_ends(monkeypatch):
 def test_losses_of_one_step_are_eq_9(monkeypatch):
     """One batch of all pairs, one co-trained epoch: loss = reconstruction + kl_weight (error - entropy), summed over the latent."""
     rows, labels, *_ = mixture(8)
-    seen = []
-    original = augmenters.vaediff.DiffusionPrior.errors
+    seen, losses = [], []
+    errors, step = augmenters.vaediff.DiffusionPrior.errors, augmenters.vaediff.Descent.step
 
-    def watch(prior, denoiser, *arguments, **options):
-        errors = original(prior, denoiser, *arguments, **options)
-        seen.append((options, errors.detach(), arguments[0].requires_grad))
-        return errors
+    def watch_errors(prior, denoiser, standard, *arguments, **options):
+        result = errors(prior, denoiser, standard, *arguments, **options)
+        seen.append((options, standard, result.detach()))
+        return result
 
-    monkeypatch.setattr(augmenters.vaediff.DiffusionPrior, "errors", watch)
+    def watch_step(descent, loss):
+        losses.append(loss.item())
+        step(descent, loss)
+
+    monkeypatch.setattr(augmenters.vaediff.DiffusionPrior, "errors", watch_errors)
+    monkeypatch.setattr(augmenters.vaediff.Descent, "step", watch_step)
     _, (epoch,) = fit(rows, labels, epochs=1, warmup_epochs=0, kl_weight=0.5)
-    (vae_options, cross_entropy, into_latents), (prior_options, error, detached) = seen
+    (vae_options, latents, cross_entropy), (prior_options, detached, error) = seen
     assert vae_options == {} and prior_options == {"drop": True}  # classes are dropped for the prior only
-    assert into_latents and not detached
-    assert epoch["loss"] == pytest.approx(
-        epoch["reconstruction"] + 0.5 * (cross_entropy.mean().item() - epoch["entropy"]), rel=1e-5
-    )
-    assert epoch["prior"] == pytest.approx(error.mean().item() / 6, rel=1e-5)
+    assert latents.requires_grad and not detached.requires_grad  # the VAE learns from the prior's error, not the other way round
+    assert torch.equal(latents, detached)
+    vae_loss = epoch["reconstruction"] + 0.5 * (cross_entropy.mean().item() - epoch["entropy"])
+    assert losses == pytest.approx([vae_loss, error.mean().item() / 6], rel=1e-5)  # a sum over 6 dimensions, a mean over them
+    assert epoch["loss"] == pytest.approx(vae_loss, rel=1e-5) and epoch["prior"] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_sampling_uses_the_average_of_the_denoisers(monkeypatch):

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -103,7 +102,7 @@ def test_a_run_of_another_process_is_left_alone(lab):
         (folder / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "now"}))
         result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
         assert (result.exit_code, lab.names()) == (1, ["left noisy 0"])
-        assert "1 at work in another process" in result.stderr
+        assert "another process works on it" in result.stderr and "1 at work in another process" in result.stderr
         assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
     finally:
         process.kill()
@@ -154,6 +153,12 @@ def test_a_full_disk_stops_the_grid_and_loses_nothing(lab):
     assert lab.names() == GRID[:4]
     assert "3 done now, 1 failed, 8 not tried" in result.stderr
     assert "the disk is full" in result.stderr
+
+
+def test_safetensors_tells_of_a_full_disk_in_words_only(lab):
+    lab.raises["left none 0"] = UserError("best.safetensors cannot be written: I/O error: No space left on device (os error 28)")
+    result = lab("run", "CONFIG")
+    assert (result.exit_code, lab.names()) == (1, GRID[:1])
 
 
 def test_faults_of_the_data_stop_everything_before_it_starts(lab):
@@ -246,6 +251,13 @@ def test_mistakes_on_the_command_line(lab, options, message):
     assert message in result.stderr and result.stderr.startswith("error: ")
     assert "Traceback" not in result.output
     assert not lab.ran and not lab.results.exists()
+
+
+def test_an_added_none_is_remembered_as_part_of_the_grid(lab):
+    lab("run", "CONFIG", "--set", "augmenters=[noisy, learned]", "--seeds", "0", "--backbones", "left")
+    grid = json.loads((lab.results / "toy" / "experiment.json").read_text())
+    assert [choice["name"] for choice in grid["augmenters"]] == ["none", "noisy", "learned"]
+    assert "3 done, 9 missing of 12 runs" in lab("status", lab.results / "toy").stdout
 
 
 def test_what_only_later_runs_need_is_kept_until_they_are_done(lab):
@@ -359,10 +371,3 @@ def test_demo_is_the_grid_of_its_file(lab, monkeypatch):
     monkeypatch.setattr("benchmark.commands.run.DEMO", lab.config)
     assert lab("demo").exit_code == 0
     assert lab.names() == GRID
-
-
-def test_status_is_quick(lab):
-    lab("run", "CONFIG")
-    started = time.perf_counter()
-    lab("status", lab.results / "toy")
-    assert time.perf_counter() - started < 1

@@ -1,0 +1,64 @@
+"""Tensors on disk: whole or not at all, and clear words about what is wrong."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.errors import UserError
+from benchmark.training.checkpoints import load_state, load_weights, read_tensors, save_state, save_weights, write_tensors
+
+
+def test_tensors_and_facts_come_back(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(6).view(2, 3).t()}, {"epoch": 3, "history": [{"loss": 0.1}]})
+    tensors, facts = read_tensors(path)
+    assert tensors["a"].tolist() == [[0, 3], [1, 4], [2, 5]] and facts == {"epoch": 3, "history": [{"loss": 0.1}]}
+
+
+def test_training_goes_on_as_if_never_stopped(tmp_path):
+    def trained(steps, state=None):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+        if state:
+            load_state(state, model, optimizer)
+        for step in steps:
+            optimizer.zero_grad()
+            model(torch.full((4, 3), float(step + 1))).square().mean().backward()
+            optimizer.step()
+        return model, optimizer
+
+    path = tmp_path / "state.safetensors"
+    save_state(path, *trained(range(3)), {})
+    resumed, whole = trained(range(3, 6), path)[0], trained(range(6))[0]
+    assert torch.equal(resumed.weight, whole.weight) and torch.equal(resumed.bias, whole.bias)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(nn.Linear(3, 2), path)
+    with pytest.raises(UserError, match=r"w\.safetensors does not fit.*weight"):
+        load_weights(nn.Linear(4, 2), path)
+
+
+def test_damaged_and_missing_files(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(b"\x00" * 20)
+    with pytest.raises(UserError, match="damaged"):
+        read_tensors(path)
+    with pytest.raises(UserError, match="no such file"):
+        read_tensors(tmp_path / "y.safetensors")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(1)})
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("benchmark.training.checkpoints.save_file", full)
+    with pytest.raises(UserError, match="No space left"):
+        write_tensors(path, {"a": torch.zeros(1)})
+    assert read_tensors(path)[0]["a"].item() == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]

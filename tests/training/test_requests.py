@@ -1,0 +1,29 @@
+"""Which pairs are augmented."""
+
+import torch
+
+from benchmark.training.requests import Requests
+
+# relation 1 holds 90 times in train, relation 2 ten times
+TRAIN = torch.tensor([[0.0, 1, 0]] * 90 + [[0.0, 0, 1]] * 10)
+
+
+def test_every_pair_m_times():
+    rows = Requests(3, 0.0, TRAIN).rows(TRAIN[:4], torch.Generator())
+    assert rows.tolist() == [0, 1, 2, 3] * 3
+
+
+def test_rare_relations_more_often():
+    batch = torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, 1, 1]])
+    requests = Requests(2000, 1.0, TRAIN)
+    rows = requests.rows(batch, torch.Generator().manual_seed(0))
+    assert len(rows) == 6000
+    share = torch.bincount(rows).double() / 6000
+    # weights 1/90, 1/10 and, by its rarest relation, 1/10
+    torch.testing.assert_close(share, torch.tensor([1.0, 9, 9]).double() / 19, atol=0.02, rtol=0)
+    assert torch.equal(rows, requests.rows(batch, torch.Generator().manual_seed(0)))
+
+
+def test_no_pair():
+    for rarity in (0.0, 1.0):
+        assert Requests(2, rarity, TRAIN).rows(TRAIN[:0], torch.Generator()).tolist() == []

@@ -1,0 +1,179 @@
+"""Whole runs: every cell of the grid, the same numbers twice, exact continuation, shared beginnings, prediction from disk."""
+
+import json
+
+import pytest
+from accelerate.state import AcceleratorState
+from samples import ADA, LONELY, NOBODY
+from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corpus
+
+from benchmark.errors import UserError
+from benchmark.training import stages
+from benchmark.training.checkpoints import read_facts, read_tensors
+from benchmark.training.loop import Loop
+from benchmark.training.predict import predict
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_row_of_the_grid(tmp_path, backbone):
+    execute(tmp_path, config(backbone), branch_epoch=1)
+    for augmenter in AUGMENTERS:
+        if augmenter != "none":
+            directory = execute(tmp_path, config(backbone, augmenter))
+            metrics = directory.read_json("metrics.json")
+            assert 0 <= metrics["test"]["f1"] <= 1 and len(directory.read_history()) == 3
+            assert len(directory.read_json("counts_test.json")["titles"]) == 3
+            assert not (directory.path / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize("augmenter", ["none", "gaussian", "vaediff"])
+def test_the_same_seed_twice_gives_the_same_numbers(tmp_path, augmenter):
+    found = []
+    for attempt in ("a", "b"):
+        if augmenter != "none":
+            execute(tmp_path / attempt, config("baseline"), branch_epoch=1)
+        found.append(numbers(execute(tmp_path / attempt, config("baseline", augmenter))))
+    assert found[0] == found[1]
+
+
+def test_another_seed_gives_other_numbers(tmp_path):
+    first, second = (numbers(execute(tmp_path, config(seed=seed))) for seed in (0, 1))
+    assert first["history"] != second["history"]
+
+
+@pytest.mark.parametrize("augmenter", ["copies", "vaediff"])
+def test_a_branched_run_equals_one_trained_from_the_start(tmp_path, augmenter):
+    """The `none` run keeps its state after warm-up only in the first case; the weights themselves are compared."""
+    found = []
+    for attempt, branch_epoch in (("branched", 2), ("whole", None)):
+        stage1 = execute(tmp_path / attempt, config("atlop"), branch_epoch=branch_epoch)
+        assert (stage1.path / "branch.safetensors").is_file() == (branch_epoch is not None)
+        run = execute(tmp_path / attempt, config("atlop", augmenter, augment={"warmup_epochs": 2}))
+        found.append((numbers(run), read_tensors(run.path / "best.safetensors")[0]))
+    assert found[0][0] == found[1][0]
+    assert all((found[0][1][name] == tensor).all() for name, tensor in found[1][1].items())
+
+
+def test_until_augmentation_sets_in_an_augmented_run_is_the_none_run(tmp_path):
+    plain = execute(tmp_path, config("baseline"))
+    augmented = execute(tmp_path, config("baseline", "copies", augment={"warmup_epochs": 2}))
+    losses = [[epoch["loss"] for epoch in run.read_history()] for run in (plain, augmented)]
+    assert losses[0][:2] == losses[1][:2] and losses[0][2] != losses[1][2]
+
+
+@pytest.fixture(autouse=True)
+def accelerate_from_scratch():
+    """Accelerate allows one precision a process."""
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+@pytest.mark.parametrize("augmenter", ["none", "vaediff"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter, precision):
+    if augmenter != "none":
+        for attempt in ("killed", "whole"):
+            execute(tmp_path / attempt, config(precision=precision))
+    run = config(augmenter=augmenter, precision=precision)
+    whole = execute(tmp_path / "whole", run)
+    close_epoch, epochs = Loop._close_epoch, []
+
+    def close_then_die(loop, optimizer, state, *rest):
+        close_epoch(loop, optimizer, state, *rest)
+        epochs.append(state.epoch)
+        if len(epochs) == 2:
+            raise Killed
+
+    monkeypatch.setattr(Loop, "_close_epoch", close_then_die)
+    with pytest.raises(Killed):
+        execute(tmp_path / "killed", run)
+    resumed = execute(tmp_path / "killed", run)
+    assert epochs == [1, 2, 3]  # the third was trained after the restart, the first two were not trained again
+    assert numbers(resumed) == numbers(whole)
+
+
+def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4] == 1 else 0.0)
+    with pytest.raises(Killed):
+        execute(tmp_path, config())
+    monkeypatch.undo()
+    changed = config(lr_head=2e-2)
+    assert numbers(execute(tmp_path, changed)) == numbers(execute(tmp_path / "fresh", changed))
+
+
+def test_a_fitted_augmenter_needs_stage_1(tmp_path):
+    with pytest.raises(UserError, match="`none` run"):
+        execute(tmp_path, config("atlop", "vae"))
+
+
+def test_a_frozen_encoder_computed_once_gives_the_same_model(tmp_path, monkeypatch):
+    """With the encoder frozen and without dropout, cached outputs and fresh ones train the same head."""
+    run = config("baseline", encoder={"freeze": "all"})
+    cached = execute(tmp_path, run)
+    files = list((tmp_path / "tests" / "cache").glob("encoded-*.safetensors"))
+    assert len(files) == 3
+    monkeypatch.setattr("benchmark.training.encoded._encode", None)  # a second run reads the files
+    again = execute(tmp_path, config("atlop", encoder={"freeze": "all"}))
+    assert again.state() == "done"
+    monkeypatch.undo()
+
+    fresh_run = run.model_copy(update={"encoder": run.encoder.model_copy(update={"freeze": "lower:1", "options": {**run.encoder.options, "dropout": 0.0}})})
+    fresh = execute(tmp_path / "fresh", fresh_run)
+    for ours, theirs in zip(numbers(cached)["history"], numbers(fresh)["history"], strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+
+
+def test_distillation(tmp_path):
+    teacher = execute(tmp_path, config("kd_docre", store_logits=True))
+    student = config("kd_docre", seed=1, options={"distill_from": str(teacher.path)})
+    taught, plain = execute(tmp_path, student), execute(tmp_path / "plain", config("kd_docre", seed=1))
+    assert taught.read_history()[0]["loss"] > plain.read_history()[0]["loss"]
+    missing = config("kd_docre", seed=2, options={"distill_from": str(tmp_path / "nowhere")})
+    with pytest.raises(UserError, match=r"train\.store_logits=true"):
+        execute(tmp_path, missing)
+
+
+def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
+    stage1 = execute(tmp_path, config(), branch_epoch=1)
+    execute(tmp_path, config(augmenter="vae"))
+    assert read_facts(stage1.path / "branch.safetensors")["epoch"] == 1
+    stages.prune(stage1, keep_weights=True)
+    left = {path.name for path in stage1.path.glob("*.safetensors")}
+    assert left == {"best.safetensors"}
+    stages.prune(stage1, keep_weights=False)
+    assert not list(stage1.path.glob("*.safetensors")) and stage1.read().metrics["test"]
+
+
+def raw(document):
+    """A canonical row as DocRED-format JSON without labels."""
+    mention = lambda m: {"name": m["name"], "sent_id": m["sentence"], "pos": [m["start"], m["end"]], "type": "MISC"}  # noqa: E731
+    entities = [[mention(m) for m in entity["mentions"]] for entity in document["entities"]]
+    return {"title": document["title"], "sents": document["sentences"], "vertexSet": entities}
+
+
+def test_predicting_from_a_stored_run(tmp_path):
+    run = execute(tmp_path, config("baseline", lr_head=3e-2, epochs=15))
+    test = tiny_corpus().test
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([raw(row) for row in test]))
+    facts = predict(run.path, path)
+    stored = run.read_json("predictions_test.json")
+    assert stored and [{key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in facts] == [
+        {key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in stored
+    ]
+    assert facts[0]["relation"] == facts[0]["r"] and facts[0]["head"].startswith("w")
+    path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
+    assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
+    (run.path / "best.safetensors").unlink()
+    with pytest.raises(UserError, match="kept no weights"):
+        predict(run.path, path)
+
+
+def test_undirected_pairs_are_predicted_once_and_alike(tmp_path):
+    run = execute(tmp_path, config("atlop", lr_head=3e-2, epochs=15), corpus=tiny_corpus(undirected=True))
+    predictions = run.read_json("predictions_test.json")
+    assert predictions and all(fact["h_idx"] < fact["t_idx"] for fact in predictions)
