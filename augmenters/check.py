@@ -13,6 +13,7 @@ import inspect
 import json
 import math
 import random
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,7 +50,9 @@ def _run(check: Callable[[Case], None], case: Case) -> None:
     except UserError as error:
         raise CheckFailed(str(error)) from error
     except Exception as error:  # whatever the augmenter's own code raises is a finding
-        raise CheckFailed(f"{case.name} raised {type(error).__name__}: {error}") from error
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{case.name} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        raise CheckFailed(message) from error
 
 
 class Case:

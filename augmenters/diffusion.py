@@ -1,7 +1,8 @@
 """The Gaussian diffusion process on latents: appendix A.2 of the paper, Eq. (12)-(14), and the loop of Algorithm 1, lines 8-28.
 
-T steps, cosine noise schedule (Nichol and Dhariwal, 2021), a network that predicts x0. Times are 0-based: t = 0..T-1 stand for the
-paper's 1..T. Schedules are float64 and are cast where they meet the data.
+T steps, cosine noise schedule (Nichol and Dhariwal, 2021), a network that predicts x0. Times are 0-based: t = 0..T-1 stand for
+the paper's 1..T. Schedules are float64 on the CPU, where times are drawn (some accelerators have no float64); a step of sampling
+reads plain numbers from them and costs no transfer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Predict = Callable[[Tensor, int, Tensor | None], Tensor]  # (x_t, t, earlier estimate of x0 or None) -> guided estimate of x0
 
@@ -22,7 +23,7 @@ def cosine_betas(steps: int) -> Tensor:
     return (1 - kept[1:] / kept[:-1]).clamp(max=0.999)
 
 
-class Diffusion(nn.Module):
+class Diffusion:
     """The forward process q, its posterior, and ancestral sampling.
 
     Args:
@@ -31,43 +32,38 @@ class Diffusion(nn.Module):
     """
 
     def __init__(self, steps: int, *, variance: str):
-        super().__init__()
-        betas = cosine_betas(steps)
-        alphas_cumprod = torch.cumprod(1 - betas, 0)
-        before = torch.cat([torch.ones(1, dtype=torch.float64), alphas_cumprod[:-1]])
         self.steps = steps
-
-        def keep(name: str, values: Tensor) -> None:
-            self.register_buffer(name, values, persistent=False)  # follows from T
-
-        keep("betas", betas)
-        keep("alphas_cumprod", alphas_cumprod)
+        self.betas = cosine_betas(steps)
+        self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
+        before = torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod[:-1]])
         # q(x_{t-1} | x_t, x0) = N(coef1 x0 + coef2 x_t, posterior_variance), Eq. (14)
-        keep("posterior_mean_coef1", betas * before.sqrt() / (1 - alphas_cumprod))
-        keep("posterior_mean_coef2", (1 - before) * (1 - betas).sqrt() / (1 - alphas_cumprod))
-        keep("posterior_variance", betas * (1 - before) / (1 - alphas_cumprod))
-        keep("deviation", (betas if variance == "beta" else self.posterior_variance).sqrt())
+        self.posterior_mean_coef1 = self.betas * before.sqrt() / (1 - self.alphas_cumprod)
+        self.posterior_mean_coef2 = (1 - before) * (1 - self.betas).sqrt() / (1 - self.alphas_cumprod)
+        self.posterior_variance = self.betas * (1 - before) / (1 - self.alphas_cumprod)
+        self.deviation = (self.betas if variance == "beta" else self.posterior_variance).sqrt()
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Eq. (13): x_t [B,z] for x0 [B,z], t [B]."""
+        """Eq. (13): x_t [B,z] for x0 [B,z], t [B] on the CPU."""
         kept = self.alphas_cumprod[t, None]
-        return kept.sqrt().to(x0.dtype) * x0 + (1 - kept).sqrt().to(x0.dtype) * noise
+        signal, spread = kept.sqrt().to(x0.dtype), (1 - kept).sqrt().to(x0.dtype)
+        return signal.to(x0.device) * x0 + spread.to(x0.device) * noise
 
-    def q_posterior(self, x0: Tensor, xt: Tensor, t: Tensor | int) -> tuple[Tensor, Tensor]:
-        """Mean [B,z] and variance ([B,1] or a scalar) of q(x_{t-1} | x_t, x0), for t [B] or one number for all rows."""
-        at = (t, None) if isinstance(t, Tensor) else t
-        mean = self.posterior_mean_coef1[at].to(x0.dtype) * x0 + self.posterior_mean_coef2[at].to(x0.dtype) * xt
-        return mean, self.posterior_variance[at].to(x0.dtype)
+    def q_posterior(self, x0: Tensor, xt: Tensor, t: int) -> tuple[Tensor, float]:
+        """Mean [B,z] and variance of q(x_{t-1} | x_t, x0)."""
+        mean = self.posterior_mean_coef1[t].item() * x0 + self.posterior_mean_coef2[t].item() * xt
+        return mean, self.posterior_variance[t].item()
 
-    def sample(self, predict: Predict, shape: tuple[int, int], rng: torch.Generator) -> Tensor:
-        """Algorithm 1, lines 8-28: x0 [B,z] from noise. Self-conditioning hands `predict` its own estimate of the step before."""
-        draw = lambda: torch.randn(shape, generator=rng).to(self.betas.device)  # noqa: E731
+    def sample(self, predict: Predict, draw: Callable[[], Tensor]) -> Tensor:
+        """Algorithm 1, lines 8-28: x0 [B,z] from noise, standard normal, of which `draw()` gives a fresh [B,z] at every call.
+
+        Self-conditioning: `predict` is handed its own estimate of the step before.
+        """
         x, estimate = draw(), None
         for t in reversed(range(self.steps)):
             estimate = predict(x, t, estimate)
             x, _ = self.q_posterior(estimate, x, t)
             if t > 0:
-                x = x + self.deviation[t].to(x.dtype) * draw()
+                x = x + self.deviation[t].item() * draw()
         return x
 
 

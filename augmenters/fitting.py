@@ -72,11 +72,11 @@ class Averages:
     def add(self, **per_row: Tensor) -> None:
         """One value per row of the batch, by name."""
         for name, values in per_row.items():
-            self.sums[name] = self.sums.get(name, 0) + values.detach().sum().double()
+            self.sums.setdefault(name, []).append(values.detach().sum())
             self.rows[name] = self.rows.get(name, 0) + len(values)
 
     def read(self) -> dict[str, float]:
-        return {name: float(total) / self.rows[name] for name, total in self.sums.items()}
+        return {name: float(torch.stack(sums).cpu().double().sum()) / self.rows[name] for name, sums in self.sums.items()}
 
 
 def check_finite(numbers: dict[str, float], epoch: int) -> None:

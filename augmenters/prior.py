@@ -72,8 +72,9 @@ class DiffusionPrior(nn.Module):
         given it. With `drop`, rows lose their class with probability `class_drop`, independently in the two passes, as in the
         official code: when sampling, the unconditional pass too is given an estimate that has seen the class.
         """
-        t = torch.randint(self.diffusion.steps, (len(x0),), generator=rng).to(x0.device)
+        t = torch.randint(self.diffusion.steps, (len(x0),), generator=rng)
         xt = self.diffusion.q_sample(x0, t, torch.randn(x0.shape, generator=rng).to(x0))
+        t = t.to(x0.device)
         estimate = None
         if torch.rand((), generator=rng) < self.self_condition:
             with torch.no_grad():
@@ -120,7 +121,8 @@ class DiffusionPrior(nn.Module):
             return guide(conditional, unconditional, self.guidance, self.guidance_form)
 
         self.denoiser.eval()  # no dropout (the official stage 3 leaves it on)
-        return self.diffusion.sample(predict, (rows, len(self.latent_mean)), rng)
+        draw = lambda: torch.randn(rows, len(self.latent_mean), generator=rng).to(labels.device)  # noqa: E731
+        return self.diffusion.sample(predict, draw)
 
 
 def ema_decay(update: int, decay: float) -> float:

@@ -164,7 +164,7 @@ def synthetic(
     cue_noise: float = 0.04,
     cross_sentence: float = 0.15,
     multi_label: float = 0.1,
-    distractors: float = 0.4,
+    distractors: float = 0.25,
     joined: float = 0.1,
     aliases: float = 0.5,
 ) -> Corpus:
