@@ -17,7 +17,8 @@ from benchmark.registry import BACKBONES
 class Atlop(Backbone):
     """ATLOP: localized context, grouped bilinear classifier, adaptive-threshold loss.
 
-    The representation that augmenters see is [h'; t'] after tanh, 2 x emb wide: the products of the bilinear map go straight to the logits.
+    The representation that augmenters see is [h'; t'] after tanh, 2 x emb wide: the products of the bilinear map go straight to
+    the logits.
 
     Args:
         emb: width of head and tail features (official: 768).

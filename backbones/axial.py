@@ -1,8 +1,8 @@
 """Axial attention over the table of a document's entity pairs (Ho et al. 2019, as used by Tan et al. 2022).
 
-Every pair attends to the pairs of its column (same tail) and of its row (same head). The official code adds both to the input, unlike the
-paper's Eq. (21), which applies them one after the other; see docs/fidelity.md. It also pads every document to 42 x 42 pairs and attends
-to the padding; here the linear maps run on the cells that exist and the attention is masked.
+Every pair attends to the pairs of its column (same tail) and of its row (same head). The official code adds both to the input,
+unlike the paper's Eq. (21), which applies them one after the other; see docs/fidelity.md. It also pads every document to 42 x
+42 pairs and attends to the padding; here the linear maps run on the cells that exist and the attention is masked.
 """
 
 from __future__ import annotations

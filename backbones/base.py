@@ -31,8 +31,8 @@ class Pairs(NamedTuple):
 class Backbone(nn.Module):
     """A model of entity pairs on top of an encoder.
 
-    Subclasses are registered with `@BACKBONES.register("name")`, take `(encoder_width, classes)` and keyword-only hyper-parameters, and define
-    `represent`, `classify` and `classification_loss`.
+    Subclasses are registered with `@BACKBONES.register("name")`, take `(encoder_width, classes)` and keyword-only hyper-
+    parameters, and define `represent`, `classify` and `classification_loss`.
 
     Attributes:
         width: d, of the representations that augmenters see and `classify` reads.
@@ -60,13 +60,16 @@ class Backbone(nn.Module):
         """A loss over the positive pairs of the batch, generated ones included; none by default."""
         return 0.0
 
-    def loss(self, real: Pairs, generated: Pairs | None = None, *, combination: str = "concatenate", teacher: Tensor | None = None) -> Tensor:
+    def loss(
+        self, real: Pairs, generated: Pairs | None = None, *, combination: str = "concatenate", teacher: Tensor | None = None
+    ) -> Tensor:
         """The scalar training loss, in float32 whatever the precision of the step.
 
         Args:
             real: the batch's pairs.
             generated: extra pairs of an augmenter (stage 3), or None.
-            combination: "concatenate" real and generated pairs in one mean (Algorithm 1, l. 33-34), or "two_means": the mean over the
+            combination: "concatenate" real and generated pairs in one mean (Algorithm 1, l. 33-34), or "two_means": the mean
+                over the
                 generated pairs is added to the mean over the real ones (official code).
             teacher: [P, R] logits that the real pairs' logits are drawn to (mean squared error), or None.
         """
@@ -78,7 +81,9 @@ class Backbone(nn.Module):
             union = real.joined_with(generated)
             logits = self.classify(generated.representations).float()
             if combination == "two_means":
-                loss = _mean(self.classification_loss(real_logits, real.labels)) + _mean(self.classification_loss(logits, generated.labels))
+                loss = _mean(self.classification_loss(real_logits, real.labels)) + _mean(
+                    self.classification_loss(logits, generated.labels)
+                )
             else:
                 loss = _mean(self.classification_loss(torch.cat([real_logits, logits]), union.labels))
         if teacher is not None:
@@ -97,7 +102,8 @@ class Backbone(nn.Module):
             [F, 2] (pair, class) of the predicted facts, and their margins over the threshold [F].
         """
         margin = logits[:, 1:] - logits[:, :1]
-        # the cap counts the threshold among the candidates, as the official code does: a relation above it ranks the same without it
+        # the cap counts the threshold among the candidates, as the official code does: a relation above it ranks the same
+        # without it
         floor = logits.topk(min(max_labels, logits.shape[1]), dim=1).values[:, -1:]
         facts = ((margin > 0) & (logits[:, 1:] >= floor)).nonzero()
         return facts + torch.tensor([0, 1], device=facts.device), margin[facts[:, 0], facts[:, 1]]

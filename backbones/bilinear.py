@@ -1,7 +1,8 @@
 """The grouped bilinear map of ATLOP: products of every pair of features within a group, then one linear map.
 
-For 12 groups of 64 there are 49,152 products per entity pair: all pairs of a batch at once would take hundreds of megabytes, most of
-the head's time on CPU being spent on moving them. Here they exist for a chunk of pairs at a time, in the forward as in the backward pass.
+For 12 groups of 64 there are 49,152 products per entity pair: all pairs of a batch at once would take hundreds of megabytes,
+most of the head's time on CPU being spent on moving them. Here they exist for a chunk of pairs at a time, in the forward as in
+the backward pass.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class GroupedBilinear(nn.Module):
 
     def forward(self, head: Tensor, tail: Tensor) -> Tensor:
         weight, bias = self.linear.weight, self.linear.bias
-        if torch.is_autocast_enabled(head.device.type):  # a custom function is not autocast: take the types that `linear` would take
+        if torch.is_autocast_enabled(
+            head.device.type
+        ):  # a custom function is not autocast: take the types that `linear` would take
             dtype = torch.get_autocast_dtype(head.device.type)
             head, tail, weight = head.to(dtype), tail.to(dtype), weight.to(dtype)
         groups = (len(head), head.shape[1] // self.block, self.block)

@@ -1,9 +1,9 @@
 """The pretrained language model: token states of whole documents, and the attention of their mentions.
 
-The localized context (Zhou et al. 2021) needs the last layer's attention, but only the rows of mention tokens. Those are recomputed from
-the last layer's own queries and keys, so that fused attention stays on in every layer. Documents longer than the encoder's window are
-encoded in overlapping windows (atlop/long_seq.py, generalised to any length): states are averaged where windows overlap, attention rows
-are added and normalised again.
+The localized context (Zhou et al. 2021) needs the last layer's attention, but only the rows of mention tokens. Those are
+recomputed from the last layer's own queries and keys, so that fused attention stays on in every layer. Documents longer than
+the encoder's window are encoded in overlapping windows (atlop/long_seq.py, generalised to any length): states are averaged
+where windows overlap, attention rows are added and normalised again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError, UserError
 
-ROWS_FROM_PROJECTIONS = {"bert": ("query", "key"), "roberta": ("query", "key"), "xlm-roberta": ("query", "key"), "mpnet": ("q", "k")}
+ROWS_FROM_PROJECTIONS = {
+    "bert": ("query", "key"),
+    "roberta": ("query", "key"),
+    "xlm-roberta": ("query", "key"),
+    "mpnet": ("q", "k"),
+}
 """Model types whose last-layer attention is recomputed from two linear layers of these names; all others run eagerly."""
 
 
@@ -89,7 +94,9 @@ class _LastLayerTaps:
             attention.register_forward_pre_hook(keep_bias, with_kwargs=True)
 
     def attention_rows(self, batch: Batch, training: bool) -> Tensor:
-        """[O, heads, T]: softmax over the window's tokens, after attention dropout with a mask of its own, as in the official code."""
+        """[O, heads, T]: softmax over the window's tokens, after attention dropout with a mask of its own, as in the official
+        code.
+        """
         window, slot, column = batch.occurrence_window, batch.occurrence_slot, batch.occurrence_column
         query, key = self.query.float(), self.key.float()
         W, T, width = key.shape
@@ -149,7 +156,9 @@ def load_encoder(
     try:
         config = transformers.AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise UserError(f"encoder '{name}': neither a local model folder nor a model that the hub gave ({_first_line(error)})") from error
+        raise UserError(
+            f"encoder '{name}': neither a local model folder nor a model that the hub gave ({_first_line(error)})"
+        ) from error
     _set_dropout(config, name, "attention_probs_dropout_prob", attention_dropout)
     _set_dropout(config, name, "hidden_dropout_prob", hidden_dropout)
     try:
@@ -167,7 +176,9 @@ def load_encoder(
 
 
 def _bare_model(name: str, config: Any, weights: bool) -> nn.Module:
-    """Without the pooler that BERT-like models would add and nothing uses; attention is fused where its rows can be had all the same."""
+    """Without the pooler that BERT-like models would add and nothing uses; attention is fused where its rows can be had all the
+    same.
+    """
     from transformers import AutoModel
 
     known = config.model_type in ROWS_FROM_PROJECTIONS

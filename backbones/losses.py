@@ -1,6 +1,7 @@
 """Objectives over entity pairs. Logits and labels are [P, R]; class 0 is the adaptive threshold (NA).
 
-Every classification loss returns one value per pair, [P]; `supervised_contrastive` returns a scalar. All are stable for any finite logit.
+Every classification loss returns one value per pair, [P]; `supervised_contrastive` returns a scalar. All are stable for any
+finite logit.
 Notation: d_r = f_r - f_0, positives = relations that hold, negatives = the others, class 0 in neither.
 """
 
@@ -57,7 +58,8 @@ def pairwise_moving_threshold(logits: Tensor, labels: Tensor, *, entropy: str = 
 
 
 def supervised_contrastive(representations: Tensor, labels: Tensor, *, temperature: float, base_temperature: float) -> Tensor:
-    """SCL over positive pairs (Eq. 28; the official code's cosine similarity and mean of logs). Scalar; 0 with fewer than two pairs.
+    """SCL over positive pairs (Eq. 28; the official code's cosine similarity and mean of logs). Scalar; 0 with fewer than two
+    pairs.
 
     Args:
         representations: [N, d] of pairs that hold at least one relation.

@@ -1,7 +1,7 @@
 """Names of the official ATLOP, KD-DocRE and VaeDiff-DocRE checkpoints, as names of this package's backbones.
 
-The official models keep queries apart from keys and values; here the three are one matrix. KD-DocRE's checkpoints also hold a `bilinear`
-layer that its forward pass never uses.
+The official models keep queries apart from keys and values; here the three are one matrix. KD-DocRE's checkpoints also hold a
+`bilinear` layer that its forward pass never uses.
 """
 
 from __future__ import annotations

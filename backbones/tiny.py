@@ -99,7 +99,9 @@ def _look_near(model: BertModel) -> None:
 
 def _rotation(angles: Tensor) -> Tensor:
     """[2k, 2k]: turns (sin x, cos x) of each pair into (sin (x + angle), cos (x + angle))."""
-    return torch.block_diag(*(torch.tensor([[c, s], [-s, c]]) for c, s in zip(angles.cos().tolist(), angles.sin().tolist(), strict=True)))
+    return torch.block_diag(
+        *(torch.tensor([[c, s], [-s, c]]) for c, s in zip(angles.cos().tolist(), angles.sin().tolist(), strict=True))
+    )
 
 
 def _wordpiece(texts: Iterable[list[str]], size: int):
@@ -118,7 +120,9 @@ def _wordpiece(texts: Iterable[list[str]], size: int):
             counts[word] += times
     characters = sorted(set("".join(counts)) | {MARKER})
     pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
-    frequent = sorted((word for word, times in counts.items() if times > 1 and len(word) > 1), key=lambda word: (-counts[word], word))
+    frequent = sorted(
+        (word for word, times in counts.items() if times > 1 and len(word) > 1), key=lambda word: (-counts[word], word)
+    )
     pieces += frequent[: max(0, size - len(pieces))]
     tokenizer = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter

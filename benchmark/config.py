@@ -10,8 +10,8 @@ One YAML file per experiment, never per cell::
     seeds: [0, 1, 2, 3, 4]
     train: {epochs: 30}
 
-A backbone, augmenter or dataset is a name, or a name with hyper-parameters (`- vaediff: {steps: 50}`, `dataset: {name: dwie, train: ...}`).
-Command-line overrides win over the file: `--set train.epochs=3`.
+A backbone, augmenter or dataset is a name, or a name with hyper-parameters (`- vaediff: {steps: 50}`, `dataset: {name: dwie,
+train: ...}`). Command-line overrides win over the file: `--set train.epochs=3`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,6 @@ and the others branch off from it where augmentation sets in. A run that fails i
 from __future__ import annotations
 
 import errno
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -56,18 +54,8 @@ class Job:
         return self.stage1 is not None and AUGMENTERS[self.augmenter].needs_fitting
 
     def differences(self, **facts: Any) -> list[str]:
-        """What sets this job apart from the run stored in its directory. A file or folder that was only moved is the same."""
-        wanted = _where_it_was(self.config.model_dump(mode="json"), self.directory.read_json("config.json"))
-        return self.directory.differences(wanted, facts=facts)
-
-
-def _where_it_was(wanted: Any, stored: Any) -> Any:
-    """`wanted`, with every path that has the stored one's last part replaced by the stored one: moving the data loses no run."""
-    if isinstance(wanted, dict) and isinstance(stored, dict):
-        return {key: _where_it_was(value, stored[key]) if key in stored else value for key, value in wanted.items()}
-    if isinstance(wanted, str) and isinstance(stored, str) and os.path.basename(wanted) == os.path.basename(stored) != "":
-        return stored
-    return wanted
+        """What sets this job apart from the run stored in its directory."""
+        return self.directory.differences(self.config.model_dump(mode="json"), facts=facts)
 
 
 def plan(experiment: Experiment, results: str | Path) -> list[Job]:
@@ -215,12 +203,12 @@ def _run(job: Job, corpus: Any, facts: dict[str, Any], progress: Progress) -> tu
         stages.execute(job.config, job.directory, corpus=corpus, stage1=stage1, branch_epoch=job.branch_epoch, progress=progress)
         job.directory.finish()
     except KeyboardInterrupt:
-        _let_go(job.directory)
+        job.directory.release()
         raise
     except Exception as error:  # whatever a backbone or an augmenter raises must not lose the other runs; it is recorded in full
-        if job.directory.state() == "running" and not _is_ours(job.directory):
+        if job.directory.state() == "running" and not job.directory.is_ours():
             return Outcome(job, "elsewhere", "another process has just taken it"), False
-        _record(job.directory, error)
+        job.directory.fail(error)
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return Outcome(job, "failed", reason), _is_disk_full(error)
     return Outcome(job, "done", f"in {duration(time.monotonic() - started)}"), False
@@ -235,27 +223,6 @@ def _prune(finished: Job, grid: list[Job]) -> None:
             family = [job, *(other for other in grid if other.stage1 == job.directory.path)]
             if all(member.directory.state() == "done" for member in family):
                 stages.prune(job.directory, keep_weights=job.config.train.keep_weights != "none")
-
-
-def _record(directory: RunDirectory, error: Exception) -> None:
-    try:
-        directory.path.mkdir(parents=True, exist_ok=True)
-        directory.fail(error)
-    except OSError:
-        return  # nothing can be written there at all: the outcome, which is printed, must do
-
-
-def _is_ours(directory: RunDirectory) -> bool:
-    try:
-        return json.loads((directory.path / "RUNNING").read_text())["pid"] == os.getpid()
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _let_go(directory: RunDirectory) -> None:
-    """An interrupted run counts as killed at once, on every host."""
-    if _is_ours(directory):
-        (directory.path / "RUNNING").unlink(missing_ok=True)
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

@@ -185,12 +185,23 @@ class RunDirectory:
         self._beat()
 
     def fail(self, error: BaseException) -> None:
-        """Record that the run raised `error`, and let go of the directory. On a full disk only the latter."""
+        """Record that the run raised `error`, and let go of the directory. Where nothing can be written, only the latter."""
         first_line = (str(error).splitlines() or [""])[0]
         record = {"error": f"{type(error).__name__}: {first_line}", "traceback": "".join(traceback.format_exception(error))}
-        with contextlib.suppress(UserError):
+        with contextlib.suppress(UserError, OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
             self.write_json("FAILED", record)
-        (self.path / "RUNNING").unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the directory, if this process holds it: the run counts as killed at once, on every host."""
+        if self.is_ours():
+            (self.path / "RUNNING").unlink(missing_ok=True)
+
+    def is_ours(self) -> bool:
+        """Whether this process works on the run."""
+        owner = _Owner.read(self.path / "RUNNING")
+        return owner is not None and owner.is_this_process()
 
     def finish(self) -> None:
         """Declare the run done: the marker, with digests of the JSON files. Raises UserError without `metrics.json`."""
@@ -198,7 +209,7 @@ class RunDirectory:
             raise UserError(f"{self.path}: no metrics.json, so the run cannot be done")
         digests = {path.name: _sha256(path) for path in sorted(self.path.iterdir()) if _is_result(path)}
         self.write_json("DONE", {"time": _now(), "sha256": digests})
-        (self.path / "RUNNING").unlink(missing_ok=True)
+        self.release()
 
     def failure(self) -> dict[str, str]:
         """The "error" line and the "traceback" of a failed run."""
@@ -264,10 +275,20 @@ def find_runs(folder: str | Path) -> list[RunDirectory]:
 
 
 def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3"), with "nothing" for no such key."""
+    """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3"), with "nothing" for no such key.
+
+    A file or folder that was only moved (the last part of its path is the same) is no difference.
+    """
     left, right = ({key: json.dumps(value) for key, value in _flat(values).items()} for values in (left, right))
     keys = sorted(left.keys() | right.keys())
-    return [(key, left.get(key, "nothing"), right.get(key, "nothing")) for key in keys if left.get(key) != right.get(key)]
+    pairs = [(key, left.get(key, "nothing"), right.get(key, "nothing")) for key in keys]
+    return [(key, one, other) for key, one, other in pairs if one != other and not _moved(one, other)]
+
+
+def _moved(one: str, other: str) -> bool:
+    """Whether two JSON texts are paths with the same last part."""
+    names = [text.strip('"').replace("\\\\", "/").rpartition("/") for text in (one, other)]
+    return names[0][2] == names[1][2] != "" and any(separator for _, separator, _ in names) and one[0] == other[0] == '"'
 
 
 @contextlib.contextmanager

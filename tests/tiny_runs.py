@@ -14,7 +14,8 @@ BACKBONES = {
     "atlop": {"emb": 8, "block": 4},
     "kd_docre": {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0, "distill_from": None},
     "baseline": {
-        "emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "entropy": "vectorised", "temperature": 1.0, "base_temperature": 0.5,
+        "emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "entropy": "vectorised", "temperature": 1.0,
+        "base_temperature": 0.5,
     },
 }  # fmt: skip
 AUGMENTERS = {
@@ -80,5 +81,3 @@ def numbers(directory: RunDirectory) -> dict:
     metrics = {k: v for k, v in directory.read_json("metrics.json").items() if not k.endswith("seconds")}
     history = [{"epoch": e["epoch"], "loss": e["loss"], "dev": e["dev"]} for e in directory.read_history()]
     return {"metrics": metrics, "history": history, "predictions": directory.read_json("predictions_test.json")}
-
-

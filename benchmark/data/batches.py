@@ -110,8 +110,8 @@ class WindowPlan:
 
     Args:
         size: positions of one window, special tokens included.
-        overlap: least number of tokens that neighbouring windows share. 0 with documents of up to two windows is the official layout.
-        start, end: ids of the special token before and after the text.
+        overlap: least number of tokens that neighbouring windows share. 0 with documents of up to two windows is the official
+        layout. start, end: ids of the special token before and after the text.
         pad: the tokenizer's own padding id.
     """
 
@@ -203,10 +203,21 @@ class Collator:
         )
 
 
-_RAGGED = (
-    "mention_state mention_entity occurrence_mention occurrence_window occurrence_column occurrence_slot "
-    "entity_document entity_slot cells off_diagonal pair_reverse fact_pair fact_class"
-).split()
+_RAGGED = [
+    "mention_state",
+    "mention_entity",
+    "occurrence_mention",
+    "occurrence_window",
+    "occurrence_column",
+    "occurrence_slot",
+    "entity_document",
+    "entity_slot",
+    "cells",
+    "off_diagonal",
+    "pair_reverse",
+    "fact_pair",
+    "fact_class",
+]
 
 
 def _pair_number(head: np.ndarray, tail: np.ndarray, n: int) -> np.ndarray:
@@ -232,7 +243,8 @@ class DocumentBatches(torch.utils.data.Sampler):
 
     Args:
         sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order of length.
-        order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches, so that
+        order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches,
+            so that
             the documents of a batch are of similar size; "sorted" is by size, for evaluation.
     """
 
@@ -250,10 +262,7 @@ class DocumentBatches(torch.utils.data.Sampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng(derive(self.seed, "order", self.epoch))
-        if self.order == "sorted":
-            rows = np.argsort(-self.sizes, kind="stable")
-        else:
-            rows = rng.permutation(len(self.sizes))
+        rows = np.argsort(-self.sizes, kind="stable") if self.order == "sorted" else rng.permutation(len(self.sizes))
         if self.order == "bucketed":
             stretch = self.STRETCH * self.batch_size
             pieces = [rows[i : i + stretch] for i in range(0, len(rows), stretch)]

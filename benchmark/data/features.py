@@ -1,8 +1,8 @@
 """Documents -> token ids, mention positions and facts as class numbers; done once per corpus and tokenizer, cached by `datasets`.
 
-Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in one literal "*" before its first and
-one after its last wordpiece (mentions that start or end at the same word share the marker), every word is tokenised on its own, and a
-mention's position is that of its opening marker.
+Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in one literal "*" before its
+first and one after its last wordpiece (mentions that start or end at the same word share the marker), every word is tokenised
+on its own, and a mention's position is that of its opening marker.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class _Words:
 
 def _row(document: dict, corpus: Corpus, words: _Words, training: bool) -> dict[str, Any]:
     tokens, position = _mark(document, words)
-    mentions = [(e, position[m["sentence"], m["start"]]) for e, entity in enumerate(document["entities"]) for m in entity["mentions"]]
+    mentions = [
+        (e, position[m["sentence"], m["start"]]) for e, entity in enumerate(document["entities"]) for m in entity["mentions"]
+    ]
     facts = sorted(set(_facts(document, corpus, training)))
     return {
         "tokens": tokens,
@@ -117,9 +119,13 @@ def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int
     for fact in document["facts"]:
         head, tail, relation = fact["head"], fact["tail"], fact["relation"]
         if relation not in corpus.relation_index:
-            raise DataError(f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in the dataset's inventory")
+            raise DataError(
+                f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in the dataset's inventory"
+            )
         if training and head == tail:
-            log.warning("%s: '%s': %s relates entity %d to itself; left out of training", corpus.name, document["title"], relation, head)
+            log.warning(
+                "%s: '%s': %s relates entity %d to itself; left out of training", corpus.name, document["title"], relation, head
+            )
             continue
         yield head, tail, corpus.relation_index[relation]
         if training and corpus.undirected:

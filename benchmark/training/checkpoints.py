@@ -63,7 +63,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
-    """All that training needs to go on as if it had never stopped; random states are functions of (seed, step) and need no storing."""
+    """All that training needs to go on as if it had never stopped; random states are functions of (seed, step) and need no
+    storing.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}

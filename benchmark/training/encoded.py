@@ -1,4 +1,6 @@
-"""The outputs of a frozen encoder, computed once per split and kept on disk: a whole grid on a laptop never encodes a document twice."""
+"""The outputs of a frozen encoder, computed once per split and kept on disk: a whole grid on a laptop never encodes a document
+twice.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,7 @@ class EncodedCollator:
         return self.split.attach(self.collator(rows))
 
 
-def encode_once(
-    encoder: Encoder, features: Dataset, folder: Path, device: torch.device, progress: Progress
-) -> EncodedSplit:
+def encode_once(encoder: Encoder, features: Dataset, folder: Path, device: torch.device, progress: Progress) -> EncodedSplit:
     """The split's encoding from `folder`, or computed and stored there. The file's name identifies weights, tokens and windows."""
     sha = hashlib.sha256(f"{features._fingerprint}{encoder.windows}".encode())
     for tensor in encoder.state_dict().values():

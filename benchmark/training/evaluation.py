@@ -27,6 +27,7 @@ class Evaluator:
         self.model, self.accelerator, self.corpus, self.progress = model, accelerator, corpus, progress
         self.max_labels = max_labels
 
+    @torch.no_grad()
     def predict(self, loader: DataLoader, titles: list[str], description: str = "predicting") -> list[dict]:
         """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head, tail and class."""
         found = []
@@ -42,6 +43,7 @@ class Evaluator:
             if not self.corpus.undirected or head < tail
         ]
 
+    @torch.no_grad()
     def positive_pairs(self, loader: DataLoader, description: str) -> Pairs:
         """Representations and labels of all pairs that hold a relation, in the loader's order."""
         found = []
@@ -50,6 +52,7 @@ class Evaluator:
             found.append(Pairs(*(t.cpu() for t in pairs)))
         return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 
+    @torch.no_grad()
     def document_logits(self, loader: DataLoader, documents: int, description: str) -> list[Tensor]:
         """[P, R] logits of each document."""
         logits: list[Tensor | None] = [None] * documents
@@ -59,7 +62,6 @@ class Evaluator:
                 logits[row] = part
         return logits
 
-    @torch.no_grad()
     def _batches(self, loader: DataLoader, description: str) -> Iterator[Batch]:
         training = self.model.training
         self.model.eval()

@@ -1,7 +1,8 @@
 """The training loop of stages 1 and 3.
 
-Everything random is a function of (seed, purpose, epoch or step), never of what ran before: a run continues from a checkpoint as if it
-had not stopped, and runs of one seed that differ in their augmenter alone share initial weights, data order and dropout masks.
+Everything random is a function of (seed, purpose, epoch or step), never of what ran before: a run continues from a checkpoint
+as if it had not stopped, and runs of one seed that differ in their augmenter alone share initial weights, data order and
+dropout masks.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ class Loop:
             total += loss.detach()
             if index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
                 if not torch.isfinite(total):
-                    raise TrainingError(f"the loss is not finite (epoch {epoch + 1}, step {step + 1} or up to {REPORT_EVERY - 1} before it)")
+                    raise TrainingError(
+                        f"the loss is not finite (epoch {epoch + 1}, step {step + 1} or up to {REPORT_EVERY - 1} before it)"
+                    )
                 bar.advance(index % REPORT_EVERY + 1, loss=loss.item())
         return float(total) / len(loader)
 

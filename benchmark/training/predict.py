@@ -1,4 +1,6 @@
-"""A stored model on the user's own documents. Needs the run's directory alone: weights, encoder configuration, tokenizer, relations."""
+"""A stored model on the user's own documents. Needs the run's directory alone: weights, encoder configuration, tokenizer,
+relations.
+"""
 
 from __future__ import annotations
 

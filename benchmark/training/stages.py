@@ -1,9 +1,9 @@
 """One run of the grid, stage by stage.
 
-Stage 1 trains the backbone; stage 2 fits the augmenter to the pair representations of the stage 1 model; stage 3 trains the backbone anew
-with generated pairs (the paper's section 2.3). A run with the augmenter `none` is stage 1 and nothing else, and its model serves every
-augmenter of the same backbone and seed. Until augmentation sets in, stage 3 repeats stage 1 bit for bit, so it starts from the training
-state that the `none` run left there, where there is one.
+Stage 1 trains the backbone; stage 2 fits the augmenter to the pair representations of the stage 1 model; stage 3 trains the
+backbone anew with generated pairs (the paper's section 2.3). A run with the augmenter `none` is stage 1 and nothing else, and
+its model serves every augmenter of the same backbone and seed. Until augmentation sets in, stage 3 repeats stage 1 bit for bit,
+so it starts from the training state that the `none` run left there, where there is one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def execute(
     """Train, score and store one run. Everything but the DONE marker is written into `directory`.
 
     Args:
-        stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted; others start
+        stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted; others
+            start
             from its training state if it is there and train from the beginning otherwise.
         branch_epoch: for a `none` run: keep the training state after so many epochs, for the augmented runs to start from.
     """
@@ -113,7 +114,9 @@ def execute(
 
 
 def prune(directory: RunDirectory, *, keep_weights: bool) -> None:
-    """Remove what a finished run kept only for runs that are finished too: training states, and the weights unless they are wanted."""
+    """Remove what a finished run kept only for runs that are finished too: training states, and the weights unless they are
+    wanted.
+    """
     names = ["branch.safetensors", "branch_best.safetensors", *(PAIRS.format(split=s) for s in ("train", "dev"))]
     for name in names if keep_weights else [*names, "best.safetensors", "augmenter.safetensors"]:
         (directory.path / name).unlink(missing_ok=True)
@@ -148,7 +151,11 @@ class _Session:
             collate = TaughtCollator(collate, Teacher(teacher, list(self.corpus.train["title"]), self.corpus.relations))
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
-            Rows(features), batch_sampler=batches, collate_fn=collate, pin_memory=on_gpu, num_workers=4 if on_gpu and training else 0
+            Rows(features),
+            batch_sampler=batches,
+            collate_fn=collate,
+            pin_memory=on_gpu,
+            num_workers=4 if on_gpu and training else 0,
         )
 
     def scores(self, split: str, description: str):
@@ -230,14 +237,20 @@ class _Augmentation:
     def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
         """Representations of the positive train and dev pairs in the stage 1 model; computed once per `none` run."""
         if self.stage1 is None:
-            raise UserError(f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there")
+            raise UserError(
+                f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there"
+            )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
         if not all(file.is_file() for file in files):
             if not (self.stage1 / "best.safetensors").is_file():
-                raise UserError(f"{self.stage1}: its weights are gone, and stage 2 needs them: run `none` again in another results folder")
+                raise UserError(
+                    f"{self.stage1}: its weights are gone, and stage 2 needs them: run `none` again in another results folder"
+                )
             session, device = self.session, self.session.accelerator.device
             model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(device)
-            evaluator = Evaluator(model, session.accelerator, session.corpus, session.progress, max_labels=session.run.train.max_labels)
+            evaluator = Evaluator(
+                model, session.accelerator, session.corpus, session.progress, max_labels=session.run.train.max_labels
+            )
             for split, file in zip(("train", "dev"), files, strict=True):
                 pairs = evaluator.positive_pairs(session.loader(split), f"stage 1 representations of {split}")
                 write_tensors(file, {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)})
@@ -257,7 +270,9 @@ def _label_sets(session: _Session) -> torch.Tensor:
 
 
 def _starting_point(run: RunConfig, directory: RunDirectory, stage1: Path | None) -> Path | None:
-    """The training state to go on from: the run's own, if it was killed; else the `none` run's at the end of warm-up, if it was kept."""
+    """The training state to go on from: the run's own, if it was killed; else the `none` run's at the end of warm-up, if it was
+    kept.
+    """
     own = directory.path / "checkpoint.safetensors"
     if own.is_file() and read_facts(own)["identity"] == _digest(run):
         return own

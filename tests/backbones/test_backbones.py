@@ -9,7 +9,11 @@ from backbones.base import Pairs
 from backbones.bilinear import GroupedBilinear, _chunks
 from benchmark.registry import BACKBONES
 
-SMALL = {"atlop": {"emb": 16, "block": 4}, "kd_docre": {"emb": 16, "block": 4, "layers": 2}, "baseline": {"emb": 16, "block": 4, "layers": 2}}
+SMALL = {
+    "atlop": {"emb": 16, "block": 4},
+    "kd_docre": {"emb": 16, "block": 4, "layers": 2},
+    "baseline": {"emb": 16, "block": 4, "layers": 2},
+}
 CLASSES = 6
 
 
@@ -34,7 +38,9 @@ def test_the_order_of_entities_does_not_matter(backbone):
     encoded = random_encoded(batch)
     order = torch.tensor([2, 0, 3, 1])  # the new number of each entity
     row = random_row(0, 4)
-    renamed = COLLATE([{**row, "mention_entity": order[row["mention_entity"]].numpy(), "fact_head": (), "fact_tail": (), "fact_class": ()}])
+    renamed = COLLATE(
+        [{**row, "mention_entity": order[row["mention_entity"]].numpy(), "fact_head": (), "fact_tail": (), "fact_class": ()}]
+    )
     before, after = backbone.represent(encoded, batch), backbone.represent(encoded, renamed)
     number = {tuple(pair): i for i, pair in enumerate(renamed.pairs.tolist())}
     moved = [number[0, int(order[h]), int(order[t])] for _, h, t in batch.pairs.tolist()]

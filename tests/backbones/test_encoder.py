@@ -15,7 +15,8 @@ SMALL = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 3, "num_atte
 MODELS = {
     "bert": lambda: transformers.BertModel(transformers.BertConfig(**SMALL, attn_implementation="sdpa"), add_pooling_layer=False),
     "roberta": lambda: transformers.RobertaModel(
-        transformers.RobertaConfig(**SMALL, pad_token_id=1, max_position_embeddings=514, attn_implementation="sdpa"), add_pooling_layer=False
+        transformers.RobertaConfig(**SMALL, pad_token_id=1, max_position_embeddings=514, attn_implementation="sdpa"),
+        add_pooling_layer=False,
     ),
     "mpnet": lambda: transformers.MPNetModel(
         transformers.MPNetConfig(**SMALL, pad_token_id=1, max_position_embeddings=514), add_pooling_layer=False
@@ -109,7 +110,9 @@ def test_overlapping_windows_by_hand(tokenizer, rows):
     encoded = encoder(Collator(plan)([rows[0], rows[1]]))
     torch.testing.assert_close(encoded.states[0, :length], sums / counts[:, None], rtol=1e-4, atol=1e-5)
     mentions = len(attention)
-    torch.testing.assert_close(encoded.rows[:mentions, :, :length], attention / attention.sum(-1, keepdim=True), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        encoded.rows[:mentions, :, :length], attention / attention.sum(-1, keepdim=True), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_freezing(tokenizer):

@@ -1,10 +1,10 @@
 """Entity and context pooling against their formulas, one entity and one pair at a time."""
 
 import torch
+from batches_for_tests import random_batch, random_encoded
 
 from backbones.pooling import entity_attention, entity_embeddings, localized_context
 from benchmark.data.batches import Encoded
-from batches_for_tests import random_batch, random_encoded
 
 
 def test_entity_embeddings():

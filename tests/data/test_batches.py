@@ -84,7 +84,8 @@ def test_windows_cover_every_token_and_overlap():
     assert target[2].tolist() == [27, *range(16, 26), 26]
     assert sorted(set(target.flatten().tolist()) - {27}) == list(range(27))
     # the mention at token 9 stands in the first two windows, the one at 24 in the last
-    assert list(zip(batch.occurrence_mention.tolist(), batch.occurrence_window.tolist(), batch.occurrence_column.tolist(), strict=True)) == [
+    assert list(zip(batch.occurrence_mention.tolist(), batch.occurrence_window.tolist(), batch.occurrence_column.tolist(),
+    strict=True)) == [
         (0, 0, 10), (0, 1, 2), (1, 2, 10),
     ]  # fmt: skip
 

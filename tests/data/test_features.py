@@ -41,7 +41,12 @@ def test_mentions_that_start_together_share_a_marker(tokenizer):
 
 def test_facts_become_classes_counted_from_one(tokenizer):
     row = features(ADA, tokenizer)
-    assert list(zip(row["fact_head"], row["fact_tail"], row["fact_class"], strict=True)) == [(0, 1, 1), (0, 2, 2), (0, 2, 3), (2, 0, 2)]
+    assert list(zip(row["fact_head"], row["fact_tail"], row["fact_class"], strict=True)) == [
+        (0, 1, 1),
+        (0, 2, 2),
+        (0, 2, 3),
+        (2, 0, 2),
+    ]
 
 
 def test_self_relations_leave_training_with_a_warning(tokenizer, caplog):

@@ -121,7 +121,9 @@ def test_a_frozen_encoder_computed_once_gives_the_same_model(tmp_path, monkeypat
     assert again.state() == "done"
     monkeypatch.undo()
 
-    fresh_run = run.model_copy(update={"encoder": run.encoder.model_copy(update={"freeze": "lower:1", "options": {**run.encoder.options, "dropout": 0.0}})})
+    fresh_run = run.model_copy(
+        update={"encoder": run.encoder.model_copy(update={"freeze": "lower:1", "options": {**run.encoder.options, "dropout": 0.0}})}
+    )
     fresh = execute(tmp_path / "fresh", fresh_run)
     for ours, theirs in zip(numbers(cached)["history"], numbers(fresh)["history"], strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
