@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import results
+from benchmark import claims, files
 from benchmark.errors import UserError
-from benchmark.results import RunDirectory, find_runs, written_atomically
+from benchmark.files import written_atomically
+from benchmark.results import RunDirectory, find_runs
 
 ROOT = Path(__file__).parents[1]
 CONFIG = {
@@ -156,7 +157,7 @@ def test_another_host_is_believed_while_its_heart_beats(run):
     assert run.state() == "running"
     with pytest.raises(UserError, match="process 1 on elsewhere"):
         run.start(CONFIG)
-    long_ago = time.time() - results.HEARTBEAT - 1
+    long_ago = time.time() - claims.HEARTBEAT - 1
     os.utime(marker, (long_ago, long_ago))
     assert run.state() == "killed"
     run.append_history({"epoch": 1})  # a write is a sign of life
@@ -176,7 +177,7 @@ def test_a_marker_without_content_blocks_only_for_a_moment(run):
 def test_one_of_many_processes_gets_the_run(run):
     # four processes claim a run whose owner is dead, at the same moment
     run.start(CONFIG)
-    (run.path / "RUNNING").write_text(json.dumps({"host": results.socket.gethostname(), "pid": 2**22 + 1, "time": ""}))
+    (run.path / "RUNNING").write_text(json.dumps({"host": claims.socket.gethostname(), "pid": 2**22 + 1, "time": ""}))
     script = f"""
 import sys, time
 from benchmark.errors import UserError
@@ -313,7 +314,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_rest(run, monkeypatch):
     run.append_history({"epoch": 1})
     run.write_json("metrics.json", {"f1": 0.1})
     before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-    monkeypatch.setattr(results.os, "fsync", full_disk)
+    monkeypatch.setattr(files.os, "fsync", full_disk)
     for name in ("metrics.json", "counts_dev.json"):
         with pytest.raises(UserError, match=rf"{name}: cannot be written: the disk is full"):
             run.write_json(name, {"f1": 0.2})
@@ -325,7 +326,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_rest(run, monkeypatch):
 
 
 def test_a_full_disk_at_the_start_leaves_no_claim(run, monkeypatch):
-    monkeypatch.setattr(results.os, "fsync", full_disk)
+    monkeypatch.setattr(files.os, "fsync", full_disk)
     with pytest.raises(UserError, match="config.json: cannot be written"):
         run.start(CONFIG)
     assert not (run.path / "RUNNING").exists()

@@ -30,7 +30,7 @@ def predict(
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     quiet_libraries()
-    from benchmark.results import written_atomically
+    from benchmark.files import written_atomically
     from benchmark.training.predict import predict as predict_facts
 
     facts = predict_facts(run, documents)

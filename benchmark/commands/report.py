@@ -35,9 +35,9 @@ def report(target: Target, overrides: Overrides = None, results: Results = Path(
 
 def publish(found: list[Status], folder: Path, console: Console) -> None:
     """Write the tables of the done runs into `folder` and print the main one."""
+    from benchmark.files import written_atomically
     from benchmark.reports.render import csv_text, markdown, terminal
     from benchmark.reports.tables import ablation_table
-    from benchmark.results import written_atomically
 
     changed = [run_status for run_status in found if run_status.state == "changed"]
     if changed:

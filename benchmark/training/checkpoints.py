@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from benchmark.files import written_atomically
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
@@ -21,14 +21,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     Raises:
         UserError: the disk is full or the folder cannot be written; an earlier file of that name is left as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with written_atomically(path) as part:
         save_file(contiguous, part, metadata={"facts": json.dumps(facts or {}, allow_nan=False)})
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"{path} cannot be written: {error}") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
