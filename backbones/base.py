@@ -61,7 +61,13 @@ class Backbone(nn.Module):
         return 0.0
 
     def loss(
-        self, real: Pairs, generated: Pairs | None = None, *, combination: str = "concatenate", teacher: Tensor | None = None
+        self,
+        real: Pairs,
+        generated: Pairs | None = None,
+        *,
+        combination: str = "concatenate",
+        weight: float = 1.0,
+        teacher: Tensor | None = None,
     ) -> Tensor:
         """The scalar training loss, in float32 whatever the precision of the step.
 
@@ -69,8 +75,8 @@ class Backbone(nn.Module):
             real: the batch's pairs.
             generated: extra pairs of an augmenter (stage 3), or None.
             combination: "concatenate" real and generated pairs in one mean (Algorithm 1, l. 33-34), or "two_means": the mean
-                over the
-                generated pairs is added to the mean over the real ones (official code).
+                over the generated pairs is added to the mean over the real ones (official code).
+            weight: of a generated pair (concatenate) or of their mean (two_means).
             teacher: [P, R] logits that the real pairs' logits are drawn to (mean squared error), or None.
         """
         real_logits = self.classify(real.representations).float()
@@ -79,13 +85,13 @@ class Backbone(nn.Module):
             loss = _mean(self.classification_loss(real_logits, real.labels))
         else:
             union = real.joined_with(generated)
-            logits = self.classify(generated.representations).float()
+            logits = torch.cat([real_logits, self.classify(generated.representations).float()])
+            P, Q = len(real.labels), len(generated.labels)
+            of_real, of_generated = self.classification_loss(logits, union.labels).split([P, Q])
             if combination == "two_means":
-                loss = _mean(self.classification_loss(real_logits, real.labels)) + _mean(
-                    self.classification_loss(logits, generated.labels)
-                )
+                loss = _mean(of_real) + weight * _mean(of_generated)
             else:
-                loss = _mean(self.classification_loss(torch.cat([real_logits, logits]), union.labels))
+                loss = (of_real.sum() + weight * of_generated.sum()) / (P + weight * Q)
         if teacher is not None:
             loss = loss + nn.functional.mse_loss(real_logits, teacher)
         return loss + self.contrastive_loss(union.only_positive())

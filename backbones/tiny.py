@@ -77,8 +77,8 @@ def tiny(
 def _look_near(model: BertModel) -> None:
     """Initialise all weights, so that every head attends to near positions.
 
-    The first dimensions, as many as a head is wide, hold sines and cosines of the position and nothing else: no embedding of a word and
-    no layer's output reaches them. Queries and keys are made of these alone. That is a beginning: all of it is trained.
+    The first dimensions, as many as a head is wide, hold sines and cosines of the position and nothing else: no word's embedding
+    and no layer's output reaches them. Queries and keys are made of these alone. That is a beginning: all of it is trained.
     """
     config, embeddings = model.config, model.embeddings
     size = config.hidden_size // config.num_attention_heads

@@ -77,6 +77,7 @@ class AugmentConfig(Strict):
     warmup_epochs: Annotated[int, Field(ge=0)] = 5  # n: epochs before augmentation sets in
     rarity: Annotated[float, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
     combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code
+    weight: Annotated[float, Field(ge=0)] = 1.0  # of a generated pair's loss, relative to a real pair's
 
 
 class RunConfig(Strict):

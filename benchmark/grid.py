@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmark import environment
 from benchmark.config import Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError, UserError
@@ -55,7 +57,14 @@ class Job:
 
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its directory."""
-        return self.directory.differences(self.config.model_dump(mode="json"), facts=facts)
+        return self.directory.differences(self.config.model_dump(mode="json"), facts=facts, completed=_completed)
+
+
+def _completed(stored: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return RunConfig.model_validate(stored).model_dump(mode="json")
+    except ValidationError:
+        return stored
 
 
 def plan(experiment: Experiment, results: str | Path) -> list[Job]:

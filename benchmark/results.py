@@ -19,7 +19,7 @@ import errno
 import json
 import os
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -127,13 +127,21 @@ class RunDirectory:
         (self.path / "FAILED").unlink(missing_ok=True)
         return state
 
-    def differences(self, config: Mapping[str, Any], *, facts: Mapping[str, Any] | None = None) -> list[str]:
+    def differences(
+        self,
+        config: Mapping[str, Any],
+        *,
+        facts: Mapping[str, Any] | None = None,
+        completed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> list[str]:
         """What sets `config` apart from the stored one, a line per key: "train.epochs: 30 stored, 3 asked for".
 
         Of the facts only IDENTIFYING_FACTS count, where both sides have them. An unfinished run may differ; a done one may not.
+        `completed` fills into a stored configuration what later versions of the code added, at its default.
         """
         stored = self.read_json("config.json")
         known = stored.pop("facts", {})
+        stored = completed(stored)
         asked = json.loads(dumps("config", dict(config)))
         for key in IDENTIFYING_FACTS:
             if key in known and key in (facts or {}):

@@ -247,6 +247,8 @@ def _require_comparable(runs: list[StoredRun]) -> None:
         for (key, name), value in settings.items():
             other, known = first.setdefault((key, name), (run, value))
             for where, left, right in differing({key: known}, {key: value}):
+                if "nothing" in (left, right):
+                    continue  # a setting that only a later version has; its default keeps the numbers
                 raise UserError(
                     "these runs cannot stand in one table, for their settings differ: "
                     f"{where} is {left} in {other.path}, and {right} in {run.path}"

@@ -47,6 +47,7 @@ class Loop:
     Args:
         evaluate: dev metrics of the model as it is; "f1" decides.
         augment_at: the augmentation of a step, or None: (epoch from 0, step from 0) -> function of the batch's positive pairs.
+        mixing: how generated pairs enter the loss, see `Backbone.loss`.
         folder: of the run; gets best.safetensors, checkpoint.safetensors and, after `branch_epoch` epochs, branch.safetensors.
         on_epoch: told the history after every epoch.
     """
@@ -62,7 +63,7 @@ class Loop:
     description: str
     identity: str  # of the run's configuration, stored with its checkpoints
     augment_at: Callable[[int, int], Augment | None] = lambda epoch, step: None
-    combination: str = "concatenate"
+    mixing: dict[str, Any] = field(default_factory=dict)
     branch_epoch: int | None = None
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
 
@@ -102,7 +103,7 @@ class Loop:
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * self._schedule(step, len(loader))
             with self.accelerator.accumulate(model):
-                loss = model(batch, self.augment_at(epoch, step), self.combination)
+                loss = model(batch, self.augment_at(epoch, step), **self.mixing)
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(model.parameters(), self.config.clip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +38,9 @@ class DocreModel(nn.Module):
         encoded = batch.encoded if batch.encoded is not None else self.encoder(batch)
         return self.backbone.represent(encoded, batch)
 
-    def forward(self, batch: Batch, augment: Augment | None = None, combination: str = "concatenate") -> Tensor:
-        """The training loss of a batch. `augment` maps the detached positive pairs to generated ones."""
+    def forward(self, batch: Batch, augment: Augment | None = None, **mixing: Any) -> Tensor:
+        """The training loss of a batch. `augment` maps the detached positive pairs to generated ones; `mixing`:
+        how these enter, see `Backbone.loss`."""
         real = Pairs(self.represent(batch), batch.labels(self.classes))
         generated = None
         if augment is not None:
@@ -46,7 +48,7 @@ class DocreModel(nn.Module):
             generated = augment(Pairs(positive.representations.detach().float(), positive.labels))
         if generated is not None and self.backbone.bounds is not None:
             generated = Pairs(generated.representations.clamp(*self.backbone.bounds), generated.labels)
-        return self.backbone.loss(real, generated, combination=combination, teacher=batch.teacher)
+        return self.backbone.loss(real, generated, teacher=batch.teacher, **mixing)
 
     @torch.no_grad()
     def logits(self, batch: Batch, *, undirected: bool = False) -> Tensor:

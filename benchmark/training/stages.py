@@ -89,7 +89,8 @@ def execute(
         on_epoch=lambda history: _write_history(directory, history),
     )
     if augmentation is not None:
-        loop.augment_at, loop.combination = augmentation.at, run.augment.combination
+        loop.augment_at = augmentation.at
+        loop.mixing = {"combination": run.augment.combination, "weight": run.augment.weight}
     trained = loop.run(start_from=_starting_point(run, directory, stage1))
     load_weights(session.model, directory.path / "best.safetensors")
     save_encoder(session.model.encoder, directory.path / "encoder")

@@ -76,6 +76,9 @@ def test_generated_pairs_enter_by_concatenation_or_by_two_means(backbone):
     contrast = backbone.contrastive_loss(real.joined_with(extra).only_positive())
     torch.testing.assert_close(backbone.loss(real, extra), mean(real, extra) + contrast)
     torch.testing.assert_close(backbone.loss(real, extra, combination="two_means"), mean(real) + mean(extra) + contrast)
+    sums = [backbone.classification_loss(backbone.classify(g.representations), g.labels).sum() for g in (real, extra)]
+    weighted = (sums[0] + 0.5 * sums[1]) / (len(real.labels) + 0.5 * len(extra.labels))
+    torch.testing.assert_close(backbone.loss(real, extra, weight=0.5), weighted + contrast)
     nothing = Pairs(extra.representations[:0], extra.labels[:0])
     torch.testing.assert_close(backbone.loss(real, nothing), backbone.loss(real))
 

@@ -51,7 +51,7 @@ def test_the_corpus_looks_like_the_real_thing(corpus):
     assert 60 <= numbers["words_mean"] <= 120 and 5 <= numbers["entities_mean"] <= 9 and numbers["entities_max"] <= 9
     assert 0.55 <= numbers["frequent_share"] <= 0.66  # Re-DocRED: 0.58 dev, 0.60 test
     assert len(numbers["relations"]) == len(RELATIONS) and min(numbers["relations"].values()) < 30  # a long tail, none unseen
-    assert numbers["na_share"] > 0.8 and numbers["labels_per_pair"][2] > 50 and numbers["inter_share"] > 0.08
+    assert numbers["na_share"] > 0.8 and numbers["labels_per_pair"][2] > 50 and numbers["inter_share"] > 0.04
     assert numbers["mentions"] > 2 * numbers["entities"]
     names = Counter(len({m["name"] for m in entity["mentions"]}) for row in corpus.train for entity in row["entities"])
     assert names[2] > 0.3 * numbers["entities"]  # named in full and in short
