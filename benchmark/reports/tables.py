@@ -233,6 +233,12 @@ def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
     return rows
 
 
+def _chosen_in_warmup(run: StoredRun) -> bool:
+    """The model that was scored is one of the warm-up: the augmenter had no part in it."""
+    warmup = (run.config.get("augment") or {}).get("warmup_epochs", 0)
+    return 0 < run.metrics.get("best_epoch", warmup + 1) <= warmup
+
+
 def _require_comparable(runs: list[StoredRun]) -> None:
     """Raises UserError when runs of one table differ in more than backbone, augmenter and seed."""
     first: dict[tuple[str, str], tuple[StoredRun, Any]] = {}
@@ -277,6 +283,10 @@ def _notes(runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...]) 
             f"{row.group}/{row.label} (seed {', '.join(map(str, sorted(set(row.expected) - set(row.seeds))))})" for row in short
         )
         notes.append(f"Missing: {'; '.join(lacking)}. Such rows average over the seeds they have and are never marked as best.")
+    early = [run for run in runs if _chosen_in_warmup(run)]
+    if early:
+        listed = ", ".join(f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})" for run in early)
+        notes.append(f"Best on dev before augmentation set in, so that the scored model never met a generated pair: {listed}.")
     if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
         notes.append("n/a: undefined, for want of gold facts of that kind.")
     notes += dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))

@@ -24,5 +24,5 @@ def test_value_and_gradient(name):
     inputs = torch.from_numpy(arrays["features" if name == "loss_scl" else "logits"]).requires_grad_()
     loss = OFFICIAL[name](arrays, inputs, torch.from_numpy(arrays["labels"]).double())
     loss.backward()
-    assert float(loss) == pytest.approx(float(arrays["loss"]), rel=1e-9)
+    assert loss.item() == pytest.approx(float(arrays["loss"]), rel=1e-9)
     np.testing.assert_allclose(inputs.grad.numpy(), arrays["grad"], rtol=1e-9, atol=1e-14)

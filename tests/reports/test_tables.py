@@ -18,7 +18,9 @@ def scores(f1, **others):
     return {"f1": f1, "bucket_f1": buckets, **dict.fromkeys(keys, f1), **others}
 
 
-def store(folder, augmenter, seed, f1, *, backbone="atlop", experiment="demo", facts=None, test=None, width=4, **config):
+def store(
+    folder, augmenter, seed, f1, *, backbone="atlop", experiment="demo", facts=None, test=None, width=4, metrics=None, **config
+):
     run = RunDirectory.of(folder, experiment, backbone, augmenter, seed)
     default = {
         "dataset": {"name": "synthetic", "options": {}},
@@ -30,7 +32,7 @@ def store(folder, augmenter, seed, f1, *, backbone="atlop", experiment="demo", f
         "seed": seed,
     }
     run.start(default | config, facts=facts or {})
-    run.write_json("metrics.json", {"dev": scores(f1 + 0.1), "test": test or scores(f1)})
+    run.write_json("metrics.json", {"dev": scores(f1 + 0.1), "test": test or scores(f1), **(metrics or {})})
     run.finish()
 
 
@@ -245,3 +247,13 @@ def test_terminal_cuts_nothing_off(grid, width):
     assert max(map(len, text.splitlines())) <= width
     for value in ("65.00", "55.00", "± 2.65", "+3.00", "± 1.00", "missing", "2/3"):
         assert value in text
+
+
+def test_a_model_chosen_during_warm_up_is_named(tmp_path):
+    augment = {"copies": 2, "warmup_epochs": 3}
+    store(tmp_path, "none", 0, 0.5, metrics={"best_epoch": 2})
+    store(tmp_path, "vae", 0, 0.5, augment=augment, metrics={"best_epoch": 4})
+    note = lambda: [note for note in table_of(tmp_path).notes if "never met a generated pair" in note]  # noqa: E731
+    assert note() == []
+    store(tmp_path, "vae", 1, 0.5, augment=augment, metrics={"best_epoch": 3})
+    assert len(note()) == 1 and note()[0].endswith("generated pair: atlop/vae (seed 1, epoch 3).")
