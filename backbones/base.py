@@ -94,7 +94,9 @@ class Backbone(nn.Module):
                 loss = (of_real.sum() + weight * of_generated.sum()) / (P + weight * Q)
         if teacher is not None:
             loss = loss + nn.functional.mse_loss(real_logits, teacher)
-        return loss + self.contrastive_loss(union.only_positive())
+        positive = union.only_positive()
+        with torch.autocast(real_logits.device.type, enabled=False):
+            return loss + self.contrastive_loss(Pairs(_at_least_float32(positive.representations), positive.labels))
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Parameters of the head that train at the encoder's learning rate; none by default."""
@@ -113,6 +115,10 @@ class Backbone(nn.Module):
         floor = logits.topk(min(max_labels, logits.shape[1]), dim=1).values[:, -1:]
         facts = ((margin > 0) & (logits[:, 1:] >= floor)).nonzero()
         return facts + torch.tensor([0, 1], device=facts.device), margin[facts[:, 0], facts[:, 1]]
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _mean(losses: Tensor) -> Tensor:

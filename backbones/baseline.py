@@ -6,7 +6,8 @@ from torch import Tensor
 
 from backbones.base import Pairs
 from backbones.kd_docre import AxialBackbone
-from backbones.losses import pairwise_moving_threshold, supervised_contrastive
+from backbones.losses import ENTROPY, pairwise_moving_threshold, supervised_contrastive
+from benchmark.errors import ConfigError
 from benchmark.registry import BACKBONES
 
 
@@ -35,6 +36,8 @@ class Baseline(AxialBackbone):
         base_temperature: float = 0.5,
     ):
         super().__init__(encoder_width, classes, emb=emb, block=block, layers=layers, axial_rate=axial_rate)
+        if entropy not in ENTROPY:
+            raise ConfigError(f"entropy must be one of {', '.join(ENTROPY)}, not {entropy!r}")
         self.entropy, self.temperature, self.base_temperature = entropy, temperature, base_temperature
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import ConfigError
+
 CHUNK_BYTES = 16 * 2**20  # products held at a time on CPU: about a cache's worth
 CHUNK_BYTES_GPU = 256 * 2**20
 
@@ -29,14 +31,15 @@ class _GroupedProducts(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         head, tail, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
-        d_head, d_tail, d_weight = torch.empty_like(head), torch.empty_like(tail), torch.zeros_like(weight)
+        d_head, d_tail = torch.empty_like(head), torch.empty_like(tail)
+        d_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))  # a sum over chunks
         for part in _chunks(head):
             h, t = head[part], tail[part]
-            d_weight.addmm_(gradient[part].t(), _products(h, t))
+            d_weight += gradient[part].t() @ _products(h, t)
             d_products = (gradient[part] @ weight).view(*h.shape, h.shape[-1])  # [p, groups, k, k]
             d_head[part] = (d_products @ t.unsqueeze(-1)).squeeze(-1)
             d_tail[part] = (h.unsqueeze(-2) @ d_products).squeeze(-2)
-        return d_head, d_tail, d_weight
+        return d_head, d_tail, d_weight.to(weight.dtype)
 
 
 def _products(head: Tensor, tail: Tensor) -> Tensor:
@@ -61,6 +64,8 @@ class GroupedBilinear(nn.Module):
 
     def __init__(self, features: int, block: int, out: int, *, bias: bool):
         super().__init__()
+        if features < 1 or block < 1 or features % block:
+            raise ConfigError(f"block must divide emb, both positive: got emb {features} and block {block}")
         self.block = block
         self.linear = nn.Linear(features * block, out, bias=bias)
 

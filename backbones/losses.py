@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, sigmoid, softplus
 
+ENTROPY = ("vectorised", "per_pair", "broadcast")
+
 
 def adaptive_threshold(logits: Tensor, labels: Tensor) -> Tensor:
     """ATL (Zhou et al. 2021, Eq. 6-8; atlop/losses.py): positives above the threshold, the threshold above the negatives."""

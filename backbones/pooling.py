@@ -41,7 +41,8 @@ def localized_context(encoded: Encoded, batch: Batch, cells: Tensor, *, heads: s
     # [D, L, n, heads]: at every token, the product over the heads of all entity pairs is one small matrix product
     table = attention.new_zeros(D, n, *attention.shape[1:]).index_put((batch.entity_document, batch.entity_slot), attention)
     table = table.permute(0, 3, 1, 2)
-    weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
+    with torch.autocast(table.device.type, enabled=False):  # products of small probabilities: not in half precision
+        weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
     if heads == "mean":
         weights = weights / attention.shape[1]
     weights = weights / (weights.sum(-1, keepdim=True) + epsilon)

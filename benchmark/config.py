@@ -28,7 +28,7 @@ from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIR
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Choice(Strict):
@@ -100,11 +100,16 @@ def _named(registry: Registry):
             return value
         if isinstance(value, dict) and "name" in value:  # the long form
             name, options = value["name"], {k: v for k, v in value.items() if k != "name"}
-            options = {**options.pop("options", {}), **options}
+            nested = options.pop("options", None) or {}
+            if not isinstance(nested, dict):
+                raise ConfigError(f"{registry.kind} '{name}': options must be a mapping, got {nested!r}")
+            options = {**nested, **options}
         elif isinstance(value, dict) and len(value) == 1:
             ((name, options),) = value.items()
         else:
             name, options = value, {}
+        if not isinstance(name, str) or not isinstance(options or {}, dict):
+            raise ConfigError(f"a {registry.kind} is a name, or a name with options ({{name: {{option: value}}}}); got {value!r}")
         return Choice(name=name, options=complete_options(registry, name, options or {}))
 
     return BeforeValidator(resolve)
@@ -152,8 +157,16 @@ class Experiment(Strict):
                 raise ValueError(f"{key}: a name stands twice in {names}")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: a seed stands twice in {self.seeds}")
+        augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
+        if augmented and self.augment.warmup_epochs >= self.train.epochs:
+            raise ValueError(
+                f"augment.warmup_epochs is {self.augment.warmup_epochs} and train.epochs {self.train.epochs}: "
+                f"{', '.join(augmented)} would never augment. Set augment.warmup_epochs below train.epochs"
+            )
         if self.encoder.name in ENCODERS:
             complete_options(ENCODERS, self.encoder.name, self.encoder.options)
+            if self.encoder.attention_dropout is not None or self.encoder.hidden_dropout is not None:
+                raise ValueError(f"encoder '{self.encoder.name}' is made on the spot: its dropout is encoder.options.dropout")
         return self
 
     def run(self, backbone: str, augmenter: str, seed: int) -> RunConfig:
@@ -215,7 +228,9 @@ def _explain(error: dict, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
-        return f"{where}: {message}" + (f" (got {error['input']!r})" if error["type"] != "missing" and where else "")
+        if not where:
+            return message
+        return f"{where}: {message}" + (f" (got {error['input']!r})" if error["type"] != "missing" else "")
     for part in error["loc"][:-1]:
         model = model.model_fields[part].annotation if isinstance(part, str) else model
     known = list(model.model_fields)

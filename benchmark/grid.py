@@ -55,9 +55,22 @@ class Job:
         """Whether it cannot run without the `none` run. Imports the augmenter, and with it torch."""
         return self.stage1 is not None and AUGMENTERS[self.augmenter].needs_fitting
 
+    @property
+    def data_moved(self) -> bool:
+        """The stored run read its data from other paths."""
+        return self.directory.read_json("config.json").get("dataset") != self.config.dataset.model_dump(mode="json")
+
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its directory."""
         return self.directory.differences(self.config.model_dump(mode="json"), facts=facts, completed=_completed)
+
+
+def _require_buildable(runs: list[RunConfig]) -> None:
+    """Raises UserError for hyper-parameters that no backbone or augmenter can be made with, before anything is trained."""
+    from benchmark.training import stages
+
+    for run in {run.model_copy(update={"seed": 0}).model_dump_json(): run for run in runs}.values():
+        stages.require_buildable(run)
 
 
 def _completed(stored: dict[str, Any]) -> dict[str, Any]:
@@ -155,13 +168,17 @@ def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any],
         UserError: before anything is run, when the corpus cannot be loaded, or a finished run was made with another configuration
             or other data.
     """
-    done = [job for job in jobs if job.directory.state() == "done"]
-    _require_same(done)
-    if len(done) == len(jobs):
+    stage1s = {job.stage1 for job in jobs}
+    needed = [*jobs, *(job for job in grid if job.directory.path in stage1s and job not in jobs)]
+    finished = [job for job in needed if job.directory.state() == "done"]
+    _require_same(finished)
+    done = [job for job in finished if job in jobs]
+    if len(done) == len(jobs) and not any(job.data_moved for job in done):
         yield from (Outcome(job, "kept") for job in jobs)
         return
     corpus = load_corpus()
-    _require_same(done, corpus_digest=corpus.digest)
+    _require_same(finished, corpus_digest=corpus.digest)
+    _require_buildable([job.config for job in jobs if job not in done])
     facts = environment.facts(corpus)
 
     with progress.task("runs", total=len(jobs) - len(done)) as bar:

@@ -20,6 +20,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,9 @@ class Registry(Mapping[str, Any]):
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Class decorator that files the class under `name`. Raises UserError when another class has the name."""
+
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+            raise UserError(f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are stored under it")
 
         def decorate(target: Any) -> Any:
             known = self.entries().get(name)
@@ -123,13 +127,15 @@ def load_plugin(path: str | Path) -> None:
         raise UserError(f"--plugin {path}: no such file")
     name = f"plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None:
+        raise UserError(f"--plugin {path}: not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except Exception as error:  # whatever the user's own file raises is the user's to mend: say where
+    except (Exception, SystemExit) as error:  # whatever the user's own file raises is the user's to mend: say where
         raise UserError(f"--plugin {path} cannot be imported: {type(error).__name__}: {error}") from error
 
 

@@ -50,7 +50,7 @@ class StoredRun:
 
     @property
     def dataset(self) -> str:
-        return self.config["dataset"]["name"]
+        return self.facts.get("corpus") or self.config["dataset"]["name"]
 
     @property
     def backbone(self) -> str:
@@ -281,12 +281,13 @@ def find_runs(folder: str | Path) -> list[RunDirectory]:
 def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3"), with "nothing" for no such key.
 
-    A file or folder that was only moved (the last part of its path is the same) is no difference.
+    A data file that was only moved (the last part of its path is the same) is no difference: its content has a digest.
     """
     left, right = ({key: json.dumps(value) for key, value in _flat(values).items()} for values in (left, right))
     keys = sorted(left.keys() | right.keys())
     pairs = [(key, left.get(key, "nothing"), right.get(key, "nothing")) for key in keys]
-    return [(key, one, other) for key, one, other in pairs if one != other and not _moved(one, other)]
+    moved = lambda key, *paths: key.startswith("dataset.options.") and _moved(*paths)  # noqa: E731
+    return [(key, one, other) for key, one, other in pairs if one != other and not moved(key, one, other)]
 
 
 def _moved(one: str, other: str) -> bool:

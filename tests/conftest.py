@@ -98,6 +98,6 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setitem(
         DATASETS.entries(), "toy-data", Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus)
     )
-    fake = SimpleNamespace(execute=lab.execute, prune=lab.prune)
+    fake = SimpleNamespace(execute=lab.execute, prune=lab.prune, require_buildable=lambda run: None)
     monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
     return lab

@@ -14,6 +14,7 @@ backbones: [atlop, baseline: {layers: 2}]
 augmenters: [none, gaussian: {scale: 0.5}, vae]
 seeds: [0, 3]
 train: {epochs: 4}
+augment: {warmup_epochs: 2}
 """
 
 
@@ -68,6 +69,13 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("train.epochs=-1", "train.epochs: Input should be greater than or equal to 1 (got -1)"),
         ("train.epochs=many", "train.epochs: Input should be a valid integer"),
         ("train.epochs=1.5", "train.epochs: Input should be a valid integer"),
+        ("train.lr_head=.inf", "train.lr_head: Input should be a finite number"),
+        ("augment.warmup_epochs=4", "gaussian, vae would never augment"),
+        ("encoder={name: tiny, attention_dropout: 0.1}", "encoder.options.dropout"),
+        ("backbones=[[1]]", "a backbone is a name, or a name with options"),
+        ("backbones=[{atlop: 3}]", "a backbone is a name, or a name with options"),
+        ("dataset={name: [1]}", "a dataset is a name, or a name with options"),
+        ("dataset={name: synthetic, options: 3}", "options must be a mapping"),
         ("train.lr_head=0", "train.lr_head: Input should be greater than 0 (got 0)"),
         ("train.precision=fp8", "train.precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
         ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, batch_size"),

@@ -146,3 +146,19 @@ def test_every_entry_has_a_summary_and_what_source_says_holds(registry):
         assert entry.summary.endswith("."), f"{name}: the first line of its docstring should be a sentence"
         registry[name]
         assert (registry.entry(name).summary, registry.entry(name).parameters) == read
+
+
+def test_a_plugin_that_is_no_python_file_or_leaves(tmp_path):
+    path = tmp_path / "plugin.txt"
+    path.write_text("x")
+    with pytest.raises(UserError, match=r"end in \.py"):
+        load_plugin(path)
+    path = tmp_path / "leaves.py"
+    path.write_text("raise SystemExit(3)")
+    with pytest.raises(UserError, match="SystemExit"):
+        load_plugin(path)
+
+
+def test_a_name_that_is_no_folder_name():
+    with pytest.raises(UserError, match="letters, digits"):
+        AUGMENTERS.register("../x")

@@ -55,7 +55,7 @@ def run(
 
       python run_benchmark.py run configs/demo.yaml --dry-run
 
-      python run_benchmark.py run configs/demo.yaml --backbones atlop --seeds 0 --set train.epochs=3 --set name=short
+      python run_benchmark.py run configs/demo.yaml --backbones atlop --seeds 0 --set train.epochs=6 --set name=short
 
       python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py --augmenters none,mixup
     """
@@ -109,7 +109,12 @@ def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Pa
             progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")
     found = [status_of(job) for job in grid]
     if any(run_status.state == "done" for run_status in found):
-        publish(found, Path(results) / experiment.name, Console())
+        try:
+            publish(found, Path(results) / experiment.name, Console())
+        except UserError as error:  # the runs' outcomes must be told all the same
+            typer.echo(f"error: no table: {error}", err=True)
+            _conclude(outcomes)
+            raise typer.Exit(1) from error
     _conclude(outcomes)
 
 

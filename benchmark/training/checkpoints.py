@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,13 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file, which is never rewritten but only replaced."""
+    """A second name for a file, which is never rewritten but only replaced; a copy where the file system has no such names."""
     target.unlink(missing_ok=True)
-    target.hardlink_to(source)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        with written_atomically(target) as part:
+            shutil.copyfile(source, part)
 
 
 def _load(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
 def build_encoder(config: EncoderConfig, corpus: Corpus) -> Encoder:
     """The configured encoder: a registered preset, or a pretrained one by hub id or folder."""
     if config.name in ENCODERS:
-        return ENCODERS[config.name](_sentences(corpus), **config.options)
+        encoder = ENCODERS[config.name](_sentences(corpus), **config.options)
+        encoder.windows = replace(encoder.windows, overlap=config.window_overlap)
+        return encoder
     return load_encoder(
         config.name,
         overlap=config.window_overlap,

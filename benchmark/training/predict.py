@@ -41,7 +41,7 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
     rows = load_split(documents, labelled=False).map(lambda _: {"facts": []}, desc="reading")
     corpus = Corpus(str(documents), rows, rows, rows, tuple(names), names, None, undirected=stored["undirected"])
 
-    accelerator = Accelerator()
+    accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")
     model = restore_model(config, directory.path, len(names) + 1).to(accelerator.device)
     features = featurise(rows, corpus, model.encoder.tokenizer, training=False)
     loader = DataLoader(

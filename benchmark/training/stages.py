@@ -9,6 +9,7 @@ so it starts from the training state that the `none` run left there, where there
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ from benchmark.config import Choice, RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
-from benchmark.errors import UserError
+from benchmark.errors import ConfigError, UserError
 from benchmark.progress import Progress
-from benchmark.registry import AUGMENTERS
+from benchmark.registry import AUGMENTERS, BACKBONES
 from benchmark.results import RunDirectory
 from benchmark.scoring.counts import TrainFacts, count, score, score_relations, train_facts
 from benchmark.seeds import derive
@@ -84,14 +85,14 @@ def execute(
         folder=directory.path,
         progress=progress,
         description=f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}",
-        identity=_digest(run),
+        identity=session.identity,
         branch_epoch=branch_epoch,
         on_epoch=lambda history: _write_history(directory, history),
     )
     if augmentation is not None:
         loop.augment_at = augmentation.at
         loop.mixing = {"combination": run.augment.combination, "weight": run.augment.weight}
-    trained = loop.run(start_from=_starting_point(run, directory, stage1))
+    trained = loop.run(start_from=_starting_point(run, directory, corpus, stage1))
     load_weights(session.model, directory.path / "best.safetensors")
     save_encoder(session.model.encoder, directory.path / "encoder")
     names = [[relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations]
@@ -114,6 +115,24 @@ def execute(
     (directory.path / "checkpoint.safetensors").unlink(missing_ok=True)
 
 
+def require_buildable(run: RunConfig) -> None:
+    """Try a run's hyper-parameters, on a backbone without memory and an augmenter that is not fitted.
+
+    Raises:
+        UserError: names what cannot be made, and why.
+    """
+    for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
+        try:
+            with torch.device("meta"):
+                registry[choice.name](*((64, 3) if registry is BACKBONES else ()), **choice.options)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a constructor raises on values it cannot take
+            raise ConfigError(f"{registry.kind} '{choice.name}' cannot be made with {choice.options}: {error}") from error
+        if registry is AUGMENTERS and not issubclass(registry[choice.name], Augmenter):
+            raise ConfigError(f"augmenter '{choice.name}': its class must derive from augmenters.base.Augmenter")
+
+
 def prune(directory: RunDirectory, *, keep_weights: bool) -> None:
     """Remove what a finished run kept only for runs that are finished too: training states, and the weights unless they are
     wanted.
@@ -128,6 +147,7 @@ class _Session:
 
     def __init__(self, run: RunConfig, directory: RunDirectory, corpus: Corpus, accelerator: Accelerator, progress: Progress):
         self.run, self.directory, self.corpus, self.accelerator, self.progress = run, directory, corpus, accelerator, progress
+        self.identity = _digest(run, corpus)
         set_seed(derive(run.seed, "session") % 2**32)
         self.model = build_model(run, corpus).to(accelerator.device)
         self.documents: dict[str, Dataset] = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
@@ -229,11 +249,11 @@ class _Augmentation:
             rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
             history = self.augmenter.fit(*train, rng=rng, held_out=tuple(dev), progress=bar.update_to)
         directory.write_json("stage2_history.json", history)
-        write_tensors(directory.path / "augmenter.safetensors", self.augmenter.state_dict(), {"run": _digest(run)})
+        write_tensors(directory.path / "augmenter.safetensors", self.augmenter.state_dict(), {"run": self.session.identity})
 
     def _fitted_before(self) -> bool:
         """A killed attempt at this very run got past stage 2."""
-        return read_facts(self.session.directory.path / "augmenter.safetensors").get("run") == _digest(self.session.run)
+        return read_facts(self.session.directory.path / "augmenter.safetensors").get("run") == self.session.identity
 
     def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
         """Representations of the positive train and dev pairs in the stage 1 model; computed once per `none` run."""
@@ -270,13 +290,16 @@ def _label_sets(session: _Session) -> torch.Tensor:
     return torch.cat(sets)
 
 
-def _starting_point(run: RunConfig, directory: RunDirectory, stage1: Path | None) -> Path | None:
-    """The training state to go on from: the run's own, if it was killed; else the `none` run's at the end of warm-up, if it was
-    kept.
+def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, stage1: Path | None) -> Path | None:
+    """The training state to go on from: the run's own, if it was killed; else the `none` run's at the end of warm-up, if kept.
+
+    A state that was made under another configuration or with other data is removed: it must not meet the weights of this run.
     """
     own = directory.path / "checkpoint.safetensors"
-    if own.is_file() and read_facts(own)["identity"] == _digest(run):
-        return own
+    if own.is_file():
+        if read_facts(own).get("identity") == _digest(run, corpus):
+            return own
+        own.unlink()
     if run.augment is None or stage1 is None:
         return None
     state, best = stage1 / "branch.safetensors", stage1 / "branch_best.safetensors"
@@ -284,7 +307,7 @@ def _starting_point(run: RunConfig, directory: RunDirectory, stage1: Path | None
         return None
     plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
     facts = read_facts(state)
-    if facts["identity"] != _digest(plain) or facts["epoch"] != run.augment.warmup_epochs:
+    if facts["identity"] != _digest(plain, corpus) or facts["epoch"] != run.augment.warmup_epochs:
         return None
     link(best, directory.path / "best.safetensors")
     return state
@@ -295,8 +318,13 @@ def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> No
         part.write_text("".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history), encoding="utf-8")
 
 
-def _digest(run: RunConfig) -> str:
-    return hashlib.sha256(run.model_dump_json().encode()).hexdigest()[:16]
+def _digest(run: RunConfig, corpus: Corpus) -> str:
+    """Identifies what a training state belongs to: the configuration, the data, and the augmenter's code."""
+    try:
+        source = inspect.getsource(AUGMENTERS[run.augmenter.name])
+    except OSError:  # defined in a session, not in a file
+        source = ""
+    return hashlib.sha256("\n".join((run.model_dump_json(), corpus.digest, source)).encode()).hexdigest()[:16]
 
 
 def _device_name(device: torch.device) -> str:

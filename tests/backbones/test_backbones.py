@@ -132,3 +132,16 @@ def test_grouped_bilinear_against_all_products(monkeypatch):
     ours = torch.autograd.grad(layer(head, tail).sin().sum(), [head, tail, *layer.parameters()])
     torch.testing.assert_close(ours, naive)
     assert layer(head[:0], tail[:0]).shape == (0, 5)
+
+
+def test_half_precision_weight_gradients_are_summed_in_single(monkeypatch):
+    torch.manual_seed(0)
+    layer = GroupedBilinear(8, 4, 5, bias=False)
+    head, tail = torch.randn(600, 8), torch.randn(600, 8)
+    gradients = []
+    for chunk in (1, 600):  # pairs at a time
+        monkeypatch.setattr("backbones.bilinear.CHUNK_BYTES", chunk * 2 * 4 * 4 * 2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = layer(head, tail)
+        gradients.append(torch.autograd.grad(output.float().sin().sum(), layer.linear.weight)[0])
+    torch.testing.assert_close(*gradients, rtol=0.02, atol=0.15)

@@ -371,3 +371,29 @@ def test_demo_is_the_grid_of_its_file(lab, monkeypatch):
     monkeypatch.setattr("benchmark.commands.run.DEMO", lab.config)
     assert lab("demo").exit_code == 0
     assert lab.names() == GRID
+
+
+def test_stage_1_of_other_data_is_no_stage_1(lab):
+    assert lab("run", "CONFIG", "--augmenters", "none").exit_code == 0
+    lab.digest, lab.ran = "d2", []
+    result = lab("run", "CONFIG", "--augmenters", "learned")
+    assert (result.exit_code, lab.ran) == (2, []) and "corpus_digest" in result.stderr
+
+
+def test_data_that_moved_is_looked_at_even_when_all_is_done(lab):
+    lab("run", "CONFIG")
+    moved = ("--set", "dataset={name: toy-data, path: elsewhere/train.json}")
+    assert lab("run", "CONFIG", *moved).exit_code == 0
+    lab.digest = "d2"
+    result = lab("run", "CONFIG", *moved)
+    assert result.exit_code == 2 and "corpus_digest" in result.stderr
+
+
+def test_a_table_that_cannot_be_written_hides_no_outcome(lab, monkeypatch):
+    def full(*_):
+        raise UserError("report.md: the disk is full")
+
+    monkeypatch.setattr("benchmark.commands.run.publish", full)
+    lab.raises["left noisy 0"] = ValueError("broken")
+    result = lab("run", "CONFIG")
+    assert result.exit_code == 1 and "failed: left noisy seed 0" in result.stderr and "the disk is full" in result.stderr

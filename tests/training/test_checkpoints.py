@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmark.errors import UserError
-from benchmark.training.checkpoints import load_state, load_weights, read_tensors, save_state, save_weights, write_tensors
+from benchmark.training.checkpoints import link, load_state, load_weights, read_tensors, save_state, save_weights, write_tensors
 
 
 def test_tensors_and_facts_come_back(tmp_path):
@@ -62,3 +62,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_tensors(path, {"a": torch.zeros(1)})
     assert read_tensors(path)[0]["a"].item() == 1
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_text("new")
+    target.write_text("old")
+
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
+    link(source, target)
+    assert target.read_text() == "new" and source.read_text() == "new"

@@ -11,6 +11,7 @@ from benchmark.errors import UserError
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.loop import Loop
+from benchmark.training.model import build_encoder
 from benchmark.training.predict import predict
 
 
@@ -105,6 +106,59 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkey
     assert numbers(execute(tmp_path, changed)) == numbers(execute(tmp_path / "fresh", changed))
 
 
+def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path, monkeypatch):
+    run, other = config(), tiny_corpus(relations=("r1", "r2", "r3", "r4"))
+    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4] == 1 else 0.0)
+    with pytest.raises(Killed):
+        execute(tmp_path, run)
+    monkeypatch.undo()
+    assert numbers(execute(tmp_path, run, corpus=other)) == numbers(execute(tmp_path / "fresh", run, corpus=other))
+
+
+def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypatch):
+    """Killed in epoch 3 with one setting, killed at once with another, started again with the first."""
+    execute(tmp_path, config(), branch_epoch=1)
+    first, second = config(augmenter="copies"), config(augmenter="copies", augment={"copies": 3})
+    epoch = Loop._epoch
+
+    def die_in(number):
+        def run_epoch(loop, model, optimizer, loader, index, bar):
+            if index == number:
+                raise Killed
+            return epoch(loop, model, optimizer, loader, index, bar)
+
+        monkeypatch.setattr(Loop, "_epoch", run_epoch)
+
+    for run, number in ((first, 2), (second, 1)):
+        die_in(number)
+        with pytest.raises(Killed):
+            execute(tmp_path, run)
+    monkeypatch.undo()
+    found = execute(tmp_path, first)
+    execute(tmp_path / "whole", config(), branch_epoch=1)
+    whole = execute(tmp_path / "whole", first)
+    assert numbers(found) == numbers(whole)
+    weights = [read_tensors(run.path / "best.safetensors")[0] for run in (found, whole)]
+    assert all((weights[0][name] == tensor).all() for name, tensor in weights[1].items())
+
+
+@pytest.mark.parametrize(
+    ("backbone", "augmenter", "message"),
+    [
+        ({"emb": 16, "block": 5}, {}, "block must divide emb"),
+        ({"emb": -4}, {}, "negative dimension"),
+        ({"emb": "abc"}, {}, "backbone 'baseline' cannot be made"),
+        ({"entropy": "foo"}, {}, "entropy must be one of vectorised"),
+        ({}, {"epochs": -1}, "epochs"),
+    ],
+)
+def test_hyper_parameters_are_tried_before_anything_is_trained(backbone, augmenter, message):
+    run = config("baseline", "vae", options=backbone)
+    run = run.model_copy(update={"augmenter": run.augmenter.model_copy(update={"options": {**run.augmenter.options, **augmenter}})})
+    with pytest.raises(UserError, match=message):
+        stages.require_buildable(run)
+
+
 def test_a_fitted_augmenter_needs_stage_1(tmp_path):
     with pytest.raises(UserError, match="`none` run"):
         execute(tmp_path, config("atlop", "vae"))
@@ -179,3 +233,8 @@ def test_undirected_pairs_are_predicted_once_and_alike(tmp_path):
     run = execute(tmp_path, config("atlop", lr_head=3e-2, epochs=15), corpus=tiny_corpus(undirected=True))
     predictions = run.read_json("predictions_test.json")
     assert predictions and all(fact["h_idx"] < fact["t_idx"] for fact in predictions)
+
+
+def test_a_preset_encoder_takes_the_window_overlap(tmp_path):
+    run = config(encoder={"window_overlap": 7})
+    assert build_encoder(run.encoder, tiny_corpus()).windows.overlap == 7
