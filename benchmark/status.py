@@ -79,6 +79,13 @@ def write_grid(experiment: Experiment, results: str | Path, augmenters: Iterable
     return store.path
 
 
+def description_of(folder: Path) -> str:
+    """What the experiment file says of itself, for the caption of its tables; empty without `experiment.json`."""
+    return (
+        RunDirectory(folder).read_json("experiment.json").get("description", "") if (folder / "experiment.json").is_file() else ""
+    )
+
+
 def stored_directories(folder: Path) -> list[RunDirectory]:
     """The runs of an experiment's folder: those that its `experiment.json` asks for, started or not, then any others.
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
-from benchmark.status import Status, statuses
+from benchmark.status import Status, description_of, statuses
 
 
 def report(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
@@ -46,7 +46,7 @@ def publish(found: list[Status], folder: Path, console: Console) -> None:
     for run_status in found:
         expected.setdefault(run_status.cell, []).append(run_status.seed)
     runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
-    tables = [ablation_table(runs, expected, detail=detail) for detail in (False, True)]
+    tables = [ablation_table(runs, expected, detail=detail, description=description_of(folder)) for detail in (False, True)]
     for name, text in (("report.md", markdown(tables)), ("report.csv", csv_text(tables))):
         with written_atomically(folder / name) as part:
             part.write_text(text, encoding="utf-8")

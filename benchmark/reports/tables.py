@@ -131,7 +131,9 @@ def ablation_tables(
     ]
 
 
-def ablation_table(runs: Iterable[StoredRun], expected: Expected | None = None, *, detail: bool = False) -> Table:
+def ablation_table(
+    runs: Iterable[StoredRun], expected: Expected | None = None, *, detail: bool = False, description: str = ""
+) -> Table:
     """Backbones as row groups, augmenters as rows, scores over seeds as cells.
 
     Args:
@@ -140,6 +142,7 @@ def ablation_table(runs: Iterable[StoredRun], expected: Expected | None = None, 
             a run that was not asked for is left out. None: the cells there are, each expected to have every seed that any has.
         detail: instead of the four F1 on dev and test, the rest of what is known of test: precision, recall, macro, intra- and
             inter-sentence F1, F1 by training frequency.
+        description: what the experiment says of itself; stands in the caption.
 
     Raises:
         UserError: no run; two runs of one cell and seed; runs that cannot stand in one table because their settings differ.
@@ -177,7 +180,8 @@ def ablation_table(runs: Iterable[StoredRun], expected: Expected | None = None, 
         ]
         rows += _mark_best(group, columns)
     title = ": ".join(filter(None, (used[0].experiment, used[0].dataset))) + (", test in detail" if detail else "")
-    return Table(title, _notes(used, rows, columns), "Backbone", "Augmenter", columns, tuple(rows))
+    notes = (*filter(None, [description]), *_notes(used, rows, columns))
+    return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
 def _row(

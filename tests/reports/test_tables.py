@@ -257,3 +257,9 @@ def test_a_model_chosen_during_warm_up_is_named(tmp_path):
     assert note() == []
     store(tmp_path, "vae", 1, 0.5, augment=augment, metrics={"best_epoch": 3})
     assert len(note()) == 1 and note()[0].endswith("generated pair: atlop/vae (seed 1, epoch 3).")
+
+
+def test_the_experiments_own_words_open_the_caption(grid):
+    runs = [run.read() for run in find_runs(grid)]
+    assert ablation_table(runs, description="A small encoder.").notes[0] == "A small encoder."
+    assert "" not in ablation_table(runs).notes
