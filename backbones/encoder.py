@@ -180,7 +180,9 @@ def _bare_model(name: str, config: Any, weights: bool) -> nn.Module:
     same.
     """
     from transformers import AutoModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of reading weights that are here already; a download keeps its own
     known = config.model_type in ROWS_FROM_PROJECTIONS
     options: dict[str, Any] = {"add_pooling_layer": False} if known else {}
     options["attn_implementation"] = "sdpa" if known and config.model_type != "mpnet" else "eager"  # MPNet has only the eager one
