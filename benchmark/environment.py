@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.metadata
+import json
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmark.files import sha256
+
+NUMERICS_VERSION = 1
+"""Raised by hand with a change that moves results: stored runs of another version are refused, not mixed with new ones."""
+
+ENCODER_FILES = ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "model.safetensors")
+INDEX = "model.safetensors.index.json"
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 
 
-def facts(corpus: Any) -> dict[str, Any]:
-    """Versions, machine, the code's commit, and what identifies the `Corpus` and must be known about it."""
+def facts(corpus: Any, encoder: str) -> dict[str, Any]:
+    """Versions, machine, the code's commit, and what identifies the `Corpus` and the encoder."""
     return {
+        "numerics_version": NUMERICS_VERSION,
+        "encoder_digest": encoder_digest(encoder),
         "corpus": corpus.name,
         "corpus_digest": corpus.digest,
         "corpus_notes": list(corpus.notes),
@@ -22,6 +34,32 @@ def facts(corpus: Any) -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         **{name: importlib.metadata.version(name) for name in LIBRARIES},
     }
+
+
+@functools.cache
+def encoder_digest(name: str) -> str | None:
+    """The same for the same weights, configuration and vocabulary, from a folder or the hub; None for a preset made on the spot
+    and for what is not there.
+    """
+    shards = sorted(set(json.loads(index.read_text())["weight_map"].values())) if (index := _encoder_file(name, INDEX)) else []
+    files = {file: path for file in (*ENCODER_FILES, *shards) if (path := _encoder_file(name, file)) is not None}
+    if not files:
+        return None
+    return hashlib.sha256("".join(f"{file} {sha256(path)}\n" for file, path in files.items()).encode()).hexdigest()[:16]
+
+
+def _encoder_file(name: str, file: str) -> Path | None:
+    """A file of the encoder: in its folder, or in the hub's cache (the hub is not asked)."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if (folder := Path(name).expanduser()).is_dir():
+        return folder / file if (folder / file).is_file() else None
+    try:
+        cached = try_to_load_from_cache(name, file)
+    except HFValidationError:  # no hub id
+        return None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def commit() -> str | None:

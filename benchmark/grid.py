@@ -177,9 +177,9 @@ def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any],
         yield from (Outcome(job, "kept") for job in jobs)
         return
     corpus = load_corpus()
-    _require_same(finished, corpus_digest=corpus.digest)
+    facts = environment.facts(corpus, jobs[0].config.encoder.name)
+    _require_same(finished, **facts)
     _require_buildable([job.config for job in jobs if job not in done])
-    facts = environment.facts(corpus)
 
     with progress.task("runs", total=len(jobs) - len(done)) as bar:
         disk_full = False

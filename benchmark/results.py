@@ -30,7 +30,7 @@ from benchmark.files import dumps, explained, one_line, sha256, written_atomical
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
-IDENTIFYING_FACTS = ("corpus_digest",)  # facts of the environment that decide a run's numbers
+IDENTIFYING_FACTS = ("corpus_digest", "encoder_digest", "numerics_version")  # facts of the environment that decide a run's numbers
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class RunDirectory:
         stored = completed(stored)
         asked = json.loads(dumps("config", dict(config)))
         for key in IDENTIFYING_FACTS:
-            if key in known and key in (facts or {}):
+            if known.get(key) is not None and (facts or {}).get(key) is not None:
                 stored[key], asked[key] = known[key], facts[key]
         return [f"{key}: {left} stored, {right} asked for" for key, left, right in differing(stored, asked)]
 
@@ -281,12 +281,13 @@ def find_runs(folder: str | Path) -> list[RunDirectory]:
 def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3"), with "nothing" for no such key.
 
-    A data file that was only moved (the last part of its path is the same) is no difference: its content has a digest.
+    A data file or an encoder that was only moved (the last part of its path is the same) is no difference: its content has a
+    digest.
     """
     left, right = ({key: json.dumps(value) for key, value in _flat(values).items()} for values in (left, right))
     keys = sorted(left.keys() | right.keys())
     pairs = [(key, left.get(key, "nothing"), right.get(key, "nothing")) for key in keys]
-    moved = lambda key, *paths: key.startswith("dataset.options.") and _moved(*paths)  # noqa: E731
+    moved = lambda key, *paths: key.startswith(("dataset.options.", "encoder.name")) and _moved(*paths)  # noqa: E731
     return [(key, one, other) for key, one, other in pairs if one != other and not moved(key, one, other)]
 
 

@@ -225,6 +225,17 @@ def test_the_environment_may_differ_but_the_corpus_may_not(run):
     assert run.differences(CONFIG) == []
 
 
+def test_an_encoder_that_was_moved_is_the_same_one_while_its_digest_is(run):
+    config = CONFIG | {"encoder": {"name": "/old/place/mini"}}
+    finished(run, config, encoder_digest="aa")
+    moved = CONFIG | {"encoder": {"name": "encoders/mini"}}
+    assert run.differences(moved, facts={"encoder_digest": "aa"}) == []
+    assert run.differences(moved, facts={"encoder_digest": "bb"}) == ['encoder_digest: "aa" stored, "bb" asked for']
+    assert run.differences(moved, facts={"encoder_digest": None}) == []
+    other = CONFIG | {"encoder": {"name": "encoders/maxi"}}
+    assert run.differences(other) == ['encoder.name: "/old/place/mini" stored, "encoders/maxi" asked for']
+
+
 def test_null_and_absent_differ(run):
     finished(run, CONFIG | {"augment": None})
     assert run.differences(CONFIG) == ["augment: null stored, nothing asked for"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.results import RunDirectory, StoredRun, differing
+from benchmark.results import IDENTIFYING_FACTS, RunDirectory, StoredRun, differing
 
 Expected = Mapping[tuple[str, str], Iterable[int]]  # (backbone, augmenter) -> seeds that the experiment asks for, in table order
 
@@ -252,8 +252,7 @@ def _require_comparable(runs: list[StoredRun]) -> None:
         settings["augmenter", run.augmenter] = run.config["augmenter"]
         if run.augmenter != BASELINE:
             settings["augment", ""] = run.config.get("augment")
-        if "corpus_digest" in run.facts:
-            settings["corpus_digest", ""] = run.facts["corpus_digest"]
+        settings |= {(fact, ""): run.facts[fact] for fact in IDENTIFYING_FACTS if run.facts.get(fact) is not None}
         for (key, name), value in settings.items():
             other, known = first.setdefault((key, name), (run, value))
             for where, left, right in differing({key: known}, {key: value}):

@@ -29,6 +29,7 @@ from benchmark.config import Choice, RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.environment import NUMERICS_VERSION, encoder_digest
 from benchmark.errors import ConfigError, UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS, BACKBONES
@@ -319,12 +320,13 @@ def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> No
 
 
 def _digest(run: RunConfig, corpus: Corpus) -> str:
-    """Identifies what a training state belongs to: the configuration, the data, and the augmenter's code."""
+    """Identifies what a training state belongs to: the configuration, the data, the encoder, and the augmenter's code."""
     try:
         source = inspect.getsource(AUGMENTERS[run.augmenter.name])
     except OSError:  # defined in a session, not in a file
         source = ""
-    return hashlib.sha256("\n".join((run.model_dump_json(), corpus.digest, source)).encode()).hexdigest()[:16]
+    parts = (run.model_dump_json(), corpus.digest, str(encoder_digest(run.encoder.name)), str(NUMERICS_VERSION), source)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _device_name(device: torch.device) -> str:
