@@ -27,6 +27,16 @@ from benchmark.errors import ConfigError, UnknownNameError
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
 
 
+def _no_switch(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, not true or false")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_switch)]
+Real = Annotated[float, BeforeValidator(_no_switch)]
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -44,28 +54,28 @@ class EncoderConfig(Strict):
     name: str
     options: dict[str, Any] = {}
     freeze: Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")] = "none"
-    attention_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
-    hidden_dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
-    window_overlap: Annotated[int, Field(ge=0)] = 128  # least number of tokens that neighbouring windows share
+    attention_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
+    hidden_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None
+    window_overlap: Annotated[Whole, Field(ge=0)] = 128  # least number of tokens that neighbouring windows share
 
 
 class TrainConfig(Strict):
     """Stages 1 and 3. Defaults are the paper's (section 3.1) or, where it is silent, the official scripts'."""
 
-    epochs: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 4  # documents
-    accumulation: Annotated[int, Field(ge=1)] = 1
-    lr_encoder: Annotated[float, Field(gt=0)] = 3e-5
-    lr_head: Annotated[float, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.06  # share of the optimiser steps
-    clip: Annotated[float, Field(gt=0)] = 1.0  # global gradient norm
+    epochs: Annotated[Whole, Field(ge=1)] = 30
+    batch_size: Annotated[Whole, Field(ge=1)] = 4  # documents
+    accumulation: Annotated[Whole, Field(ge=1)] = 1
+    lr_encoder: Annotated[Real, Field(gt=0)] = 3e-5
+    lr_head: Annotated[Real, Field(gt=0)] = 1e-4
+    weight_decay: Annotated[Real, Field(ge=0)] = 0.01
+    adam_epsilon: Annotated[Real, Field(gt=0)] = 1e-6
+    warmup: Annotated[Real, Field(ge=0, lt=1)] = 0.06  # share of the optimiser steps
+    clip: Annotated[Real, Field(gt=0)] = 1.0  # global gradient norm
     precision: Literal["fp32", "bf16"] = "fp32"
     batching: Literal["random", "bucketed"] = "random"
-    eval_batch_size: Annotated[int, Field(ge=1)] = 8
-    max_labels: Annotated[int, Field(ge=1)] = 4  # relations predicted for one pair at most
-    threads: Annotated[int, Field(ge=1)] = 2
+    eval_batch_size: Annotated[Whole, Field(ge=1)] = 8
+    max_labels: Annotated[Whole, Field(ge=1)] = 4  # relations predicted for one pair at most
+    threads: Annotated[Whole, Field(ge=1)] = 2
     keep_weights: Literal["best", "none"] = "best"
     store_logits: bool = False  # of the training pairs, for a student's `distill_from`
 
@@ -73,11 +83,11 @@ class TrainConfig(Strict):
 class AugmentConfig(Strict):
     """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an experiment."""
 
-    copies: Annotated[int, Field(ge=1)] = 2  # m: pairs requested for each positive pair of the batch
-    warmup_epochs: Annotated[int, Field(ge=0)] = 5  # n: epochs before augmentation sets in
-    rarity: Annotated[float, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
+    copies: Annotated[Whole, Field(ge=1)] = 2  # m: pairs requested for each positive pair of the batch
+    warmup_epochs: Annotated[Whole, Field(ge=0)] = 5  # n: epochs before augmentation sets in
+    rarity: Annotated[Real, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
     combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code
-    weight: Annotated[float, Field(ge=0)] = 1.0  # of a generated pair's loss, relative to a real pair's
+    weight: Annotated[Real, Field(ge=0)] = 1.0  # of a generated pair's loss, relative to a real pair's
 
 
 class RunConfig(Strict):
@@ -138,7 +148,7 @@ class Experiment(Strict):
     encoder: EncoderConfig
     backbones: Annotated[list[Annotated[Choice, _named(BACKBONES)]], Field(min_length=1)]
     augmenters: Annotated[list[Annotated[Choice, _named(AUGMENTERS)]], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1)]
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
 
@@ -235,4 +245,6 @@ def _explain(error: dict, model: type[BaseModel]) -> str:
         model = model.model_fields[part].annotation if isinstance(part, str) else model
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-    return f"unknown key '{where}'." + (f" Did you mean '{near[0]}'?" if near else "") + f" Known: {', '.join(known)}"
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    below = "; what a preset such as 'tiny' takes stands below options" if model is EncoderConfig else ""
+    return f"unknown key '{where}'.{hint} Known: {', '.join(known)}{below}"

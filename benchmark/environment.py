@@ -66,7 +66,9 @@ def commit() -> str | None:
     """The commit of the code that runs, "+" appended when files differ from it; None outside a git checkout."""
     folder = Path(__file__).resolve().parent
     try:
-        return _git(folder, "rev-parse", "HEAD") + ("+" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/results")  # results are no code
+        return head + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 

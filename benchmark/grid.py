@@ -149,20 +149,31 @@ def select(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job. state: done (now) | kept (done before) | failed | blocked (its `none` run is not done) |
-    elsewhere (another process works on it) | untried (the disk was full)."""
+    """What became of a job.
+
+    state: done (now) | kept (done before) | damaged (done before, but a file is torn, gone or edited) | failed | blocked (its
+    `none` run is not done) | elsewhere (another process works on it) | untried (the disk was full).
+    """
 
     job: Job
     state: str
     detail: str = ""
 
 
-def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any], progress: Progress) -> Iterator[Outcome]:
+def execute(
+    jobs: list[Job],
+    *,
+    grid: list[Job],
+    load_corpus: Callable[[], Any],
+    when_sound: Callable[[], Any] = lambda: None,
+    progress: Progress,
+) -> Iterator[Outcome]:
     """Run what is not done, one after the other in this process; yields the outcome of each job when it is known.
 
     Args:
         grid: all jobs of the experiment. A `none` run keeps what later ones need until all that start from it are done.
         load_corpus: called once, and only if there is something to run.
+        when_sound: called once, when all that can be wrong with the whole experiment has been looked at, before the first run.
 
     Raises:
         UserError: before anything is run, when the corpus cannot be loaded, or a finished run was made with another configuration
@@ -170,16 +181,18 @@ def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any],
     """
     stage1s = {job.stage1 for job in jobs}
     needed = [*jobs, *(job for job in grid if job.directory.path in stage1s and job not in jobs)]
-    finished = [job for job in needed if job.directory.state() == "done"]
+    finished = [job for job in needed if job.directory.state() == "done" and not job.directory.damage()]
     _require_same(finished)
     done = [job for job in finished if job in jobs]
     if len(done) == len(jobs) and not any(job.data_moved for job in done):
+        when_sound()
         yield from (Outcome(job, "kept") for job in jobs)
         return
     corpus = load_corpus()
     facts = environment.facts(corpus, jobs[0].config.encoder.name)
     _require_same(finished, **facts)
     _require_buildable([job.config for job in jobs if job not in done])
+    when_sound()
 
     with progress.task("runs", total=len(jobs) - len(done)) as bar:
         disk_full = False
@@ -191,7 +204,7 @@ def execute(jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any],
                 outcome, disk_full = _run(job, corpus, facts, progress)
                 if outcome.state == "done":
                     _prune(job, grid)
-            if outcome.state != "kept":
+            if outcome.state not in ("kept", "damaged"):
                 bar.advance()
             yield outcome
 
@@ -200,11 +213,14 @@ def _hindrance(job: Job) -> Outcome | None:
     """Why a job is not to be run now; None if it is."""
     state = job.directory.state()
     if state == "done":
-        return Outcome(job, "kept")
+        damage = job.directory.damage()
+        return Outcome(job, "damaged", f"{damage}. Move the folder away to run it again") if damage else Outcome(job, "kept")
     if state == "running":
         return Outcome(job, "elsewhere", "another process works on it")
-    if job.needs_stage1 and (stage1 := RunDirectory(job.stage1)).state() != "done":
-        return Outcome(job, "blocked", f"its stage 1 is {stage1.state()}: {stage1.path}")
+    if job.needs_stage1:
+        stage1 = RunDirectory(job.stage1)
+        if (found := stage1.state()) != "done" or stage1.damage():
+            return Outcome(job, "blocked", f"its stage 1 is {'damaged' if found == 'done' else found}: {stage1.path}")
     return None
 
 

@@ -217,7 +217,10 @@ class RunDirectory:
 
     def failure(self) -> dict[str, str]:
         """The "error" line and the "traceback" of a failed run."""
-        return self.read_json("FAILED")
+        try:
+            return {"error": "", "traceback": ""} | self.read_json("FAILED")
+        except (UserError, TypeError):
+            return {"error": f"{self.path / 'FAILED'} is torn", "traceback": ""}
 
     def read(self) -> StoredRun:
         """The finished run. Raises UserError when it is not done, or when a file changed after it was."""
@@ -228,11 +231,19 @@ class RunDirectory:
         facts = config.pop("facts", {})
         return StoredRun(self.path, config, facts, self.read_json("metrics.json"))
 
+    def damage(self) -> str | None:
+        """What is wrong with the files of a done run; None if nothing is."""
+        try:
+            self.read()
+        except UserError as error:
+            return str(error)
+        return None
+
     def verify(self, *names: str) -> None:
         """Compare files (default: all) with the digests in DONE. Raises UserError naming the first that is gone or changed."""
         digests = self.read_json("DONE").get("sha256", {})
         for name in names or digests:
-            if name not in digests:
+            if not isinstance(digests, dict) or name not in digests:
                 raise UserError(f"{self.path / 'DONE'}: holds no digest of {name}")
             if not (self.path / name).is_file():
                 raise UserError(f"{self.path / name}: missing, although the run is done")

@@ -15,7 +15,11 @@ from benchmark.results import RunDirectory
 
 @dataclass(frozen=True)
 class Status:
-    """A run as found on disk. state: done | running | failed | killed | missing | changed (done, with another configuration)."""
+    """A run as found on disk.
+
+    state: done | running | failed | killed | missing | changed (done, with another configuration) | damaged (done, but a file of
+    it is torn, gone or edited).
+    """
 
     directory: RunDirectory
     state: str
@@ -32,7 +36,7 @@ class Status:
 
 
 def statuses(target: str | Path, results: str | Path, overrides: Iterable[str] = ()) -> list[Status]:
-    """Of every run of an experiment, in table order.
+    """Of every run of an experiment, in table order: those of its grid, then others that its folder holds.
 
     Args:
         target: an experiment file, whose grid is looked up below `results`; or an experiment's folder, which needs neither file nor
@@ -44,10 +48,19 @@ def statuses(target: str | Path, results: str | Path, overrides: Iterable[str] =
     target = Path(target)
     if target.is_dir():
         return [status_of_directory(directory) for directory in stored_directories(target)]
-    return [status_of(job) for job in plan(read_experiment(target, list(overrides)), results)]
+    experiment = read_experiment(target, list(overrides))
+    return statuses_of_grid(plan(experiment, results), Path(results) / experiment.name)
+
+
+def statuses_of_grid(grid: list[Job], folder: Path) -> list[Status]:
+    """Of the jobs of a grid, then of other runs in the experiment's folder (an added seed, a plugin's augmenter)."""
+    planned = {job.directory.path for job in grid}
+    others = [RunDirectory(path) for path in _started(folder) if path not in planned]
+    return [*map(status_of, grid), *map(status_of_directory, others)]
 
 
 def status_of(job: Job) -> Status:
+    """Of one job: what lies in its directory, compared with what it asks for."""
     status = status_of_directory(job.directory)
     if status.state == "done" and (differences := job.differences()):
         return Status(job.directory, "changed", "; ".join(differences))
@@ -55,21 +68,23 @@ def status_of(job: Job) -> Status:
 
 
 def status_of_directory(directory: RunDirectory) -> Status:
+    """Of what lies in a directory; files of a done run are compared with their digests."""
     state = directory.state()
+    if state == "done" and (damage := directory.damage()):
+        return Status(directory, "damaged", damage)
     return Status(directory, state, directory.failure()["error"] if state == "failed" else "")
 
 
-def write_grid(experiment: Experiment, results: str | Path, augmenters: Iterable[str]) -> Path:
-    """Write `experiment.json` into the experiment's folder, and return the folder: a table then knows what is missing.
-
-    Args:
-        augmenters: names in table order, `none` among them if it had to be added.
+def write_grid(experiment: Experiment, results: str | Path) -> Path:
+    """Write the experiment file's grid as `experiment.json` into the experiment's folder, and return the folder: a table made from
+    the folder alone then knows what is missing.
 
     Raises:
         UserError: the folder cannot be written.
     """
     known = {choice.name: choice for choice in experiment.augmenters}
-    in_order = [known.get(name) or Choice(name=name) for name in dict.fromkeys(augmenters)]
+    augmenters = dict.fromkeys(job.augmenter for job in plan(experiment, results))  # `none` among them, if it had to be added
+    in_order = [known.get(name) or Choice(name=name) for name in augmenters]
     store = RunDirectory(Path(results) / experiment.name)
     try:
         store.path.mkdir(parents=True, exist_ok=True)
@@ -96,10 +111,15 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
         grid = RunDirectory(folder).read_json("experiment.json")
         cells = itertools.product(grid["backbones"], grid["augmenters"], grid["seeds"])
         asked = [folder / backbone["name"] / augmenter["name"] / f"seed-{seed}" for backbone, augmenter, seed in cells]
-    others = {path.parent for path in folder.glob("*/*/seed-*/config.json")} - set(asked)
+    others = [path for path in _started(folder) if path not in asked]
     if not asked and not others:
         raise UserError(f"{folder}: holds no runs; expected an experiment's folder, such as results/demo")
-    return [RunDirectory(path) for path in [*asked, *sorted(others)]]
+    return [RunDirectory(path) for path in [*asked, *others]]
+
+
+def _started(folder: Path) -> list[Path]:
+    """The directories of runs in an experiment's folder, sorted."""
+    return sorted(path.parent for path in folder.glob("*/*/seed-*/config.json"))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import typer
 from benchmark.errors import ConfigError
 from benchmark.registry import load_plugin
 
+MOST_SEEDS = 10_000  # a slip of the finger in a range must not plan a million runs
+
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="The folder of all results.")]
 Plugins = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A Python file that registers your own classes. Repeatable.")
@@ -49,6 +51,8 @@ def numbers(text: str | None) -> list[int] | None:
     for part in names(text):
         match = re.fullmatch(r"(-?\d+)(?:-(\d+))?", part)
         span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
+        if len(span) + len(seeds) > MOST_SEEDS:
+            raise ConfigError(f"--seeds {text}: more than {MOST_SEEDS} seeds")
         if not span:
             raise ConfigError(f"--seeds {text}: '{part}' is no seed; expected whole numbers such as 0,1,2 or 0-9")
         seeds += span

@@ -39,9 +39,10 @@ def publish(found: list[Status], folder: Path, console: Console) -> None:
     from benchmark.reports.render import csv_text, markdown, terminal
     from benchmark.reports.tables import ablation_table
 
-    changed = [run_status for run_status in found if run_status.state == "changed"]
-    if changed:
-        typer.echo(f"{len(changed)} run(s) of another configuration are left out; see: run_benchmark.py status", err=True)
+    if changed := sum(run_status.state == "changed" for run_status in found):
+        typer.echo(f"{changed} run(s) of another configuration are left out; see: run_benchmark.py status", err=True)
+    for damaged in (run_status for run_status in found if run_status.state == "damaged"):
+        typer.echo(f"left out: {damaged.detail}", err=True)
     expected: dict[tuple[str, str], list[int]] = {}
     for run_status in found:
         expected.setdefault(run_status.cell, []).append(run_status.seed)

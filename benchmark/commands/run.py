@@ -18,10 +18,10 @@ from benchmark.errors import UserError
 from benchmark.grid import NONE, Job, Outcome, execute, extend, plan, select
 from benchmark.progress import Progress, duration
 from benchmark.registry import DATASETS
-from benchmark.status import Cost, Status, estimate, status_of, statuses, write_grid
+from benchmark.status import Cost, Status, estimate, status_of, statuses, statuses_of_grid, write_grid
 
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
-STATES = ("done", "running", "failed", "killed", "missing", "changed")
+STATES = ("done", "running", "failed", "killed", "missing", "changed", "damaged")
 
 
 def demo(results: Results = Path("results")) -> None:
@@ -61,7 +61,8 @@ def run(
     """
     load_plugins(plugin)
     only = {"backbones": names(backbones), "augmenters": names(augmenters), "seeds": numbers(seeds)}
-    experiment = extend(read_experiment(config, overrides or []), **only)
+    of_file = read_experiment(config, overrides or [])
+    experiment = extend(of_file, **only)
     grid = plan(experiment, results)
     jobs = select(grid, **only)
     if not jobs:
@@ -72,7 +73,7 @@ def run(
     if dry_run:
         _preview(jobs, grid)
     else:
-        _train(experiment, jobs, grid, results)
+        _train(of_file, jobs, grid, results)
 
 
 def status(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
@@ -90,24 +91,28 @@ def status(target: Target, overrides: Overrides = None, results: Results = Path(
     console.print(_overview(found))
     console.print(f"{_counts(found)} of {len(found)} runs")
     for run_status in found:
-        if run_status.state in ("failed", "changed"):
+        if run_status.state in ("failed", "changed", "damaged"):
             text = f"{run_status.state}: {run_status.directory.path}: {run_status.detail}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Path) -> None:
-    """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done."""
+    """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done.
+
+    `experiment` is the file's, `grid` also holds what the command line added to it.
+    """
     quiet_libraries()
     load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)  # noqa: E731
     progress = Progress.for_console()
     outcomes = []
-    for outcome in execute(jobs, grid=grid, load_corpus=load_corpus, progress=progress):
-        if not outcomes:  # all that could be wrong with the whole experiment has been looked at
-            write_grid(experiment, results, [job.augmenter for job in grid])
+    sound = lambda: write_grid(experiment, results)  # noqa: E731
+    for outcome in execute(jobs, grid=grid, load_corpus=load_corpus, when_sound=sound, progress=progress):
         outcomes.append(outcome)
         if outcome.state != "kept":
             progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")
-    found = [status_of(job) for job in grid]
+    asked = plan(experiment, results)
+    asked += [job for job in jobs if job.directory.path not in {other.directory.path for other in asked}]
+    found = statuses_of_grid(asked, Path(results) / experiment.name)
     if any(run_status.state == "done" for run_status in found):
         try:
             publish(found, Path(results) / experiment.name, Console())
@@ -129,7 +134,7 @@ def _scores(outcome: Outcome) -> str:
 def _conclude(outcomes: list[Outcome]) -> None:
     counts = Counter(outcome.state for outcome in outcomes)
     words = {"done": "done now", "kept": "done before", "failed": "failed", "blocked": "blocked by a failure"}
-    words |= {"elsewhere": "at work in another process", "untried": "not tried"}
+    words |= {"damaged": "damaged", "elsewhere": "at work in another process", "untried": "not tried"}
     typer.echo(", ".join(f"{counts[state]} {text}" for state, text in words.items() if counts[state]), err=True)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:

@@ -110,8 +110,9 @@ class WindowPlan:
 
     Args:
         size: positions of one window, special tokens included.
-        overlap: least number of tokens that neighbouring windows share. 0 with documents of up to two windows is the official
-        layout. start, end: ids of the special token before and after the text.
+        overlap: least number of tokens that neighbouring windows share, half a window at most. 0 with documents of up to two
+            windows is the official layout.
+        start, end: ids of the special token before and after the text.
         pad: the tokenizer's own padding id.
     """
 
@@ -126,7 +127,7 @@ class WindowPlan:
         room = self.size - 2
         if tokens <= room:
             return np.zeros(1, dtype=np.int64)
-        overlap = min(self.overlap, room - 1)
+        overlap = min(self.overlap, room // 2)  # a token in more than two windows would cost much and tell little
         count = max(2, math.ceil((tokens - overlap) / (room - overlap)))
         return np.linspace(0, tokens - room, count).round().astype(np.int64)
 

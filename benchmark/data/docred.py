@@ -154,13 +154,14 @@ def corpus_of_files(
     )
 
 
-def read_documents(path: str | os.PathLike, *, labelled: bool = True, distinct: bool = True) -> Iterator[dict[str, Any]]:
+def read_documents(path: str | os.PathLike, *, labelled: bool | None = True, distinct: bool = True) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
     Gold is a set: a fact stated twice counts once. Facts that relate an entity to itself stay.
 
     Args:
-        labelled: every document must have `labels`. Otherwise a document without them has no facts.
+        labelled: every document must have `labels`. False: a document without them has no facts. None: no document has any,
+            whatever stands there.
         distinct: False leaves repeated facts as they stand, for statistics of the file.
 
     Raises:
@@ -170,10 +171,10 @@ def read_documents(path: str | os.PathLike, *, labelled: bool = True, distinct: 
         for fault in found:
             if fault.severity == "error":
                 raise DataError(str(fault))
-        yield _row(document, distinct)
+        yield _row(document if labelled is not None else {**document, "labels": []}, distinct)
 
 
-def load_split(path: str | os.PathLike, *, labelled: bool = True) -> Dataset:
+def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Dataset:
     """`read_documents` as a memory-mapped Dataset, parsed once and cached on disk. Raises DataError."""
     file = existing_file(path)
     digest = hashlib.sha256(f"{LAYOUT} {labelled}".encode())

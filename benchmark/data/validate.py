@@ -63,12 +63,12 @@ def faults(path: str | os.PathLike, relations: Collection[str] | None = None) ->
 
 
 def examined(
-    path: str | os.PathLike, *, relations: Collection[str] | None = None, labelled: bool = True
+    path: str | os.PathLike, *, relations: Collection[str] | None = None, labelled: bool | None = True
 ) -> Iterator[tuple[int, Any, list[Fault]]]:
     """(index, document as it stands in the file, its faults) for each document.
 
     Args:
-        labelled: documents must have `labels`; otherwise their absence is only a warning.
+        labelled: documents must have `labels`; False: their absence is only a warning; None: they are not looked at.
 
     Raises:
         DataError: the file is missing, is no JSON list, or the list is empty.
@@ -92,7 +92,7 @@ def examined(
 _Finding = tuple[str, Severity, str]  # field, severity, message
 
 
-def _document(document: Any, relations: Collection[str] | None, labelled: bool) -> Iterator[_Finding]:
+def _document(document: Any, relations: Collection[str] | None, labelled: bool | None) -> Iterator[_Finding]:
     if not isinstance(document, dict):
         yield "", "error", f"expected an object with the keys title, sents, vertexSet, labels; got {_short(document)}"
         return
@@ -102,7 +102,8 @@ def _document(document: Any, relations: Collection[str] | None, labelled: bool) 
         yield "title", "error", problem
     yield from _sentences(document)
     yield from _entities(document)
-    yield from _labels(document, relations, labelled)
+    if labelled is not None:
+        yield from _labels(document, relations, labelled)
 
 
 def _sentences(document: dict) -> Iterator[_Finding]:

@@ -38,7 +38,7 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
         raise UserError(f"{run}: this run kept no weights (best.safetensors); run it with train.keep_weights: best")
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
-    rows = load_split(documents, labelled=False).map(lambda _: {"facts": []}, desc="reading")
+    rows = load_split(documents, labelled=None)
     corpus = Corpus(str(documents), rows, rows, rows, tuple(names), names, None, undirected=stored["undirected"])
 
     accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")

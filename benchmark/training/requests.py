@@ -12,8 +12,7 @@ class Requests:
     Args:
         copies: m of Algorithm 1: m * N rows are chosen among N pairs.
         rarity: 0 repeats every pair m times (the natural distribution, as the paper does). Above 0, rows are drawn with
-            replacement with
-            weight (training frequency of the pair's rarest relation) ^ -rarity.
+            replacement with weight (training frequency of the pair's rarest relation) ^ -rarity.
         label_sets: [N, R] label sets of all positive training pairs, for the frequencies.
     """
 
@@ -28,5 +27,6 @@ class Requests:
             return torch.arange(N, device=labels.device).repeat(self.copies)
         held = labels[:, 1:].cpu() > 0
         rarest = self.frequency.expand(N, -1).masked_fill(~held, torch.inf).min(1).values
-        weights = rarest.clamp(min=1).double() ** -self.rarity
+        rarest = rarest.clamp(min=1).double()
+        weights = (rarest / rarest.min()) ** -self.rarity  # at most 1, and 1 for the rarest: no rarity makes all of them vanish
         return torch.multinomial(weights, self.copies * N, replacement=True, generator=rng).to(labels.device)

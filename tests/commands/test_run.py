@@ -239,6 +239,7 @@ def test_none_is_added_when_the_file_lacks_it(lab):
         (("--seeds", "5-2"), "'5-2' is no seed"),
         (("--augmenters", ","), "nothing is left of the grid"),
         (("--set", "train.epochs=-1"), "train.epochs: Input should be greater than or equal to 1 (got -1)"),
+        (("--seeds", "0-99999999999"), "more than 10000 seeds"),
         (("--set", "train.epoch=5"), "unknown key 'train.epoch'. Did you mean 'epochs'?"),
         (("--set", "dataset=toy-dat"), "unknown dataset 'toy-dat'. Did you mean 'toy-data'?"),
         (("--set", "epochs"), "expected key=value"),
@@ -334,7 +335,52 @@ def test_report_of_a_file_that_was_changed_by_hand(lab):
     metrics = lab.folder("left none 0") / "metrics.json"
     metrics.write_text(metrics.read_text().replace("0.5", "0.9"))
     result = lab("report", "CONFIG")
-    assert result.exit_code == 2 and "changed after the run was done" in result.stderr
+    assert result.exit_code == 0
+    assert "left out: " in result.stderr and f"{metrics}: changed after the run was done" in result.stderr
+    assert "Missing: left/none (seed 0, 1)" in (lab.results / "toy" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "config.json", "DONE"])
+def test_a_damaged_run_hinders_only_what_starts_from_it(lab, file):
+    lab("run", "CONFIG", "--seeds", "0", "--augmenters", "none")
+    torn = lab.folder("left none 0") / file
+    torn.write_text(torn.read_text()[:20])
+    lab.ran.clear()
+    result = lab("run", "CONFIG", "--seeds", "0")
+    assert result.exit_code == 1
+    assert lab.names() == ["left noisy 0", "right noisy 0", "right learned 0"]
+    assert str(torn) in result.stderr and "Move the folder away" in result.stderr
+    assert "1 damaged" in result.stderr and "1 blocked" in result.stderr
+    assert torn.read_text() == torn.read_text()[:20]
+    found = lab("status", "CONFIG").stdout
+    assert "1 damaged" in found and str(torn) in found.replace("\n", "")
+
+
+def test_a_torn_record_of_a_failure_stops_no_status(lab):
+    lab.raises["left noisy 0"] = ValueError("bad")
+    lab("run", "CONFIG", "--seeds", "0")
+    (lab.folder("left noisy 0") / "FAILED").write_text('{"error": "Val')
+    result = lab("status", "CONFIG")
+    assert result.exit_code == 0 and "FAILED is torn" in result.stdout.replace("\n", " ")
+
+
+def test_what_the_command_line_adds_changes_no_expectation(lab):
+    lab("run", "CONFIG", "--seeds", "7", "--backbones", "left", "--augmenters", "spare")
+    assert "1 done, 12 missing of 13 runs" in lab("status", lab.results / "toy").stdout
+    assert "1 done, 12 missing of 13 runs" in lab("status", "CONFIG").stdout
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
+    assert "2 done, 11 missing of 13 runs" in lab("status", lab.results / "toy").stdout
+    lab("report", "CONFIG")
+    from_file = (lab.results / "toy" / "report.md").read_text()
+    lab("report", lab.results / "toy")
+    assert (lab.results / "toy" / "report.md").read_text() == from_file
+    assert "| spare | 1 |" in " ".join(from_file.split())
+
+
+def test_the_grid_is_known_before_the_first_run_ends(lab):
+    lab.raises["left none 0"] = ValueError("bad")
+    assert lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none").exit_code == 1
+    assert (lab.results / "toy" / "experiment.json").is_file()
 
 
 def test_a_plugin_joins_the_grid(lab, tmp_path, monkeypatch):

@@ -73,6 +73,13 @@ def test_unlabelled_documents_are_for_prediction_only(tmp_path):
         list(read_documents(path))
 
 
+def test_to_predict_labels_are_not_even_looked_at(tmp_path):
+    path = write(tmp_path, "a.json", [document(labels=[{"h": 0, "t": 99, "r": 7}])])
+    assert next(read_documents(path, labelled=None))["facts"] == []
+    with pytest.raises(DataError, match="labels.0..t"):
+        next(read_documents(path, labelled=False))
+
+
 def test_byte_order_mark_and_windows_separators(tmp_path, monkeypatch):
     write(tmp_path, "folder/a.json", [document()], encoding="utf-8-sig")
     monkeypatch.chdir(tmp_path)

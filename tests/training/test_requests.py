@@ -27,3 +27,12 @@ def test_rare_relations_more_often():
 def test_no_pair():
     for rarity in (0.0, 1.0):
         assert Requests(2, rarity, TRAIN).rows(TRAIN[:0], torch.Generator()).tolist() == []
+
+
+def test_no_rarity_is_too_great():
+    """(1 / 1000) ^ 1e6 underflows for the frequent pair alone: the rare one is always drawn."""
+    labels = torch.zeros(1001, 3)
+    labels[:1000, 1] = 1
+    labels[1000, 2] = 1
+    rows = Requests(2, 1e6, labels).rows(labels[999:], torch.Generator().manual_seed(0))
+    assert rows.tolist() == [1] * 4
