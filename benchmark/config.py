@@ -49,13 +49,19 @@ class Choice(Strict):
 
 
 class EncoderConfig(Strict):
-    """The pretrained encoder. `name`: a registered preset (`tiny`), a hub id, or a local folder."""
+    """The pretrained encoder.
+
+    name: a registered preset (`tiny`), a hub id, or a local folder.
+    mention: whose token state and attention stand for a mention: its opening "*" (Eq. 19), or its first wordpiece. A frozen encoder
+        has never learned to gather anything at a "*": it wants the latter.
+    """
 
     name: str
     options: dict[str, Any] = {}
     freeze: Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")] = "none"
     attention_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
     hidden_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None
+    mention: Literal["marker", "first_piece"] = "marker"
     window_overlap: Annotated[Whole, Field(ge=0)] = 128  # least number of tokens that neighbouring windows share
 
 

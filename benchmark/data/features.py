@@ -36,7 +36,7 @@ FEATURES = Features(
 log = logging.getLogger(__name__)
 
 
-def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: bool) -> Dataset:
+def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: bool, mention: str = "marker") -> Dataset:
     """Rows of `FEATURES`, in the order of `documents`, cached on disk.
 
     Args:
@@ -44,16 +44,17 @@ def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: b
         tokenizer: a Hugging Face fast tokenizer.
         training: leave out facts that relate an entity to itself (no backbone scores the diagonal), with a warning, and
             state the facts of an undirected corpus in both directions.
+        mention: the token that stands for a mention: its opening "marker", or its "first_piece", the one after that.
 
     Raises:
         DataError: a fact's relation is not in the corpus's inventory.
     """
     key = hashlib.sha256()
-    key.update(f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}".encode())
+    key.update(f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}{mention}".encode())
     key.update(tokenizer.backend_tokenizer.to_str().encode())
     words = _Words(tokenizer)
     return documents.map(
-        lambda document: _row(document, corpus, words, training),
+        lambda document: _row(document, corpus, words, training, after_marker=mention == "first_piece"),
         features=FEATURES,
         remove_columns=documents.column_names,
         new_fingerprint=key.hexdigest()[:32],
@@ -77,7 +78,7 @@ class _Words:
         return self.known[word]
 
 
-def _row(document: dict, corpus: Corpus, words: _Words, training: bool) -> dict[str, Any]:
+def _row(document: dict, corpus: Corpus, words: _Words, training: bool, *, after_marker: bool) -> dict[str, Any]:
     tokens, position = _mark(document, words)
     mentions = [
         (e, position[m["sentence"], m["start"]]) for e, entity in enumerate(document["entities"]) for m in entity["mentions"]
@@ -86,7 +87,7 @@ def _row(document: dict, corpus: Corpus, words: _Words, training: bool) -> dict[
     return {
         "tokens": tokens,
         "length": len(tokens),
-        "mention_position": [p for _, p in mentions],
+        "mention_position": [p + len(words.marker) * after_marker for _, p in mentions],
         "mention_entity": [e for e, _ in mentions],
         "entities": len(document["entities"]),
         "fact_head": [head for head, _, _ in facts],

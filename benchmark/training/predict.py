@@ -43,7 +43,7 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
 
     accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")
     model = restore_model(config, directory.path, len(names) + 1).to(accelerator.device)
-    features = featurise(rows, corpus, model.encoder.tokenizer, training=False)
+    features = featurise(rows, corpus, model.encoder.tokenizer, training=False, mention=config.encoder.mention)
     loader = DataLoader(
         Rows(features),
         batch_sampler=DocumentBatches(features["length"], config.train.eval_batch_size, order="sorted"),

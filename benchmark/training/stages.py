@@ -154,7 +154,8 @@ class _Session:
         self.documents: dict[str, Dataset] = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
         tokenizer = self.model.encoder.tokenizer
         self.features = {
-            split: featurise(documents, corpus, tokenizer, training=split == "train") for split, documents in self.documents.items()
+            split: featurise(documents, corpus, tokenizer, training=split == "train", mention=run.encoder.mention)
+            for split, documents in self.documents.items()
         }
         self.evaluator = Evaluator(self.model, accelerator, corpus, progress, max_labels=run.train.max_labels)
         self.train_facts: TrainFacts = train_facts(corpus.train, undirected=corpus.undirected)

@@ -16,9 +16,9 @@ def tokenizer():
     return tiny(words, vocabulary=200, width=8, layers=1, heads=2).tokenizer
 
 
-def features(row, tokenizer, training=True, **options):
+def features(row, tokenizer, training=True, mention="marker", **options):
     made = corpus([row], **options)
-    return featurise(made.train, made, tokenizer, training=training)[0]
+    return featurise(made.train, made, tokenizer, training=training, mention=mention)[0]
 
 
 def test_markers_surround_every_mention(tokenizer):
@@ -30,6 +30,13 @@ def test_markers_surround_every_mention(tokenizer):
     assert row["mention_entity"] == [0, 0, 1, 2] and row["entities"] == 3 and row["length"] == len(text)
     following = [text[p + 1][0] for p in row["mention_position"]]
     assert following == ["a", "l", "l", "b"]  # Ada, Lovelace, London, Babbage
+
+
+def test_a_mention_may_be_its_first_wordpiece(tokenizer):
+    marker, piece = features(ADA, tokenizer), features(ADA, tokenizer, mention="first_piece")
+    text = tokenizer.convert_ids_to_tokens(piece["tokens"])
+    assert piece["tokens"] == marker["tokens"]
+    assert [text[p][0] for p in piece["mention_position"]] == ["a", "l", "l", "b"]
 
 
 def test_mentions_that_start_together_share_a_marker(tokenizer):
