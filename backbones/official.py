@@ -7,9 +7,13 @@ The official models keep queries apart from keys and values; here the three are 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from benchmark.errors import UserError
 
 _RENAMED = {
     "head_extractor": "features.head",
@@ -49,3 +53,22 @@ def from_official(weights: dict[str, Tensor], backbone: str) -> tuple[dict[str, 
         prefix = name.removesuffix("q.weight")
         ours[f"{prefix}project.weight"] = torch.cat([ours.pop(name), ours.pop(f"{prefix}kv.weight")])
     return ours, unused
+
+
+def shapes_of(weights: Mapping[str, Tensor], backbone: str, where: Path) -> dict[str, int]:
+    """emb, block, classes, and layers of an axial backbone, read off the shapes of official weights.
+
+    Raises UserError naming the file `where`, for a backbone without official checkpoints or weights of another one.
+    """
+    if backbone not in ("atlop", "kd_docre", "baseline"):
+        raise UserError(f"backbone '{backbone}': official checkpoints are known of atlop, kd_docre and baseline")
+    last, product = ("bilinear", "bilinear") if backbone == "atlop" else ("classifier", "projection")
+    needed = [f"{module}.weight" for module in ("head_extractor", last, product)]
+    if absent := [name for name in needed if name not in weights]:
+        raise UserError(f"{where}: has no {absent[0]}, so it is no checkpoint of {backbone}")
+    emb = weights["head_extractor.weight"].shape[0]
+    shapes = {"emb": emb, "block": weights[f"{product}.weight"].shape[1] // emb, "classes": weights[f"{last}.weight"].shape[0]}
+    if backbone != "atlop":
+        numbers = [int(found[1]) for name in weights if (found := re.match(r"axial_transformer\.ffns\.(\d+)\.", name))]
+        shapes["layers"] = max(numbers, default=-1) + 1
+    return shapes

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.commands import data, inspect, predict, report, run
+from benchmark.commands import data, import_checkpoint, inspect, predict, report, run
 from benchmark.errors import UserError
 
 EPILOG = "Start with: python run_benchmark.py demo"
@@ -49,4 +49,5 @@ app.command()(report.report)
 app.command("list")(inspect.list_)
 app.command()(inspect.check)
 app.command()(predict.predict)
+app.command("import-checkpoint")(import_checkpoint.import_checkpoint)
 app.add_typer(data.app, name="data")

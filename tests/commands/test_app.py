@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from benchmark.commands.app import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "run", "status", "report", "list", "check", "predict", "data")
+COMMANDS = ("demo", "run", "status", "report", "list", "check", "predict", "import-checkpoint", "data")
 
 
 def test_help_names_every_command():
