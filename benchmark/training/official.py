@@ -51,19 +51,17 @@ def import_checkpoint(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is not empty; an import needs a folder of its own")
-    weights = _without_prefix(
-        read_tensors(checkpoint)[0] if checkpoint.suffix == ".safetensors" else read_torch_archive(checkpoint)
-    )
+    weights = read_tensors(checkpoint)[0] if checkpoint.suffix == ".safetensors" else read_torch_archive(checkpoint)
+    weights = _without_prefix(weights)
     shapes = shapes_of(weights, backbone, checkpoint)
     inventory, names = read_inventory(str(relations))
     if len(inventory) + 1 != shapes["classes"]:
         raise UserError(
-            f"{checkpoint} has {shapes['classes']} classes, NA included, and {relations} holds {len(inventory)} relations besides NA"
+            f"{checkpoint} has {shapes['classes']} classes, NA included, "
+            f"and {relations} holds {len(inventory)} relations besides NA"
         )
-    choice = Choice(
-        name=backbone,
-        options=complete_options(BACKBONES, backbone, {**(options or {}), **{k: v for k, v in shapes.items() if k != "classes"}}),
-    )
+    classes = shapes.pop("classes")
+    choice = Choice(name=backbone, options=complete_options(BACKBONES, backbone, {**(options or {}), **shapes}))
     encoder_config = EncoderConfig(name=encoder, window_overlap=0)  # the official layout of two windows
     run = RunConfig(
         dataset=Choice(name="imported"),
@@ -75,9 +73,7 @@ def import_checkpoint(
         seed=0,
     )
     language_model = load_encoder(encoder, overlap=0, weights=False)
-    model = DocreModel(
-        language_model, BACKBONES[backbone](language_model.width, shapes["classes"], **choice.options), shapes["classes"]
-    )
+    model = DocreModel(language_model, BACKBONES[backbone](language_model.width, classes, **choice.options), classes)
     leftover = _fill(model, weights, backbone, checkpoint)
 
     directory = RunDirectory(out)

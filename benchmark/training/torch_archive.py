@@ -62,8 +62,8 @@ def read_torch_archive(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, OverflowError) as error:
         raise UserError(
-            f"{path}: not a state dict that torch.save wrote ({error}). Expected torch.save(model.state_dict(), ...) of torch 1.6 or "
-            "later, or a .safetensors file"
+            f"{path}: not a state dict that torch.save wrote ({error}). "
+            "Expected torch.save(model.state_dict(), ...) of torch 1.6 or later, or a .safetensors file"
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: holds something else than a dictionary of tensors; expected torch.save(model.state_dict(), ...)")
