@@ -1,0 +1,47 @@
+"""The control of what is fitted: the stage 1 model's own representations of training pairs, drawn by label set.
+
+What a perfect generator would give. `copies` re-weights the batch's live features; this one re-weights rows that, like all
+generated ones, stand still in the space of the stage 1 model. A generator that does not beat it has added nothing of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from augmenters.base import Augmenter, Pairs, Progress
+from augmenters.pool import LabelSets, Pool
+from benchmark.registry import AUGMENTERS
+
+
+@AUGMENTERS.register("bank")
+class Bank(Augmenter):
+    """Real training pairs with the requested label set, as the stage 1 model represents them: the control for generation."""
+
+    needs_fitting = True
+
+    def _build(self, width: int, classes: int) -> None:
+        self.rows, self._pool = Rows(width, classes), None
+
+    def _fit(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator, held_out: Pairs | None, progress: Progress
+    ) -> list[dict]:
+        self.rows.representations, self.rows.labels = representations, labels.bool()
+        return []
+
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
+        """A label set that no training pair has takes pairs of the largest Jaccard overlap."""
+        if self._pool is None:  # not stored: filed again after loading
+            sets = LabelSets(self.rows.labels)
+            self._pool = Pool(sets, sets.ids)
+        drawn = self._pool.draw_nearest(labels, rng)
+        return self.rows.representations[drawn.to(labels.device)], labels.clone()
+
+
+class Rows(nn.Module):
+    """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between devices."""
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        self.register_buffer("representations", torch.empty(0, width))
+        self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))
