@@ -1,0 +1,154 @@
+"""score: the official scorer's numbers from files, on any relations; undefined is null, and mistakes are named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.commands.app import app
+
+MADE_UP = json.loads((Path(__file__).parents[1] / "parity" / "data" / "metrics_made_up.json").read_text())
+KEYS = ["precision", "recall", "f1", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """gold, train and predictions that the official scorer has scored."""
+    for name in ("gold", "train", "predictions"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(MADE_UP[name]))
+    return tmp_path
+
+
+def score(folder, *options, gold="gold.json", predictions="predictions.json"):
+    arguments = ["score", str(folder / predictions), "--gold", str(folder / gold), *map(str, options)]
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+
+
+def scores(folder, *options, **names):
+    result = score(folder, *options, "--json", **names)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def as_facts(documents):
+    """The official `.fact` form: all pairs of mention names of every fact."""
+    return [
+        [head["name"], tail["name"], fact["r"]]
+        for document in documents
+        for fact in document["labels"]
+        for head in document["vertexSet"][fact["h"]]
+        for tail in document["vertexSet"][fact["t"]]
+    ]
+
+
+def test_the_official_numbers(files):
+    found = scores(files, "--train", files / "train.json", "--frequent", "re-docred")
+    assert list(found) == KEYS
+    for key in KEYS:
+        assert found[key] == pytest.approx(MADE_UP["expected"][key], rel=0, abs=1e-12), key
+
+
+def test_training_facts_stand_for_training_documents(files):
+    (files / "train.fact").write_text(json.dumps(as_facts(MADE_UP["train"])))
+    found = scores(files, "--train-facts", files / "train.fact", "--frequent", "re-docred")
+    assert found == scores(files, "--train", files / "train.json", "--frequent", "re-docred")
+
+
+def test_without_training_facts_what_needs_them_is_null(files):
+    found = scores(files)
+    assert [key for key in KEYS if found[key] is None] == ["ign_f1", "freq_f1", "ltail_f1"]
+    assert found["f1"] == pytest.approx(MADE_UP["expected"]["f1"], abs=1e-12)
+    shown = score(files).stdout
+    assert "undefined" in shown and "Ign F1 needs --train or --train-facts" in shown
+
+
+def test_frequent_relations_from_a_name_a_file_a_list_or_the_training_facts(files):
+    from benchmark.data.redocred import FREQUENT
+
+    train = ("--train", files / "train.json")
+    named = scores(files, *train, "--frequent", "re-docred")
+    (files / "frequent.json").write_text(json.dumps(list(FREQUENT)))
+    assert scores(files, *train, "--frequent", files / "frequent.json") == named
+    assert scores(files, *train, "--frequent", ",".join(FREQUENT)) == named
+    without = [*train, "--frequent", "none-of-these,nor-those"]
+    assert scores(files, *without)["freq_f1"] is None
+    assert scores(files, *without)["ltail_f1"] == pytest.approx(named["f1"])
+
+
+def document(title, entities, labels, sentences=1):
+    """One mention of two words for each entity, entity e in sentence e % sentences."""
+    return {
+        "title": title,
+        "sents": [["w"] * 2 * len(entities) for _ in range(sentences)],
+        "vertexSet": [
+            [{"name": name, "pos": [2 * e, 2 * e + 1], "sent_id": e % sentences, "type": "type::x"}]
+            for e, name in enumerate(entities)
+        ],
+        "labels": [{"h": h, "t": t, "r": r, "evidence": []} for h, t, r in labels],
+    }
+
+
+def predicted(*facts):
+    return [{"title": title, "h_idx": h, "t_idx": t, "r": r} for title, h, t, r in facts]
+
+
+@pytest.fixture
+def dwie(tmp_path):
+    """One sentence a document, relations of another inventory. Twelve relations in training, of which r0 ... r9 are frequent:
+    r0 has 13 facts, r1 12, ..., r11 two."""
+    names = [f"e{i}" for i in range(20)]
+    train = [document(f"train {r}", names, [(i, i + 1, f"r{r}") for i in range(13 - r)]) for r in range(12)]
+    gold = [document("A", ["a", "b", "c"], [(0, 1, "r0"), (1, 2, "r11"), (0, 1, "r0")])]
+    found = predicted(("A", 0, 1, "r0"), ("A", 0, 1, "r0"), ("A", 2, 1, "r11"), ("A", 0, 2, "of no inventory"))
+    for name, content in {"train": train, "gold": gold, "predictions": found}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_another_inventory_counted_by_hand(dwie):
+    found = scores(dwie, "--train", dwie / "train.json")
+    # gold as a set: (0,1,r0), (1,2,r11). Predicted as a set: three, of which (0,1,r0) is right.
+    assert found["precision"] == pytest.approx(1 / 3) and found["recall"] == pytest.approx(1 / 2)
+    assert found["f1"] == pytest.approx(2 / 5)
+    assert found["freq_f1"] == pytest.approx(1.0) and found["ltail_f1"] == 0.0
+    assert found["intra_f1"] == found["f1"] and found["inter_f1"] is None
+    assert "Frequent relations: r0, r1, r2, r3, r4, r5, r6, r7, r8, r9." in score(dwie, "--train", dwie / "train.json").stdout
+
+
+def test_undirected_pairs(dwie):
+    assert scores(dwie, "--train", dwie / "train.json", "--undirected")["recall"] == 1.0
+
+
+def test_one_prediction_and_none(dwie):
+    (dwie / "predictions.json").write_text(json.dumps(predicted(("A", 0, 1, "r0"))))
+    assert scores(dwie)["precision"] == 1.0
+    (dwie / "predictions.json").write_text("[]")
+    found = scores(dwie)
+    assert (found["precision"], found["recall"], found["f1"]) == (None, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "options", "message"),
+    [
+        ("predictions.json", predicted(("B", 0, 1, "r0")), (), "prediction 0: title 'B' is none of the 1 documents"),
+        ("predictions.json", predicted(("A", 0, 3, "r0")), (), "prediction 0: document 'A': t_idx is 3"),
+        ("predictions.json", [{"title": "A"}], (), "prediction 0: expected an object with title, h_idx, t_idx and r"),
+        ("predictions.json", {"A": 1}, (), "expected a list of"),
+        ("facts.json", [["a", "b"]], ("--train-facts", "facts.json"), "entry 0: expected [head mention name"),
+        ("facts.json", {}, ("--train-facts", "facts.json"), "expected a list of [head mention name"),
+        ("facts.json", [], ("--train-facts", "facts.json", "--train", "train.json"), "give one of them"),
+        ("frequent.json", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
+        ("frequent.json", [], ("--frequent", "re-dokred"), "neither a known list (biored, re-docred) nor a file"),
+    ],
+)
+def test_mistakes_are_named(dwie, file, content, options, message):
+    (dwie / file).write_text(json.dumps(content))
+    result = score(dwie, *(dwie / option if option.endswith(".json") else option for option in options))
+    assert result.exit_code == 2 and message in result.stderr, result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_file_that_is_not_there(dwie):
+    result = score(dwie, predictions="nowhere.json")
+    assert result.exit_code == 2 and "nowhere.json: no such file" in result.stderr
