@@ -1,0 +1,74 @@
+"""speed: what training steps cost, as multiples of the bare encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.commands.options import Overrides, Plugins, load_plugins, names, quiet_libraries
+from benchmark.config import read_experiment
+from benchmark.grid import extend
+from benchmark.progress import Progress
+from benchmark.registry import DATASETS
+
+
+def speed(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="An experiment file: its data, encoder and sizes are used.")],
+    overrides: Overrides = None,
+    backbones: Annotated[str | None, typer.Option(metavar="LIST", help="Only these backbones: atlop,baseline.")] = None,
+    augmenters: Annotated[str | None, typer.Option(metavar="LIST", help="Only these augmenters: none,vaediff.")] = None,
+    batches: Annotated[int, typer.Option(min=1, help="Batches that every subject is timed on.")] = 6,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the medians are reported.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Time training steps against the bare encoder.
+
+    Forward and backward pass of each backbone, alone and with each augmenter, on the experiment's own documents, as a multiple of
+    the encoder's own forward and backward pass over the same tokens. The subjects take turns in one process and ratios are taken
+    within a round, so that a busy machine cannot fake them. Nothing is stored.
+
+    Examples:
+
+      python run_benchmark.py speed configs/demo.yaml
+
+      python run_benchmark.py speed configs/redocred_bert.yaml --backbones atlop --augmenters none --rounds 7 --json
+    """
+    load_plugins(plugin)
+    experiment = read_experiment(config, overrides or [])
+    only = {"backbones": names(backbones), "augmenters": names(augmenters)}
+    experiment = extend(experiment, **only)
+    kept = {key: [c for c in getattr(experiment, key) if chosen is None or c.name in chosen] for key, chosen in only.items()}
+    experiment = experiment.model_copy(update=kept)
+    quiet_libraries()
+    from benchmark.training.speed import measure
+
+    corpus = DATASETS[experiment.dataset.name](**experiment.dataset.options)
+    found = measure(experiment, corpus, batches=batches, rounds=rounds, progress=Progress.for_console())
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+        return
+    console = Console()
+    table = Table("", "s/step", "documents/s", "x encoder", "lowest - highest", "peak memory", box=box.SIMPLE_HEAD)
+    bare = found.lines[0].memory
+    for line in found.lines:
+        memory = "unknown" if line.memory is None else f"{line.memory / 1e9:.2f} GB"
+        if line is not found.lines[0] and None not in (line.memory, bare):
+            memory += f" ({(line.memory - bare) / 1e9:+.2f})"
+        spread = f"{line.lowest:.2f} - {line.highest:.2f}"
+        table.add_row(
+            line.subject, f"{line.seconds_per_step:.3f}", f"{line.documents_per_second:.2f}", f"{line.ratio:.2f}", spread, memory
+        )
+    console.print(table)
+    shares = Table("ms/step", *next(iter(line.parts for line in reversed(found.lines))), box=box.SIMPLE_HEAD)
+    for line in found.lines[1:]:
+        shares.add_row(line.subject, *(f"{1000 * seconds:.1f}" for seconds in line.parts.values()))
+    console.print(shares)
+    console.print(", ".join(f"{what}: {number:.2f}" for what, number in found.preparation.items()))
+    console.print(", ".join(f"{key} {value}" for key, value in found.setting.items()), highlight=False)

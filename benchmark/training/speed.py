@@ -1,0 +1,307 @@
+"""What a training step costs, as a multiple of the bare encoder's own forward and backward pass over the same tokens.
+
+Everything is timed in one process and interleaved: in every round each subject takes its turn on the same batches, a ratio is taken
+within the round, and the median over the rounds is reported, so that a machine that is busy for a while cannot fake it. The bare
+encoder is the Hugging Face model alone, with fused attention where it has it, at the same precision and dropout, and the gradient
+of a sum of its last states.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import nn
+
+from augmenters.base import Augmenter
+from backbones.base import Pairs
+from benchmark.config import Experiment, RunConfig
+from benchmark.data.batches import Batch, Collator, DocumentBatches, Encoded, Rows
+from benchmark.data.documents import Corpus
+from benchmark.data.features import featurise
+from benchmark.errors import UserError
+from benchmark.progress import Progress
+from benchmark.registry import AUGMENTERS
+from benchmark.seeds import derive
+from benchmark.training.model import DocreModel, build_model
+
+BARE = "bare encoder"
+
+
+@dataclass
+class Line:
+    """One subject. Times in seconds over all batches, the median of the rounds; `ratio` is to the bare encoder, with the lowest
+    and highest round; `memory` is the peak of a step above the memory before it, in bytes."""
+
+    subject: str
+    seconds_per_step: float
+    documents_per_second: float
+    ratio: float
+    lowest: float
+    highest: float
+    memory: int | None
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Speed:
+    """All that was measured, and on what."""
+
+    setting: dict[str, Any]
+    lines: list[Line]
+    preparation: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"setting": self.setting, "preparation": self.preparation, "lines": [vars(line) for line in self.lines]}
+
+
+def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int, progress: Progress) -> Speed:
+    """Time the training steps of an experiment's backbones and augmenters.
+
+    Args:
+        corpus: its training documents are used, as far as they fit one window of the encoder.
+        batches: how many, the same for every subject; drawn as the experiment's `train.batching` says.
+        rounds: how often each subject takes its turn, after one that does not count.
+
+    Raises:
+        UserError: too few documents fit the window.
+    """
+    backbones = [choice.name for choice in experiment.backbones]
+    plain = experiment.run(backbones[0], "none", experiment.seeds[0])
+    torch.set_num_threads(plain.train.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = build_model(plain, corpus)
+    began = time.perf_counter()
+    features = featurise(corpus.train, corpus, model.encoder.tokenizer, training=True, mention=plain.encoder.mention)
+    tokenised = time.perf_counter() - began
+    chosen, left_out = _batches(model, features, plain, batches)
+    began = time.perf_counter()
+    collated = [Collator(model.encoder.windows)([Rows(features)[i] for i in numbers]) for numbers in chosen]
+    collating = (time.perf_counter() - began) / len(chosen)
+    on_device = [batch.to(device) for batch in collated]
+
+    subjects: dict[str, _Subject] = {BARE: _Bare(model.encoder.model.to(device))}
+    for name in backbones:
+        run = experiment.run(name, "none", experiment.seeds[0])
+        trained = build_model(run, corpus).to(device)
+        subjects[name] = step = _Step(trained)
+        for choice in experiment.augmenters:
+            if choice.name != "none":
+                subjects[f"{name} + {choice.name}"] = _Step(trained, _augmentation(choice.name, choice.options, step, on_device))
+    with progress.task("timing", total=(rounds + 1) * len(subjects)) as bar:
+        times = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
+    memory = {name: _peak(subject, on_device, plain, device) for name, subject in subjects.items()}
+    parts = {name: subject.parts(on_device, plain, device) for name, subject in subjects.items()}
+    documents = sum(len(numbers) for numbers in chosen)
+    lines = [_line(name, times[name], times[BARE], len(chosen), documents, memory[name], parts[name]) for name in subjects]
+    setting = {
+        "encoder": plain.encoder.name,
+        "documents": documents,
+        "left out": left_out,
+        "tokens": int(sum(int(batch.window_mask.sum()) for batch in on_device)),
+        "batches": len(chosen),
+        "batch size": plain.train.batch_size,
+        "batching": plain.train.batching,
+        "precision": plain.train.precision,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "rounds": rounds,
+    }
+    preparation = {"tokenising, ms/document": 1000 * tokenised / len(features), "collating, ms/batch": 1000 * collating}
+    return Speed(setting, lines, preparation)
+
+
+def _batches(model: DocreModel, features: Dataset, run: RunConfig, count: int) -> tuple[list[list[int]], int]:
+    """Row numbers of `count` full batches of documents that fit one window; how many documents do not."""
+    lengths, room = features["length"], model.encoder.windows.size - 2
+    fitting = [row for row, length in enumerate(lengths) if length <= room]
+    drawn = DocumentBatches([lengths[row] for row in fitting], run.train.batch_size, order=run.train.batching, seed=run.seed)
+    full = [[fitting[i] for i in numbers] for numbers in drawn if len(numbers) == run.train.batch_size][:count]
+    if len(full) < count:
+        raise UserError(
+            f"only {len(fitting)} documents fit the encoder's window of {room} tokens: "
+            f"{len(full)} batches of {run.train.batch_size}, not {count}. Lower --batches"
+        )
+    return full, len(lengths) - len(fitting)
+
+
+class _Subject:
+    """Something that takes a batch forward and backward."""
+
+    module: nn.Module
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        raise NotImplementedError
+
+    def parts(self, batches: list[Batch], run: RunConfig, device: torch.device) -> dict[str, float]:
+        """Seconds per step of what a step consists of."""
+        return {}
+
+    def step(self, batch: Batch, run: RunConfig, device: torch.device) -> None:
+        with _precision(run, device):
+            loss = self.loss(batch)
+        loss.backward()
+
+    def forget(self) -> None:
+        self.module.zero_grad(set_to_none=True)
+
+
+class _Bare(_Subject):
+    def __init__(self, module: nn.Module):
+        self.module = module.train()
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        return self.module(input_ids=batch.window_ids, attention_mask=batch.window_mask).last_hidden_state.float().sum()
+
+
+class _Step(_Subject):
+    """A step of stage 1, or of stage 3 with an augmentation."""
+
+    def __init__(self, model: DocreModel, augment: Callable[[Pairs], Pairs] | None = None):
+        self.module, self.augment = model.train(), augment
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        return self.module(batch, self.augment)
+
+    def parts(self, batches: list[Batch], run: RunConfig, device: torch.device) -> dict[str, float]:
+        model, backbone = self.module, self.module.backbone
+        seconds = dict.fromkeys(("encoder forward", "head and loss, both ways", "augmentation", "optimiser"), 0.0)
+        optimiser = torch.optim.AdamW(model.parameter_groups(run.train.lr_encoder, run.train.lr_head), fused=True)
+        for batch in batches:
+            with _precision(run, device), torch.no_grad():
+                encoded, took = _timed(lambda: model.encoder(batch), device)  # noqa: B023
+            seconds["encoder forward"] += took
+            seconds["head and loss, both ways"] += _timed(lambda: self._head(encoded, batch, run, device), device)[1]  # noqa: B023
+            if self.augment is not None:
+                with torch.no_grad(), _precision(run, device):
+                    real = Pairs(backbone.represent(encoded, batch).float(), batch.labels(model.classes)).only_positive()
+                seconds["augmentation"] += _timed(lambda: self.augment(real), device)[1]  # noqa: B023
+            self.forget()
+        self.step(batches[0], run, device)
+        seconds["optimiser"] = len(batches) * _timed(lambda: _update(model, optimiser, run.train.clip), device)[1]
+        self.forget()
+        return {name: total / len(batches) for name, total in seconds.items()}
+
+    def _head(self, encoded: Encoded, batch: Batch, run: RunConfig, device: torch.device) -> None:
+        """Forward and backward pass of all that comes after the encoder, down to its outputs."""
+        model = self.module
+        leaves = Encoded(*(tensor.detach().requires_grad_() for tensor in encoded))
+        with _precision(run, device):
+            real = Pairs(model.backbone.represent(leaves, batch), batch.labels(model.classes))
+            loss = model.backbone.loss(real, self._generated(real))
+        loss.backward()
+
+    def _generated(self, real: Pairs) -> Pairs | None:
+        if self.augment is None:
+            return None
+        positive = real.only_positive()
+        generated = self.augment(Pairs(positive.representations.detach().float(), positive.labels))
+        bounds = self.module.backbone.bounds
+        return generated if bounds is None else Pairs(generated.representations.clamp(*bounds), generated.labels)
+
+
+def _augmentation(name: str, options: dict[str, Any], step: _Step, batches: list[Batch]) -> Callable[[Pairs], Pairs]:
+    """An augmenter, fitted for a moment where it needs fitting: what a step costs does not depend on what was learned."""
+    options = options | {key: value for key, value in {"epochs": 2, "warmup_epochs": 1}.items() if key in options}
+    augmenter: Augmenter = AUGMENTERS[name](**options)
+    model = step.module
+    with torch.no_grad():
+        found = [Pairs(model.represent(batch).float(), batch.labels(model.classes)).only_positive() for batch in batches]
+    positive = Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
+    rng = torch.Generator().manual_seed(derive(0, "speed"))
+    if augmenter.needs_fitting:
+        augmenter.fit(*positive, rng=rng)
+    augmenter.prepare(positive.labels, rng=rng)
+
+    def augment(real: Pairs) -> Pairs:
+        rows = torch.arange(len(real.labels), device=real.labels.device).repeat(2)
+        return Pairs(*augmenter.augment(real.representations[rows], real.labels[rows], rng=rng))
+
+    return augment
+
+
+def _interleaved(
+    subjects: dict[str, _Subject], batches: list[Batch], rounds: int, run: RunConfig, device: torch.device, done: Callable[[], Any]
+) -> dict[str, list[float]]:
+    """Seconds over all batches, one number per round; the first round warms up and does not count."""
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    for round_number in range(rounds + 1):
+        for name, subject in subjects.items():
+            total = 0.0
+            for batch in batches:
+                total += _timed(lambda: subject.step(batch, run, device), device)[1]  # noqa: B023
+                subject.forget()
+            if round_number:
+                times[name].append(total)
+            done()
+    return times
+
+
+def _line(name: str, times: list[float], bare: list[float], steps: int, documents: int, memory: int | None, parts: dict) -> Line:
+    ratios = [mine / its for mine, its in zip(times, bare, strict=True)]
+    seconds = statistics.median(times)
+    return Line(name, seconds / steps, documents / seconds, statistics.median(ratios), min(ratios), max(ratios), memory, parts)
+
+
+def _timed(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    result = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return result, time.perf_counter() - began
+
+
+def _precision(run: RunConfig, device: torch.device):
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=run.train.precision == "bf16")
+
+
+def _update(model: nn.Module, optimiser: torch.optim.Optimizer, clip: float) -> None:
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimiser.step()
+
+
+def _peak(subject: _Subject, batches: list[Batch], run: RunConfig, device: torch.device) -> int | None:
+    """Peak memory of the largest batch's step above what was held before it; None where the system does not tell."""
+    largest = max(batches, key=lambda batch: batch.window_ids.numel() + len(batch.pairs))
+    subject.forget()
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        subject.step(largest, run, device)
+        peak = torch.cuda.max_memory_allocated(device) - before
+    else:
+        before = _resident("VmRSS")
+        if before is None or not _reset_peak():
+            return None
+        subject.step(largest, run, device)
+        peak = _resident("VmHWM") - before
+    subject.forget()
+    return peak
+
+
+def _reset_peak() -> bool:
+    """Linux: let VmHWM, the peak of resident memory, start over from what is resident now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _resident(field_name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field_name}:")), None)

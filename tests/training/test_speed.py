@@ -1,0 +1,105 @@
+"""speed: what is timed, on what, and how ratios are taken."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from benchmark.commands.app import app
+from benchmark.training import speed
+
+EXPERIMENT = """
+name: quick
+dataset: {name: synthetic, train: 12, dev: 2, test: 2}
+encoder: {name: tiny, options: {width: 16, heads: 2}}
+backbones: [{atlop: {emb: 8, block: 4}}, {kd_docre: {emb: 8, block: 4, layers: 1}}]
+augmenters: [none, gaussian, vae: {latent: 4}]
+seeds: [0]
+train: {epochs: 9, threads: 1, batch_size: 2}
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "quick.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def invoke(config, *options):
+    return CliRunner().invoke(app, ["speed", str(config), "--batches", "2", "--rounds", "2", *options], env={"COLUMNS": "200"})
+
+
+def test_every_backbone_alone_and_with_every_augmenter(config):
+    result = invoke(config, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    subjects = [line["subject"] for line in found["lines"]]
+    of = lambda name: [name, f"{name} + gaussian", f"{name} + vae"]  # noqa: E731
+    assert subjects == [speed.BARE, *of("atlop"), *of("kd_docre")]
+    assert found["lines"][0]["ratio"] == 1.0
+    for line in found["lines"][1:]:
+        assert line["lowest"] <= line["ratio"] <= line["highest"] and line["ratio"] > 1  # it does more than its encoder
+        assert ("augmentation" in line["parts"]) and (line["parts"]["augmentation"] > 0) == ("+" in line["subject"])
+        assert line["parts"]["optimiser"] > 0
+    assert found["setting"]["documents"] == 4 and found["setting"]["batches"] == 2
+
+
+def test_the_table(config):
+    result = invoke(config, "--backbones", "atlop", "--augmenters", "none")
+    assert result.exit_code == 0, result.output
+    assert "bare encoder" in result.stdout and "atlop" in result.stdout and "kd_docre" not in result.stdout
+    assert "optimiser" in result.stdout and "tokenising, ms/document" in result.stdout
+
+
+def test_too_few_documents_are_named(config):
+    result = CliRunner().invoke(app, ["speed", str(config), "--batches", "99"])
+    assert result.exit_code == 2 and "not 99. Lower --batches" in result.stderr
+
+
+def test_ratios_are_taken_within_a_round():
+    """A machine that is three times slower in the second round: both rounds have the ratio 2."""
+    line = speed._line("x", [2.0, 6.0, 2.0], [1.0, 3.0, 1.0], steps=2, documents=8, memory=None, parts={})
+    assert (line.ratio, line.lowest, line.highest) == (2.0, 2.0, 2.0)
+    assert (line.seconds_per_step, line.documents_per_second) == (1.0, 4.0)
+
+
+def test_the_head_alone_does_what_the_step_does(config):
+    """Its loss and its gradients, on encoder outputs cut off from the encoder, are those of the whole step."""
+    from benchmark.config import read_experiment
+    from benchmark.data.batches import Collator, Rows
+    from benchmark.data.features import featurise
+    from benchmark.registry import DATASETS
+    from benchmark.training.model import build_model
+
+    experiment = read_experiment(config)
+    run, corpus = experiment.run("atlop", "none", 0), DATASETS["synthetic"](**experiment.dataset.options)
+    model = build_model(run, corpus)
+    rows = Rows(featurise(corpus.train, corpus, model.encoder.tokenizer, training=True))
+    batch = Collator(model.encoder.windows)([rows[0], rows[1]])
+    step, device = speed._Step(model), torch.device("cpu")
+    gradients = []
+    for work in (lambda: step.step(batch, run, device), lambda: step._head(model.encoder(batch), batch, run, device)):
+        work()
+        gradients.append({name: p.grad.clone() for name, p in model.backbone.named_parameters()})
+        step.forget()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient)
+
+
+@pytest.mark.skipif(speed._resident("VmHWM") is None or not speed._reset_peak(), reason="the system does not tell peak memory")
+def test_peak_memory_of_a_step():
+    class Greedy(speed._Subject):
+        module = torch.nn.Linear(1, 1)
+
+        def loss(self, batch):
+            return self.module(torch.ones(50_000_000, 1)).sum()  # 200 MB, and as much again for the output
+
+    class FakeBatch:
+        window_ids, pairs = torch.zeros(1), torch.zeros(1)
+
+    from types import SimpleNamespace
+
+    run = SimpleNamespace(train=SimpleNamespace(precision="fp32"))
+    assert 3.5e8 < speed._peak(Greedy(), [FakeBatch()], run, torch.device("cpu")) < 9e8
