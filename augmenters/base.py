@@ -16,6 +16,7 @@ The public methods check what they are given and what comes back; a new augmente
 
 One that learns sets `needs_fitting = True`, creates its modules in `_build` and trains them in `_fit`; every `nn.Module` among its
 attributes is then stored, loaded and moved between devices without further code. `augmenters/check.py` tells what is wrong with it.
+`_diagnose`, if it is there, says how well what was learned holds on unseen pairs; the numbers end up in the run's `quality.json`.
 
 Randomness: `rng` is a generator on the CPU; noise is drawn there and moved to the device, so that CPU and GPU runs see the same
 noise. While a private method runs, torch's global generators are forked and seeded from `rng`: initial weights and dropout are
@@ -27,6 +28,7 @@ Suffixes: N pairs (training), P pairs (given to `augment`), Q pairs (returned), 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -113,6 +115,32 @@ class Augmenter:
         self._check_pairs(*result, where="returned ", shape=(representations.shape[1], labels.shape[1]))
         return result[0].to(representations), result[1].to(labels)
 
+    def diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
+        """After stage 2: how well what was learned holds on held-out positive pairs [N,d], [N,R]; {} if there is nothing to tell.
+
+        Any names will do; the benchmark makes something of these (benchmark/training/quality.py):
+
+        * reconstruction_mse: mean squared error of the reconstructed rows, per dimension;
+        * kl: divergence of the posterior from N(0, I), in nats per pair;
+        * active_units, latent_units: latent dimensions whose posterior mean varies over the pairs, and all of them;
+        * prior_error, prior_error_gaussian, prior_error_wrong_class: of a denoising prior, per dimension; of the best one that
+          knows only each dimension's mean and spread; its own when it is told other pairs' classes.
+
+        Raises AugmenterError on pairs that break the contract, and on values that are no finite numbers.
+        """
+        self._check_rng(rng)
+        self._check_fitted("diagnose")
+        self._check_pairs(representations, labels, shape=self.fitted_shape)
+        if len(labels) == 0:
+            return {}
+        rows, wanted = _plain(representations, labels)
+        with _isolated(rng, rows.device), torch.no_grad():
+            self._move(rows.device)
+            found = self._diagnose(rows, wanted, rng=rng)
+        if not (isinstance(found, dict) and all(isinstance(v, (int, float)) and math.isfinite(v) for v in found.values())):
+            raise AugmenterError(f"{self._name}._diagnose must return a dict of finite plain numbers, got {found!r}")
+        return found
+
     def state_dict(self) -> dict[str, Tensor]:
         """What was learned, as flat CPU tensors fit for safetensors. A pool is not part of it: `prepare` makes it again."""
         self._check_fitted("state_dict")
@@ -162,6 +190,10 @@ class Augmenter:
     def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
         """Generated rows for detached rows [P,d], [P,R] of at least float32 precision, which stay unchanged; gradients are off."""
         raise NotImplementedError(f"{self._name} has no _augment(self, representations, labels, *, rng)")
+
+    def _diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
+        """Numbers about what was learned, on held-out rows [N,d], [N,R], which stay unchanged; gradients are off."""
+        return {}
 
     # Checks.
 

@@ -106,7 +106,7 @@ def same(first: Pairs, second: Pairs) -> bool:
 def is_an_augmenter(case: Case) -> None:
     kind = case.augmenter_class
     case.expect(inspect.isclass(kind) and issubclass(kind, Augmenter), "must be a class derived from augmenters.base.Augmenter")
-    for method in ("fit", "prepare", "augment"):
+    for method in ("fit", "prepare", "augment", "diagnose"):
         kept = getattr(kind, method) is getattr(Augmenter, method)
         case.expect(kept, f"overrides {method}(), which checks what goes in and out; write _{method}() instead")
     case.expect(kind.__doc__, "has no docstring; its first line stands in `list`")
@@ -275,6 +275,14 @@ def takes_unseen_label_sets(case: Case) -> None:
     augmenter.augment(rows, torch.cat([labels[:1], everything[:1], unseen[:1]]), rng=generator(3))
 
 
+def diagnoses_in_plain_numbers(case: Case) -> None:
+    augmenter, given = case.fitted(), pairs()
+    found = augmenter.diagnose(*given, rng=generator(4))  # the base class raises unless these are finite plain numbers
+    case.expect(same(given, pairs()), "_diagnose() changes the rows or labels it is given; work on a clone")
+    again = augmenter.diagnose(*given, rng=generator(4))
+    case.expect(found == again, "two diagnoses with the same rng differ; draw from rng or torch only")
+
+
 def refuses_wrong_input(case: Case) -> None:
     augmenter = case.ready()
     rows, labels = pairs()
@@ -314,5 +322,6 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     takes_an_empty_batch,
     takes_one_pair,
     takes_unseen_label_sets,
+    diagnoses_in_plain_numbers,
     refuses_wrong_input,
 )

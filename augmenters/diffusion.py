@@ -1,8 +1,9 @@
-"""The Gaussian diffusion process on latents: appendix A.2 of the paper, Eq. (12)-(14), and the loop of Algorithm 1, lines 8-28.
+"""The Gaussian diffusion process on latents: appendix A.2, Eq. (12) to Eq. (14), and the loop of Algorithm 1, lines 8-28.
 
-T steps, cosine noise schedule (Nichol and Dhariwal, 2021), a network that predicts x0. Times are 0-based: t = 0..T-1 stand for
-the paper's 1..T. Schedules are float64 on the CPU, where times are drawn (some accelerators have no float64); a step of sampling
-reads plain numbers from them and costs no transfer.
+T steps, cosine noise schedule (Nichol and Dhariwal, 2021), a network that predicts x0; the official code's is
+improved_diffusion/gaussian_diffusion.py. Times are 0-based: t = 0..T-1 stand for the paper's 1..T. Schedules are float64 on the
+CPU, where times are drawn (some accelerators have no float64); a step of sampling reads plain numbers from them and costs no
+transfer.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Diffusion:
         x, estimate = draw(), None
         for t in reversed(range(self.steps)):
             estimate = predict(x, t, estimate)
-            x, _ = self.q_posterior(estimate, x, t)
+            x, _ = self.q_posterior(estimate, x, t)  # Algorithm 1, lines 23-26
             if t > 0:
                 x = x + self.deviation[t].item() * draw()
         return x

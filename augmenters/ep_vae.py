@@ -1,4 +1,4 @@
-"""EP-VAE, the entity-pair variational autoencoder: section 2.2.1 of the paper, Eq. (1)-(4).
+"""EP-VAE, the entity-pair variational autoencoder: section 2.2.1 of the paper, Eq. (1) to Eq. (4).
 
 Layers follow the official code (Stage_2/model.py) where it departs from the paper: RMSNorm twice on either side instead of one
 BatchNorm, hidden layers of a quarter of the width, a decoder that predicts mean and log-variance (`norm="batchnorm"`: the paper's).
@@ -87,7 +87,7 @@ def _batchnorm_stack(first: int, hidden: int, last: int) -> nn.Sequential:
 
 
 def sample_posterior(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
-    """Eq. (2): z = mean + deviation * noise."""
+    """Eq. (2): z [B,z] = mean + deviation * noise."""
     return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=rng).to(mean)
 
 

@@ -1,5 +1,7 @@
 """The diffusion prior p_psi(z) of section 2.2.2: Eq. (5) with self-conditioning and class conditioning, Eq. (6), Algorithm 1.
 
+The official code's is in Stage_2/trainer.py and utils.py, its sampler in improved_diffusion/gaussian_diffusion.py.
+
 The prior works on standardised latents: the reference has no scaling, but the noise schedule assumes unit variance.
 
 Suffixes: B rows, U distinct label sets, z latent size, R classes.
@@ -17,13 +19,14 @@ from augmenters.denoiser import Denoiser
 from augmenters.diffusion import Diffusion, guide
 
 CHUNK = 2048  # rows sampled at a time
+FEW = 256  # rows diagnosed at a time: self-conditioning is drawn for a whole batch, and its share should be the expected one
 
 
 class DiffusionPrior(nn.Module):
     """Latents of a requested label set. Holds the averaged (EMA) denoiser, which samples; the one in training lives in its loop.
 
     Args:
-        network: hyper-parameters of the `Denoiser`: width, depth, dropout, label_embedding, null_class.
+        network: hyper-parameters of the `Denoiser`: width, depth, dropout, label_embedding, null_class, attention.
         steps, variance: of the `Diffusion`.
         self_condition: probability of training on the network's own first estimate.
         class_drop: probability of training without class; class_drop_per: drawn for each "sample" or "batch".
@@ -82,6 +85,29 @@ class DiffusionPrior(nn.Module):
         predicted = denoiser(xt, estimate, denoiser.condition(t, labels, self._drop(labels, rng) if drop else None))
         return (predicted - x0).square().sum(-1)
 
+    @torch.no_grad()
+    def diagnose(self, latents: Tensor, labels: Tensor, rng: torch.Generator) -> dict[str, float]:
+        """Mean of Eq. (5) per dimension on held-out latents [N,z] with label sets [N,R], beside two yardsticks.
+
+        prior_error_gaussian: the error of sqrt(kept) x_t, the best denoiser of standard normal latents, in closed form: over the
+        noise, (1 - kept)^2 x0^2 + kept (1 - kept). prior_error_wrong_class: the same times and noise, other pairs' label sets.
+        """
+        x0 = self.standardise(latents)
+        other = labels[torch.randperm(len(labels), generator=rng).to(labels.device)]
+        seed = int(torch.randint(2**63 - 1, (), generator=rng))
+
+        def error(label_sets: Tensor) -> float:
+            noise, parts = torch.Generator().manual_seed(seed), zip(x0.split(FEW), label_sets.split(FEW), strict=True)
+            return float(torch.cat([self.errors(self.denoiser, *part, noise) for part in parts]).mean()) / x0.shape[1]
+
+        kept = self.diffusion.alphas_cumprod
+        gaussian = (1 - kept).square().mean() * float(x0.square().mean()) + (kept * (1 - kept)).mean()
+        return {
+            "prior_error": error(labels),
+            "prior_error_gaussian": float(gaussian),
+            "prior_error_wrong_class": error(other),
+        }
+
     def _drop(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Which rows [B] lose their class."""
         draws = torch.rand(len(labels) if self.class_drop_per == "sample" else 1, generator=rng)
@@ -116,9 +142,9 @@ class DiffusionPrior(nn.Module):
                 estimate = None  # the network was never trained on estimates
             if not guided:
                 return self.denoiser(x, estimate, condition, index)
-            twice = None if estimate is None else estimate.repeat(2, 1)
+            twice = None if estimate is None else estimate.repeat(2, 1)  # Algorithm 1, lines 11-18
             conditional, unconditional = self.denoiser(x.repeat(2, 1), twice, condition, index).chunk(2)
-            return guide(conditional, unconditional, self.guidance, self.guidance_form)
+            return guide(conditional, unconditional, self.guidance, self.guidance_form)  # Algorithm 1, lines 20-21
 
         self.denoiser.eval()  # no dropout (the official stage 3 leaves it on)
         draw = lambda: torch.randn(rows, len(self.latent_mean), generator=rng).to(labels.device)  # noqa: E731

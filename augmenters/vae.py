@@ -21,6 +21,7 @@ from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
 
 EVALUATION_ROWS = 4096  # rows encoded at a time without gradients
+ACTIVE = 0.01  # variance of the posterior mean over the pairs from which a latent unit counts as active (Burda et al., 2016)
 
 
 @AUGMENTERS.register("vae")
@@ -103,6 +104,10 @@ class Vae(Augmenter):
         rows, _ = self.vae.decode(sample_posterior(mean, log_variance, rng))
         return rows, labels.clone()
 
+    def _diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
+        kl = kl_to_standard_normal(*posteriors(self.vae, representations))
+        return {**diagnose_vae(self.vae, representations, rng), "kl": float(kl.mean())}
+
 
 class Bank(nn.Module):
     """The posteriors [N,z] of the training pairs and their label sets [N,R], filed by label set."""
@@ -129,7 +134,10 @@ class Bank(nn.Module):
 def train_epoch(
     vae: EPVAE, descent: Descent, representations: Tensor, batch_size: int, kl_weight: float, rng: torch.Generator
 ) -> dict[str, float]:
-    """One epoch of Eq. (4) with a standard normal prior and a weighted KL term; means per pair."""
+    """One epoch of Eq. (4) on pairs [N,d], with a standard normal prior and a weighted KL term; means per pair.
+
+    The minus before the sum of Eq. (4) stands for both terms: the divergence is added, as in Eq. (9).
+    """
     if len(representations) == 1 and vae.has_batchnorm:
         raise AugmenterError("norm: batchnorm needs at least two training pairs")
     vae.train()
@@ -162,3 +170,18 @@ def posteriors(vae: EPVAE, representations: Tensor) -> tuple[Tensor, Tensor]:
     """Means and log-variances [N,z] of all rows [N,d]."""
     parts = [vae.encode(x) for x in representations.split(EVALUATION_ROWS)]
     return torch.cat([mean for mean, _ in parts]), torch.cat([log_variance for _, log_variance in parts])
+
+
+@torch.no_grad()
+def diagnose_vae(vae: EPVAE, representations: Tensor, rng: torch.Generator) -> dict[str, float]:
+    """What EP-VAE keeps of held-out rows [N,d]; see `Augmenter.diagnose` for the names.
+
+    sampled_mse is the reconstruction's error from a sample of the posterior, as in training; reconstruction_mse that from its mean.
+    """
+    averages = Averages()
+    mean, log_variance = posteriors(vae, representations)
+    for x, m, v in zip(*(part.split(EVALUATION_ROWS) for part in (representations, mean, log_variance)), strict=True):
+        error = lambda latents, x=x: (vae.decode(latents)[0] - x).square().mean(-1)  # noqa: E731
+        averages.add(reconstruction_mse=error(m), sampled_mse=error(sample_posterior(m, v, rng)))
+    active = int((mean.var(0, correction=0) > ACTIVE).sum())
+    return {**averages.read(), "active_units": active, "latent_units": mean.shape[1]}

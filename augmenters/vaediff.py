@@ -1,4 +1,4 @@
-"""`vaediff`: EP-VAE with a diffusion prior, co-trained after a warm-up. Section 2.2 of the paper, Eq. (1)-(9) and Algorithm 1.
+"""`vaediff`: EP-VAE with a diffusion prior, co-trained after a warm-up. Section 2.2 of the paper, Eq. (8), Eq. (9) and Algorithm 1.
 
 Where paper and official code disagree, the default is the one that a faithful re-implementation should take and the other reading
 is an option. What the official code plainly gets wrong is not offered: here the class reaches every denoising step, gradients are
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter, Pairs, Progress
-from augmenters.denoiser import Denoiser
+from augmenters.denoiser import HEAD, Denoiser
 from augmenters.ep_vae import EPVAE, entropy, sample_posterior
 from augmenters.fitting import Averages, Best, Descent, batches, check_finite
 from augmenters.options import number, one_of, probability, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.prior import DiffusionPrior, ema_decay, update_average
-from augmenters.vae import EVALUATION_ROWS, posteriors, train_epoch
+from augmenters.vae import EVALUATION_ROWS, diagnose_vae, posteriors, train_epoch
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
 
@@ -31,7 +31,7 @@ class VaeDiff(Augmenter):
 
     Args:
         latent, hidden, norm, reconstruction: see `EPVAE`.
-        width, depth, dropout, label_embedding, null_class: see `Denoiser`.
+        width, depth, dropout, label_embedding, null_class, attention: see `Denoiser`.
         steps, variance: see `Diffusion`.
         epochs, warmup_epochs: of the whole fit; of the VAE alone, before the prior sets in.
         kl_weight, kl_warmup: weight of the KL term (Eq. (8)) after and during the warm-up; the paper has 1.
@@ -72,6 +72,7 @@ class VaeDiff(Augmenter):
         dropout: float = 0.1,
         label_embedding: str = "mean",
         null_class: str = "omit",
+        attention: str = "linear",
         steps: int = 50,
         variance: str = "beta",
         epochs: int = 100,
@@ -104,6 +105,9 @@ class VaeDiff(Augmenter):
         self.dropout = number("dropout", dropout, least=0, below=1)
         self.label_embedding = one_of("label_embedding", label_embedding, "mean", "sum")
         self.null_class = one_of("null_class", null_class, "omit", "learned")
+        self.attention = one_of("attention", attention, "linear", "one_token")
+        if attention == "one_token" and width > HEAD and width % HEAD:
+            raise ConfigError(f"option 'width' must be a multiple of {HEAD} with attention: one_token, got {width}")
         self.steps, self.variance = whole("steps", steps, 2), one_of("variance", variance, "beta", "posterior")
         self.epochs, self.warmup_epochs = whole("epochs", epochs), whole("warmup_epochs", warmup_epochs, 0)
         if warmup_epochs >= epochs:
@@ -137,6 +141,7 @@ class VaeDiff(Augmenter):
                 "dropout": self.dropout,
                 "label_embedding": self.label_embedding,
                 "null_class": self.null_class,
+                "attention": self.attention,
             },
             steps=self.steps,
             variance=self.variance,
@@ -198,6 +203,7 @@ class VaeDiff(Augmenter):
             latents = sample_posterior(mean, log_variance, rng)
             reconstruction = vae.reconstruction_error(x, latents)
             cross_entropy = prior.errors(denoiser, prior.standardise(latents), y, rng)
+            # Eq. (8): the KL term is the prior's cross-entropy less the encoder's entropy
             loss = reconstruction + self.kl_weight * (cross_entropy - entropy(log_variance))
             vae_descent.step(loss.mean())  # through the denoiser, which stays as it is
 
@@ -234,7 +240,7 @@ class VaeDiff(Augmenter):
             self._pool = LatentPool(Pool(sets, ids), self.prior.sample(sets.sets, ids, rng, progress))
 
     def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
-        """From the pool; a label set that it does not hold is generated on the spot."""
+        """Algorithm 1, line 29: generated latents, decoded. From the pool; a label set that it lacks is generated here."""
         latents = torch.empty(len(labels), self.latent, device=labels.device)
         ids = torch.full((len(labels),), -1) if self._pool is None else self._pool.lookup(labels)
         held = ids >= 0
@@ -245,6 +251,12 @@ class VaeDiff(Augmenter):
             latents[~held.to(labels.device)] = self.prior.sample(fresh.sets, fresh.ids, rng)
         rows, _ = self.vae.decode(latents)
         return rows, labels.clone()
+
+    def _diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
+        return {
+            **diagnose_vae(self.vae, representations, rng),
+            **self.prior.diagnose(posteriors(self.vae, representations)[0], labels, rng),
+        }
 
 
 class LatentPool:

@@ -38,11 +38,17 @@ class Backbone(nn.Module):
         width: d, of the representations that augmenters see and `classify` reads.
         bounds: the range of representations (generated ones are clamped to it), or None.
         distill_from: directory of a finished run whose stored logits teach this one, or None.
+        diagonal: whether the classification loss counts the pairs of an entity with itself, as NA pairs with logits of zero.
+        contrast_with: whether `contrastive_loss` is given the "positives" of the batch, or "all" its pairs.
+        reduction: of the losses of pairs: their "mean" or their "sum".
     """
 
     width: int
     bounds: tuple[float, float] | None = None
     distill_from: str | None = None
+    diagonal: bool = False
+    contrast_with: str = "positives"
+    reduction: str = "mean"
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[P, d] representations of the batch's pairs."""
@@ -57,7 +63,7 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def contrastive_loss(self, pairs: Pairs) -> Tensor | float:
-        """A loss over the positive pairs of the batch, generated ones included; none by default."""
+        """A loss over the pairs of the batch (see `contrast_with`), generated ones included; none by default."""
         return 0.0
 
     def loss(
@@ -68,35 +74,48 @@ class Backbone(nn.Module):
         combination: str = "concatenate",
         weight: float = 1.0,
         teacher: Tensor | None = None,
+        diagonal: int = 0,
+        contrastive: bool = True,
     ) -> Tensor:
-        """The scalar training loss, in float32 whatever the precision of the step.
+        """The scalar training loss, in float32 whatever the precision of the step: Eq. (27) and Eq. (29) for the paper's baseline.
 
         Args:
             real: the batch's pairs.
             generated: extra pairs of an augmenter (stage 3), or None.
-            combination: "concatenate" real and generated pairs in one mean (Algorithm 1, l. 33-34), or "two_means": the mean
-                over the generated pairs is added to the mean over the real ones (official code).
+            combination: "concatenate" real and generated pairs in one mean (Algorithm 1, lines 31-34), or "two_means": the mean
+                over the generated pairs is added to the mean over the real ones (official code, Stage_3/model.py).
             weight: of a generated pair (concatenate) or of their mean (two_means).
             teacher: [P, R] logits that the real pairs' logits are drawn to (mean squared error), or None.
+            diagonal: how many pairs of an entity with itself count among the real ones, see `with_diagonal`.
+            contrastive: False leaves the contrastive loss out.
         """
-        real_logits = self.classify(real.representations).float()
+        # Algorithm 1, line 32: predictions on real and on generated pairs, by the same classifier
+        real_logits, real_labels = with_diagonal(self.classify(real.representations).float(), real.labels, diagonal)
         if generated is None or not len(generated.labels):
             union = real
-            loss = _mean(self.classification_loss(real_logits, real.labels))
+            loss = self._reduced(self.classification_loss(real_logits, real_labels))
         else:
             union = real.joined_with(generated)
             logits = torch.cat([real_logits, self.classify(generated.representations).float()])
-            P, Q = len(real.labels), len(generated.labels)
-            of_real, of_generated = self.classification_loss(logits, union.labels).split([P, Q])
+            labels = torch.cat([real_labels, generated.labels])
+            P, Q = len(real_labels), len(generated.labels)
+            of_real, of_generated = self.classification_loss(logits, labels).split([P, Q])
             if combination == "two_means":
-                loss = _mean(of_real) + weight * _mean(of_generated)
+                loss = self._reduced(of_real) + weight * self._reduced(of_generated)
             else:
-                loss = (of_real.sum() + weight * of_generated.sum()) / (P + weight * Q)
+                loss = of_real.sum() + weight * of_generated.sum()
+                loss = loss / (P + weight * Q) if self.reduction == "mean" else loss
         if teacher is not None:
-            loss = loss + nn.functional.mse_loss(real_logits, teacher)
-        positive = union.only_positive()
+            loss = loss + nn.functional.mse_loss(real_logits, nn.functional.pad(teacher, (0, 0, 0, diagonal)))
+        if not contrastive:
+            return loss
+        contrasted = union if self.contrast_with == "all" else union.only_positive()
         with torch.autocast(real_logits.device.type, enabled=False):
-            return loss + self.contrastive_loss(Pairs(_at_least_float32(positive.representations), positive.labels))
+            return loss + self.contrastive_loss(Pairs(_at_least_float32(contrasted.representations), contrasted.labels))
+
+    def _reduced(self, losses: Tensor) -> Tensor:
+        """The mean of [P] losses, or their sum; 0 for a batch without a single pair."""
+        return losses.sum() / (max(len(losses), 1) if self.reduction == "mean" else 1)
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Parameters of the head that train at the encoder's learning rate; none by default."""
@@ -121,6 +140,12 @@ def _at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _mean(losses: Tensor) -> Tensor:
-    """The mean, and 0 for a batch without a single pair."""
-    return losses.sum() / max(len(losses), 1)
+def with_diagonal(logits: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Logits and labels [P, R] with `count` more rows: the pairs of an entity with itself, which the official code keeps.
+
+    It multiplies their logits by 0 and labels them NA (Stage_1/model.py; KD-DocRE's model.py): all of them are alike, and constant.
+    """
+    if not count:
+        return logits, labels
+    na = nn.functional.one_hot(torch.zeros(count, dtype=torch.long, device=labels.device), labels.shape[1])
+    return torch.cat([logits, torch.zeros_like(na, dtype=logits.dtype)]), torch.cat([labels, na.to(labels)])

@@ -6,20 +6,25 @@ from torch import Tensor
 
 from backbones.base import Pairs
 from backbones.kd_docre import AxialBackbone
-from backbones.losses import ENTROPY, pairwise_moving_threshold, supervised_contrastive
-from benchmark.errors import ConfigError
+from backbones.losses import CONTRASTIVE, ENTROPY, pairwise_moving_threshold, supervised_contrastive
+from backbones.options import one_of
 from benchmark.registry import BACKBONES
 
 
 @BACKBONES.register("baseline")
 class Baseline(AxialBackbone):
-    """The paper's baseline: KD-DocRE's structure, moving-threshold loss with entropy minimisation, contrastive loss (Eq. 29).
+    """The paper's baseline: KD-DocRE's structure, moving-threshold loss with entropy minimisation, contrastive loss (Eq. (29)).
 
     Args:
-        emb, block, layers, axial_rate: as in `kd_docre`.
-        entropy: weighting of the entropy terms: vectorised (default), per_pair, or broadcast (the official code's slip).
-        temperature: tau of the contrastive loss; its weight (lambda of Eq. 29) is temperature / base_temperature.
+        emb, block, layers, axial_rate, axial, diagonal: as in `kd_docre`.
+        entropy: weighting of the entropy terms: vectorised (default), per_pair, broadcast (the official code's slip), or none
+            (Eq. (29) read literally).
+        contrastive: form of the contrastive loss: "cosine" similarity and mean of logs (official code), or "dot" product and log of
+            the mean (Eq. (28) as printed).
+        contrast_with: what an anchor is told apart from: the "positives" of the batch (official code), or "all" its pairs, NA too.
+        temperature: tau of the contrastive loss; its weight (lambda of Eq. (29)) is temperature / base_temperature.
         base_temperature: see temperature.
+        reduction: "mean" over the pairs of the batch (official code), or their "sum" (Eq. (27) as printed), of either loss.
     """
 
     def __init__(
@@ -31,17 +36,44 @@ class Baseline(AxialBackbone):
         block: int = 64,
         layers: int = 6,
         axial_rate: str = "encoder",
+        axial: str = "masked",
+        diagonal: bool = False,
         entropy: str = "vectorised",
+        contrastive: str = "cosine",
+        contrast_with: str = "positives",
         temperature: float = 1.0,
         base_temperature: float = 0.5,
+        reduction: str = "mean",
     ):
-        super().__init__(encoder_width, classes, emb=emb, block=block, layers=layers, axial_rate=axial_rate)
-        if entropy not in ENTROPY:
-            raise ConfigError(f"entropy must be one of {', '.join(ENTROPY)}, not {entropy!r}")
-        self.entropy, self.temperature, self.base_temperature = entropy, temperature, base_temperature
+        super().__init__(
+            encoder_width,
+            classes,
+            emb=emb,
+            block=block,
+            layers=layers,
+            axial_rate=axial_rate,
+            axial=axial,
+            diagonal=diagonal,
+        )
+        self.entropy = one_of("entropy", entropy, ENTROPY)
+        self.contrastive = one_of("contrastive", contrastive, CONTRASTIVE)
+        self.contrast_with = one_of("contrast_with", contrast_with, ("positives", "all"))
+        self.temperature, self.base_temperature = temperature, base_temperature
+        self.reduction = one_of("reduction", reduction, ("mean", "sum"))
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return pairwise_moving_threshold(logits, labels, entropy=self.entropy)
 
     def contrastive_loss(self, pairs: Pairs) -> Tensor:
-        return supervised_contrastive(*pairs, temperature=self.temperature, base_temperature=self.base_temperature)
+        """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs, with all others as contrasts if so asked."""
+        anchors, contrasts = pairs, None
+        if self.contrast_with == "all":
+            anchors, contrasts = pairs.only_positive(), pairs.representations[~pairs.positive]
+        return supervised_contrastive(
+            *anchors,
+            temperature=self.temperature,
+            base_temperature=self.base_temperature,
+            form=self.contrastive,
+            contrasts=contrasts,
+            reduction=self.reduction,
+        )

@@ -52,6 +52,7 @@ class Encoder(nn.Module):
         self._taps = _LastLayerTaps(model, *names) if names else None
 
     def forward(self, batch: Batch) -> Encoded:
+        """Eq. (18): token states H [D, L, d], and of the attention A the rows of mentions [M, heads, L] (H, A = PLM(words))."""
         inputs = {"input_ids": batch.window_ids, "attention_mask": batch.window_mask}
         if self._taps is not None:
             states = self.model(**inputs).last_hidden_state

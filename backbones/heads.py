@@ -1,4 +1,8 @@
-"""Head and tail features of entity pairs, shared by all backbones: z = tanh(W [e; c] + b) (Zhou et al. 2021, Eq. 3-4)."""
+"""Head and tail features of entity pairs, shared by all backbones: z = tanh(W [e; c] + b) (Zhou et al. 2021, Eq. 3-4).
+
+The paper's Eq. (20) has one map of [e_h; e_t; c] instead; the official code, like KD-DocRE's, has these two and the grouped
+bilinear map of `bilinear.py` after them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from benchmark.data.batches import Batch, Encoded
 
 
 class PairFeatures(nn.Module):
-    """Head and tail features [*, emb] of cells [*, 3].
+    """Head and tail features [*, emb] of cells [*, 3], Eq. (20).
 
     Args:
         encoder_width: d of the token states.
@@ -30,6 +34,10 @@ class PairFeatures(nn.Module):
         context = localized_context(encoded, batch, cells, heads=self.heads, epsilon=self.epsilon)
         head, tail = batch.entity_of(cells)
         return _features(self.head, entities, head, context), _features(self.tail, entities, tail, context)
+
+    def absent(self) -> tuple[Tensor, Tensor]:
+        """Features [1, emb] of a padded cell of the official code: zero entities and zero context leave the bias."""
+        return torch.tanh(self.head.bias)[None], torch.tanh(self.tail.bias)[None]
 
 
 def _features(layer: nn.Linear, entities: Tensor, index: Tensor, context: Tensor) -> Tensor:

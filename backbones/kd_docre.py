@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from backbones.axial import AxialStack
+from backbones.axial import AXIAL, AxialStack
 from backbones.base import Backbone
 from backbones.bilinear import GroupedBilinear
 from backbones.heads import PairFeatures
 from backbones.losses import adaptive_focal
+from backbones.options import one_of, switch
 from benchmark.data.batches import Batch, Encoded
-from benchmark.errors import ConfigError
 from benchmark.registry import BACKBONES
 
 
@@ -18,17 +18,30 @@ class AxialBackbone(Backbone):
     """The structure that KD-DocRE and the paper's baseline share (appendix A.3.1); subclasses add the objective.
 
     All n x n cells of a document take part in the attention; the diagonal is left out of losses, predictions and augmenters.
+
+    Args:
+        emb, block, layers, axial_rate, axial, diagonal: see `KdDocre`.
     """
 
-    def __init__(self, encoder_width: int, classes: int, *, emb: int, block: int, layers: int, axial_rate: str):
+    def __init__(
+        self,
+        encoder_width: int,
+        classes: int,
+        *,
+        emb: int,
+        block: int,
+        layers: int,
+        axial_rate: str,
+        axial: str = "masked",
+        diagonal: bool = False,
+    ):
         super().__init__()
-        if axial_rate not in ("encoder", "head"):
-            raise ConfigError(f"axial_rate must be encoder or head, not {axial_rate!r}")
         self.width = encoder_width
-        self.axial_rate = axial_rate
+        self.axial_rate = one_of("axial_rate", axial_rate, ("encoder", "head"))
+        self.diagonal = switch("diagonal", diagonal)
         self.features = PairFeatures(encoder_width, emb, heads="sum", epsilon=1e-10)
         self.projection = GroupedBilinear(emb, block, encoder_width, bias=False)
-        self.axial = AxialStack(encoder_width, layers)
+        self.axial = AxialStack(encoder_width, layers, axial=one_of("axial", axial, AXIAL))
         self.classifier = nn.Linear(encoder_width, classes)
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
@@ -38,7 +51,8 @@ class AxialBackbone(Backbone):
     def represent_cells(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[C, d]: `represent`, the diagonal included."""
         cells = self.projection(*self.features(encoded, batch, batch.cells))
-        return self.axial(cells, batch) + cells
+        absent = self.projection(*self.features.absent()) if self.axial.axial == "pad_to_42_unmasked" else None
+        return self.axial(cells, batch, absent) + cells
 
     def classify(self, representations: Tensor) -> Tensor:
         return self.classifier(representations)
@@ -56,6 +70,10 @@ class KdDocre(AxialBackbone):
         block: width of a bilinear group.
         layers: axial attention layers.
         axial_rate: learning rate of the axial layers: the encoder's (official code) or the head's.
+        axial: how a pair attends to its column and row: "masked", "pad_to_42_unmasked" (official code) or "sequential" (Eq. (21));
+            see `AxialStack`.
+        diagonal: the pairs of an entity with itself count in the classification loss as NA pairs with zero logits (official code).
+            They are a constant without gradient, and part of the mean.
         gamma: focal exponent.
         distill_from: directory of a finished run (trained with train.store_logits) whose logits are matched by mean squared error.
     """
@@ -69,10 +87,21 @@ class KdDocre(AxialBackbone):
         block: int = 64,
         layers: int = 6,
         axial_rate: str = "encoder",
+        axial: str = "masked",
+        diagonal: bool = False,
         gamma: float = 1.0,
         distill_from: str | None = None,
     ):
-        super().__init__(encoder_width, classes, emb=emb, block=block, layers=layers, axial_rate=axial_rate)
+        super().__init__(
+            encoder_width,
+            classes,
+            emb=emb,
+            block=block,
+            layers=layers,
+            axial_rate=axial_rate,
+            axial=axial,
+            diagonal=diagonal,
+        )
         self.gamma = gamma
         self.distill_from = distill_from
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, sigmoid, softplus
 
-ENTROPY = ("vectorised", "per_pair", "broadcast")
+ENTROPY = ("vectorised", "per_pair", "broadcast", "none")
+CONTRASTIVE = ("cosine", "dot")
 
 
 def adaptive_threshold(logits: Tensor, labels: Tensor) -> Tensor:
@@ -34,20 +35,26 @@ def adaptive_focal(logits: Tensor, labels: Tensor, gamma: float = 1.0) -> Tensor
 
 
 def pairwise_moving_threshold(logits: Tensor, labels: Tensor, *, entropy: str = "vectorised") -> Tensor:
-    """PMTEM: pairwise moving-threshold loss (Eq. 22-24) with entropy minimisation (Eq. 25-27).
+    """PMTEM: pairwise moving-threshold loss with entropy minimisation (Guo et al. 2023; Stage_1/losses.py), [P].
+
+    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, which is `Backbone.loss`'s. Every relation is compared with the
+    threshold alone: the probability P_r of Eq. (22) is sigmoid(d_r), and P_NA of Eq. (23) is sigmoid(-d_r).
 
     Args:
-        entropy: how the entropies of positives and negatives are weighted (1 / gamma_1, 1 / gamma_2 of Eq. 26):
+        entropy: how the entropies of positives and negatives are weighted (1 / gamma_1, 1 / gamma_2 of Eq. (26)):
             "vectorised": gamma_1 = 1, gamma_2 = |N|, closest to what the official code does;
             "per_pair": gamma_1 = |P|, gamma_2 = |N|, what it meant to do;
-            "broadcast": what it does, a shape slip: the mean over all pairs of 1 / gamma weights every pair's sum.
+            "broadcast": what it does, a shape slip: the mean over all pairs of 1 / gamma weights every pair's sum;
+            "none": without L_em, Eq. (29) read literally.
     """
     positive, negative = labels[:, 1:], 1 - labels[:, 1:]
     margin = logits[:, 1:] - logits[:, :1]
-    threshold = (positive * softplus(-margin) + negative * softplus(margin)).sum(1)  # Eq. (24)
+    threshold = (positive * softplus(-margin) + negative * softplus(margin)).sum(1)  # Eq. (24): -log P_r, and -log P_NA
+    if entropy == "none":
+        return threshold
     h = softplus(-margin) + margin * sigmoid(-margin)  # Eq. (25): binary entropy of sigmoid(margin), in nats
     sums, counts = [(mask * h).sum(1) for mask in (positive, negative)], [mask.sum(1).clamp(min=1) for mask in (positive, negative)]
-    match entropy:
+    match entropy:  # Eq. (26)
         case "vectorised":
             minimisation = sums[0] + sums[1] / counts[1]
         case "per_pair":
@@ -55,28 +62,51 @@ def pairwise_moving_threshold(logits: Tensor, labels: Tensor, *, entropy: str = 
         case "broadcast":
             minimisation = sums[0] * (1 / counts[0]).mean() + sums[1] * (1 / counts[1]).mean()
         case _:
-            raise ValueError(f"entropy: expected vectorised, per_pair or broadcast, got {entropy!r}")
+            raise ValueError(f"entropy: expected vectorised, per_pair, broadcast or none, got {entropy!r}")
     return threshold + minimisation
 
 
-def supervised_contrastive(representations: Tensor, labels: Tensor, *, temperature: float, base_temperature: float) -> Tensor:
-    """SCL over positive pairs (Eq. 28; the official code's cosine similarity and mean of logs). Scalar; 0 with fewer than two
-    pairs.
+def supervised_contrastive(
+    representations: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float,
+    base_temperature: float,
+    form: str = "cosine",
+    contrasts: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """SCL, Eq. (28), times temperature / base_temperature. Scalar; 0 with fewer than two anchors.
 
     Args:
-        representations: [N, d] of pairs that hold at least one relation.
-        labels: [N, R]; two pairs are positives of each other where they share a relation. Anchors without positives count 0.
+        representations: [N, d] of the anchors, pairs that hold at least one relation.
+        labels: [N, R]; two pairs are positives of each other where they share a relation. An anchor without positives counts 0.
+        form: "cosine" (official code, Stage_1/losses.py): cosine similarity, the mean over the positives of the log of their
+            shares; "dot": Eq. (28) as printed, dot product, the log of the mean of the shares.
+        contrasts: [K, d] of pairs without a relation: in the denominator of every anchor, never anchors or positives.
+        reduction: "mean" or "sum" over the anchors.
     """
     N = len(representations)
     if N < 2:
         return representations.sum() * 0.0
-    unit = normalize(representations, dim=-1)
-    similarity = unit @ unit.t() / temperature
-    itself = torch.eye(N, dtype=torch.bool, device=unit.device)
-    log_share = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+    rows = normalize(representations, dim=-1) if form == "cosine" else representations
+    similarity = rows @ rows.t() / temperature
+    itself = torch.eye(N, dtype=torch.bool, device=rows.device)
+    others = similarity.masked_fill(itself, -torch.inf)
+    if contrasts is not None and len(contrasts):
+        rest = normalize(contrasts, dim=-1) if form == "cosine" else contrasts
+        others = torch.cat([others, rows @ rest.t() / temperature], 1)
+    log_share = similarity - others.logsumexp(1, keepdim=True)
     same = (labels[:, 1:] @ labels[:, 1:].t() > 0) & ~itself
-    per_anchor = -(log_share * same).sum(1) / same.sum(1).clamp(min=1)
-    return temperature / base_temperature * per_anchor.mean()
+    count = same.sum(1)
+    if form == "cosine":
+        per_anchor = -(log_share * same).sum(1) / count.clamp(min=1)
+    else:
+        alone = count == 0
+        # an anchor without positives sums over all others, so that no logarithm of 0 enters the gradient, and is then left out
+        log_sum = log_share.masked_fill(~(same | (alone.unsqueeze(1) & ~itself)), -torch.inf).logsumexp(1)
+        per_anchor = torch.where(alone, 0.0, count.clamp(min=1).to(rows.dtype).log() - log_sum)
+    return temperature / base_temperature * (per_anchor.mean() if reduction == "mean" else per_anchor.sum())
 
 
 def _logsumexp(logits: Tensor, mask: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from benchmark.data.batches import Batch, Encoded
 
 
 def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
-    """[E, d]: logsumexp over an entity's mentions (Eq. 19; Zhou et al. 2021, Eq. 2).
+    """[E, d]: logsumexp over an entity's mentions (Eq. (19); Zhou et al. 2021, Eq. 2).
 
     Args:
         states: [D, L, d] token states; a mention is the state of its opening marker.
@@ -29,7 +29,7 @@ def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
 
 
 def localized_context(encoded: Encoded, batch: Batch, cells: Tensor, *, heads: str, epsilon: float) -> Tensor:
-    """[cells, d]: token states weighted by the product of both entities' attention (c_{h,t} of Eq. 20; Zhou et al. 2021, Eq. 9-10).
+    """[cells, d]: token states weighted by the product of both entities' attention (c_{h,t} of Eq. (20); Zhou et al., Eq. 9-10).
 
     Args:
         cells: [*, 3] (document, head, tail).

@@ -52,8 +52,8 @@ class EncoderConfig(Strict):
     """The pretrained encoder.
 
     name: a registered preset (`tiny`), a hub id, or a local folder.
-    mention: whose token state and attention stand for a mention: its opening "*" (Eq. 19), or its first wordpiece. A frozen encoder
-        has never learned to gather anything at a "*": it wants the latter.
+    mention: whose token state and attention stand for a mention: its opening "*" (Eq. (19)), or its first wordpiece. A frozen
+        encoder has never learned to gather anything at a "*": it wants the latter.
     """
 
     name: str
@@ -94,6 +94,13 @@ class AugmentConfig(Strict):
     rarity: Annotated[Real, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
     combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code
     weight: Annotated[Real, Field(ge=0)] = 1.0  # of a generated pair's loss, relative to a real pair's
+    start: Literal["fresh", "stage1"] = "fresh"  # initial weights of stage 3: untrained | those that the `none` run chose
+    warmup_contrastive: bool = True  # contrastive loss before augmentation sets in: Algorithm 1, line 5 | false: official code
+
+    @property
+    def repeats_stage1(self) -> bool:
+        """Until augmentation sets in, stage 3 is the `none` run bit for bit, and may go on from its state."""
+        return self.start == "fresh" and self.warmup_contrastive
 
 
 class RunConfig(Strict):

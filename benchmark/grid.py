@@ -6,6 +6,7 @@ and the others branch off from it where augmentation sets in. A run that fails i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from benchmark import environment
 from benchmark.config import Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError, UserError
 from benchmark.progress import Progress, duration
-from benchmark.registry import AUGMENTERS, BACKBONES, Registry
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
 from benchmark.results import RunDirectory
 
 NONE = "none"
@@ -53,7 +54,9 @@ class Job:
     @property
     def needs_stage1(self) -> bool:
         """Whether it cannot run without the `none` run. Imports the augmenter, and with it torch."""
-        return self.stage1 is not None and AUGMENTERS[self.augmenter].needs_fitting
+        if self.stage1 is None:
+            return False
+        return self.config.augment.start == "stage1" or AUGMENTERS[self.augmenter].needs_fitting
 
     @property
     def data_moved(self) -> bool:
@@ -74,25 +77,34 @@ def _require_buildable(runs: list[RunConfig]) -> None:
 
 
 def _completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the settings and hyper-parameters that later versions of the code added, at their defaults."""
     try:
-        return RunConfig.model_validate(stored).model_dump(mode="json")
+        config = RunConfig.model_validate(stored).model_dump(mode="json")
     except ValidationError:
         return stored
+    for key, registry in (("dataset", DATASETS), ("backbone", BACKBONES), ("augmenter", AUGMENTERS)):
+        with contextlib.suppress(UserError):  # an option that is gone, or a plugin's name: as it was stored
+            config[key]["options"] = complete_options(registry, config[key]["name"], config[key]["options"])
+    return config
 
 
 def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     """All jobs of the experiment in the order to run them, one seed after the other.
 
-    The `none` runs are among them if the experiment names `none`, or an augmenter that is fitted.
+    The `none` runs are among them if the experiment names `none` or an augmenter that is fitted, or if stage 3 starts from them.
     """
     names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
-    with_none = len(names) < len(experiment.augmenters) or any(AUGMENTERS[name].needs_fitting for name in names)
+    with_none = (
+        len(names) < len(experiment.augmenters)
+        or (names and experiment.augment.start == "stage1")
+        or any(AUGMENTERS[name].needs_fitting for name in names)
+    )
     jobs = []
     for seed in experiment.seeds:
         for backbone in (choice.name for choice in experiment.backbones):
             stage1 = RunDirectory.of(results, experiment.name, backbone, NONE, seed) if with_none else None
             if stage1 is not None:
-                branch_epoch = experiment.augment.warmup_epochs if names else None
+                branch_epoch = experiment.augment.warmup_epochs if names and experiment.augment.repeats_stage1 else None
                 jobs.append(Job(experiment.run(backbone, NONE, seed), stage1, branch_epoch=branch_epoch))
             for name in names:
                 directory = RunDirectory.of(results, experiment.name, backbone, name, seed)

@@ -5,7 +5,7 @@
         RUNNING         host, pid and time of the process that works on it
         FAILED          one line and the traceback, when it raised
         history.jsonl   one object per epoch
-        metrics.json, predictions_*.json, counts_*.json, *.safetensors
+        metrics.json, quality.json, predictions_*.json, counts_*.json, *.safetensors
         DONE            SHA-256 of the JSON files above
 
 Plain files survive network file systems, SIGKILL, rsync and git. Every write but the history's is atomic: a temporary file in the

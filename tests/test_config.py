@@ -74,6 +74,8 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("encoder={name: tiny, layers: 2}", "what a preset such as 'tiny' takes stands below options"),
         ("train.lr_head=.inf", "train.lr_head: Input should be a finite number"),
         ("augment.warmup_epochs=4", "gaussian, vae would never augment"),
+        ("augment.start=warm", "augment.start: Input should be 'fresh' or 'stage1' (got 'warm')"),
+        ("augment.warmup_contrastive=maybe", "augment.warmup_contrastive: Input should be a valid boolean"),
         ("encoder={name: tiny, attention_dropout: 0.1}", "encoder.options.dropout"),
         ("backbones=[[1]]", "a backbone is a name, or a name with options"),
         ("backbones=[{atlop: 3}]", "a backbone is a name, or a name with options"),

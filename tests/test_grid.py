@@ -6,6 +6,7 @@ from benchmark.config import read_experiment
 from benchmark.errors import ConfigError, UnknownNameError
 from benchmark.grid import execute, extend, plan, select
 from benchmark.progress import Progress
+from benchmark.registry import AUGMENTERS, BACKBONES
 from benchmark.status import Cost, estimate, status_of
 
 
@@ -44,6 +45,37 @@ def test_none_is_planned_only_if_something_needs_it(lab):
     assert all(job.stage1 is None and not job.needs_stage1 for job in unfitted)
     fitted = plan(read_experiment(lab.config, ["augmenters=[noisy, learned]"]), lab.results)
     assert {job.augmenter for job in fitted} == {"none", "noisy", "learned"}
+
+
+def test_a_warm_start_needs_the_none_run_whatever_the_augmenter(lab):
+    jobs = plan(read_experiment(lab.config, ["augmenters=[noisy]", "augment.start=stage1", "seeds=[0]"]), lab.results)
+    assert [job.augmenter for job in jobs] == ["none", "noisy"] * 2
+    assert [job.needs_stage1 for job in jobs] == [False, True] * 2
+    alone = plan(read_experiment(lab.config, ["augmenters=[none]", "augment.start=stage1"]), lab.results)
+    assert not any(job.needs_stage1 for job in alone)
+
+
+@pytest.mark.parametrize("change", ["augment.start=stage1", "augment.warmup_contrastive=false"])
+def test_none_keeps_no_branch_where_stage_3_does_not_repeat_it(lab, experiment, change):
+    assert {job.branch_epoch for job in plan(experiment, lab.results) if job.augmenter == "none"} == {2}
+    jobs = plan(read_experiment(lab.config, [change]), lab.results)
+    assert {job.branch_epoch for job in jobs} == {None}
+
+
+def test_a_stored_run_has_the_defaults_of_options_that_came_later(lab, experiment, monkeypatch):
+    jobs = plan(experiment, lab.results)
+    for job in jobs[:2]:
+        done(job)
+    monkeypatch.setitem(BACKBONES.entries()["left"].parameters, "axial", "masked")
+    monkeypatch.setitem(AUGMENTERS.entries()["noisy"].parameters, "scale", 0.1)
+    none, noisy = plan(read_experiment(lab.config), lab.results)[:2]
+    assert noisy.config.backbone.options["axial"] == "masked" and noisy.config.augmenter.options == {"scale": 0.1}
+    assert none.differences() == noisy.differences() == []
+    changed = ["backbones=[{left: {axial: sequential}}]", "augmenters=[none, {noisy: {scale: 0.2}}]"]
+    assert [line.split(":")[0] for line in plan(read_experiment(lab.config, changed), lab.results)[1].differences()] == [
+        "augmenter.options.scale",
+        "backbone.options.axial",
+    ]
 
 
 def test_none_keeps_no_branch_for_nobody(lab):

@@ -1,4 +1,4 @@
-"""The training loop of stages 1 and 3.
+"""The training loop of stages 1 and 3 (the outer loop of Algorithm 1).
 
 Everything random is a function of (seed, purpose, epoch or step), never of what ran before: a run continues from a checkpoint
 as if it had not stopped, and runs of one seed that differ in their augmenter alone share initial weights, data order and
@@ -47,7 +47,7 @@ class Loop:
     Args:
         evaluate: dev metrics of the model as it is; "f1" decides.
         augment_at: the augmentation of a step, or None: (epoch from 0, step from 0) -> function of the batch's positive pairs.
-        mixing: how generated pairs enter the loss, see `Backbone.loss`.
+        mixing: what the loss of an epoch (from 0) is made of, as arguments of `Backbone.loss`.
         folder: of the run; gets best.safetensors, checkpoint.safetensors and, after `branch_epoch` epochs, branch.safetensors.
         on_epoch: told the history after every epoch.
     """
@@ -63,7 +63,7 @@ class Loop:
     description: str
     identity: str  # of the run's configuration, stored with its checkpoints
     augment_at: Callable[[int, int], Augment | None] = lambda epoch, step: None
-    mixing: dict[str, Any] = field(default_factory=dict)
+    mixing: Callable[[int], dict[str, Any]] = lambda epoch: {}
     branch_epoch: int | None = None
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
 
@@ -97,17 +97,17 @@ class Loop:
         model.train()
         loader.set_epoch(epoch)
         total = torch.zeros((), device=self.accelerator.device)
-        for index, batch in enumerate(loader):
+        for index, batch in enumerate(loader):  # Algorithm 1, lines 1-2
             step = epoch * len(loader) + index
             torch.manual_seed(derive(self.seed, "dropout", step))
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * self._schedule(step, len(loader))
             with self.accelerator.accumulate(model):
-                loss = model(batch, self.augment_at(epoch, step), **self.mixing)
+                loss = model(batch, self.augment_at(epoch, step), **self.mixing(epoch))
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(model.parameters(), self.config.clip)
-                optimizer.step()
+                optimizer.step()  # Algorithm 1, lines 36-37
                 optimizer.zero_grad()
             total += loss.detach()
             if index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:

@@ -42,6 +42,8 @@ class DocreModel(nn.Module):
     def forward(self, batch: Batch, augment: Augment | None = None, **mixing: Any) -> Tensor:
         """The training loss of a batch. `augment` maps the detached positive pairs to generated ones; `mixing`:
         how these enter, see `Backbone.loss`."""
+        if self.backbone.diagonal:
+            mixing["diagonal"] = len(batch.entity_document)
         real = Pairs(self.represent(batch), batch.labels(self.classes))
         generated = None
         if augment is not None:

@@ -43,7 +43,8 @@ def import_checkpoint(
         backbone: atlop, kd_docre or baseline.
         encoder: hub id or folder of the pretrained model that was fine-tuned: its configuration and tokenizer.
         relations: the rel2id.json that the checkpoint was trained with: class 0 is NA.
-        options: of the backbone, besides emb, block and layers, which are read off the weights.
+        options: of the backbone, besides emb, block and layers, which are read off the weights. An axial backbone pads its tables
+            as the official code does, unless its option `axial` says otherwise.
 
     Raises:
         UserError: the file is none, lacks a tensor, or has one of another shape; `relations` has another number of classes; `out`
@@ -61,7 +62,8 @@ def import_checkpoint(
             f"and {relations} holds {len(inventory)} relations besides NA"
         )
     classes = shapes.pop("classes")
-    choice = Choice(name=backbone, options=complete_options(BACKBONES, backbone, {**(options or {}), **shapes}))
+    layout = {"axial": "pad_to_42_unmasked"} if "axial" in BACKBONES.entry(backbone).parameters else {}  # as it was trained
+    choice = Choice(name=backbone, options=complete_options(BACKBONES, backbone, {**layout, **(options or {}), **shapes}))
     encoder_config = EncoderConfig(name=encoder, window_overlap=0)  # the official layout of two windows
     run = RunConfig(
         dataset=Choice(name="imported"),

@@ -10,7 +10,7 @@ class Requests:
     """Chooses rows among the positive pairs of a batch.
 
     Args:
-        copies: m of Algorithm 1: m * N rows are chosen among N pairs.
+        copies: m of section 2.3.3: m * N rows are chosen among N pairs.
         rarity: 0 repeats every pair m times (the natural distribution, as the paper does). Above 0, rows are drawn with
             replacement with weight (training frequency of the pair's rarest relation) ^ -rarity.
         label_sets: [N, R] label sets of all positive training pairs, for the frequencies.

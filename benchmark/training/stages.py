@@ -3,7 +3,8 @@
 Stage 1 trains the backbone; stage 2 fits the augmenter to the pair representations of the stage 1 model; stage 3 trains the
 backbone anew with generated pairs (the paper's section 2.3). A run with the augmenter `none` is stage 1 and nothing else, and
 its model serves every augmenter of the same backbone and seed. Until augmentation sets in, stage 3 repeats stage 1 bit for bit,
-so it starts from the training state that the `none` run left there, where there is one.
+so it starts from the training state that the `none` run left there, where there is one (not with `augment.start: stage1`, which
+trains the stage 1 model on with a new optimiser, nor with `augment.warmup_contrastive: false`, which makes the warm-up another).
 """
 
 from __future__ import annotations
@@ -41,10 +42,9 @@ from benchmark.training.distillation import TaughtCollator, Teacher, store_logit
 from benchmark.training.encoded import EncodedCollator, encode_once
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
+from benchmark.training.measuring import PAIRS, QUALITY, Stage1, hindrance, measure_run, rare_relations, read_pairs
 from benchmark.training.model import DocreModel, build_model, restore_model
 from benchmark.training.requests import Requests
-
-PAIRS = "positive_pairs_{split}.safetensors"
 
 
 def execute(
@@ -59,9 +59,8 @@ def execute(
     """Train, score and store one run. Everything but the DONE marker is written into `directory`.
 
     Args:
-        stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted; others
-            start
-            from its training state if it is there and train from the beginning otherwise.
+        stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted and by
+            `augment.start: stage1`; others start from its training state if it is there and train from the beginning otherwise.
         branch_epoch: for a `none` run: keep the training state after so many epochs, for the augmented runs to start from.
     """
     began = time.perf_counter()
@@ -75,6 +74,7 @@ def execute(
     if run.augmenter.name != "none":
         augmentation = _Augmentation(session, stage1)
         metrics["stage2_seconds"] = augmentation.seconds
+        augmentation.measure()
 
     loop = Loop(
         model=session.model,
@@ -92,8 +92,11 @@ def execute(
     )
     if augmentation is not None:
         loop.augment_at = augmentation.at
-        loop.mixing = {"combination": run.augment.combination, "weight": run.augment.weight}
-    trained = loop.run(start_from=_starting_point(run, directory, corpus, stage1))
+        loop.mixing = augmentation.mixing
+    start_from = _starting_point(run, directory, corpus, stage1)
+    if start_from is None and run.augment is not None and run.augment.start == "stage1":
+        load_weights(session.model, _stage1_weights(stage1, "augment.start: stage1"))
+    trained = loop.run(start_from=start_from)
     load_weights(session.model, directory.path / "best.safetensors")
     save_encoder(session.model.encoder, directory.path / "encoder")
     names = [[relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations]
@@ -232,8 +235,15 @@ class _Augmentation:
             self.augmenter.prepare(label_sets.to(device), rng=rng, progress=bar.update_to)
         self.seconds = time.perf_counter() - began
 
+    def mixing(self, epoch: int) -> dict[str, Any]:
+        """How the loss of an epoch is made: Algorithm 1, lines 3-6 (warm-up) and lines 31-34."""
+        augment = self.session.run.augment
+        if epoch >= augment.warmup_epochs:
+            return {"combination": augment.combination, "weight": augment.weight}
+        return {} if augment.warmup_contrastive else {"contrastive": False}
+
     def at(self, epoch: int, step: int):
-        """The augmentation of a training step (Algorithm 1, l. 3-7): none during warm-up."""
+        """The augmentation of a training step (Algorithm 1, lines 3-7): none during warm-up."""
         run = self.session.run
         if epoch < run.augment.warmup_epochs:
             return None
@@ -244,6 +254,20 @@ class _Augmentation:
             return Pairs(*self.augmenter.augment(positive.representations[rows], positive.labels[rows], rng=rng))
 
         return augment
+
+    def measure(self) -> None:
+        """Write `quality.json`; where it cannot be had, say why. A restarted run measures again, and finds the same."""
+        session, progress = self.session, self.session.progress
+        if reason := hindrance(self.stage1):
+            progress.message(f"quality of generated pairs not measured: {reason}")
+            (session.directory.path / QUALITY).unlink(missing_ok=True)
+            return
+        train, dev = self._stage1_pairs()
+        device = session.accelerator.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):  # a model's making is random
+            backbone = restore_model(session.run, self.stage1, session.model.classes).backbone
+        stage1 = Stage1(train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent))
+        measure_run(session.run, session.directory, self.augmenter, stage1, device, progress)
 
     def _fit(self, train: Pairs, dev: Pairs) -> None:
         run, directory = self.session.run, self.session.directory
@@ -265,10 +289,7 @@ class _Augmentation:
             )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
         if not all(file.is_file() for file in files):
-            if not (self.stage1 / "best.safetensors").is_file():
-                raise UserError(
-                    f"{self.stage1}: its weights are gone, and stage 2 needs them: run `none` again in another results folder"
-                )
+            _stage1_weights(self.stage1, "stage 2")
             session, device = self.session, self.session.accelerator.device
             model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(device)
             evaluator = Evaluator(
@@ -276,9 +297,20 @@ class _Augmentation:
             )
             for split, file in zip(("train", "dev"), files, strict=True):
                 pairs = evaluator.positive_pairs(session.loader(split), f"stage 1 representations of {split}")
-                write_tensors(file, {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)})
-        train, dev = (read_tensors(file)[0] for file in files)
-        return Pairs(train["representations"], train["labels"].float()), Pairs(dev["representations"], dev["labels"].float())
+                frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
+                tensors = {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)}
+                write_tensors(file, tensors, {"frequent": frequent})
+        train, dev = map(read_pairs, files)
+        return train, dev
+
+
+def _stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
+    """The weights that the `none` run chose. Raises UserError when there is no such run, or when it kept none."""
+    if stage1 is None:
+        raise UserError(f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there")
+    if not (stage1 / "best.safetensors").is_file():
+        raise UserError(f"{stage1}: its weights are gone, and {wanted_by} needs them: run `none` again in another results folder")
+    return stage1 / "best.safetensors"
 
 
 def _label_sets(session: _Session) -> torch.Tensor:
@@ -302,7 +334,7 @@ def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, sta
         if read_facts(own).get("identity") == _digest(run, corpus):
             return own
         own.unlink()
-    if run.augment is None or stage1 is None:
+    if run.augment is None or stage1 is None or not run.augment.repeats_stage1:
         return None
     state, best = stage1 / "branch.safetensors", stage1 / "branch_best.safetensors"
     if not (state.is_file() and best.is_file()):

@@ -11,7 +11,7 @@ from augmenters.base import Augmenter
 from augmenters.check import CHECKS, CheckFailed, checks
 from benchmark.registry import AUGMENTERS
 
-OURS = ("none", "copies", "gaussian", "vae", "vaediff")
+OURS = ("none", "bank", "copies", "gaussian", "vae", "vaediff")
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -298,6 +298,20 @@ class KnownLabelsOnly(Plain):
         return super()._augment(representations, labels, rng=rng)
 
 
+class TensorDiagnosis(Plain):
+    """A tensor where a number should be."""
+
+    def _diagnose(self, representations, labels, *, rng):
+        return {"error": representations.mean()}
+
+
+class NumpyDiagnosis(Plain):
+    """Numbers from numpy's global generator."""
+
+    def _diagnose(self, representations, labels, *, rng):
+        return {"error": float(np.random.rand())}
+
+
 class Unchecked(Plain):
     """Switches the checks of its input off."""
 
@@ -334,6 +348,7 @@ BROKEN = {
     "takes an empty batch": [(AlwaysSome, "must yield no row, got 1")],
     "takes one pair": [(Standardises, "NaN or infinity")],
     "takes unseen label sets": [(KnownLabelsOnly, "a label set that no training pair has")],
+    "diagnoses in plain numbers": [(TensorDiagnosis, "finite plain numbers"), (NumpyDiagnosis, "draw from rng")],
     "refuses wrong input": [(Unchecked, "accepts")],
 }
 

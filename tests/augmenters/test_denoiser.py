@@ -4,10 +4,17 @@ import torch
 from augmenters.denoiser import Denoiser
 
 
-def make(latent=5, classes=4, width=8, depth=2, dropout=0.0, label_embedding="mean", null_class="omit"):
+def make(latent=5, classes=4, width=8, depth=2, dropout=0.0, label_embedding="mean", null_class="omit", attention="linear"):
     torch.manual_seed(0)
     network = Denoiser(
-        latent, classes, width=width, depth=depth, dropout=dropout, label_embedding=label_embedding, null_class=null_class
+        latent,
+        classes,
+        width=width,
+        depth=depth,
+        dropout=dropout,
+        label_embedding=label_embedding,
+        null_class=null_class,
+        attention=attention,
     )
     for parameter in (network.condition_layers.weight, network.condition_layers.bias):
         torch.nn.init.normal_(parameter, std=0.1)  # zero at the start: the class would not reach the layers
@@ -18,6 +25,22 @@ def test_official_parameter_count_without_the_attention_that_never_matters():
     # 11,622,912 in the official network; per layer we have one w x w matrix in place of four (queries, keys, values, output)
     network = Denoiser(384, 97, width=256, depth=6, dropout=0.1, label_embedding="mean", null_class="omit")
     assert sum(p.numel() for p in network.parameters()) == 11_622_912 - 6 * 3 * 256 * 256
+    options = {"dropout": 0.1, "label_embedding": "mean", "null_class": "omit", "attention": "one_token"}  # two of the four
+    network = Denoiser(384, 97, width=256, depth=6, **options)
+    assert sum(p.numel() for p in network.parameters()) == 11_622_912 - 6 * 2 * 256 * 256
+
+
+def test_the_one_token_attention_is_a_linear_map_but_for_its_dropout_of_whole_heads():
+    attention = make(width=128, depth=1, dropout=0.5, attention="one_token").layers[0].mix
+    x = torch.randn(1, 128).expand(500, -1)
+    folded = attention.out.weight @ attention.value.weight
+    torch.testing.assert_close(attention(x), x @ folded.T)
+    attention.train()
+    heads = [attention.out.weight[:, part] @ attention.value.weight[part] @ x[0] for part in torch.arange(128).split(64)]
+    possible = torch.stack([torch.zeros(128), 2 * heads[0], 2 * heads[1], 2 * (heads[0] + heads[1])])  # a kept head counts twice
+    distance = (attention(x)[:, None] - possible).abs().amax(-1)
+    assert distance.amin(1).max() < 1e-5
+    assert (torch.bincount(distance.argmin(1), minlength=4) > 80).all()  # a quarter of 500 each; 80 is five deviations below
 
 
 @pytest.mark.parametrize(("how", "combine"), [("mean", lambda a, b: (a + b) / 2), ("sum", lambda a, b: a + b)])

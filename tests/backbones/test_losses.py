@@ -73,10 +73,73 @@ def test_contrastive_by_hand():
     assert found.item() == pytest.approx(2 * (anchor + anchor + 0) / 3, rel=1e-6)
 
 
+def test_without_entropy_only_eq_24_is_left():
+    threshold = softplus(-1) + softplus(1) + softplus(-0.25)
+    assert pairwise_moving_threshold(X, FIRST_TWO, entropy="none").item() == pytest.approx(threshold, rel=1e-6)
+
+
+# Anchors of the tests below: pairs 0, 1 and 2 share relation 1 or 2 in a chain (0-1, 1-2), pair 3 shares none.
+CHAIN = torch.tensor([[0.0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.float64)
+ROWS = torch.tensor([[1.0, 2, 0], [2, 1, -1], [0, 1, 1], [-1, 0, 2]], dtype=torch.float64)
+POSITIVES = {0: [1], 1: [0, 2], 2: [1]}
+SCALE = {"temperature": 0.5, "base_temperature": 0.25}
+
+
+def eq_28(rows, *, contrasts=()):
+    """Eq. (28) for every anchor, with loops; an anchor without positives counts 0."""
+    found = [0.0] * 4
+    for i, positives in POSITIVES.items():
+        share = lambda d, i=i: exp(float(rows[i] @ d) / 0.5)  # noqa: E731
+        others = sum(share(rows[d]) for d in range(4) if d != i) + sum(share(d) for d in contrasts)
+        found[i] = -log(sum(share(rows[p]) / others for p in positives) / len(positives))
+    return found
+
+
+def test_eq_28_as_printed():
+    expected = 2 * sum(eq_28(ROWS)) / 4
+    assert supervised_contrastive(ROWS, CHAIN, **SCALE, form="dot").item() == pytest.approx(expected, rel=1e-12)
+    total = supervised_contrastive(ROWS, CHAIN, **SCALE, form="dot", reduction="sum")
+    assert total.item() == pytest.approx(4 * expected, rel=1e-12)
+
+
+def test_contrasts_stand_in_the_denominator_alone():
+    na = torch.tensor([[1.0, 1, 1], [0, -2, 1]], dtype=torch.float64)
+    expected = 2 * sum(eq_28(ROWS, contrasts=na)) / 4
+    found = supervised_contrastive(ROWS, CHAIN, **SCALE, form="dot", contrasts=na)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+    unit, unit_na = (torch.nn.functional.normalize(x, dim=-1) for x in (ROWS, na))
+    first = [exp(float(unit[0] @ d) / 0.5) for d in (*unit[1:], *unit_na)]  # of anchor 0, whose only positive is 1
+    second = [exp(float(unit[1] @ d) / 0.5) for d in (unit[0], *unit[2:], *unit_na)]  # positives 0 and 2, the first two
+    third = [exp(float(unit[2] @ d) / 0.5) for d in (*unit[:2], unit[3], *unit_na)]  # positive 1, the second
+    anchors = -log(first[0] / sum(first)) - sum(log(s / sum(second)) for s in second[:2]) / 2 - log(third[1] / sum(third))
+    found = supervised_contrastive(ROWS, CHAIN, **SCALE, contrasts=na)
+    assert found.item() == pytest.approx(2 * anchors / 4, rel=1e-12)
+    assert supervised_contrastive(ROWS, CHAIN, **SCALE, contrasts=na[:0]) == supervised_contrastive(ROWS, CHAIN, **SCALE)
+
+
+@pytest.mark.parametrize("form", ["cosine", "dot"])
+@pytest.mark.parametrize("labels", [CHAIN, CHAIN[:2], CHAIN[[0, 2, 3]]])
+def test_contrastive_gradients(form, labels):
+    """With an anchor that has no positives, with two anchors, and with none that has any."""
+    rows, na = ROWS[: len(labels)].clone().requires_grad_(), torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+    loss = lambda x, y: supervised_contrastive(x, labels, **SCALE, form=form, contrasts=y)  # noqa: E731
+    assert torch.autograd.gradcheck(loss, (rows, na))
+
+
+@pytest.mark.parametrize("form", ["cosine", "dot"])
+def test_contrastive_of_large_rows_stays_finite(form):
+    rows = (ROWS.float() * 1e4).requires_grad_()
+    loss = supervised_contrastive(rows, CHAIN.float(), **SCALE, form=form, contrasts=-rows.detach())
+    loss.backward()
+    assert loss.isfinite() and rows.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("form", ["cosine", "dot"])
 @pytest.mark.parametrize("N", [0, 1])
-def test_contrastive_needs_two_pairs(N):
+def test_contrastive_needs_two_pairs(N, form):
     x = torch.randn(N, 3, requires_grad=True)
-    loss = supervised_contrastive(x, torch.ones(N, 4), temperature=1, base_temperature=0.5)
+    options = {"temperature": 1, "base_temperature": 0.5, "form": form, "contrasts": torch.randn(2, 3)}
+    loss = supervised_contrastive(x, torch.ones(N, 4), **options)
     loss.backward()
     assert loss == 0 and (x.grad == 0).all()
 

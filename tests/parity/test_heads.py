@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from backbones.base import Pairs
+from backbones.base import Pairs, with_diagonal
 from backbones.heads import localized_context
 from backbones.official import from_official
 from benchmark.data.batches import Collator, Encoded, WindowPlan
@@ -72,10 +72,11 @@ def test_atlop(float64):
     assert unused == []
 
 
+@pytest.mark.parametrize("axial", ["masked", "pad_to_42_unmasked"])  # the document has 42 entities
 @pytest.mark.parametrize(("name", "options"), [("head_kd_docre", {}), ("head_baseline", {"entropy": "broadcast"})])
-def test_axial_backbones(float64, name, options):
+def test_axial_backbones(float64, name, options, axial):
     backbone = name.removeprefix("head_")
-    arrays, model, batch, encoded, unused = official(name, backbone, **options)
+    arrays, model, batch, encoded, unused = official(name, backbone, axial=axial, **options)
     pairs = np.column_stack([np.zeros(len(arrays["pairs"]), dtype=int), arrays["pairs"]])
     assert rows_in(batch.cells, pairs) == list(range(len(pairs)))  # row-major, the diagonal included
     cells = model.represent_cells(encoded, batch)
@@ -84,8 +85,11 @@ def test_axial_backbones(float64, name, options):
     logits = model.classify(cells) * torch.from_numpy(pairs[:, 1] != pairs[:, 2])[:, None]  # the official code zeroes the diagonal
     np.testing.assert_allclose(logits.detach().numpy(), arrays["logits"], rtol=1e-8, atol=1e-10)
     labels = torch.from_numpy(arrays["labels"]).double()
-    loss = model.classification_loss(logits, labels).mean() + model.contrastive_loss(Pairs(cells, labels).only_positive())
-    assert loss.item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
+    contrast = model.contrastive_loss(Pairs(cells, labels).only_positive())
+    assert (model.classification_loss(logits, labels).mean() + contrast).item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
+    # the option `diagonal`: the same numbers from the pairs off the diagonal and a count
+    counted = with_diagonal(logits[batch.pair_cell], labels[batch.pair_cell], 42)
+    assert (model.classification_loss(*counted).mean() + contrast).item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
     assert_predictions(model, logits, arrays)
     assert unused == ["bilinear.weight", "bilinear.bias"]
 

@@ -62,6 +62,46 @@ def test_until_augmentation_sets_in_an_augmented_run_is_the_none_run(tmp_path):
     assert losses[0][:2] == losses[1][:2] and losses[0][2] != losses[1][2]
 
 
+def losses(run):
+    return [epoch["loss"] for epoch in run.read_history()]
+
+
+def test_a_warm_up_without_the_contrastive_loss(tmp_path):
+    """`none` keeps its state after warm-up, which is not to be gone on from: its warm-up had the contrastive loss."""
+    plain = execute(tmp_path, config("baseline"), branch_epoch=2)
+    without = execute(tmp_path, config("baseline", "copies", augment={"warmup_epochs": 2, "warmup_contrastive": False}))
+    assert all(one < other for one, other in zip(losses(without)[:2], losses(plain)[:2], strict=True))
+    assert losses(without)[2] > losses(without)[1] + 0.1  # the contrastive loss sets in with augmentation
+
+
+def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
+    stage1 = execute(tmp_path, config("atlop"), branch_epoch=1)
+    weights, began = read_tensors(stage1.path / "best.safetensors")[0], []
+    epoch = Loop._epoch
+
+    def look_then_train(loop, model, optimizer, loader, index, bar):
+        began.append(({name: t.clone() for name, t in loop.model.state_dict().items()}, len(optimizer.optimizer.state), index))
+        return epoch(loop, model, optimizer, loader, index, bar)
+
+    monkeypatch.setattr(Loop, "_epoch", look_then_train)
+    warm = execute(tmp_path, config("atlop", "copies", augment={"start": "stage1"}))
+    state, moments, first = began[0]
+    assert first == moments == 0 and len(began) == 3  # trained for all epochs, with an optimiser that has seen nothing
+    assert state.keys() == weights.keys() and all((state[name] == tensor).all() for name, tensor in weights.items())
+    fresh = execute(tmp_path / "fresh", config("atlop", "copies"))
+    assert losses(warm)[0] < losses(fresh)[0]
+
+
+def test_a_warm_start_needs_the_weights_of_the_none_run(tmp_path):
+    run = config("atlop", "copies", augment={"start": "stage1"})
+    with pytest.raises(UserError, match="augment.start: stage1 needs the `none` run"):
+        execute(tmp_path, run)
+    stage1 = execute(tmp_path, config("atlop"))
+    (stage1.path / "best.safetensors").unlink()
+    with pytest.raises(UserError, match="weights are gone, and augment.start: stage1 needs them"):
+        execute(tmp_path, run)
+
+
 @pytest.fixture(autouse=True)
 def accelerate_from_scratch():
     """Accelerate allows one precision a process."""
@@ -73,13 +113,23 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
-@pytest.mark.parametrize("augmenter", ["none", "vaediff"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter, precision):
+@pytest.mark.parametrize(
+    ("augmenter", "precision", "augment"),
+    [
+        ("none", "fp32", {}),
+        ("none", "bf16", {}),
+        ("vaediff", "fp32", {}),
+        ("vaediff", "bf16", {}),
+        ("copies", "fp32", {"start": "stage1"}),
+        ("vaediff", "fp32", {"start": "stage1", "warmup_contrastive": False}),
+    ],
+)
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter, precision, augment):
+    backbone = "baseline" if augment else "atlop"
     if augmenter != "none":
         for attempt in ("killed", "whole"):
-            execute(tmp_path / attempt, config(precision=precision))
-    run = config(augmenter=augmenter, precision=precision)
+            execute(tmp_path / attempt, config(backbone, precision=precision), branch_epoch=1 if augment else None)
+    run = config(backbone, augmenter, precision=precision, augment=augment)
     whole = execute(tmp_path / "whole", run)
     close_epoch, epochs = Loop._close_epoch, []
 

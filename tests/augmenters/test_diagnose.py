@@ -1,0 +1,105 @@
+"""What fitted augmenters tell of themselves: by hand, on a VAE and a prior whose numbers are known."""
+
+import math
+
+import pytest
+import torch
+
+from augmenters.base import Augmenter, AugmenterError
+from augmenters.ep_vae import kl_to_standard_normal
+from augmenters.prior import DiffusionPrior
+from augmenters.vae import Vae, diagnose_vae
+from augmenters.vaediff import VaeDiff
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def rows_and_labels(count=60, seed=0):
+    labels = torch.eye(4)[1 + torch.randint(3, (count,), generator=rng(seed))]
+    return 2 * labels @ torch.randn(4, 7, generator=rng(50)) + 0.1 * torch.randn(count, 7, generator=rng(seed + 1)), labels
+
+
+class Linear:
+    """An "EP-VAE" on two dimensions that keeps the first, with a posterior deviation of 0.5, and forgets the second."""
+
+    def encode(self, rows):
+        mean = torch.stack([rows[:, 0], torch.zeros(len(rows))], 1)
+        return mean, torch.full_like(mean, 2 * math.log(0.5))
+
+    def decode(self, latents):
+        return torch.cat([latents[:, :1], torch.zeros(len(latents), 1)], 1), None
+
+
+def test_reconstruction_and_active_units_by_hand():
+    rows = torch.tensor([[1.0, 2.0], [-1.0, 4.0]]).repeat(2000, 1)
+    found = diagnose_vae(Linear(), rows, rng())
+    assert found["reconstruction_mse"] == pytest.approx((0 + (4 + 16) / 2) / 2)
+    assert found["sampled_mse"] == pytest.approx((0.25 + (4 + 16) / 2) / 2, rel=0.01)
+    assert (found["active_units"], found["latent_units"]) == (1, 2)
+
+
+def test_prior_error_of_a_perfect_and_of_the_gaussian_denoiser(monkeypatch):
+    """The yardstick's closed form is the mean error of sqrt(kept) x_t; a denoiser that knows x0 makes none."""
+    network = {"width": 4, "depth": 1, "dropout": 0.0, "label_embedding": "mean", "null_class": "omit"}
+    options = {"class_drop": 0.1, "class_drop_per": "sample", "guidance": 0.1, "guidance_form": "paper"}
+    prior = DiffusionPrior(3, 4, network=network, steps=20, variance="beta", self_condition=0.0, **options)
+    latents, labels = 1.5 * torch.randn(4000, 3, generator=rng(1)), torch.eye(4)[torch.arange(4000) % 3 + 1]
+    kept = prior.diffusion.alphas_cumprod.float()
+    times = []
+    monkeypatch.setattr(prior.denoiser, "condition", lambda t, labels, dropped=None: times.append(t))
+    monkeypatch.setattr(prior.denoiser, "forward", lambda xt, estimate, condition: kept[times[-1], None].sqrt() * xt)
+    found = prior.diagnose(latents, labels, rng(2))
+    assert found["prior_error"] == pytest.approx(found["prior_error_gaussian"], rel=0.05)
+    assert found["prior_error_wrong_class"] == found["prior_error"]  # it never looks at the class
+
+
+def test_a_trained_prior_beats_the_gaussian_and_knows_the_class():
+    rows, labels = rows_and_labels(300)
+    options = {"latent": 4, "hidden": 16, "width": 16, "depth": 1, "steps": 8, "epochs": 40, "warmup_epochs": 10}
+    model = VaeDiff(**options, batch_size=64, lr=1e-2, lr_prior=5e-3)
+    model.fit(rows, labels, rng=rng(3))
+    found = model.diagnose(*rows_and_labels(100, seed=7), rng=rng(4))
+    assert (
+        found["prior_error"] < 0.7 * found["prior_error_gaussian"] and found["prior_error"] < 0.7 * found["prior_error_wrong_class"]
+    )
+    assert found["reconstruction_mse"] < 0.3 * float(rows.var(0).mean())
+    assert "kl" not in found  # its prior is no standard normal
+
+
+def test_kl_is_the_mean_over_pairs():
+    rows, labels = rows_and_labels()
+    model = Vae(**{**Vae.check_options, "epochs": 2})
+    model.fit(rows, labels, rng=rng())
+    found = model.diagnose(rows, labels, rng=rng(1))
+    assert found["kl"] == pytest.approx(kl_to_standard_normal(*model.vae.encode(rows)).mean().item(), rel=1e-5)
+    assert found == model.diagnose(rows, labels, rng=rng(1))
+
+
+def test_the_contract_is_checked():
+    rows, labels = rows_and_labels()
+    with pytest.raises(AugmenterError, match="not fitted yet"):
+        Vae().diagnose(rows, labels, rng=rng())
+    fitted = Vae(**Vae.check_options)
+    fitted.fit(rows, labels, rng=rng())
+    with pytest.raises(AugmenterError, match="6 wide, expected 7"):
+        fitted.diagnose(rows[:, 1:], labels, rng=rng())
+    assert fitted.diagnose(rows[:0], labels[:0], rng=rng()) == {}
+
+
+def test_by_default_there_is_nothing_to_tell():
+    class Silent(Augmenter):
+        pass
+
+    assert Silent().diagnose(*rows_and_labels(), rng=rng()) == {}
+
+
+@pytest.mark.parametrize("value", [torch.tensor(1.0), float("nan"), "good"])
+def test_values_are_finite_plain_numbers(value):
+    class Odd(Augmenter):
+        def _diagnose(self, representations, labels, *, rng):
+            return {"value": value}
+
+    with pytest.raises(AugmenterError, match="finite plain numbers"):
+        Odd().diagnose(*rows_and_labels(), rng=rng())
