@@ -1,0 +1,148 @@
+"""Two systems, each with one or several seeds, compared on all of their scores: what `compare` prints.
+
+Scores are in percent here, as in tables; differences are A - B.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.scoring.counts import Counts
+from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds, unpaired_seeds
+from benchmark.statistics.document_tests import approximate_randomisation_each
+from benchmark.statistics.intervals import RESAMPLES, crossed_interval
+from benchmark.statistics.measures import MEASURES, document_counts
+from benchmark.statistics.results import Interval, Result
+from benchmark.statistics.tests import SEED_TESTS
+
+COMPARED = ("f1", "ign_f1", "freq_f1", "ltail_f1")
+ALPHA = 0.05
+NAMES = {"f1": "F1", "ign_f1": "Ign F1", "freq_f1": "Freq F1", "ltail_f1": "LTail F1"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One score. a, b: percent for each paired seed; `interval` and `across_seeds` in points; p values of the tests across
+    documents, one for each seed, are in `across_documents`; `undefined` says why there is nothing else."""
+
+    measure: str
+    a: tuple[float, ...] = ()
+    b: tuple[float, ...] = ()
+    interval: Interval | None = None
+    across_seeds: Result | None = None
+    across_documents: tuple[Result, ...] = ()
+    undefined: str = ""
+
+    @property
+    def difference(self) -> float:
+        return math.fsum(self.a) / len(self.a) - math.fsum(self.b) / len(self.b)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All lines, the seeds that were paired, and what must be said beside them."""
+
+    names: tuple[str, str]
+    seeds: tuple[int, ...]
+    documents: int
+    lines: tuple[Line, ...]
+    warnings: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """The result on F1 in plain words."""
+        line = self.lines[0]
+        if line.undefined:
+            return f"{NAMES[line.measure]}: {line.undefined}."
+        a, b = self.names
+        size = f"{abs(line.difference):.2f} points {'above' if line.difference > 0 else 'below'}"
+        where = "level with" if abs(line.difference) < 0.005 else size
+        interval = line.interval
+        span = f"95 % interval {interval.low:+.2f} to {interval.high:+.2f}" if interval.low is not None else "no interval"
+        over = f"{len(self.seeds)} {'seed' if len(self.seeds) == 1 else 'paired seeds'} and {self.documents} documents"
+        return f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over}): {_verdict(line)}."
+
+
+def compare(
+    a: Mapping[int, Counts],
+    b: Mapping[int, Counts],
+    *,
+    names: tuple[str, str],
+    measures: tuple[str, ...] = COMPARED,
+    test: str = "auto",
+    alternative: str = "two-sided",
+    resamples: int = RESAMPLES,
+    rng: np.random.Generator,
+) -> Comparison:
+    """Compare A with B, paired by seed and by document.
+
+    Args:
+        a, b: seed -> counts per document; a system that ran once has the one seed.
+        measures: names of MEASURES; the first is what the sentence speaks of.
+        test: across seeds, a name of SEED_TESTS. alternative: of all tests.
+
+    Raises:
+        DataError: the two were scored on other documents or other gold facts.
+        ValueError: no seed in common.
+    """
+    seeds = tuple(sorted(a.keys() & b.keys()))
+    if not seeds:
+        raise ValueError(unpaired_seeds(a, b))
+    options = {"alternative": alternative, "rng": rng}
+    both = [a[seed] for seed in seeds] + [b[seed] for seed in seeds]
+    lines = tuple(_line(name, both, len(seeds), test, resamples, options) for name in measures)
+    return Comparison(names, seeds, len(both[0].titles), lines, tuple(_warnings(a, b, lines, test, alternative)))
+
+
+def _line(name: str, both: list[Counts], seeds: int, test: str, resamples: int, options: dict) -> Line:
+    measure = MEASURES[name]
+    if any(measure.group not in counts.groups for counts in both):
+        return Line(name, undefined="no frequent relations are defined")
+    counts = document_counts(both, measure)
+    left, right = counts[:seeds], counts[seeds:]
+    scores = 100 * measure(counts.sum(axis=1))
+    if np.isnan(scores).any():
+        return Line(name, undefined="undefined, for want of gold facts of that kind")
+    a, b = tuple(scores[:seeds].tolist()), tuple(scores[seeds:].tolist())
+    percent = lambda totals: 100 * measure(totals)  # noqa: E731
+    interval = crossed_interval(left, right, percent, rng=options["rng"], resamples=resamples)
+    across_documents = approximate_randomisation_each(left, right, percent, resamples=resamples, **options)
+    across_seeds = SEED_TESTS[test](np.subtract(a, b), **options) if seeds > 1 else None
+    return Line(name, a, b, interval, across_seeds, across_documents)
+
+
+def _verdict(line: Line) -> str:
+    if line.across_seeds is None:
+        p = line.across_documents[0].p
+        told = f"p = {p:.3g} across documents"
+        return f"these two models differ ({told})" if p <= ALPHA else f"no difference of these two models is shown ({told})"
+    p = line.across_seeds.p
+    if p is None:
+        return f"no test across seeds could be made ({'; '.join(line.across_seeds.warnings)})"
+    told = f"p = {p:.3g}, {line.across_seeds.name} across seeds"
+    return f"significant at {ALPHA} ({told})" if p <= ALPHA else f"no difference is shown ({told})"
+
+
+def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, alternative: str):
+    if unpaired := unpaired_seeds(a, b):
+        yield unpaired
+    seeds = len(a.keys() & b.keys())
+    first = next((line for line in lines if not line.undefined), None)
+    if seeds == 1:
+        yield f"One seed on each side: {DOCUMENT_LEVEL}"
+    elif first is not None:
+        if few := too_few_seeds(seeds, 1, test=test, alternative=alternative):
+            yield few
+        spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
+        if spread > 0 and (detectable := detectable_difference(seeds, spread)):
+            yield f"{NAMES[first.measure]}: {detectable}"
+        yield DOCUMENT_LEVEL
+    said: dict[str, list[str]] = {}  # warning -> the scores that it is about
+    for line in lines:
+        for source in (line.interval if seeds > 1 else None, line.across_seeds):
+            for warning in source.warnings if source is not None else ():
+                said.setdefault(warning, []).append(NAMES[line.measure])
+    yield from (f"{', '.join(measures)}: {warning}." for warning, measures in said.items())

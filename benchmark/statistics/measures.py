@@ -1,0 +1,85 @@
+"""From metric names of `metrics.json` to functions of summed counts, and from runs to the arrays of counts they work on.
+
+The formulas are those of `benchmark.scoring.counts`, which is vectorised over leading axes: one formula serves the score of a
+run and the scores of ten thousand resamples. An undefined score is NaN, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.errors import DataError
+from benchmark.scoring.counts import COLUMNS, Counts, precision_recall_f1
+
+_GOLD = COLUMNS.index("gold")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A score as a function of the sums of one group of counts; call it with totals [..., 4] to get scores [...].
+
+    group: the key of `Counts.groups` that is summed. score: "precision", "recall" or "f1".
+    ignore_seen: leave the true positives seen in training out of the precision, as Ign F1 does.
+    """
+
+    name: str
+    group: str
+    score: str = "f1"
+    ignore_seen: bool = False
+
+    def __call__(self, totals: np.ndarray) -> np.ndarray:
+        return precision_recall_f1(totals, ignore_seen=self.ignore_seen)[("precision", "recall", "f1").index(self.score)]
+
+
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        Measure("f1", "all"),
+        Measure("ign_f1", "all", ignore_seen=True),
+        Measure("freq_f1", "frequent"),
+        Measure("ltail_f1", "tail"),
+        Measure("intra_f1", "intra"),
+        Measure("inter_f1", "inter"),
+        Measure("precision", "all", "precision"),
+        Measure("recall", "all", "recall"),
+    )
+}
+
+
+def document_counts(runs: Sequence[Counts], measure: Measure) -> np.ndarray:
+    """The counts of the measure's group of several runs on the same documents: [runs, D, 4], columns as in COLUMNS.
+
+    Documents are matched by title and stand in the order of the first run.
+
+    Raises:
+        DataError: a title is missing or stands twice, gold facts differ, or a run lacks the group (no frequent relations).
+    """
+    if not runs:
+        raise ValueError("no runs: at least one is needed")
+    titles = runs[0].titles
+    tables = [_table(number, run, titles, measure) for number, run in enumerate(runs)]
+    for number, table in enumerate(tables):
+        if differing := np.flatnonzero(table[:, _GOLD] != tables[0][:, _GOLD]).tolist():
+            raise DataError(
+                f"runs 0 and {number} were scored against different gold facts, first in document '{titles[differing[0]]}': "
+                "score both with the same gold file, relations and frequent relations"
+            )
+    return np.stack(tables)
+
+
+def _table(number: int, run: Counts, titles: tuple[str, ...], measure: Measure) -> np.ndarray:
+    if measure.group not in run.groups:
+        raise DataError(f"run {number}: {measure.name} needs counts of the group '{measure.group}', there are {sorted(run.groups)}")
+    row = {title: index for index, title in enumerate(run.titles)}
+    if len(row) < len(run.titles):
+        twice = next(title for title in run.titles if run.titles.count(title) > 1)
+        raise DataError(f"run {number}: the title '{twice}' stands twice; documents are matched by title")
+    if unmatched := set(row) ^ set(titles):
+        raise DataError(
+            f"run {number}: {len(unmatched)} documents are in only one of runs 0 and {number}, such as '{min(unmatched)}'; "
+            "only runs on the same documents can be compared"
+        )
+    return run.groups[measure.group][[row[title] for title in titles]]
