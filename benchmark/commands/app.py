@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.commands import data, import_checkpoint, inspect, predict, report, run
+from benchmark.commands import compare, data, import_checkpoint, inspect, leaderboard, predict, quality, report, run, score, speed
 from benchmark.errors import UserError
 
 EPILOG = "Start with: python run_benchmark.py demo"
@@ -46,8 +46,13 @@ app.command()(run.demo)
 app.command()(run.run)
 app.command()(run.status)
 app.command()(report.report)
+app.command()(leaderboard.leaderboard)
+app.command()(quality.quality)
 app.command("list")(inspect.list_)
 app.command()(inspect.check)
+app.command()(score.score)
+app.command()(compare.compare)
 app.command()(predict.predict)
 app.command("import-checkpoint")(import_checkpoint.import_checkpoint)
+app.command()(speed.speed)
 app.add_typer(data.app, name="data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +14,15 @@ from benchmark.errors import UserError
 from benchmark.status import Status, description_of, statuses
 
 
-def report(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
+def report(
+    target: Target,
+    overrides: Overrides = None,
+    results: Results = Path("results"),
+    plugin: Plugins = None,
+    with_published: Annotated[
+        bool, typer.Option("--with-published", help="Show published scores on the same dataset too, in tables of their own.")
+    ] = False,
+) -> None:
     """Make the tables of an experiment.
 
     From its finished runs, as report.md and report.csv in its folder, and in the terminal. Missing runs are shown as missing.
@@ -24,18 +33,25 @@ def report(target: Target, overrides: Overrides = None, results: Results = Path(
       python run_benchmark.py report results/demo
 
       python run_benchmark.py report configs/demo.yaml
+
+      python run_benchmark.py report results/redocred_500 --with-published
     """
     load_plugins(plugin)
     found = statuses(target, results, overrides or ())
     folder = target if target.is_dir() else results / read_experiment(target, overrides or []).name
     if not any(run_status.state == "done" for run_status in found):
         raise UserError(f"{folder}: no run of this experiment is done yet, so there is nothing to report")
-    publish(found, folder, Console())
+    publish(found, folder, Console(), with_published=with_published)
 
 
-def publish(found: list[Status], folder: Path, console: Console) -> None:
-    """Write the tables of the done runs into `folder` and print the main one."""
+def publish(found: list[Status], folder: Path, console: Console, *, with_published: bool = False) -> None:
+    """Write the tables of the done runs into `folder` and print the main one.
+
+    with_published: also those of the papers in results/published/ that are on the same dataset, below ours.
+    """
     from benchmark.files import written_atomically
+    from benchmark.reports.published import reported_beside
+    from benchmark.reports.quality_table import quality_tables
     from benchmark.reports.render import csv_text, markdown, terminal
     from benchmark.reports.tables import ablation_table
 
@@ -48,8 +64,16 @@ def publish(found: list[Status], folder: Path, console: Console) -> None:
         expected.setdefault(run_status.cell, []).append(run_status.seed)
     runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
     tables = [ablation_table(runs, expected, detail=detail, description=description_of(folder)) for detail in (False, True)]
-    for name, text in (("report.md", markdown(tables)), ("report.csv", csv_text(tables))):
+    quality = quality_tables(runs, expected)
+    tables += quality
+    texts = {"report.md": markdown(tables), "report.csv": csv_text(tables)}
+    reported = reported_beside(runs, {backbone for backbone, _ in expected}) if with_published else None
+    if reported is not None:
+        texts = {"report.md": reported.below_markdown(texts["report.md"]), "report.csv": reported.below_csv(texts["report.csv"])}
+    for name, text in texts.items():
         with written_atomically(folder / name) as part:
             part.write_text(text, encoding="utf-8")
-    terminal(tables[:1], console)
+    terminal([tables[0], *quality], console)
+    if reported is not None:
+        reported.print(console)
     typer.echo(f"written: {folder / 'report.md'}, {folder / 'report.csv'}", err=True)

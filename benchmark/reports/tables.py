@@ -43,6 +43,7 @@ class Cell:
     values: Mapping[int, float] = field(default_factory=dict)  # seed -> value
     absent: str | None = None
     best: bool = False
+    mark: str = field(default="", kw_only=True)  # set beside the number, such as "†"; the notes say what it means
 
     @property
     def n(self) -> int:
@@ -69,6 +70,7 @@ class Row:
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]  # that are there
     expected: tuple[int, ...]  # that the experiment asks for
+    rank: str = field(default="", kw_only=True)  # as text: several rows may share one
 
     @property
     def complete(self) -> bool:

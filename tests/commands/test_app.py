@@ -11,7 +11,22 @@ from typer.testing import CliRunner
 from benchmark.commands.app import app
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("demo", "run", "status", "report", "list", "check", "predict", "import-checkpoint", "data")
+COMMANDS = (
+    "demo",
+    "run",
+    "status",
+    "report",
+    "leaderboard",
+    "quality",
+    "list",
+    "check",
+    "score",
+    "compare",
+    "predict",
+    "import-checkpoint",
+    "speed",
+    "data",
+)
 
 
 def test_help_names_every_command():
@@ -34,10 +49,13 @@ def test_an_unknown_command_is_a_mistake_of_the_user():
     assert result.exit_code == 2 and "report" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"], ["status", "FOLDER"], ["report", "FOLDER"]])
+LIGHT = ("--help", "list", "run --help", "status FOLDER", "report FOLDER", "leaderboard FOLDER --out FOLDER/page.html")
+
+
+@pytest.mark.parametrize("arguments", [line.split() for line in LIGHT])
 def test_light_commands_import_nothing_heavy(arguments, lab):
     lab("run", "CONFIG", "--seeds", "0")
-    arguments = [str(lab.results / "toy") if argument == "FOLDER" else argument for argument in arguments]
+    arguments = [argument.replace("FOLDER", str(lab.results / "toy")) for argument in arguments]
     code = (
         "import sys; from benchmark.commands.app import app\n"
         f"try: app({arguments!r})\n"

@@ -1,0 +1,103 @@
+"""Figures: where the marks stand, worked out by hand from the axis, and what is said to those who cannot see them."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from benchmark.reports.figures import Difference, Pairs, RelationChange, change_bar, differences, paired_dots, relation_changes
+
+
+def parsed(svg):
+    return ElementTree.fromstring(svg)
+
+
+def of_class(svg, tag, name):
+    return [element for element in parsed(svg).iter(tag) if name in element.get("class", "").split()]
+
+
+def said(svg):
+    return parsed(svg).find("desc").text
+
+
+CHANGES = [
+    RelationChange("rare", 3, 4.0),
+    RelationChange("common", 500, -2.0),
+    RelationChange("unknown", 60, None),
+    RelationChange("same", 60, 0.0),
+]
+
+
+def test_relations_are_ordered_by_frequency_gains_up_and_losses_down():
+    svg = relation_changes(CHANGES, "t")
+    (gain,), (loss,) = of_class(svg, "path", "gain"), of_class(svg, "path", "loss")
+    bars = lambda path: [tuple(map(float, bar)) for bar in re.findall(r"M([\d.]+) ([\d.]+)h[\d.]+v(-?[\d.]+)", path.get("d"))]  # noqa: E731
+    ((x_rare, _, height_rare),), ((x_common, _, height_common), (x_same, _, height_same)) = bars(gain), bars(loss)
+    assert x_common < x_same < x_rare and height_same == 0
+    assert height_rare == pytest.approx(-2 * height_common, abs=0.2) and height_rare < 0  # upwards: y grows downwards
+
+
+def test_relations_without_a_change_are_counted_not_drawn():
+    text = said(relation_changes(CHANGES, "t"))
+    assert text.startswith("1 of 3 relations gain, 1 lose, 1 stay the same. 1 without a defined F1 are left out.")
+    assert "Greatest gain: rare, +4.0 points. Greatest loss: common, −2.0 points." in text
+
+
+def test_frequency_steps_stand_between_the_relations():
+    svg = relation_changes([RelationChange(str(i), f, 1.0) for i, f in enumerate((300, 300, 100, 100))], "t")
+    (step,) = of_class(svg, "path", "step")
+    assert step.get("d").startswith("M380.0 ")  # the middle of 44 ... 716
+    labels = [text.text for text in of_class(svg, "text", "axis")]
+    assert "more than 200" in labels and "51–200" in labels and "11–50" not in labels
+
+
+def test_pairs_are_lines_from_none_to_the_augmenter():
+    svg = paired_dots([Pairs("vae", {0: (50.0, 54.0), 1: (52.0, 51.0)})], "t")
+    up, down = of_class(svg, "g", "gain"), of_class(svg, "g", "loss")
+    assert len(up) == len(down) == 1 and up[0].find("title").text == "seed 0: 50.00 to 54.00"
+    (x0, y0), (x1, y1) = re.findall(r"[ML]([\d.]+) ([\d.]+)", up[0].find("path").get("d"))
+    assert float(x0) < float(x1) and float(y1) < float(y0)
+    assert said(svg) == "vae: higher than none for 1 of 2 seeds."
+
+
+def test_intervals_and_points_stand_where_their_numbers_are():
+    rows = [
+        Difference("a", 1.0, 0.5, 2.0, (0.5, 1.5)),
+        Difference("b", -1.0, -2.0, 0.5, (-2.0, 0.0)),
+        Difference("c", -2.0, values=(-2.0,)),
+    ]
+    svg = differences(rows, "t")
+    zero = float(of_class(svg, "path", "zero")[0].get("d")[1:].split()[0])
+    (low, high) = map(float, re.fullmatch(r"M([\d.]+) \d+H([\d.]+)", of_class(svg, "path", "gain")[0].get("d")).groups())
+    points = [float(circle.get("cx")) for circle in parsed(svg).iter("circle")]
+    unit = (points[0] - zero) / 1.0
+    assert (low - zero) / unit == pytest.approx(0.5, abs=0.01) and (high - zero) / unit == pytest.approx(2.0, abs=0.01)
+    assert (points[1] - zero) / unit == pytest.approx(-1.0, abs=0.01)
+    assert [circle.get("class") for circle in parsed(svg).iter("circle")] == ["gain", "open", "hollow"]
+    assert len(of_class(svg, "path", "tick")) == 4  # the seeds, where there are several
+    assert "c: −2.00 (one seed: no interval)" in said(svg) and "a: +1.00 [+0.50, +2.00]" in said(svg)
+
+
+@pytest.mark.parametrize("values, side", [((0.5, 1.0), 22), ((-1.0, 1.0), 2)])
+def test_bars_of_a_table_point_to_the_side_of_the_sign(values, side):
+    (bar,) = parsed(change_bar(*values)).iter("rect")
+    assert float(bar.get("x")) == side and float(bar.get("width")) == 20 * abs(values[0]) / values[1]
+
+
+@pytest.mark.parametrize(
+    "svg",
+    [
+        relation_changes([], "<t>"),
+        relation_changes([RelationChange("<b>", 0, 0.0)], "<t>"),
+        paired_dots([], "<t>"),
+        paired_dots([Pairs("<b>", {0: (1.0, 1.0)})], "<t>"),
+        differences([], "<t>"),
+        differences([Difference("<b>", 0.0)], "<t>"),
+        change_bar(0, 0),
+    ],
+)
+def test_degenerate_and_hostile_input_is_still_a_picture(svg):
+    element = parsed(svg)
+    assert "nan" not in svg and "inf" not in svg
+    assert element.get("aria-hidden") or element.find("title").text == "<t>"
+    assert "style=" not in svg and not list(element.iter("b"))
