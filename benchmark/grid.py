@@ -178,6 +178,7 @@ def execute(
     grid: list[Job],
     load_corpus: Callable[[], Any],
     when_sound: Callable[[], Any] = lambda: None,
+    save_every: float = 600.0,
     progress: Progress,
 ) -> Iterator[Outcome]:
     """Run what is not done, one after the other in this process; yields the outcome of each job when it is known.
@@ -185,6 +186,7 @@ def execute(
     Args:
         grid: all jobs of the experiment. A `none` run keeps what later ones need until all that start from it are done.
         load_corpus: called once, and only if there is something to run.
+        save_every: seconds between two checkpoints within an epoch.
         when_sound: called once, when all that can be wrong with the whole experiment has been looked at, before the first run.
 
     Raises:
@@ -213,7 +215,7 @@ def execute(
                 outcome = Outcome(job, "untried", "the disk was full")
             elif (outcome := _hindrance(job)) is None:
                 progress.message(f"run {number} of {len(jobs)}: {job.name}")
-                outcome, disk_full = _run(job, corpus, facts, progress)
+                outcome, disk_full = _run(job, corpus, facts, save_every, progress)
                 if outcome.state == "done":
                     _prune(job, grid)
             if outcome.state not in ("kept", "damaged"):
@@ -246,7 +248,7 @@ def _require_same(done: list[Job], **facts: Any) -> None:
             )
 
 
-def _run(job: Job, corpus: Any, facts: dict[str, Any], progress: Progress) -> tuple[Outcome, bool]:
+def _run(job: Job, corpus: Any, facts: dict[str, Any], save_every: float, progress: Progress) -> tuple[Outcome, bool]:
     """Run one job; the outcome, and whether the disk is full."""
     from benchmark.training import stages
 
@@ -254,7 +256,15 @@ def _run(job: Job, corpus: Any, facts: dict[str, Any], progress: Progress) -> tu
     started = time.monotonic()
     try:
         job.directory.start(job.config.model_dump(mode="json"), facts=facts)
-        stages.execute(job.config, job.directory, corpus=corpus, stage1=stage1, branch_epoch=job.branch_epoch, progress=progress)
+        stages.execute(
+            job.config,
+            job.directory,
+            corpus=corpus,
+            stage1=stage1,
+            branch_epoch=job.branch_epoch,
+            save_every=save_every,
+            progress=progress,
+        )
         job.directory.finish()
     except KeyboardInterrupt:
         job.directory.release()

@@ -10,6 +10,8 @@ from benchmark.progress import Progress
 from benchmark.results import RunDirectory
 from benchmark.training import stages
 
+SAVE_EVERY = 600.0  # seconds between checkpoints within an epoch
+
 BACKBONES = {
     "atlop": {"emb": 8, "block": 4},
     "kd_docre": {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0, "distill_from": None},
@@ -69,6 +71,7 @@ def execute(folder: Path, run: RunConfig, *, branch_epoch=None, finish=True, cor
         corpus=corpus or tiny_corpus(),
         stage1=stage1.path if stage1.state() == "done" and run.augment else None,
         branch_epoch=branch_epoch,
+        save_every=SAVE_EVERY,
         progress=Progress.silent(),
     )
     if finish:

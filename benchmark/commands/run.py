@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmark import interrupts
 from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, names, numbers, quiet_libraries
 from benchmark.commands.report import publish
 from benchmark.config import Experiment, read_experiment
@@ -42,14 +43,17 @@ def run(
     backbones: Annotated[str | None, typer.Option(metavar="LIST", help="Only these backbones: atlop,baseline.")] = None,
     augmenters: Annotated[str | None, typer.Option(metavar="LIST", help="Only these augmenters: none,vaediff.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the runs, what is done, and what the rest will take.")] = False,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, metavar="MINUTES", help="Save the training state so often within an epoch.")
+    ] = 10,
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
     """Train what is not done of an experiment.
 
-    Shows the table at the end. Safe to interrupt and to repeat: finished runs are kept, killed and failed ones are done again.
-    A name that the experiment file does not hold is added to the grid with its default hyper-parameters. Exit code 1 when a run
-    failed.
+    Shows the table at the end. Safe to interrupt and to repeat: finished runs are kept, killed ones go on from their last
+    checkpoint, failed ones are done again. A name that the experiment file does not hold is added to the grid with its default
+    hyper-parameters. Exit code 1 when a run failed; 75 after SIGTERM or SIGUSR1: the state is saved, run the command again.
 
     Examples:
 
@@ -73,7 +77,7 @@ def run(
     if dry_run:
         _preview(jobs, grid)
     else:
-        _train(of_file, jobs, grid, results)
+        _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every)
 
 
 def status(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
@@ -96,7 +100,7 @@ def status(target: Target, overrides: Overrides = None, results: Results = Path(
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Path) -> None:
+def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Path, *, save_every: float = 600.0) -> None:
     """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done.
 
     `experiment` is the file's, `grid` also holds what the command line added to it.
@@ -106,10 +110,13 @@ def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Pa
     progress = Progress.for_console()
     outcomes = []
     sound = lambda: write_grid(experiment, results)  # noqa: E731
-    for outcome in execute(jobs, grid=grid, load_corpus=load_corpus, when_sound=sound, progress=progress):
-        outcomes.append(outcome)
-        if outcome.state != "kept":
-            progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")
+    with interrupts.listening():
+        for outcome in execute(
+            jobs, grid=grid, load_corpus=load_corpus, when_sound=sound, save_every=save_every, progress=progress
+        ):
+            outcomes.append(outcome)
+            if outcome.state != "kept":
+                progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")
     asked = plan(experiment, results)
     asked += [job for job in jobs if job.directory.path not in {other.directory.path for other in asked}]
     found = statuses_of_grid(asked, Path(results) / experiment.name)

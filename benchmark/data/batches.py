@@ -245,15 +245,17 @@ class DocumentBatches(torch.utils.data.Sampler):
     Args:
         sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order of length.
         order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches,
-            so that
-            the documents of a batch are of similar size; "sorted" is by size, for evaluation.
+            so that the documents of a batch are of similar size; "sorted" is by size, for evaluation.
+
+    Attributes:
+        skip: batches left out at the beginning of the next pass, for an epoch that goes on in its middle; 0 again after it.
     """
 
     STRETCH = 16
 
     def __init__(self, sizes: Sequence[int], batch_size: int, *, order: str, seed: int = 0):
         self.sizes, self.batch_size, self.order, self.seed = np.asarray(sizes), batch_size, order, seed
-        self.epoch = 0
+        self.epoch, self.skip = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -271,4 +273,5 @@ class DocumentBatches(torch.utils.data.Sampler):
         batches = [rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)]
         if self.order == "bucketed":
             batches = [batches[i] for i in rng.permutation(len(batches))]
-        return iter(batches)
+        skip, self.skip = self.skip, 0
+        return iter(batches[skip:])

@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
+from benchmark import interrupts
 from benchmark.config import TrainConfig
 from benchmark.progress import Progress
 from benchmark.seeds import derive
@@ -32,9 +33,11 @@ class TrainingError(RuntimeError):
 
 @dataclass
 class Trained:
-    """Where training stands at the end of an epoch."""
+    """Where training stands."""
 
     epoch: int = 0  # epochs done
+    step: int = 0  # steps done of the next one
+    loss: float = 0.0  # their sum, a float32
     best_epoch: int = 0  # 1-based; 0: none yet
     best_score: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -50,6 +53,7 @@ class Loop:
         mixing: what the loss of an epoch (from 0) is made of, as arguments of `Backbone.loss`.
         folder: of the run; gets best.safetensors, checkpoint.safetensors and, after `branch_epoch` epochs, branch.safetensors.
         on_epoch: told the history after every epoch.
+        save_every: seconds between two checkpoints within an epoch; one is written at the end of every epoch in any case.
     """
 
     model: DocreModel
@@ -66,6 +70,7 @@ class Loop:
     mixing: Callable[[int], dict[str, Any]] = lambda epoch: {}
     branch_epoch: int | None = None
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
+    save_every: float = 600.0
 
     def run(self, start_from: Path | None = None) -> Trained:
         """Train to the end, from the training state `start_from` or from the beginning."""
@@ -81,23 +86,27 @@ class Loop:
         state = Trained()
         if start_from is not None:
             facts = load_state(start_from, self.model, optimizer.optimizer)
-            state = Trained(**{name: facts[name] for name in ("epoch", "best_epoch", "best_score", "history")})
+            state = Trained(**{name: facts.get(name, value) for name, value in vars(state).items()})
         self.on_epoch(state.history)
         steps = len(loader)
         with self.progress.task(self.description, total=config.epochs * steps) as bar:
-            bar.advance(state.epoch * steps)
+            bar.advance(state.epoch * steps + state.step)
             while state.epoch < config.epochs:
                 began = time.perf_counter()
-                loss = self._epoch(model, optimizer, loader, state.epoch, bar)
-                state.epoch += 1
-                self._close_epoch(optimizer.optimizer, state, loss, time.perf_counter() - began)
+                with interrupts.held_back():
+                    self._epoch(model, optimizer, loader, state, bar)
+                    self._save(optimizer.optimizer, state)
+                self._close_epoch(optimizer.optimizer, state, steps, time.perf_counter() - began)
         return state
 
-    def _epoch(self, model, optimizer, loader, epoch: int, bar) -> float:
+    def _epoch(self, model, optimizer, loader, state: Trained, bar) -> None:
+        """The rest of an epoch. Saves the training state now and then, and where it is asked to stop."""
+        epoch, saved = state.epoch, time.monotonic()
         model.train()
         loader.set_epoch(epoch)
-        total = torch.zeros((), device=self.accelerator.device)
-        for index, batch in enumerate(loader):  # Algorithm 1, lines 1-2
+        self.loader.batch_sampler.skip = state.step * self.accelerator.num_processes
+        total = torch.tensor(state.loss, device=self.accelerator.device)
+        for index, batch in enumerate(loader, start=state.step) if state.step < len(loader) else ():  # Algorithm 1, lines 1-2
             step = epoch * len(loader) + index
             torch.manual_seed(derive(self.seed, "dropout", step))
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
@@ -110,13 +119,21 @@ class Loop:
                 optimizer.step()  # Algorithm 1, lines 36-37
                 optimizer.zero_grad()
             total += loss.detach()
+            state.step = index + 1
             if index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
                 if not torch.isfinite(total):
                     raise TrainingError(
                         f"the loss is not finite (epoch {epoch + 1}, step {step + 1} or up to {REPORT_EVERY - 1} before it)"
                     )
                 bar.advance(index % REPORT_EVERY + 1, loss=loss.item())
-        return float(total) / len(loader)
+            due = interrupts.requested() or time.monotonic() - saved > self.save_every
+            if due and self.accelerator.sync_gradients and state.step < len(loader):
+                state.loss = float(total)
+                self._save(optimizer.optimizer, state)
+                saved = time.monotonic()
+                if interrupts.requested():
+                    raise interrupts.Preempted
+        state.loss = float(total)
 
     def _schedule(self, step: int, steps_per_epoch: int) -> float:
         """Linear warm-up, then linear decay to zero, counted in optimiser steps."""
@@ -126,20 +143,32 @@ class Loop:
         now = step // steps_per_epoch * per_epoch + step % steps_per_epoch // self.config.accumulation
         return now / warmup if now < warmup else (total - now) / max(1, total - warmup)
 
-    def _close_epoch(self, optimizer: torch.optim.Optimizer, state: Trained, loss: float, seconds: float) -> None:
+    def _close_epoch(self, optimizer: torch.optim.Optimizer, state: Trained, steps: int, seconds: float) -> None:
+        """Evaluate. Nothing is held back meanwhile: who is stopped here has only to evaluate again."""
         began = time.perf_counter()
         dev = self.evaluate()
+        state.epoch += 1
         state.history.append(
-            {"epoch": state.epoch, "loss": loss, "dev": dev, "seconds": seconds, "evaluation_seconds": time.perf_counter() - began}
+            {
+                "epoch": state.epoch,
+                "loss": state.loss / steps,
+                "dev": dev,
+                "seconds": seconds,
+                "evaluation_seconds": time.perf_counter() - began,
+            }
         )
+        state.step, state.loss = 0, 0.0
         score = dev["f1"] if dev["f1"] is not None else 0.0
-        if score > state.best_score:
-            state.best_epoch, state.best_score = state.epoch, score
-            save_weights(self.model, self.folder / "best.safetensors")
-        facts = {"epoch": state.epoch, "best_epoch": state.best_epoch, "best_score": state.best_score, "history": state.history}
-        facts["identity"] = self.identity
-        if state.epoch == self.branch_epoch:
-            save_state(self.folder / "branch.safetensors", self.model, optimizer, facts)
-            link(self.folder / "best.safetensors", self.folder / "branch_best.safetensors")
-        save_state(self.folder / "checkpoint.safetensors", self.model, optimizer, facts)
-        self.on_epoch(state.history)
+        with interrupts.held_back():
+            if score > state.best_score:
+                state.best_epoch, state.best_score = state.epoch, score
+                save_weights(self.model, self.folder / "best.safetensors")
+            if state.epoch == self.branch_epoch:
+                self._save(optimizer, state, "branch.safetensors")
+                link(self.folder / "best.safetensors", self.folder / "branch_best.safetensors")
+            self._save(optimizer, state)
+            self.on_epoch(state.history)
+
+    def _save(self, optimizer: torch.optim.Optimizer, state: Trained, name: str = "checkpoint.safetensors") -> None:
+        """The training state, whole or not at all; it replaces the one before."""
+        save_state(self.folder / name, self.model, optimizer, vars(state) | {"identity": self.identity})

@@ -54,6 +54,7 @@ def execute(
     corpus: Corpus,
     stage1: Path | None = None,
     branch_epoch: int | None = None,
+    save_every: float = 600.0,
     progress: Progress,
 ) -> None:
     """Train, score and store one run. Everything but the DONE marker is written into `directory`.
@@ -62,6 +63,7 @@ def execute(
         stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted and by
             `augment.start: stage1`; others start from its training state if it is there and train from the beginning otherwise.
         branch_epoch: for a `none` run: keep the training state after so many epochs, for the augmented runs to start from.
+        save_every: seconds between two checkpoints within an epoch.
     """
     began = time.perf_counter()
     torch.set_num_threads(run.train.threads)
@@ -88,6 +90,7 @@ def execute(
         description=f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}",
         identity=session.identity,
         branch_epoch=branch_epoch,
+        save_every=save_every,
         on_epoch=lambda history: _write_history(directory, history),
     )
     if augmentation is not None:

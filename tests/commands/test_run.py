@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from benchmark import interrupts
 from benchmark.errors import DataError, UserError
 
 GRID = [f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")]
@@ -159,6 +160,16 @@ def test_safetensors_tells_of_a_full_disk_in_words_only(lab):
     lab.raises["left none 0"] = UserError("best.safetensors cannot be written: I/O error: No space left on device (os error 28)")
     result = lab("run", "CONFIG")
     assert (result.exit_code, lab.names()) == (1, GRID[:1])
+
+
+def test_a_run_that_is_asked_to_stop_says_again(lab):
+    lab.raises["left noisy 0"] = interrupts.Preempted()
+    result = lab("run", "CONFIG")
+    assert result.exit_code == interrupts.AGAIN == 75
+    assert "asked to stop" in result.stderr and "Traceback" not in result.output
+    assert "1 done" in lab("status", "CONFIG").stdout and "1 killed" in lab("status", "CONFIG").stdout
+    del lab.raises["left noisy 0"]
+    assert lab("run", "CONFIG").exit_code == 0
 
 
 def test_faults_of_the_data_stop_everything_before_it_starts(lab):

@@ -1,17 +1,20 @@
 """Whole runs: every cell of the grid, the same numbers twice, exact continuation, shared beginnings, prediction from disk."""
 
 import json
+import os
+import signal
 
 import pytest
 from accelerate.state import AcceleratorState
 from samples import ADA, LONELY, NOBODY
 from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corpus
 
+from benchmark import interrupts
 from benchmark.errors import UserError
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.loop import Loop
-from benchmark.training.model import build_encoder
+from benchmark.training.model import DocreModel, build_encoder
 from benchmark.training.predict import predict
 
 
@@ -79,9 +82,10 @@ def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
     weights, began = read_tensors(stage1.path / "best.safetensors")[0], []
     epoch = Loop._epoch
 
-    def look_then_train(loop, model, optimizer, loader, index, bar):
-        began.append(({name: t.clone() for name, t in loop.model.state_dict().items()}, len(optimizer.optimizer.state), index))
-        return epoch(loop, model, optimizer, loader, index, bar)
+    def look_then_train(loop, model, optimizer, loader, state, bar):
+        weights_now = {name: t.clone() for name, t in loop.model.state_dict().items()}
+        began.append((weights_now, len(optimizer.optimizer.state), state.epoch))
+        epoch(loop, model, optimizer, loader, state, bar)
 
     monkeypatch.setattr(Loop, "_epoch", look_then_train)
     warm = execute(tmp_path, config("atlop", "copies", augment={"start": "stage1"}))
@@ -147,8 +151,60 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter,
     assert numbers(resumed) == numbers(whole)
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("stop", range(1, 9))
+def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, stop, accumulation):
+    """Three epochs of three steps; killed in the forward pass of each step in turn, with a checkpoint after every update."""
+    monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
+    run = config("baseline", accumulation=accumulation)
+    whole = execute(tmp_path / "whole", run)
+    forward, steps = DocreModel.forward, []
+
+    def forward_or_die(model, *rest, **options):
+        steps.append(len(steps))
+        if len(steps) == stop + 1:
+            raise Killed
+        return forward(model, *rest, **options)
+
+    monkeypatch.setattr(DocreModel, "forward", forward_or_die)
+    with pytest.raises(Killed):
+        execute(tmp_path / "killed", run)
+    before = len(steps)
+    resumed = execute(tmp_path / "killed", run)
+    # steps done before it was killed, less those since the last update (with two batches an update, one at most)
+    kept = stop if accumulation == 1 or stop % 3 != 1 else stop - 1
+    assert len(steps) - before == 9 - kept
+    assert numbers(resumed) == numbers(whole)
+    weights = [read_tensors(run.path / "best.safetensors")[0] for run in (resumed, whole)]
+    assert all((weights[0][name] == tensor).all() for name, tensor in weights[1].items())
+
+
+@pytest.mark.parametrize("when", ["within an epoch", "while evaluating"])
+def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(tmp_path, monkeypatch, when):
+    """Only SIGTERM makes a checkpoint here: none is due within the ten minutes of an epoch."""
+    run = config("atlop")
+    whole = execute(tmp_path / "whole", run)
+    place, method = (DocreModel, "forward") if when == "within an epoch" else (Loop, "_close_epoch")
+    original, calls = getattr(place, method), []
+
+    def and_signal(*arguments, **options):
+        calls.append(1)
+        if len(calls) == (5 if method == "forward" else 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(place, method, and_signal)
+    with interrupts.listening(), pytest.raises(interrupts.Preempted):
+        execute(tmp_path / "stopped", run)
+    facts = read_facts(tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors")
+    # the fifth step is the second of the second epoch; the second evaluation comes after all three steps of it
+    assert (facts["epoch"], facts["step"]) == ((1, 2) if method == "forward" else (1, 3))
+    monkeypatch.undo()
+    assert numbers(execute(tmp_path / "stopped", run)) == numbers(whole)
+
+
 def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4] == 1 else 0.0)
+    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None)
     with pytest.raises(Killed):
         execute(tmp_path, config())
     monkeypatch.undo()
@@ -158,7 +214,7 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkey
 
 def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path, monkeypatch):
     run, other = config(), tiny_corpus(relations=("r1", "r2", "r3", "r4"))
-    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4] == 1 else 0.0)
+    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None)
     with pytest.raises(Killed):
         execute(tmp_path, run)
     monkeypatch.undo()
@@ -172,10 +228,10 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
     epoch = Loop._epoch
 
     def die_in(number):
-        def run_epoch(loop, model, optimizer, loader, index, bar):
-            if index == number:
+        def run_epoch(loop, model, optimizer, loader, state, bar):
+            if state.epoch == number:
                 raise Killed
-            return epoch(loop, model, optimizer, loader, index, bar)
+            epoch(loop, model, optimizer, loader, state, bar)
 
         monkeypatch.setattr(Loop, "_epoch", run_epoch)
 
