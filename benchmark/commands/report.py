@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from benchmark.commands.elsewhere import AddPredictions, Gold, named_files
 from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
+from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.status import Status, description_of, statuses
+
+if TYPE_CHECKING:
+    from benchmark.scoring.submission import Reference
 
 
 def report(
@@ -22,11 +28,18 @@ def report(
     with_published: Annotated[
         bool, typer.Option("--with-published", help="Show published scores on the same dataset too, in tables of their own.")
     ] = False,
+    add_predictions: AddPredictions = None,
+    gold: Gold = None,
+    train: Train = None,
+    train_facts: TrainFacts = None,
+    frequent: Frequent = None,
+    undirected: Undirected = False,
 ) -> None:
     """Make the tables of an experiment.
 
-    From its finished runs, as report.md and report.csv in its folder, and in the terminal. Missing runs are shown as missing.
-    Needs no GPU, no data and no model.
+    From its finished runs, as report.md, .csv, .tex (pdflatex compiles it) and .html in its folder, and in the terminal: scores,
+    differences to none with intervals and tests (Holm), generative quality. Missing runs are shown as missing. Needs no GPU and no
+    model.
 
     Examples:
 
@@ -36,23 +49,40 @@ def report(
 
       python run_benchmark.py report results/redocred_500 --with-published
     """
+    files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
     load_plugins(plugin)
     found = statuses(target, results, overrides or ())
     folder = target if target.is_dir() else results / read_experiment(target, overrides or []).name
     if not any(run_status.state == "done" for run_status in found):
         raise UserError(f"{folder}: no run of this experiment is done yet, so there is nothing to report")
-    publish(found, folder, Console(), with_published=with_published)
+    reference = reference_of(gold, train, train_facts, frequent, undirected) if files else None
+    publish(found, folder, Console(), with_published=with_published, files=files, reference=reference)
 
 
-def publish(found: list[Status], folder: Path, console: Console, *, with_published: bool = False) -> None:
-    """Write the tables of the done runs into `folder` and print the main one.
+def publish(
+    found: list[Status],
+    folder: Path,
+    console: Console,
+    *,
+    with_published: bool = False,
+    files: Mapping[str, Path] | None = None,
+    reference: Reference | None = None,
+) -> None:
+    """Write the tables of the done runs into `folder` and print the main ones.
 
     with_published: also those of the papers in results/published/ that are on the same dataset, below ours.
+    files: name -> predictions of systems that ran elsewhere, in a table of their own; `reference`: what they are scored against.
     """
     from benchmark.files import written_atomically
+    from benchmark.reports.difference_table import difference_table
+    from benchmark.reports.elsewhere import predictions_table, require_same_documents
+    from benchmark.reports.evidence import Evidence
+    from benchmark.reports.html import html_document
+    from benchmark.reports.latex import latex
     from benchmark.reports.published import reported_beside
     from benchmark.reports.quality_table import quality_tables
     from benchmark.reports.render import csv_text, markdown, terminal
+    from benchmark.reports.significance import marked, significance
     from benchmark.reports.tables import ablation_table
 
     if changed := sum(run_status.state == "changed" for run_status in found):
@@ -63,17 +93,26 @@ def publish(found: list[Status], folder: Path, console: Console, *, with_publish
     for run_status in found:
         expected.setdefault(run_status.cell, []).append(run_status.seed)
     runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
-    tables = [ablation_table(runs, expected, detail=detail, description=description_of(folder)) for detail in (False, True)]
+    main, detail = (ablation_table(runs, expected, detail=detail, description=description_of(folder)) for detail in (False, True))
+    evidence = Evidence(runs)
+    tested = significance(runs, expected, evidence)
+    shown = [marked(main, tested)]
+    shown += [difference_table(runs, expected, tested, resamples=evidence.resamples)] if tested else []
+    if files:
+        require_same_documents(reference, [evidence], "--gold")
+        shown.append(predictions_table(files, reference, evidence, runs[0].dataset))
     quality = quality_tables(runs, expected)
-    tables += quality
+    tables = [*shown, detail, *quality]
     texts = {"report.md": markdown(tables), "report.csv": csv_text(tables)}
     reported = reported_beside(runs, {backbone for backbone, _ in expected}) if with_published else None
     if reported is not None:
         texts = {"report.md": reported.below_markdown(texts["report.md"]), "report.csv": reported.below_csv(texts["report.csv"])}
+        tables += reported.tables
+    texts |= {"report.tex": latex(tables, document=True), "report.html": html_document(tables, main.title)}
     for name, text in texts.items():
         with written_atomically(folder / name) as part:
             part.write_text(text, encoding="utf-8")
-    terminal([tables[0], *quality], console)
+    terminal([*shown, *quality], console)
     if reported is not None:
         reported.print(console)
-    typer.echo(f"written: {folder / 'report.md'}, {folder / 'report.csv'}", err=True)
+    typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

@@ -61,6 +61,7 @@ class Entry:
             "none": _relation_means([none for none, _ in pairs], known) if pairs else None,
             "change": [None if c.change is None else round(c.change, 2) for c in self.changes()] or None,
             "paired": len(pairs),
+            "instead": "No run of this entry is finished." if self.study.runs else "Made elsewhere: there are predictions only.",
             "settings": _settings(self.runs),
         }
 

@@ -13,7 +13,7 @@ from benchmark.reports.tables import UNDEFINED, Cell, Column, Row
 class Shown:
     """The parts of a cell as text; "" where there is no such part.
 
-    absent: "missing" or "n/a"; the other parts are then empty. number: with its sign, "-" or "+" for a difference.
+    absent: "missing" or "n/a"; the other parts are then empty. number: with its sign, "-" or "+" for a difference, "< 0.0001".
     spread: the standard deviation. n: the number of seeds, where it is not the row's.
     """
 
@@ -29,10 +29,16 @@ def shown(cell: Cell, column: Column, row: Row) -> Shown:
     if cell.mean is None:
         return Shown()
     return Shown(
-        number=f"{cell.mean:{'+' if column.difference else ''}.{column.decimals}f}",
+        number=_number(cell.mean, column),
         spread="" if cell.sd is None else f"{cell.sd:.{column.decimals}f}",
         n="" if cell.n == len(row.seeds) else str(cell.n),
     )
+
+
+def _number(value: float, column: Column) -> str:
+    if column.least is not None and value < column.least:
+        return f"< {column.least:.{column.decimals}f}"
+    return f"{value:{'+' if column.difference else ''}.{column.decimals}f}"
 
 
 def row_groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

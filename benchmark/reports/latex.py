@@ -83,7 +83,7 @@ def _cell(cell: Cell, column: Column, row: Row) -> str:
         return _absent(parts.absent)
     if not parts.number:
         return ""
-    number = parts.number.replace("-", "$-$").replace("+", "$+$")
+    number = parts.number.replace("-", "$-$").replace("+", "$+$").replace("<", "$<$")
     text = rf"\textbf{{{number}}}" if cell.best else number
     text += rf" {{\scriptsize$\pm$\,{parts.spread}}}" if parts.spread else ""
     text += rf" {{\scriptsize($n$={parts.n})}}" if parts.n else ""

@@ -21,6 +21,7 @@ from typing import Any
 from benchmark.reports.boards import Board, Entry, boards, relations_of
 from benchmark.reports.figures import Difference, Pairs, change_bar, differences, paired_dots, relation_changes
 from benchmark.reports.html import html, number_html, text_of
+from benchmark.reports.published import Reported
 from benchmark.reports.studies import Study
 from benchmark.reports.tables import BASELINE, MISSING, Cell
 
@@ -36,13 +37,21 @@ _COLUMNS = {  # of the ablation table: key -> heading
 }
 
 
-def page(studies: Sequence[Study], *, left_out: Sequence[str] = (), title: str = "Leaderboard", made: str = "") -> str:
+def page(
+    studies: Sequence[Study],
+    *,
+    published: Mapping[tuple[str, str | None], Reported] | None = None,
+    left_out: Sequence[str] = (),
+    title: str = "Leaderboard",
+    made: str = "",
+) -> str:
     """The page as one text.
 
     Within a dataset (and version of its data) entries are ordered by their mean test F1, those without one last.
 
     Args:
         studies: see benchmark/reports/studies.py; their tables' ranks and marks are shown, and their intervals drawn.
+        published: by dataset and digest, tables of papers to stand below the board, apart from its entries.
         left_out: sentences on what could not be shown.
         made: when and how, for the foot of the page.
     """
@@ -67,7 +76,7 @@ def page(studies: Sequence[Study], *, left_out: Sequence[str] = (), title: str =
 {_filters(found)}
 </header>
 <main>
-{"".join(map(_board, found)) or "<p>No finished run.</p>"}
+{"".join(_board(board, (published or {}).get(_data_of(board))) for board in found) or "<p>No finished run.</p>"}
 </main>
 <footer>
 {_left_out(left_out)}<p>{escape(made)}</p>
@@ -79,15 +88,21 @@ def page(studies: Sequence[Study], *, left_out: Sequence[str] = (), title: str =
 """
 
 
-def _board(board: Board) -> str:
+def _data_of(board: Board) -> tuple[str, str | None]:
+    return board.studies[0].dataset, board.studies[0].digest
+
+
+def _board(board: Board, published: Reported | None) -> str:
     several = len(board.studies) > 1
     return (
         f'<section class="board" data-dataset="{escape(board.dataset)}" aria-labelledby="board-{board.number}">\n'
         f'<h2 id="board-{board.number}">{escape(board.heading)}</h2>\n{_table(board, several)}\n'
+        + _board_notes(board)
         + "".join(_notes(study, several) for study in board.studies)
         + "".join(_figures(board, study, several) for study in board.studies)
         + _per_relation(board)
-        + "".join(_ablation(study) for study in board.studies)
+        + "".join(_ablation(study) for study in board.studies if study.runs)
+        + _published(published)
         + "</section>\n"
     )
 
@@ -106,6 +121,19 @@ def _table(board: Board, with_experiment: bool) -> str:
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="board-{board.number}">\n<table class="leaderboard">\n'
         f"<caption>{escape(caption)}</caption>\n<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
+
+
+def _board_notes(board: Board) -> str:
+    notes = dict.fromkeys(note for study in board.studies for note in study.board_notes)
+    return f'<ul class="notes">{"".join(f"<li>{text_of(note)}</li>" for note in notes)}</ul>\n' if notes else ""
+
+
+def _published(reported: Reported | None) -> str:
+    """Tables of papers in a block of their own: no entries, no part of sorting, filters and ranks."""
+    if reported is None:
+        return ""
+    content = html(reported.tables) if reported.tables else f"<p>{text_of(reported.instead)}</p>"
+    return f'<details class="published" open><summary>Published scores: reported, not run here</summary>{content}</details>\n'
 
 
 def _notes(study: Study, several: bool) -> str:
@@ -135,7 +163,8 @@ def _per_relation(board: Board) -> str:
 
 def _ablation(study: Study) -> str:
     summary = f"Ablation table of {study.label}, dev and test"
-    return f"<details><summary>{escape(summary)}</summary>{html([replace(study.table, notes=())])}</details>\n"
+    table = replace(study.table, notes=(), rows=tuple(replace(row, rank="") for row in study.table.rows))  # ranks are the board's
+    return f"<details><summary>{escape(summary)}</summary>{html([table])}</details>\n"
 
 
 def _row(entry: Entry, columns: Mapping[str, str], with_experiment: bool, most: float) -> str:
@@ -154,11 +183,13 @@ def _row(entry: Entry, columns: Mapping[str, str], with_experiment: bool, most: 
     seconds = [run.metrics.get("seconds") for run in runs.values()]
     mean = None if not seconds or None in seconds else sum(seconds) / len(seconds)
     devices = ", ".join(sorted({str(run.metrics["device"]) for run in runs.values() if run.metrics.get("device")}))
-    coverage = escape(row.coverage) if row.seeds else _absent()
-    cells += [_td(coverage, len(row.seeds), "number"), _td(_time(mean), mean, "number")]
-    cells.append(_td(escape(devices) or _absent(), devices or None))
+    elsewhere, missing = not entry.study.runs, row.coverage == MISSING
+    unknown = "" if elsewhere else _absent()
+    coverage = unknown if missing else escape(row.coverage)
+    cells += [_td(coverage, len(row.seeds), "number"), _td(unknown if mean is None else _time(mean), mean, "number")]
+    cells.append(_td(escape(devices) or unknown, devices or None))
     names = f'data-entry="{entry.number}" data-backbone="{escape(row.group)}" data-augmenter="{escape(row.label)}"'
-    return f"<tr {names}{'' if row.seeds else ' class=missing'}>{''.join(cells)}</tr>"
+    return f"<tr {names}{' class=missing' if missing else ''}>{''.join(cells)}</tr>"
 
 
 def _relation_figure(entry: Entry) -> str:
@@ -218,7 +249,7 @@ def _filters(found: Sequence[Board]) -> str:
         + "</select></label>"
         for name, values in choices.items()
     )
-    if any(not entry.row.seeds for entry in entries):
+    if any(entry.row.coverage == MISSING for entry in entries):
         selects += '<label class="box"><input type="checkbox" id="with-missing" checked> missing entries</label>'
     theme = '<button type="button" id="theme">Theme: system</button>'
     return f'<form id="filters" hidden>{selects}{theme}<p role="status" id="shown"></p></form>'
@@ -258,9 +289,7 @@ def _absent() -> str:
     return f'<span class="absent">{MISSING}</span>'
 
 
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return _absent()
+def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from benchmark.errors import UserError
 from benchmark.reports.render import markdown, terminal
-from benchmark.reports.tables import Cell, Column, Row, Table
+from benchmark.reports.tables import Cell, Column, Row, StatedCell, Table
 from benchmark.results import StoredRun
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
@@ -107,22 +107,6 @@ class PublishedTable(_Strict):
 
 
 @dataclass(frozen=True)
-class ReportedCell(Cell):
-    """A mean that somebody else took: there are no values behind it. Never marked as best."""
-
-    reported: float | None = None
-    spread: float | None = None
-
-    @property
-    def mean(self) -> float | None:
-        return self.reported
-
-    @property
-    def sd(self) -> float | None:
-        return self.spread
-
-
-@dataclass(frozen=True)
 class ReportedRow(Row):
     """One published method (`label`) with its encoder (`group`); `published` has the rest."""
 
@@ -160,14 +144,14 @@ def reported_beside(runs: Sequence[StoredRun], backbones: Iterable[str], folder:
     A row whose method is one of our backbones is shown if the experiment has that backbone; rows of other methods always are.
 
     Args:
-        runs: finished runs of one experiment; the captions say where their setting differs from the published ones.
-        backbones: those of the experiment.
+        runs: finished runs on one dataset; the captions say where the setting of each experiment differs from the published ones.
+        backbones: those of the experiments.
 
     Raises:
         UserError: a file in `folder` is not a published table.
     """
     published, dataset, backbones = read_published(folder), runs[0].dataset, set(backbones)
-    tables = [_reported(table, runs[0], backbones) for table in published if table.dataset == dataset]
+    tables = [_reported(table, runs, backbones) for table in published if table.dataset == dataset]
     known = ", ".join(sorted({table.dataset for table in published})) or "nothing"
     instead = f"No published scores are kept here for {dataset} and these backbones; there are tables of {known}."
     return Reported([table for table in tables if table.rows], instead)
@@ -209,19 +193,19 @@ def _csv_fields(row: ReportedRow, column: Column, cell: Cell) -> list[str]:
     return [*("" if number is None else repr(number) for number in numbers), *(text or "" for text in texts)]
 
 
-def _reported(published: PublishedTable, run: StoredRun, backbones: set[str]) -> Table:
+def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: set[str]) -> Table:
     columns = tuple(Column(column.key, column.label, column.split, ()) for column in published.columns)
     shown = [row for row in published.rows if row.backbone is None or row.backbone in backbones]
     rows = tuple(
         ReportedRow(row.encoder or NOT_REPORTED, _label(row), tuple(_cell(row, c) for c in columns), (), (), row) for row in shown
     )
     title = f"Reported, not run here: {published.dataset}, Table {published.table} of {published.source.short}"
-    return Table(title, tuple(_notes(published, shown, run)), "Encoder", "Method", columns, rows)
+    return Table(title, tuple(_notes(published, shown, runs)), "Encoder", "Method", columns, rows)
 
 
-def _cell(row: PublishedRow, column: Column) -> ReportedCell:
+def _cell(row: PublishedRow, column: Column) -> StatedCell:
     score = row.scores[column.key]
-    return ReportedCell(absent=NOT_REPORTED) if score is None else ReportedCell(reported=score.mean, spread=score.spread)
+    return StatedCell(absent=NOT_REPORTED) if score is None else StatedCell(number=score.mean, spread=score.spread)
 
 
 def _label(row: PublishedRow) -> str:
@@ -232,13 +216,13 @@ def _counterpart(row: PublishedRow) -> str:
     return f"{row.backbone}/{row.augmenter}" if row.backbone else ""
 
 
-def _notes(published: PublishedTable, shown: list[PublishedRow], run: StoredRun) -> Iterable[str]:
+def _notes(published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]) -> Iterable[str]:
     """The caption: whose numbers these are, why ours may differ, what the paper says and leaves unsaid."""
     yield (
         "These numbers are reported in a paper; nothing of them was run here. They were made with that paper's data, settings and "
         "selection: context for our rows, and no part of our means, marks and differences."
     )
-    yield from _differences(published, shown, run)
+    yield from _all_differences(published, shown, runs)
     yield f"Source: {published.source.citation} {published.source.url}"
     yield f'Its caption: "{published.caption}" Neither bold nor underlining is kept.'
     if counterparts := dict.fromkeys(f"{row.method} = {_counterpart(row)}" for row in shown if row.backbone):
@@ -261,6 +245,14 @@ def _copied(shown: list[PublishedRow]) -> Mapping[str, list[str]]:
             with_encoder = f"{row.method} ({row.encoder}{of_split})" if row.encoder else f"{row.method}{of_split}"
             origins.setdefault(reference, []).append(with_encoder)
     return origins
+
+
+def _all_differences(published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]) -> Iterable[str]:
+    """Of each experiment, by one run of it: all of its runs share what this is about."""
+    experiments = {run.path.resolve().parents[2]: run for run in reversed(runs)}
+    for run in reversed(experiments.values()):
+        of = f"Of {run.experiment}: " if len(experiments) > 1 else ""
+        yield from (of + sentence for sentence in _differences(published, shown, run))
 
 
 def _differences(published: PublishedTable, shown: list[PublishedRow], run: StoredRun) -> Iterable[str]:

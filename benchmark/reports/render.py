@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
-from benchmark.reports.tables import UNDEFINED, Cell, Column, Row, Table
+from benchmark.reports.cells import shown
+from benchmark.reports.tables import Cell, Column, Row, Table
 
 
 def markdown(tables: Iterable[Table]) -> str:
-    """GitHub Markdown; the best of a column is bold."""
+    """GitHub Markdown; the best of a column is bold, marks stand behind the cell."""
     return "\n".join(_markdown(table) for table in tables)
 
 
 def csv_text(tables: Iterable[Table]) -> str:
-    """One line per cell: mean, sd, n and the value of each seed, in percent and at full precision."""
+    """One line per cell: mean, sd, n, mark and the value of each seed, in percent (a p as it is) and at full precision."""
     tables = list(tables)
     seeds = sorted({seed for table in tables for row in table.rows for seed in (*row.seeds, *row.expected)})
     text = io.StringIO()
@@ -31,6 +33,7 @@ def csv_text(tables: Iterable[Table]) -> str:
             "n",
             "expected",
             "best",
+            "mark",
             "absent",
             *(f"seed {seed}" for seed in seeds),
         ]
@@ -38,12 +41,13 @@ def csv_text(tables: Iterable[Table]) -> str:
     for table in tables:
         for row in table.rows:
             for column, cell in zip(table.columns, row.cells, strict=True):
-                if not cell.values and not cell.absent:  # the difference of `none` to itself
+                if cell.mean is None and not cell.absent:  # the difference of `none` to itself
                     continue
                 numbers = ["" if value is None else repr(value) for value in (cell.mean, cell.sd)]
                 each = [repr(cell.values[seed]) if seed in cell.values else "" for seed in seeds]
                 identity = [table.title, row.group, row.label, column.key]
-                writer.writerow([*identity, *numbers, cell.n, len(row.expected), int(cell.best), cell.absent or "", *each])
+                marks = [int(cell.best), cell.mark, cell.absent or ""]
+                writer.writerow([*identity, *numbers, cell.n, len(row.expected), *marks, *each])
     return text.getvalue()
 
 
@@ -66,8 +70,11 @@ def _markdown(table: Table) -> str:
     lines = [f"### {table.title}", "", _line(header), _line(["---", "---", *["---:"] * (len(table.columns) + 1)])]
     for row, group in _with_group(table.rows):
         texts = (_text(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True))
-        bold = [f"**{text}**" if cell.best else text for text, cell in zip(texts, row.cells, strict=True)]
-        lines.append(_line([_escaped(group), _escaped(row.label), row.coverage, *bold]))
+        marked = [
+            (f"**{text}**" if cell.best else text) + re.sub(r"([\\*_`|])", r"\\\1", cell.mark)
+            for text, cell in zip(texts, row.cells, strict=True)
+        ]
+        lines.append(_line([_escaped(group), _escaped(row.label), row.coverage, *marked]))
     return "\n".join([*lines, "", *(f"{_escaped(note)}  " for note in table.notes), ""])
 
 
@@ -88,15 +95,10 @@ def _with_group(rows: Sequence[Row]) -> Iterable[tuple[Row, str]]:
 
 
 def _text(cell: Cell, column: Column, row: Row, separator: str = " ") -> str:
-    """A cell as text: "71.12 ± 0.34"; with its number of seeds where that is not the row's."""
-    if cell.absent:
-        return "n/a" if cell.absent == UNDEFINED else cell.absent
-    if cell.mean is None:
-        return ""
-    text = f"{cell.mean:{'+' if column.difference else ''}.{column.decimals}f}"
-    if cell.sd is not None:
-        text += f"{separator}± {cell.sd:.{column.decimals}f}"
-    return text if cell.n == len(row.seeds) else f"{text}{separator}(n={cell.n})"
+    """A cell as text, without its mark: "71.12 ± 0.34"; with its number of seeds where that is not the row's."""
+    parts = shown(cell, column, row)
+    spread, n = (f"± {parts.spread}" if parts.spread else ""), (f"(n={parts.n})" if parts.n else "")
+    return parts.absent or separator.join(filter(None, [parts.number, spread, n]))
 
 
 def _fitting(table: Table, console) -> list:
@@ -120,8 +122,8 @@ def _fitting(table: Table, console) -> list:
     return [_rich(table, part, "\n") for part in parts]
 
 
-def _rich(table: Table, shown: Sequence[int], separator: str):
-    """The columns `shown` as a rich table."""
+def _rich(table: Table, columns: Sequence[int], separator: str):
+    """The columns at these positions as a rich table."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -130,7 +132,7 @@ def _rich(table: Table, shown: Sequence[int], separator: str):
     out.add_column(table.group_label, no_wrap=True)
     out.add_column(table.row_label, no_wrap=True)
     out.add_column("seeds", justify="right", no_wrap=True)
-    for index in shown:
+    for index in columns:
         column = table.columns[index]
         out.add_column(Text(f"{column.heading}\n{column.label}", justify="right"), justify="right", no_wrap=True)
     previous = None
@@ -139,8 +141,8 @@ def _rich(table: Table, shown: Sequence[int], separator: str):
             out.add_section()
         previous = row.group
         texts = (
-            Text(_text(row.cells[i], table.columns[i], row, separator), style="bold green" if row.cells[i].best else "")
-            for i in shown
+            Text(_text(cell, table.columns[i], row, separator) + cell.mark, style="bold green" if cell.best else "")
+            for i, cell in ((i, row.cells[i]) for i in columns)
         )
         out.add_row(Text(group), Text(row.label), Text(row.coverage), *texts)
     return out

@@ -27,6 +27,7 @@ class Study:
     runs: (backbone, augmenter) -> seed -> the run.
     relation_names: relation -> its name in words, where that is known.
     intervals: (backbone, augmenter) -> interval of the difference in test F1 to `none`, as a fraction.
+    board_notes: what is to be said of all entries on its dataset together.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Study:
     runs: Mapping[tuple[str, str], Mapping[int, StoredRun]]
     relation_names: Mapping[str, str] = field(default_factory=dict)
     intervals: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
+    board_notes: tuple[str, ...] = ()
 
     def of(self, row: Row) -> Mapping[int, StoredRun]:
         """The runs of a row of the table, by seed."""

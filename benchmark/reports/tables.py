@@ -26,6 +26,7 @@ class Column:
     """One column. `path` leads to its score in `metrics.json`; `heading` names the split ("dev", "test").
 
     difference: the cells hold differences to the row `none` of the same backbone, paired by seed.
+    least: a smaller number is shown as "< least", as a p-value is.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Column:
     path: tuple[str, ...]
     difference: bool = False
     decimals: int = 2
+    least: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,27 @@ class Cell:
         if self.n < 2:
             return None
         return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values.values()) / (self.n - 1))
+
+
+@dataclass(frozen=True)
+class StatedCell(Cell):
+    """A number that is no mean over the seeds' values: a p, the end of an interval, or what somebody else reports."""
+
+    number: float | None = None
+    spread: float | None = None
+    over: int = 0  # seeds that it was made from, where they are known
+
+    @property
+    def n(self) -> int:
+        return self.over
+
+    @property
+    def mean(self) -> float | None:
+        return self.number
+
+    @property
+    def sd(self) -> float | None:
+        return self.spread
 
 
 @dataclass(frozen=True)
@@ -162,9 +185,7 @@ def ablation_table(
             )
         seeds[run.seed] = run
     if expected is None:
-        every_seed = sorted({run.seed for run in runs})
-        order = sorted(cells, key=lambda cell: (cell[0], cell[1] != BASELINE, cell[1]))
-        expected = dict.fromkeys(order, every_seed)
+        expected = expected_of(runs)
     shown = {
         cell: {seed: run for seed, run in sorted(cells.get(cell, {}).items()) if seed in set(seeds)}
         for cell, seeds in expected.items()
@@ -186,6 +207,14 @@ def ablation_table(
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
+def expected_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], list[int]]:
+    """What runs ask for where no experiment does: the cells there are, each with every seed that any has."""
+    runs = list(runs)
+    cells = {(run.backbone, run.augmenter) for run in runs}
+    order = sorted(cells, key=lambda cell: (cell[0], cell[1] != BASELINE, cell[1]))
+    return {cell: sorted({run.seed for run in runs}) for cell in order}
+
+
 def _row(
     cell: tuple[str, str],
     runs: dict[int, StoredRun],
@@ -193,11 +222,15 @@ def _row(
     baseline: dict[int, StoredRun],
     columns: tuple[Column, ...],
 ) -> Row:
-    cells = tuple(_cell(column, cell[1], runs, baseline) for column in columns)
+    cells = tuple(score_cell(column, cell[1], runs, baseline) for column in columns)
     return Row(cell[0], cell[1], cells, tuple(runs), expected)
 
 
-def _cell(column: Column, augmenter: str, runs: dict[int, StoredRun], baseline: dict[int, StoredRun]) -> Cell:
+def score_cell(column: Column, augmenter: str, runs: Mapping[int, StoredRun], baseline: Mapping[int, StoredRun]) -> Cell:
+    """The column's score over the runs (seed -> run), or over the seeds shared with `baseline` its difference to that.
+
+    Raises UserError naming the file and the key of a score that a run does not hold.
+    """
     if column.difference and augmenter == BASELINE:
         return Cell()
     values = {seed: _score(run, column) for seed, run in runs.items()}

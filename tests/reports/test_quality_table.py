@@ -172,10 +172,12 @@ def test_the_report_shows_it(grid, monkeypatch):
     from rich.console import Console
 
     from benchmark.commands import report
-    from benchmark.reports import tables
+    from benchmark.reports import significance, tables
     from benchmark.status import statuses
 
     monkeypatch.setattr(tables, "ablation_table", lambda *_, **__: table_of(grid))
+    nothing = significance.Significance({"f1": {}, "ltail_f1": {}}, {})  # these runs have no scores to test
+    monkeypatch.setattr(significance, "significance", lambda *_: nothing)
     console = Console(width=200, file=io.StringIO(), force_terminal=False)
     report.publish(statuses(grid / "demo", grid), grid / "demo", console)
     assert (grid / "demo" / "report.md").read_text().count("generative quality") == 3

@@ -101,7 +101,7 @@ function addRow(body, texts, numeric) {
 }
 
 function seedTable(entry) {
-  if (!entry.seeds.length) return element("p", {}, "No run of this entry is finished.");
+  if (!entry.seeds.length) return element("p", {}, entry.instead);
   const numeric = [true, true, true, true, true, true, false];
   const [table, body] = headed(["Seed", "Test F1", "Δ F1", "LTail F1", "Best epoch", "Seconds", "Device"], numeric);
   for (const run of entry.seeds) {

@@ -1,0 +1,88 @@
+"""Ranks that know of noise: on a board the first rank is shared by all that cannot be told from the best.
+
+An entry shares it when the interval (benchmark/reports/evidence.py) of its difference to the best in test F1, over the seeds that
+both have, does not lie beyond 0. The best is the highest mean among the entries that have all their seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from benchmark.reports.evidence import Evidence
+from benchmark.reports.studies import Study
+from benchmark.reports.tables import BASELINE, Row
+from benchmark.results import StoredRun
+
+_Key = tuple[int, int]  # study, row
+
+
+def with_ranks(studies: Sequence[Study], evidence: Evidence) -> list[Study]:
+    """The studies of one board with ranks in their tables, and what they mean in `board_notes`; unchanged where nothing can be
+    compared, for want of counts or of a complete entry."""
+    rows = {(s, r): row for s, study in enumerate(studies) for r, row in enumerate(study.table.rows)}
+    means = {key: mean for key, row in rows.items() if row.complete and (mean := _mean(studies[key[0]], row)) is not None}
+    if not means:
+        return list(studies)
+    best = max(means, key=lambda key: means[key])
+    distances, within, unranked = _distances(studies, rows, best, evidence)
+    if len(distances) == 1 and len(rows) > 1:
+        return list(studies)
+    ranks = {key: "1" if key in within else str(_place(key, distances, within)) for key in distances}
+    note = _note(rows[best], [rows[key] for key in unranked if rows[key].seeds], seeds=len(rows[best].seeds))
+    return [
+        replace(study, table=_ranked(study, s, ranks), board_notes=(*study.board_notes, note)) for s, study in enumerate(studies)
+    ]
+
+
+def _distances(
+    studies: Sequence[Study], rows: Mapping[_Key, Row], best: _Key, evidence: Evidence
+) -> tuple[dict[_Key, float], set[_Key], list[_Key]]:
+    """How far each entry is behind the best (points, over the seeds that both have), which are within noise, and which cannot be
+    compared."""
+    leader = _runs(studies[best[0]], rows[best])
+    distances, within, unranked = {best: 0.0}, {best}, []
+    for key, row in rows.items():
+        if key == best:
+            continue
+        runs = _runs(studies[key[0]], row)
+        interval = evidence.interval([(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())], "f1")
+        if interval is None or interval.low is None:
+            unranked.append(key)
+            continue
+        distances[key] = 100 * interval.estimate
+        if interval.low <= 0:
+            within.add(key)
+    return distances, within, unranked
+
+
+def _place(key: _Key, distances: Mapping[_Key, float], within: set[_Key]) -> int:
+    """Behind all of rank 1 and whoever is nearer to the best; equal as shown is equal."""
+    nearer = sum(round(other, 2) < round(distances[key], 2) for k, other in distances.items() if k not in within)
+    return 1 + len(within) + nearer
+
+
+def _runs(study: Study, row: Row) -> dict[int, StoredRun]:
+    return {seed: run for seed, run in study.of(row).items() if seed in row.seeds}
+
+
+def _mean(study: Study, row: Row) -> float | None:
+    keys = [column.key for column in study.table.columns]
+    return row.cells[keys.index("test.f1")].mean if row.seeds and "test.f1" in keys else None
+
+
+def _ranked(study: Study, number: int, ranks: Mapping[_Key, str]):
+    rows = (replace(row, rank=ranks.get((number, r), "")) for r, row in enumerate(study.table.rows))
+    return replace(study.table, rows=tuple(rows))
+
+
+def _note(best: Row, unranked: Sequence[Row], *, seeds: int) -> str:
+    over = "seeds and documents" if seeds > 1 else "documents (the best has one seed, so that this speaks of trained models alone)"
+    note = (
+        f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with all their seeds, and every entry "
+        f"whose difference to it is within noise: the 95 % bootstrap interval of it over {over}, on the seeds that both have, "
+        "includes 0 (no correction for the number of entries; no proof of equality). The others follow in its order."
+    )
+    if unranked:
+        note += f" Not ranked, for want of a common seed or of counts: {', '.join(f'{r.group} + {r.label}' for r in unranked)}."
+    return note + f" Significance of a difference to `{BASELINE}` is another matter: see the marks."
