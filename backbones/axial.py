@@ -82,6 +82,8 @@ class AxialAttention(nn.Module):
 
     def __init__(self, width: int, axis: str):
         super().__init__()
+        if width % HEADS:
+            raise ConfigError(f"axial attention has {HEADS} heads: the encoder's width must be a multiple of that, it is {width}")
         self.axis = axis
         self.project = nn.Linear(width, 3 * width, bias=False)  # queries, keys, values
         self.out = nn.Linear(width, width)

@@ -7,7 +7,7 @@ from torch import Tensor
 from backbones.base import Pairs
 from backbones.kd_docre import AxialBackbone
 from backbones.losses import CONTRASTIVE, ENTROPY, pairwise_moving_threshold, supervised_contrastive
-from backbones.options import one_of
+from backbones.options import number, one_of
 from benchmark.registry import BACKBONES
 
 
@@ -58,7 +58,8 @@ class Baseline(AxialBackbone):
         self.entropy = one_of("entropy", entropy, ENTROPY)
         self.contrastive = one_of("contrastive", contrastive, CONTRASTIVE)
         self.contrast_with = one_of("contrast_with", contrast_with, ("positives", "all"))
-        self.temperature, self.base_temperature = temperature, base_temperature
+        self.temperature = number("temperature", temperature, above=0)
+        self.base_temperature = number("base_temperature", base_temperature, above=0)
         self.reduction = one_of("reduction", reduction, ("mean", "sum"))
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

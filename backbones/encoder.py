@@ -8,6 +8,7 @@ where windows overlap, attention rows are added and normalised again.
 
 from __future__ import annotations
 
+import difflib
 import math
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError, UserError
+from benchmark.registry import ENCODERS
 
 ROWS_FROM_PROJECTIONS = {
     "bert": ("query", "key"),
@@ -157,8 +159,10 @@ def load_encoder(
     try:
         config = transformers.AutoConfig.from_pretrained(name)
     except (OSError, ValueError) as error:
+        near = difflib.get_close_matches(name, ENCODERS, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UserError(
-            f"encoder '{name}': neither a local model folder nor a model that the hub gave ({_first_line(error)})"
+            f"encoder '{name}': neither a local model folder nor a model that the hub gave ({_first_line(error)}).{hint}"
         ) from error
     _set_dropout(config, name, "attention_probs_dropout_prob", attention_dropout)
     _set_dropout(config, name, "hidden_dropout_prob", hidden_dropout)

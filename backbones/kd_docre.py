@@ -9,7 +9,7 @@ from backbones.base import Backbone
 from backbones.bilinear import GroupedBilinear
 from backbones.heads import PairFeatures
 from backbones.losses import adaptive_focal
-from backbones.options import one_of, switch
+from backbones.options import number, one_of, switch, whole
 from benchmark.data.batches import Batch, Encoded
 from benchmark.registry import BACKBONES
 
@@ -41,7 +41,7 @@ class AxialBackbone(Backbone):
         self.diagonal = switch("diagonal", diagonal)
         self.features = PairFeatures(encoder_width, emb, heads="sum", epsilon=1e-10)
         self.projection = GroupedBilinear(emb, block, encoder_width, bias=False)
-        self.axial = AxialStack(encoder_width, layers, axial=one_of("axial", axial, AXIAL))
+        self.axial = AxialStack(encoder_width, whole("layers", layers, 0), axial=one_of("axial", axial, AXIAL))
         self.classifier = nn.Linear(encoder_width, classes)
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
@@ -102,7 +102,7 @@ class KdDocre(AxialBackbone):
             axial=axial,
             diagonal=diagonal,
         )
-        self.gamma = gamma
+        self.gamma = number("gamma", gamma, least=0)
         self.distill_from = distill_from
 
     def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

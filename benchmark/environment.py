@@ -48,6 +48,12 @@ def encoder_digest(name: str) -> str | None:
     return hashlib.sha256("".join(f"{file} {sha256(path)}\n" for file, path in files.items()).encode()).hexdigest()[:16]
 
 
+def teacher_digest(folder: str | None) -> str | None:
+    """Identifies the finished run that a student learns from; None without one."""
+    marker = Path(folder).expanduser() / "DONE" if folder else None
+    return sha256(marker)[:16] if marker is not None and marker.is_file() else None
+
+
 def _encoder_file(name: str, file: str) -> Path | None:
     """A file of the encoder: in its folder, or in the hub's cache (the hub is not asked)."""
     from huggingface_hub import try_to_load_from_cache

@@ -40,6 +40,7 @@ _OF_THE_DISK = {
     errno.EACCES: "no permission to write here",
     errno.EPERM: "no permission to write here",
     errno.EFBIG: "the file grows beyond the allowed size",
+    errno.EISDIR: "a folder stands there",
     errno.ENOTDIR: "a file stands where a folder should be",
 }
 

@@ -56,16 +56,22 @@ class Job:
         """Whether it cannot run without the `none` run. Imports the augmenter, and with it torch."""
         if self.stage1 is None:
             return False
-        return self.config.augment.start == "stage1" or AUGMENTERS[self.augmenter].needs_fitting
+        return self.config.augment.start == "stage1" or _needs_fitting(self.augmenter)
 
     @property
     def data_moved(self) -> bool:
         """The stored run read its data from other paths."""
         return self.directory.read_json("config.json").get("dataset") != self.config.dataset.model_dump(mode="json")
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What identifies this job besides its configuration and what all jobs share."""
+        return {"teacher_digest": environment.teacher_digest(self.config.backbone.options.get("distill_from"))}
+
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its directory."""
-        return self.directory.differences(self.config.model_dump(mode="json"), facts=facts, completed=_completed)
+        config = self.config.model_dump(mode="json")
+        return self.directory.differences(config, facts=facts | self.facts, completed=_completed)
 
 
 def _require_buildable(runs: list[RunConfig]) -> None:
@@ -74,6 +80,11 @@ def _require_buildable(runs: list[RunConfig]) -> None:
 
     for run in {run.model_copy(update={"seed": 0}).model_dump_json(): run for run in runs}.values():
         stages.require_buildable(run)
+
+
+def _needs_fitting(augmenter: str) -> bool:
+    """False for a class that is no Augmenter: `_require_buildable` says so in due course."""
+    return getattr(AUGMENTERS[augmenter], "needs_fitting", False)
 
 
 def _completed(stored: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +108,7 @@ def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     with_none = (
         len(names) < len(experiment.augmenters)
         or (names and experiment.augment.start == "stage1")
-        or any(AUGMENTERS[name].needs_fitting for name in names)
+        or any(_needs_fitting(name) for name in names)
     )
     jobs = []
     for seed in experiment.seeds:
@@ -200,6 +211,7 @@ def execute(
     done = [job for job in finished if job in jobs]
     if len(done) == len(jobs) and not any(job.data_moved for job in done):
         when_sound()
+        progress.message("all of these runs are done; their data was not read again")
         yield from (Outcome(job, "kept") for job in jobs)
         return
     corpus = load_corpus()
@@ -255,7 +267,7 @@ def _run(job: Job, corpus: Any, facts: dict[str, Any], save_every: float, progre
     stage1 = job.stage1 if job.stage1 is not None and RunDirectory(job.stage1).state() == "done" else None
     started = time.monotonic()
     try:
-        job.directory.start(job.config.model_dump(mode="json"), facts=facts)
+        job.directory.start(job.config.model_dump(mode="json"), facts=facts | job.facts)
         stages.execute(
             job.config,
             job.directory,

@@ -30,7 +30,8 @@ from benchmark.files import dumps, explained, one_line, sha256, written_atomical
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
-IDENTIFYING_FACTS = ("corpus_digest", "encoder_digest", "numerics_version")  # facts of the environment that decide a run's numbers
+IDENTIFYING_FACTS = ("corpus_digest", "encoder_digest", "numerics_version", "teacher_digest")
+"""Facts of the environment that decide a run's numbers."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,8 @@ class RunDirectory:
 
     def verify(self, *names: str) -> None:
         """Compare files (default: all) with the digests in DONE. Raises UserError naming the first that is gone or changed."""
-        digests = self.read_json("DONE").get("sha256", {})
+        marker = self.read_json("DONE")
+        digests = marker.get("sha256", {}) if isinstance(marker, dict) else {}
         for name in names or digests:
             if not isinstance(digests, dict) or name not in digests:
                 raise UserError(f"{self.path / 'DONE'}: holds no digest of {name}")

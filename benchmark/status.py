@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from benchmark.config import Choice, Experiment, read_experiment
 from benchmark.errors import UserError
 from benchmark.grid import Job, plan
@@ -90,15 +92,39 @@ def write_grid(experiment: Experiment, results: str | Path) -> Path:
         store.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{store.path}: cannot be made: {error.strerror}") from error
-    store.write_json("experiment.json", experiment.model_copy(update={"augmenters": in_order}).model_dump(mode="json"))
+    grid = experiment.model_copy(update={"augmenters": in_order}).model_dump(mode="json")
+    if not (store.path / "experiment.json").is_file() or store.read_json("experiment.json") != grid:
+        store.write_json("experiment.json", grid)
     return store.path
 
 
 def description_of(folder: Path) -> str:
     """What the experiment file says of itself, for the caption of its tables; empty without `experiment.json`."""
-    return (
-        RunDirectory(folder).read_json("experiment.json").get("description", "") if (folder / "experiment.json").is_file() else ""
-    )
+    return _stored_grid(folder).description if (folder / "experiment.json").is_file() else ""
+
+
+def _stored_grid(folder: Path) -> _Grid:
+    """Raises UserError naming the file when it is none that `write_grid` wrote."""
+    try:
+        return _Grid.model_validate(RunDirectory(folder).read_json("experiment.json"))
+    except ValidationError as error:
+        raise UserError(
+            f"{folder / 'experiment.json'}: not the grid of an experiment ({error.error_count()} faults). `run` writes it anew; "
+            "without the file, the runs that are there are taken for all"
+        ) from error
+
+
+class _Named(BaseModel):
+    name: str
+
+
+class _Grid(BaseModel):
+    """What is read of `experiment.json`: names alone, so that a table needs no plugin."""
+
+    backbones: list[_Named]
+    augmenters: list[_Named]
+    seeds: list[int]
+    description: str = ""
 
 
 def stored_directories(folder: Path) -> list[RunDirectory]:
@@ -108,9 +134,9 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
     """
     asked: list[Path] = []
     if (folder / "experiment.json").is_file():
-        grid = RunDirectory(folder).read_json("experiment.json")
-        cells = itertools.product(grid["backbones"], grid["augmenters"], grid["seeds"])
-        asked = [folder / backbone["name"] / augmenter["name"] / f"seed-{seed}" for backbone, augmenter, seed in cells]
+        grid = _stored_grid(folder)
+        cells = itertools.product(grid.backbones, grid.augmenters, grid.seeds)
+        asked = [folder / backbone.name / augmenter.name / f"seed-{seed}" for backbone, augmenter, seed in cells]
     others = [path for path in _started(folder) if path not in asked]
     if not asked and not others:
         raise UserError(f"{folder}: holds no runs; expected an experiment's folder, such as results/demo")
@@ -119,7 +145,8 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
 
 def _started(folder: Path) -> list[Path]:
     """The directories of runs in an experiment's folder, sorted."""
-    return sorted(path.parent for path in folder.glob("*/*/seed-*/config.json"))
+    found = sorted(path.parent for path in folder.glob("*/*/seed-*/config.json"))
+    return [path for path in found if path.name.removeprefix("seed-").isdecimal()]
 
 
 @dataclass(frozen=True)

@@ -11,26 +11,36 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.commands.score import FREQUENT_OF, Frequent
+from benchmark.scoring.submission import frequent_relations
+
 app = typer.Typer(no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None)
 
 Documents = Annotated[Path, typer.Argument(metavar="PATH", help="A DocRED-format JSON file.")]
 
 
 @app.command()
-def stats(path: Documents) -> None:
+def stats(path: Documents, frequent: Frequent = None) -> None:
     """Documents, entities, facts, and their tail.
 
-    Example:
+    Of ordered entity pairs, whether relations have a direction or not.
+
+    Examples:
 
       python run_benchmark.py data stats train.json
+
+      python run_benchmark.py data stats dev.json --frequent re-docred
     """
     from benchmark.data.docred import read_documents
     from benchmark.data.stats import statistics, table
 
     shown = Table(box=box.SIMPLE, show_header=False)
-    for what, value in table(statistics(read_documents(path, labelled=False))):
+    chosen = frequent_relations(frequent, FREQUENT_OF) if frequent is not None else None
+    for what, value in table(statistics(read_documents(path, labelled=False, distinct=False), chosen)):
         shown.add_row(what, value)
     Console().print(shown)
+    if chosen is None:
+        Console().print("frequent: the ten most frequent of this file; --frequent names others", style="dim")
 
 
 @app.command()

@@ -153,7 +153,7 @@ def _conclude(outcomes: list[Outcome]) -> None:
 def _preview(jobs: list[Job], grid: list[Job]) -> None:
     """The table of --dry-run."""
     state = {job.name: status_of(job).state for job in grid}
-    left = [job for job in jobs if state[job.name] not in ("done", "changed")]
+    left = [job for job in jobs if state[job.name] not in ("done", "changed", "damaged")]
     costs = estimate(left, [job for job in grid if state[job.name] == "done"])
     table = Table("Backbone", "Augmenter", "Seed", "State", "Time", "Disk", box=box.SIMPLE_HEAD)
     for job in jobs:
@@ -170,7 +170,9 @@ def _preview(jobs: list[Job], grid: list[Job]) -> None:
     console.print(table)
     console.print(f"{len(left)} of {len(jobs)} runs to do: {_total(list(costs.values()))}")
     if any(state[job.name] == "changed" for job in jobs):
-        console.print("changed: done, but with another configuration; give the experiment another name (--set name=...)")
+        console.print("changed: done, but with another configuration: `run` refuses; take another name (--set name=...)")
+    if any(state[job.name] == "damaged" for job in jobs):
+        console.print("damaged: done, but a file is torn, gone or edited: `run` leaves it; move its folder away to run it again")
 
 
 def _total(costs: list[Cost | None]) -> str:

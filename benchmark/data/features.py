@@ -10,12 +10,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import datasets
 from datasets import Dataset, Features, List, Value
 
 from benchmark.data.documents import Corpus
 from benchmark.errors import DataError
+from benchmark.files import explained
 
 MARKER = "*"
 LAYOUT = 1  # raise when this file's output changes: it is part of the cache key
@@ -53,13 +56,14 @@ def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: b
     key.update(f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}{mention}".encode())
     key.update(tokenizer.backend_tokenizer.to_str().encode())
     words = _Words(tokenizer)
-    return documents.map(
-        lambda document: _row(document, corpus, words, training, after_marker=mention == "first_piece"),
-        features=FEATURES,
-        remove_columns=documents.column_names,
-        new_fingerprint=key.hexdigest()[:32],
-        desc="tokenising",
-    )
+    with explained(Path(datasets.config.HF_DATASETS_CACHE)):
+        return documents.map(
+            lambda document: _row(document, corpus, words, training, after_marker=mention == "first_piece"),
+            features=FEATURES,
+            remove_columns=documents.column_names,
+            new_fingerprint=key.hexdigest()[:32],
+            desc="tokenising",
+        )
 
 
 class _Words:

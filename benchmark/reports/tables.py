@@ -262,7 +262,7 @@ def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
             for r, row in enumerate(rows)
             if row.complete and row.cells[index].mean is not None
         }
-        if column.difference or len(means) < 2:
+        if column.difference or len(means) < 2 or not any(means.values()):
             continue
         for r, mean in means.items():
             if mean == max(means.values()):
@@ -326,7 +326,7 @@ def _notes(runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...]) 
         listed = ", ".join(f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})" for run in early)
         notes.append(f"Best on dev before augmentation set in, so that the scored model never met a generated pair: {listed}.")
     if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
-        notes.append("n/a: undefined, for want of gold facts of that kind.")
+        notes.append("n/a: undefined, for want of gold facts of that kind, or of predictions (precision).")
     notes += dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
     return tuple(notes)
 

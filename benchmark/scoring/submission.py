@@ -82,7 +82,7 @@ def read_reference(
     seen = train_facts(read_documents(train), undirected=undirected) if train is not None else None
     if facts is not None:
         seen = read_facts(facts, undirected=undirected)
-    chosen = _frequent(frequent, known_lists or {}) if frequent is not None else None
+    chosen = frequent_relations(frequent, known_lists or {}) if frequent is not None else None
     if chosen is None and seen is not None and seen.frequency:
         ranked = sorted(seen.frequency, key=lambda relation: (-seen.frequency[relation], relation))
         chosen = frozenset(ranked[:MOST_FREQUENT])
@@ -115,7 +115,8 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
     return predictions
 
 
-def _frequent(text: str, known_lists: Mapping[str, frozenset[str]]) -> frozenset[str]:
+def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """A name of `known_lists`, relations separated by commas, or a JSON file with a list. Raises ConfigError, DataError."""
     if text in known_lists:
         return known_lists[text]
     if "," in text:

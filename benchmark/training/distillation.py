@@ -21,6 +21,14 @@ def store_logits(folder: Path, logits: list[Tensor], titles: list[str], relation
     write_tensors(folder / FILE, {"logits": torch.cat(logits), "pairs": pairs}, {"titles": titles, "relations": list(relations)})
 
 
+def require_teacher(run: str) -> Path:
+    """The file of a teacher's logits. Raises UserError when the run stored none."""
+    path = Path(run).expanduser() / FILE
+    if not path.is_file():
+        raise UserError(f"distill_from: {path} is missing: run the teacher with --set train.store_logits=true")
+    return path
+
+
 class Teacher:
     """The stored logits of a finished run.
 
@@ -29,9 +37,7 @@ class Teacher:
     """
 
     def __init__(self, run: str, titles: list[str], relations: tuple[str, ...]):
-        path = Path(run) / FILE
-        if not path.is_file():
-            raise UserError(f"distill_from: {path} is missing: run the teacher with --set train.store_logits=true")
+        path = require_teacher(run)
         tensors, facts = read_tensors(path)
         if facts["relations"] != list(relations):
             raise UserError(f"distill_from: {path} was made with another relation inventory")

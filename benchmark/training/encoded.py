@@ -5,6 +5,7 @@ twice.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -54,8 +55,12 @@ class EncodedCollator:
 
 
 def encode_once(encoder: Encoder, features: Dataset, folder: Path, device: torch.device, progress: Progress) -> EncodedSplit:
-    """The split's encoding from `folder`, or computed and stored there. The file's name identifies weights, tokens and windows."""
-    sha = hashlib.sha256(f"{features._fingerprint}{encoder.windows}".encode())
+    """The split's encoding from `folder`, or computed and stored there.
+
+    The file's name identifies weights, their configuration, tokens and windows.
+    """
+    config = {key: value for key, value in encoder.model.config.to_dict().items() if not key.startswith(("_", "transformers"))}
+    sha = hashlib.sha256(f"{features._fingerprint}{encoder.windows}{json.dumps(config, sort_keys=True, default=str)}".encode())
     for tensor in encoder.state_dict().values():
         sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     path = folder / f"encoded-{sha.hexdigest()[:16]}.safetensors"

@@ -9,6 +9,7 @@ trains the stage 1 model on with a new optimiser, nor with `augment.warmup_contr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import json
@@ -25,20 +26,20 @@ from torch.utils.data import DataLoader
 
 from augmenters.base import Augmenter
 from backbones.base import Pairs
-from backbones.encoder import save_encoder
-from benchmark.config import Choice, RunConfig
+from backbones.encoder import freeze, load_encoder, save_encoder
+from benchmark.config import Choice, EncoderConfig, RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
-from benchmark.environment import NUMERICS_VERSION, encoder_digest
+from benchmark.environment import NUMERICS_VERSION, encoder_digest, teacher_digest
 from benchmark.errors import ConfigError, UserError
 from benchmark.progress import Progress
-from benchmark.registry import AUGMENTERS, BACKBONES
+from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.results import RunDirectory
 from benchmark.scoring.counts import TrainFacts, count, score, score_relations, train_facts
 from benchmark.seeds import derive
 from benchmark.training.checkpoints import link, load_weights, read_facts, read_tensors, write_tensors
-from benchmark.training.distillation import TaughtCollator, Teacher, store_logits
+from benchmark.training.distillation import TaughtCollator, Teacher, require_teacher, store_logits
 from benchmark.training.encoded import EncodedCollator, encode_once
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
@@ -123,21 +124,42 @@ def execute(
 
 
 def require_buildable(run: RunConfig) -> None:
-    """Try a run's hyper-parameters, on a backbone without memory and an augmenter that is not fitted.
+    """Try a run's hyper-parameters: an encoder without its weights, a backbone without memory, an augmenter that is not fitted.
 
     Raises:
         UserError: names what cannot be made, and why.
     """
+    width = _encoder_width(run.encoder.model_dump_json())
+    if teacher := run.backbone.options.get("distill_from"):
+        require_teacher(teacher)
     for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
         try:
             with torch.device("meta"):
-                registry[choice.name](*((64, 3) if registry is BACKBONES else ()), **choice.options)
+                registry[choice.name](*((width, 3) if registry is BACKBONES else ()), **choice.options)
         except UserError:
             raise
         except Exception as error:  # whatever a constructor raises on values it cannot take
             raise ConfigError(f"{registry.kind} '{choice.name}' cannot be made with {choice.options}: {error}") from error
         if registry is AUGMENTERS and not issubclass(registry[choice.name], Augmenter):
             raise ConfigError(f"augmenter '{choice.name}': its class must derive from augmenters.base.Augmenter")
+
+
+@functools.cache
+def _encoder_width(config: str) -> int:
+    """The width of an encoder's states, its configuration and tokenizer tried on the way; once for all runs that share it."""
+    wanted = EncoderConfig.model_validate_json(config)
+    if wanted.name in ENCODERS:
+        try:
+            encoder = ENCODERS[wanted.name]([["word"]], **wanted.options)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a constructor raises on values it cannot take
+            raise ConfigError(f"encoder '{wanted.name}' cannot be made with {wanted.options}: {error}") from error
+    else:
+        with torch.device("meta"):
+            encoder = load_encoder(wanted.name, weights=False)
+    freeze(encoder, wanted.freeze)
+    return encoder.width
 
 
 def prune(directory: RunDirectory, *, keep_weights: bool) -> None:
@@ -356,12 +378,14 @@ def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> No
 
 
 def _digest(run: RunConfig, corpus: Corpus) -> str:
-    """Identifies what a training state belongs to: the configuration, the data, the encoder, and the augmenter's code."""
+    """Identifies what a training state belongs to: the configuration, the data, the encoder, the teacher, the augmenter's code."""
     try:
         source = inspect.getsource(AUGMENTERS[run.augmenter.name])
     except OSError:  # defined in a session, not in a file
         source = ""
-    parts = (run.model_dump_json(), corpus.digest, str(encoder_digest(run.encoder.name)), str(NUMERICS_VERSION), source)
+    teacher = teacher_digest(run.backbone.options.get("distill_from"))
+    identity = (corpus.digest, encoder_digest(run.encoder.name), teacher, NUMERICS_VERSION)
+    parts = (run.model_dump_json(), *map(str, identity), source)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
