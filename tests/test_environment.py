@@ -59,3 +59,13 @@ def test_facts_name_what_identifies_a_run(tmp_path):
     folder = a_folder(tmp_path / "encoder", model__safetensors="weights")
     known = facts(Corpus, folder)
     assert known["corpus_digest"] == "d1" and known["encoder_digest"] == encoder_digest(folder) and known["numerics_version"] >= 1
+
+
+def test_a_student_is_bound_to_its_teacher(tmp_path):
+    from benchmark.environment import teacher_digest
+
+    assert teacher_digest(None) is None and teacher_digest(str(tmp_path / "nowhere")) is None
+    (tmp_path / "DONE").write_text("first")
+    first = teacher_digest(str(tmp_path))
+    (tmp_path / "DONE").write_text("trained anew")
+    assert first != teacher_digest(str(tmp_path)) is not None

@@ -12,6 +12,7 @@ from backbones.kd_docre import KdDocre
 from backbones.losses import supervised_contrastive
 from benchmark.data.batches import Encoded
 from benchmark.errors import ConfigError
+from benchmark.registry import BACKBONES
 from benchmark.training.model import DocreModel
 
 SMALL = {"emb": 16, "block": 4, "layers": 1}
@@ -122,3 +123,23 @@ def test_mistakes_are_named(option, value, message):
     with pytest.raises(ConfigError) as caught:
         Baseline(16, CLASSES, **SMALL, **{option: value})
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("kd_docre", {"gamma": "abc"}, "gamma must be a finite number"),
+        ("kd_docre", {"gamma": -5.0}, "gamma must be a finite number of at least 0"),
+        ("kd_docre", {"layers": -1}, "layers must be a whole number of at least 0"),
+        ("baseline", {"temperature": 0}, "temperature must be a finite number above 0"),
+        ("baseline", {"base_temperature": float("nan")}, "base_temperature must be a finite number"),
+    ],
+)
+def test_numbers_out_of_range_are_named(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        BACKBONES[name](16, 3, **{"emb": 8, "block": 4, "layers": 1, **options})
+
+
+def test_an_encoder_whose_width_the_axial_heads_do_not_divide_is_named():
+    with pytest.raises(ConfigError, match="must be a multiple of that, it is 12"):
+        BACKBONES["kd_docre"](12, 3, emb=8, block=4, layers=1)

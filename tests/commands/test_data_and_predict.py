@@ -112,3 +112,17 @@ def test_predict_without_a_model(model, documents, monkeypatch):
     monkeypatch.setattr(benchmark.training.predict, "predict", missing)
     result = invoke("predict", "some/run", documents)
     assert (result.exit_code, result.stderr) == (2, "error: some/run: not a finished run\n")
+
+
+def test_stats_count_repeated_facts_and_take_a_list_of_frequent_relations(documents):
+    fact = {"h": 0, "t": 1, "r": "lives_in"}
+    documents.write_text(json.dumps([DOCUMENT | {"labels": [fact, fact]}]))
+    shown = " ".join(invoke("data", "stats", documents).stdout.split())
+    assert "stated twice" in shown and "the ten most frequent of this file" in shown
+    shown = " ".join(invoke("data", "stats", documents, "--frequent", "re-docred").stdout.split())
+    assert "frequent / tail share of facts 0.0 % / 100.0 %" in shown
+
+
+def test_predict_to_a_folder_is_a_mistake_of_the_user(model, documents, tmp_path):
+    result = invoke("predict", "some/run", documents, "--out", tmp_path)
+    assert result.exit_code == 2 and "a folder stands there" in result.stderr and "Traceback" not in result.output

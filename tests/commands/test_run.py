@@ -454,3 +454,19 @@ def test_a_table_that_cannot_be_written_hides_no_outcome(lab, monkeypatch):
     lab.raises["left noisy 0"] = ValueError("broken")
     result = lab("run", "CONFIG")
     assert result.exit_code == 1 and "failed: left noisy seed 0" in result.stderr and "the disk is full" in result.stderr
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"backbones": 3}'])
+def test_a_grid_file_that_is_none_is_named(lab, content):
+    lab("run", "CONFIG", "--seeds", "0", "--augmenters", "none")
+    (lab.results / "toy" / "experiment.json").write_text(content)
+    result = lab("status", lab.results / "toy")
+    assert result.exit_code == 2 and "experiment.json: not the grid of an experiment" in result.stderr
+
+
+def test_a_folder_that_only_looks_like_a_run_is_passed_over(lab):
+    lab("run", "CONFIG", "--seeds", "0", "--augmenters", "none")
+    stray = lab.results / "toy" / "left" / "none" / "seed-abc"
+    stray.mkdir()
+    (stray / "config.json").write_text("{}")
+    assert lab("status", "CONFIG").exit_code == 0 and lab("status", lab.results / "toy").exit_code == 0
