@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from augmenters.base import Augmenter, Pairs
@@ -179,7 +180,7 @@ def state_survives_safetensors(case: Case) -> None:
     augmenter, restored = case.fitted(), case.make()
     try:
         stored = load(save(augmenter.state_dict()))
-    except Exception as error:
+    except (SafetensorError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         message = f"{case.name}: state_dict() must be a flat dict of contiguous tensors that share no memory"
         raise CheckFailed(f"{message}: {type(error).__name__}: {error}") from error
     restored.load_state_dict(stored)

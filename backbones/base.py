@@ -24,6 +24,9 @@ class Pairs(NamedTuple):
     def only_positive(self) -> Pairs:
         return Pairs(self.representations[self.positive], self.labels[self.positive])
 
+    def at(self, rows: Tensor) -> Pairs:
+        return Pairs(self.representations[rows], self.labels[rows])
+
     def joined_with(self, other: Pairs) -> Pairs:
         return Pairs(*(torch.cat(both) for both in zip(self, other, strict=True)))
 
@@ -76,6 +79,7 @@ class Backbone(nn.Module):
         teacher: Tensor | None = None,
         diagonal: int = 0,
         contrastive: bool = True,
+        positive: Tensor | None = None,
     ) -> Tensor:
         """The scalar training loss, in float32 whatever the precision of the step: Eq. (27) and Eq. (29) for the paper's baseline.
 
@@ -88,6 +92,7 @@ class Backbone(nn.Module):
             teacher: [P, R] logits that the real pairs' logits are drawn to (mean squared error), or None.
             diagonal: how many pairs of an entity with itself count among the real ones, see `with_diagonal`.
             contrastive: False leaves the contrastive loss out.
+            positive: row numbers of the real pairs that hold a relation, where they are known: a GPU is waited for to find them.
         """
         # Algorithm 1, line 32: predictions on real and on generated pairs, by the same classifier
         real_logits, real_labels = with_diagonal(self.classify(real.representations).float(), real.labels, diagonal)
@@ -109,7 +114,13 @@ class Backbone(nn.Module):
             loss = loss + nn.functional.mse_loss(real_logits, nn.functional.pad(teacher, (0, 0, 0, diagonal)))
         if not contrastive:
             return loss
-        contrasted = union if self.contrast_with == "all" else union.only_positive()
+        if self.contrast_with == "all":
+            contrasted = union
+        elif positive is None:
+            contrasted = union.only_positive()
+        else:  # generated pairs all hold a relation
+            P, Q = len(real.labels), len(union.labels) - len(real.labels)
+            contrasted = union.at(torch.cat([positive, torch.arange(P, P + Q, device=positive.device)]))
         with torch.autocast(real_logits.device.type, enabled=False):
             return loss + self.contrastive_loss(Pairs(_at_least_float32(contrasted.representations), contrasted.labels))
 

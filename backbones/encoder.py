@@ -55,7 +55,7 @@ class Encoder(nn.Module):
 
     def forward(self, batch: Batch) -> Encoded:
         """Eq. (18): token states H [D, L, d], and of the attention A the rows of mentions [M, heads, L] (H, A = PLM(words))."""
-        inputs = {"input_ids": batch.window_ids, "attention_mask": batch.window_mask}
+        inputs = {"input_ids": batch.window_ids, "attention_mask": self.attention_mask(batch.window_mask)}
         if self._taps is not None:
             states = self.model(**inputs).last_hidden_state
             rows = self._taps.attention_rows(batch, self.training)
@@ -66,6 +66,12 @@ class Encoder(nn.Module):
         if batch.single_window:
             return Encoded(states * batch.window_mask.unsqueeze(-1).to(states.dtype), rows)
         return Encoded(_join_states(states, batch), _join_rows(rows, batch))
+
+    def attention_mask(self, mask: Tensor) -> Tensor:
+        """`mask` [W, T]; off the CPU with fused attention [W, 1, 1, T]: transformers first asks a [W, T] mask whether it hides
+        anything at all, and a GPU would be waited for in every step to answer."""
+        asked = mask.device.type != "cpu" and self.model.config._attn_implementation == "sdpa"
+        return mask[:, None, None, :].bool() if asked else mask
 
 
 def usable_positions(model: nn.Module) -> int:
@@ -145,7 +151,7 @@ def load_encoder(
     hidden_dropout: float | None = None,
     weights: bool = True,
 ) -> Encoder:
-    """An encoder and tokenizer by hub id or local folder; only safetensors weights are read.
+    """An encoder and tokenizer by hub id or local folder; only safetensors weights are read, and no code beside them is run.
 
     Args:
         attention_dropout, hidden_dropout: override the encoder's own; None leaves them.
@@ -157,7 +163,7 @@ def load_encoder(
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         near = difflib.get_close_matches(name, ENCODERS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
@@ -167,7 +173,7 @@ def load_encoder(
     _set_dropout(config, name, "attention_probs_dropout_prob", attention_dropout)
     _set_dropout(config, name, "hidden_dropout_prob", hidden_dropout)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, use_fast=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, use_fast=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"encoder '{name}': no tokenizer could be loaded ({_first_line(error)})") from error
     has_vocabulary = len(tokenizer) > len(tokenizer.all_special_tokens)
@@ -189,7 +195,7 @@ def _bare_model(name: str, config: Any, weights: bool) -> nn.Module:
 
     logging.disable_progress_bar()  # of reading weights that are here already; a download keeps its own
     known = config.model_type in ROWS_FROM_PROJECTIONS
-    options: dict[str, Any] = {"add_pooling_layer": False} if known else {}
+    options: dict[str, Any] = {"trust_remote_code": False} | ({"add_pooling_layer": False} if known else {})
     options["attn_implementation"] = "sdpa" if known and config.model_type != "mpnet" else "eager"  # MPNet has only the eager one
     if not weights:
         return AutoModel.from_config(config, **options)

@@ -24,7 +24,8 @@ def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
 def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
     """[E, heads, L]: mean over an entity's mentions of their attention rows [M, heads, L]."""
     total = rows.new_zeros(len(batch.entity_document), *rows.shape[1:]).index_add(0, batch.mention_entity, rows)
-    count = torch.bincount(batch.mention_entity, minlength=len(total))
+    one = torch.ones_like(batch.mention_entity)  # not bincount, for which a GPU is waited for
+    count = one.new_zeros(len(total)).index_add(0, batch.mention_entity, one)
     return total / count.view(-1, 1, 1)
 
 

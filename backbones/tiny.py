@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +26,7 @@ SPREAD = 0.1  # standard deviation of all other weights; BERT's 0.02 learns more
 AMPLITUDE = 0.3  # of the positions' sines
 LONGEST = 40.0  # wave length of the slowest sine over that of the fastest, which is 2 pi tokens
 SHARPNESS = 1.3  # of queries and keys: with 4 heads of 16, a neighbour gets a third of the weight of the token itself
+BLOCK = 20_000  # sentences held at a time while words are counted
 MARKER = "*"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
@@ -108,11 +110,12 @@ def _wordpiece(texts: Iterable[list[str]], size: int):
     from transformers import PreTrainedTokenizerFast
 
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    sentences = Counter(" ".join(words) for words in texts)
     counts: Counter[str] = Counter()
-    for sentence, times in sentences.items():
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(sentence)):
-            counts[word] += times
+    texts = iter(texts)
+    while sentences := Counter(" ".join(words) for words in islice(texts, BLOCK)):
+        for sentence, times in sentences.items():
+            for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(sentence)):
+                counts[word] += times
     characters = sorted(set("".join(counts)) | {MARKER})
     pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
     frequent = sorted(

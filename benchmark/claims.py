@@ -7,25 +7,32 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.files import explained, written_atomically
 
-HEARTBEAT = 6 * 3600  # seconds without a sign of life after which a run on another host counts as killed
+BEAT = 60  # seconds between two signs of life
+HEARTBEAT = 30 * 60  # seconds without one after which a run on another host counts as killed: clocks differ, file servers cache
 BIRTH = 10  # seconds in which a RUNNING file may be empty: its process is about to write it
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who wrote a RUNNING file: `born` is the process's start time in clock ticks since boot, which tells a reused pid apart."""
+    """Who wrote a RUNNING file: `born` is the process's start time in clock ticks since boot, which tells a reused pid apart.
+
+    attempt: (job id, restarts before) of the process's Slurm task, if it was in one.
+    """
 
     host: str
     pid: int
     born: int | None
     beat: float  # last sign of life, seconds since the epoch
+    attempt: tuple[str, int] | None = None
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
@@ -33,7 +40,8 @@ class Owner:
         try:
             beat = path.stat().st_mtime
             values = json.loads(path.read_text(encoding="utf-8") or "{}")
-            return cls(values["host"], values["pid"], values.get("born"), beat)
+            attempt = values.get("attempt")
+            return cls(values["host"], values["pid"], values.get("born"), beat, attempt and (str(attempt[0]), int(attempt[1])))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError):
@@ -42,6 +50,9 @@ class Owner:
     def alive(self) -> bool:
         if not self.pid:
             return time.time() - self.beat < BIRTH
+        ours = _attempt()
+        if self.attempt and ours and self.attempt[0] == ours[0] and self.attempt[1] < ours[1]:
+            return False  # this very task, started again by Slurm after its node was lost
         if self.host != socket.gethostname():
             return time.time() - self.beat < HEARTBEAT
         try:
@@ -67,12 +78,19 @@ def _process(pid: int) -> tuple[str | None, int | None]:
     return fields[0], int(fields[19])
 
 
+def _attempt() -> tuple[str, int] | None:
+    """Which start of which Slurm task this process belongs to; None outside Slurm."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return (job, int(os.environ.get("SLURM_RESTART_COUNT") or 0)) if job else None
+
+
 def claim(marker: Path) -> None:
     """Create RUNNING for this process; take over one whose process is gone. Raises UserError when another process works here.
 
     A run that this same process abandoned (a notebook's interrupted cell) is taken over as well.
     """
     values = {"host": socket.gethostname(), "pid": os.getpid(), "born": _process(os.getpid())[1], "time": now()}
+    values |= {"attempt": attempt} if (attempt := _attempt()) else {}
     content = json.dumps(values).encode()
     while True:
         try:
@@ -97,6 +115,26 @@ def claim(marker: Path) -> None:
             with written_atomically(marker) as temporary:
                 temporary.write_bytes(content)
             return
+
+
+@contextlib.contextmanager
+def beating(marker: Path) -> Iterator[None]:
+    """Within it this process's RUNNING gets a sign of life now and then: other hosts cannot see the process itself."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            with contextlib.suppress(OSError):
+                if (owner := Owner.read(marker)) and owner.is_this_process():
+                    os.utime(marker)
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def now() -> str:

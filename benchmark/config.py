@@ -17,14 +17,16 @@ train: ...}`). Command-line overrides win over the file: `--set train.epochs=3`.
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import ConfigError, UnknownNameError
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
+from benchmark.yamltext import parse_yaml
 
 
 def _no_switch(value: Any) -> Any:
@@ -103,6 +105,38 @@ class AugmentConfig(Strict):
         return self.start == "fresh" and self.warmup_contrastive
 
 
+LARGEST_SEED = 2**63 - 1
+OF_THE_LAUNCHER = ("array", "dependency", "error", "job-name", "output")
+
+
+class ClusterConfig(Strict):
+    """What a run asks of Slurm (`run --executor slurm`). It decides no number, and is no part of a run's identity.
+
+    extra: further options of `sbatch` by their long names (`{account: mine, qos: low, signal: USR2@300}`); true for one without a
+        value. They win over the other keys.
+    """
+
+    partition: Annotated[str | None, Field(pattern=r"^[^\x00-\x1f\x7f]+$")] = None  # None: the cluster's own choice
+    hours: Annotated[Real, Field(gt=0)] = 24  # at its end the state is saved and the run queued again
+    gpus: Annotated[Whole, Field(ge=0, le=1)] = 0  # a run is one process on one device
+    cpus: Annotated[Whole | None, Field(ge=1)] = None  # None: train.threads
+    memory_gb: Annotated[Real | None, Field(gt=0)] = None
+    extra: dict[str, Any] = {}
+
+    @field_validator("extra")
+    @classmethod
+    def _lines_of_a_batch_script(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for key, value in extra.items():
+            if key in OF_THE_LAUNCHER:
+                raise ValueError(f"'{key}' is set by the launcher; leave it out")
+            if not re.fullmatch(r"[a-z][a-z0-9-]+", key):
+                raise ValueError(f"'{key}' is no long name of an option of sbatch, such as account")
+            text = value is not False and isinstance(value, (str, int, float))
+            if not text or re.search(r"[\x00-\x1f\x7f]", str(value)):
+                raise ValueError(f"'{key}' must be true, a number or one line of text")
+        return extra
+
+
 class RunConfig(Strict):
     """One cell of the grid for one seed: everything that decides its numbers. `augment` is null for `none`."""
 
@@ -146,24 +180,33 @@ def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> 
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ConfigError(f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: {', '.join(known) or 'none'}")
+    if strange := [key for key, value in options.items() if not _is_finite(value)]:
+        raise ConfigError(f"{registry.kind} '{name}': {strange[0]}: expected finite numbers, got {options[strange[0]]!r:.80}")
     missing = [key for key, default in known.items() if default is REQUIRED and key not in options]
     if missing:
         raise ConfigError(f"{registry.kind} '{name}' needs the option(s) {', '.join(missing)}")
     return {key: options.get(key, default) for key, default in known.items()}
 
 
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 class Experiment(Strict):
     """An experiment file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
     description: str = ""
     dataset: Annotated[Choice, _named(DATASETS)]
     encoder: EncoderConfig
     backbones: Annotated[list[Annotated[Choice, _named(BACKBONES)]], Field(min_length=1)]
     augmenters: Annotated[list[Annotated[Choice, _named(AUGMENTERS)]], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[Whole, Field(ge=0, le=LARGEST_SEED)]], Field(min_length=1)]
     train: TrainConfig = TrainConfig()
     augment: AugmentConfig = AugmentConfig()
+    cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -216,9 +259,11 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     if not path.is_file():
         raise ConfigError(f"{path}: no such experiment file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
     for override in overrides:
@@ -241,9 +286,10 @@ def _override(values: dict, assignment: str) -> None:
         if not isinstance(values, dict):
             raise ConfigError(f"--set {assignment}: '{parent}' is not a section of the experiment file")
     try:
-        values[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {assignment}: the value is not valid YAML") from error
+        values[last] = parse_yaml(text)
+    except ConfigError as error:
+        reason = "the value is not valid YAML" if str(error).startswith("not valid YAML") else error
+        raise ConfigError(f"--set {assignment}: {reason}") from error
 
 
 def _explain(error: dict, model: type[BaseModel]) -> str:

@@ -7,9 +7,12 @@ import errno
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from benchmark.errors import UserError
 
@@ -20,17 +23,16 @@ def written_atomically(path: Path) -> Iterator[Path]:
 
     Raises UserError naming `path` when the disk is full or the directory cannot be written; the old content then stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     with explained(path):
         try:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-        except BaseException:
+        finally:  # gone already, unless something went wrong
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise
 
 
 _OF_THE_DISK = {
@@ -50,13 +52,18 @@ def explained(path: Path) -> Iterator[None]:
     """Turn what the disk refuses into a UserError that names `path`."""
     try:
         yield
-    except Exception as error:
+    except (OSError, SafetensorError) as error:
         # safetensors wraps the system's error in its own and leaves only the text
         full = isinstance(error, OSError) and error.errno in _OF_THE_DISK
         if full or f"os error {errno.ENOSPC}" in str(error):
             reason = _OF_THE_DISK[error.errno if full else errno.ENOSPC]
             raise UserError(f"{path}: cannot be written: {reason}. What was written before is intact") from error
         raise
+
+
+def says_torn(error: Exception) -> bool:
+    """Whether json or pyarrow say by this that a file breaks off: a ValueError, or an OSError that is none of the system's."""
+    return isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None)
 
 
 def sha256(path: Path) -> str:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark import environment
-from benchmark.config import Choice, Experiment, RunConfig, complete_options
+from benchmark import environment, processes
+from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError, UserError
+from benchmark.leftovers import discard_basis, discard_state
 from benchmark.progress import Progress, duration
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
 from benchmark.results import RunDirectory
@@ -132,10 +133,10 @@ def extend(
 ) -> Experiment:
     """The experiment with these names and seeds as well; names that it lacks get their default hyper-parameters.
 
-    Raises UnknownNameError for a name that no registry holds, ConfigError for a negative seed.
+    Raises UnknownNameError for a name that no registry holds, ConfigError for a seed that is none.
     """
-    if negative := [seed for seed in seeds or () if seed < 0]:
-        raise ConfigError(f"--seeds: a seed is a whole number from 0 on, got {negative[0]}")
+    if strange := [seed for seed in seeds or () if not 0 <= seed <= LARGEST_SEED]:
+        raise ConfigError(f"--seeds: a seed is a whole number from 0 on, got {strange[0]} (the largest is {LARGEST_SEED})")
     everything = {
         "backbones": _extended(BACKBONES, experiment.backbones, backbones or ()),
         "augmenters": _extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
@@ -175,7 +176,8 @@ class Outcome:
     """What became of a job.
 
     state: done (now) | kept (done before) | damaged (done before, but a file is torn, gone or edited) | failed | blocked (its
-    `none` run is not done) | elsewhere (another process works on it) | untried (the disk was full).
+    `none` run is not done) | elsewhere (another process works on it) | untried (the disk was full). Of a worker (benchmark/launch)
+    also: killed (it ended without a word) | stopped (it was asked to, and saved its state) | submitted | queued (submitted before).
     """
 
     job: Job
@@ -201,8 +203,48 @@ def execute(
         when_sound: called once, when all that can be wrong with the whole experiment has been looked at, before the first run.
 
     Raises:
-        UserError: before anything is run, when the corpus cannot be loaded, or a finished run was made with another configuration
-            or other data.
+        UserError: as `prepare`.
+    """
+    sound = prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=when_sound, progress=progress)
+    if sound is None:
+        for job in jobs:
+            _tidy(job, grid)
+            yield Outcome(job, "kept")
+        return
+    with progress.task("runs", total=sound.left) as bar:
+        disk_full, elsewhere = False, set[Path]()
+        for number, job in enumerate(jobs, start=1):
+            if disk_full and job.directory.state() != "done":
+                outcome = Outcome(job, "untried", "the disk was full")
+            elif (outcome := hindrance(job, elsewhere)) is None:
+                progress.message(f"run {number} of {len(jobs)}: {job.name}")
+                outcome, disk_full = _run(job, sound.corpus, sound.facts, save_every, progress)
+            if outcome.state == "elsewhere":
+                elsewhere.add(job.directory.path)
+            if outcome.state in ("done", "kept"):
+                _tidy(job, grid)
+            if outcome.state not in ("kept", "damaged"):
+                bar.advance()
+            yield outcome
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A grid in which all that can be wrong before the first run was looked at; `left`: how many of its jobs are not done."""
+
+    corpus: Any
+    facts: dict[str, Any]
+    left: int
+
+
+def prepare(
+    jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any], when_sound: Callable[[], Any], progress: Progress
+) -> Sound | None:
+    """Look at all that can be wrong with the experiment as a whole; None when every job is done.
+
+    Raises:
+        UserError: the corpus cannot be loaded, a finished run was made with another configuration or other data, or a backbone or
+            augmenter cannot be made with its hyper-parameters.
     """
     stage1s = {job.stage1 for job in jobs}
     needed = [*jobs, *(job for job in grid if job.directory.path in stage1s and job not in jobs)]
@@ -212,41 +254,28 @@ def execute(
     if len(done) == len(jobs) and not any(job.data_moved for job in done):
         when_sound()
         progress.message("all of these runs are done; their data was not read again")
-        yield from (Outcome(job, "kept") for job in jobs)
-        return
+        return None
     corpus = load_corpus()
     facts = environment.facts(corpus, jobs[0].config.encoder.name)
     _require_same(finished, **facts)
     _require_buildable([job.config for job in jobs if job not in done])
     when_sound()
-
-    with progress.task("runs", total=len(jobs) - len(done)) as bar:
-        disk_full = False
-        for number, job in enumerate(jobs, start=1):
-            if disk_full and job.directory.state() != "done":
-                outcome = Outcome(job, "untried", "the disk was full")
-            elif (outcome := _hindrance(job)) is None:
-                progress.message(f"run {number} of {len(jobs)}: {job.name}")
-                outcome, disk_full = _run(job, corpus, facts, save_every, progress)
-                if outcome.state == "done":
-                    _prune(job, grid)
-            if outcome.state not in ("kept", "damaged"):
-                bar.advance()
-            yield outcome
+    return Sound(corpus, facts, len(jobs) - len(done))
 
 
-def _hindrance(job: Job) -> Outcome | None:
-    """Why a job is not to be run now; None if it is."""
+def hindrance(job: Job, elsewhere: Collection[Path] = ()) -> Outcome | None:
+    """Why a job is not to be run now; None if it is. `elsewhere`: runs that other processes worked on a while ago."""
     state = job.directory.state()
     if state == "done":
         damage = job.directory.damage()
         return Outcome(job, "damaged", f"{damage}. Move the folder away to run it again") if damage else Outcome(job, "kept")
     if state == "running":
         return Outcome(job, "elsewhere", "another process works on it")
-    if job.needs_stage1:
-        stage1 = RunDirectory(job.stage1)
-        if (found := stage1.state()) != "done" or stage1.damage():
-            return Outcome(job, "blocked", f"its stage 1 is {'damaged' if found == 'done' else found}: {stage1.path}")
+    stage1 = job.stage1 and RunDirectory(job.stage1)
+    if stage1 and (found := stage1.state()) != "done" and (found == "running" or stage1.path in elsewhere):
+        return Outcome(job, "elsewhere", "its `none` run is at work in another process")
+    if job.needs_stage1 and ((found := stage1.state()) != "done" or stage1.damage()):
+        return Outcome(job, "blocked", f"its stage 1 is {'damaged' if found == 'done' else found}: {stage1.path}")
     return None
 
 
@@ -268,37 +297,80 @@ def _run(job: Job, corpus: Any, facts: dict[str, Any], save_every: float, progre
     started = time.monotonic()
     try:
         job.directory.start(job.config.model_dump(mode="json"), facts=facts | job.facts)
-        stages.execute(
-            job.config,
-            job.directory,
-            corpus=corpus,
-            stage1=stage1,
-            branch_epoch=job.branch_epoch,
-            save_every=save_every,
-            progress=progress,
-        )
-        job.directory.finish()
+        with processes.in_step(), job.directory.beating():
+            processes.start_run({"run": str(job.directory.path), "stage1": stage1 and str(stage1), "corpus": corpus.digest})
+            stages.execute(
+                job.config,
+                job.directory,
+                corpus=corpus,
+                stage1=stage1,
+                branch_epoch=job.branch_epoch,
+                save_every=save_every,
+                progress=progress,
+            )
+            if job.directory.is_others():
+                raise UserError(f"{job.directory.path}: another process took this run over")
+            job.directory.finish()
     except KeyboardInterrupt:
         job.directory.release()
         raise
     except Exception as error:  # whatever a backbone or an augmenter raises must not lose the other runs; it is recorded in full
-        if job.directory.state() == "running" and not job.directory.is_ours():
-            return Outcome(job, "elsewhere", "another process has just taken it"), False
+        if job.directory.is_others():
+            state = "kept" if job.directory.state() == "done" else "elsewhere"
+            return Outcome(job, state, "another process has just taken it"), False
         job.directory.fail(error)
+        if not processes.met_by_all(error):
+            raise  # the others wait for this process: their launcher ends them
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         return Outcome(job, "failed", reason), _is_disk_full(error)
     return Outcome(job, "done", f"in {duration(time.monotonic() - started)}"), False
 
 
-def _prune(finished: Job, grid: list[Job]) -> None:
-    """Remove what only runs yet to come needed: of the job just finished, and of the `none` run it started from."""
+def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float = 600.0) -> None:
+    """Take part in every run that the main process starts, until it ends: what the other processes of a launcher do.
+
+    Raises what a run raises, unless all processes have met it alike; UserError when this process finds other documents.
+    """
     from benchmark.training import stages
 
+    jobs, corpus = {str(job.directory.path): job for job in grid}, None
+    with processes.in_step():
+        while order := processes.next_run():
+            job, corpus = jobs[order["run"]], corpus or load_corpus()
+            if corpus.digest != order["corpus"]:
+                raise UserError(f"process {processes.rank()} reads other documents than the main process: all need the same files")
+            try:
+                stages.execute(
+                    job.config,
+                    job.directory,
+                    corpus=corpus,
+                    stage1=order["stage1"] and Path(order["stage1"]),
+                    branch_epoch=job.branch_epoch,
+                    save_every=save_every,
+                    progress=Progress.silent(),
+                )
+            except Exception as error:
+                if not processes.met_by_all(error):
+                    raise
+
+
+def _tidy(done: Job, grid: list[Job]) -> None:
+    """Remove what only runs yet to come needed: of a job that is done, and of the `none` run it started from.
+
+    Looked at whenever a job is found done: whoever finished it may have been killed before this.
+    """
+    discard_state(done.directory.path)
     for job in grid:
-        if job.directory.path in (finished.directory.path, finished.stage1):
-            family = [job, *(other for other in grid if other.stage1 == job.directory.path)]
-            if all(member.directory.state() == "done" for member in family):
-                stages.prune(job.directory, keep_weights=job.config.train.keep_weights != "none")
+        if job.directory.path in (done.directory.path, done.stage1) and _is_over(job, grid):
+            discard_basis(job.directory.path, keep_weights=job.config.train.keep_weights != "none")
+
+
+def _is_over(job: Job, grid: list[Job]) -> bool:
+    """Whether a job is done, and all that start from it: those of the grid, and others that lie beside it."""
+    family = [job.directory, *(other.directory for other in grid if other.stage1 == job.directory.path)]
+    if job.augmenter == NONE:
+        family += map(RunDirectory, job.directory.path.parents[1].glob(f"*/{job.directory.path.name}"))
+    return all(member.state() == "done" for member in family)
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

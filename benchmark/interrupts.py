@@ -16,7 +16,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Preempted(KeyboardInterrupt):
-    """The process was asked to stop, and what could be saved is saved. A KeyboardInterrupt, since nothing has failed."""
+    """The process was asked to stop, and what could be saved is saved. A KeyboardInterrupt, since nothing has failed.
+
+    Its text is the signal's name.
+    """
 
 
 _received: str | None = None  # name of the signal that was held back
@@ -24,8 +27,12 @@ _holding = 0
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[None]:
-    """Within it SIGTERM and SIGUSR1 raise Preempted, in this process and in no child of it; the handlers before come back after."""
+def listening(*also: signal.Signals) -> Iterator[None]:
+    """Within it SIGTERM and SIGUSR1 raise Preempted, in this process and in no child of it; the handlers before come back after.
+
+    Args:
+        also: signals that are to do the same.
+    """
     global _received
     _received, owner = None, os.getpid()
 
@@ -37,7 +44,7 @@ def listening() -> Iterator[None]:
         if not _holding:
             raise Preempted(_received)
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in (*SIGNALS, *also)}
     try:
         yield
     finally:

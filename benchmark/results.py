@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmark.claims import Owner, claim, now
+from benchmark.claims import Owner, beating, claim, now
 from benchmark.errors import UserError
 from benchmark.files import dumps, explained, one_line, sha256, written_atomically
+from benchmark.leftovers import discard_temporaries
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
@@ -85,6 +86,8 @@ class RunDirectory:
         if (self.path / "DONE").exists():
             return "done"
         owner = Owner.read(self.path / "RUNNING")
+        if (self.path / "DONE").exists():  # declared done, and RUNNING removed, between the two looks
+            return "done"
         if owner is not None:
             return "running" if owner.alive() else "killed"
         if (self.path / "FAILED").exists():
@@ -117,14 +120,12 @@ class RunDirectory:
         if self.state() == "done":  # its owner finished between the look and the claim
             (self.path / "RUNNING").unlink(missing_ok=True)
             return self.start(config, facts=facts)
-        try:
-            for leftover in self.path.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+        with contextlib.ExitStack() as undo:
+            undo.callback((self.path / "RUNNING").unlink, missing_ok=True)
+            discard_temporaries(self.path)
             self.write_json("config.json", {**config, "facts": dict(facts or {})})
             self._write("history.jsonl", b"")
-        except BaseException:
-            (self.path / "RUNNING").unlink(missing_ok=True)
-            raise
+            undo.pop_all()
         (self.path / "FAILED").unlink(missing_ok=True)
         return state
 
@@ -208,6 +209,15 @@ class RunDirectory:
         owner = Owner.read(self.path / "RUNNING")
         return owner is not None and owner.is_this_process()
 
+    def is_others(self) -> bool:
+        """Whether another process has finished the run or claims it: it took over while this one gave no sign of life."""
+        owner = Owner.read(self.path / "RUNNING")
+        return not owner.is_this_process() if owner else (self.path / "DONE").exists()
+
+    def beating(self) -> contextlib.AbstractContextManager[None]:
+        """Within it other hosts are shown that this process lives, however long it writes nothing."""
+        return beating(self.path / "RUNNING")
+
     def finish(self) -> None:
         """Declare the run done: the marker, with digests of the JSON files. Raises UserError without `metrics.json`."""
         if not (self.path / "metrics.json").exists():
@@ -228,29 +238,55 @@ class RunDirectory:
         if not (self.path / "DONE").exists():
             raise UserError(f"{self.path}: not a finished run (it is {self.state()})")
         self.verify("config.json", "metrics.json")
-        config = self.read_json("config.json")
+        config, metrics = self.read_json("config.json"), self.read_json("metrics.json")
+        for name, content in (("config.json", config), ("metrics.json", metrics)):
+            if not isinstance(content, dict):
+                raise UserError(f"{self.path / name}: expected an object, found {type(content).__name__}")
         facts = config.pop("facts", {})
-        return StoredRun(self.path, config, facts, self.read_json("metrics.json"))
+        return StoredRun(self.path, config, facts, metrics)
 
     def damage(self) -> str | None:
-        """What is wrong with the files of a done run; None if nothing is."""
+        """The first thing that is wrong with a done run: a file that differs from its digest, or the folder of another run.
+
+        None if nothing is.
+        """
         try:
-            self.read()
+            run = self.read()
+            self.verify()
+            own = (run.backbone, run.augmenter, f"seed-{run.seed}")
         except UserError as error:
             return str(error)
+        except (KeyError, TypeError):
+            return f"{self.path / 'config.json'}: not the configuration of a run"
+        if own != self.path.absolute().parts[-3:]:
+            return f"{self.path}: holds the run {'/'.join(own)}, which belongs into another folder"
         return None
 
     def verify(self, *names: str) -> None:
         """Compare files (default: all) with the digests in DONE. Raises UserError naming the first that is gone or changed."""
-        marker = self.read_json("DONE")
-        digests = marker.get("sha256", {}) if isinstance(marker, dict) else {}
+        for change in self.changes(*names):
+            raise UserError(change)
+
+    def changes(self, *names: str) -> Iterator[str]:
+        """In words, each of the files (default: all) that is gone or differs from its digest in DONE."""
+        try:
+            marker = self.read_json("DONE")
+        except UserError as error:
+            yield str(error)
+            return
+        digests = marker.get("sha256") if isinstance(marker, dict) else None
+        if not isinstance(digests, dict):
+            yield f"{self.path / 'DONE'}: holds no digests"
+            return
         for name in names or digests:
-            if not isinstance(digests, dict) or name not in digests:
-                raise UserError(f"{self.path / 'DONE'}: holds no digest of {name}")
-            if not (self.path / name).is_file():
-                raise UserError(f"{self.path / name}: missing, although the run is done")
-            if sha256(self.path / name) != digests[name]:
-                raise UserError(f"{self.path / name}: changed after the run was done (its SHA-256 is not the one in DONE)")
+            if name != os.path.basename(name):
+                yield f"{self.path / 'DONE'}: '{name}' is no file of this folder"
+            elif name not in digests:
+                yield f"{self.path / 'DONE'}: holds no digest of {name}"
+            elif not (self.path / name).is_file():
+                yield f"{self.path / name}: missing, although the run is done"
+            elif sha256(self.path / name) != digests[name]:
+                yield f"{self.path / name}: changed after the run was done (its SHA-256 is not the one in DONE)"
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the run. Raises UserError naming the file when it is missing or torn."""
@@ -259,7 +295,9 @@ class RunDirectory:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
-        except ValueError as error:
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not valid JSON: {error}") from error
 
     def read_history(self) -> list[dict[str, Any]]:
@@ -297,7 +335,7 @@ def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[s
     A data file or an encoder that was only moved (the last part of its path is the same) is no difference: its content has a
     digest.
     """
-    left, right = ({key: json.dumps(value) for key, value in _flat(values).items()} for values in (left, right))
+    left, right = ({key: json.dumps(value) for key, value in flat(values).items()} for values in (left, right))
     keys = sorted(left.keys() | right.keys())
     pairs = [(key, left.get(key, "nothing"), right.get(key, "nothing")) for key in keys]
     moved = lambda key, *paths: key.startswith(("dataset.options.", "encoder.name")) and _moved(*paths)  # noqa: E731
@@ -314,8 +352,8 @@ def _is_result(path: Path) -> bool:
     return path.is_file() and path.suffix in (".json", ".jsonl") and not path.name.startswith(".")
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """{"train": {"epochs": 3}} -> {"train.epochs": 3}; lists are values."""
     if not isinstance(value, Mapping) or not value:
         return {prefix: value}
-    return {k: v for key, inner in value.items() for k, v in _flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()}
+    return {k: v for key, inner in value.items() for k, v in flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()}

@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from benchmark.config import Choice, Experiment, read_experiment
 from benchmark.errors import UserError
@@ -92,7 +93,7 @@ def write_grid(experiment: Experiment, results: str | Path) -> Path:
         store.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{store.path}: cannot be made: {error.strerror}") from error
-    grid = experiment.model_copy(update={"augmenters": in_order}).model_dump(mode="json")
+    grid = experiment.model_copy(update={"augmenters": in_order}).model_dump(mode="json", exclude={"cluster"})
     if not (store.path / "experiment.json").is_file() or store.read_json("experiment.json") != grid:
         store.write_json("experiment.json", grid)
     return store.path
@@ -115,7 +116,7 @@ def _stored_grid(folder: Path) -> _Grid:
 
 
 class _Named(BaseModel):
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # as registered: never a path that leaves the folder
 
 
 class _Grid(BaseModel):

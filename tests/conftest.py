@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import benchmark.training
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Entry
 
+LEFTOVERS = ("checkpoint.safetensors", "branch.safetensors", "best.safetensors")
 SCORES = ("f1", "precision", "recall", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1")
 
 EXPERIMENT = """
@@ -47,7 +48,6 @@ class Lab:
         self.config.write_text(EXPERIMENT)
         self.ran: list[SimpleNamespace] = []
         self.raises: dict[str, BaseException] = {}
-        self.pruned: list[tuple[str, bool]] = []
         self.loaded, self.digest, self.broken_data = 0, "d1", None
         self.f1 = 0.5
 
@@ -80,12 +80,15 @@ class Lab:
             bar.advance(loss=1.5)
             if name in self.raises:
                 raise self.raises[name]
+        for file in LEFTOVERS:
+            (directory.path / file).touch()
         score = dict.fromkeys(SCORES, self.f1)
         score["bucket_f1"] = dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))
         directory.write_json("metrics.json", {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10})
 
-    def prune(self, directory, *, keep_weights):
-        self.pruned.append((" ".join(directory.path.parts[-3:]).replace("seed-", ""), keep_weights))
+    def left(self, name: str) -> set[str]:
+        """What of LEFTOVERS is there of a run."""
+        return {file for file in LEFTOVERS if (self.folder(name) / file).exists()}
 
 
 @pytest.fixture
@@ -98,6 +101,6 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setitem(
         DATASETS.entries(), "toy-data", Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus)
     )
-    fake = SimpleNamespace(execute=lab.execute, prune=lab.prune, require_buildable=lambda run: None)
+    fake = SimpleNamespace(execute=lab.execute, require_buildable=lambda run: None)
     monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
     return lab

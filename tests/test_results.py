@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from benchmark import claims, files
 from benchmark.errors import UserError
@@ -162,6 +163,56 @@ def test_another_host_is_believed_while_its_heart_beats(run):
     assert run.state() == "killed"
     run.append_history({"epoch": 1})  # a write is a sign of life
     assert run.state() == "running"
+
+
+def test_a_process_that_writes_nothing_gives_signs_of_life(run, monkeypatch):
+    monkeypatch.setattr(claims, "BEAT", 0.01)
+    run.start(CONFIG)
+    marker, long_ago = run.path / "RUNNING", time.time() - claims.HEARTBEAT - 1
+
+    def beats():
+        os.utime(marker, (long_ago, long_ago))
+        deadline = time.time() + 1
+        while marker.stat().st_mtime < long_ago + 1 and time.time() < deadline:
+            time.sleep(0.01)
+        return marker.stat().st_mtime > long_ago + 1
+
+    with run.beating():
+        assert beats()
+        marker.write_text(json.dumps({"host": "elsewhere", "pid": 1, "time": ""}))  # taken over: its beat is its own matter
+        os.utime(marker, (long_ago, long_ago))
+        time.sleep(0.1)
+        assert run.state() == "killed" and run.is_others()
+    run.start(CONFIG)
+    assert not run.is_others()
+    os.utime(marker, (long_ago, long_ago))
+    time.sleep(0.05)
+    assert marker.stat().st_mtime < long_ago + 1  # no thread goes on
+
+
+def test_a_run_that_is_declared_done_between_two_looks_is_done(run, monkeypatch):
+    run.start(CONFIG)
+    run.write_json("metrics.json", {})
+    read = claims.Owner.read
+
+    def meanwhile(path):
+        if path.exists():
+            run.write_json("DONE", {})
+            path.unlink()
+        return read(path)
+
+    monkeypatch.setattr("benchmark.results.Owner.read", meanwhile)
+    assert run.state() == "done"
+
+
+def test_processes_of_two_hosts_write_to_different_temporary_files(tmp_path, monkeypatch):
+    with written_atomically(tmp_path / "a") as ours:  # in containers all processes may have the same number
+        ours.write_text("ours")
+        monkeypatch.setattr(files.socket, "gethostname", lambda: "elsewhere")
+        with written_atomically(tmp_path / "a") as theirs:
+            theirs.write_text("theirs")
+        assert (tmp_path / "a").read_text() == "theirs"
+    assert (tmp_path / "a").read_text() == "ours"
 
 
 def test_a_marker_without_content_blocks_only_for_a_moment(run):
@@ -348,7 +399,7 @@ def test_a_full_disk_at_the_start_leaves_no_claim(run, monkeypatch):
 def test_a_library_that_hides_the_full_disk(run):
     run.start(CONFIG)
     with pytest.raises(UserError, match="model.safetensors: cannot be written: the disk is full"), run.writing("model.safetensors"):
-        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
     with run.writing("model.safetensors") as temporary:
         temporary.write_bytes(b"weights")
     assert (run.path / "model.safetensors").read_bytes() == b"weights"

@@ -91,7 +91,7 @@ def compare(
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"sentence": found.sentence()}))
         return
-    _print(found, Console())
+    _print(found, Console(markup=False))
 
 
 def _read(path: Path, reference: Reference | None, split: str) -> dict[int, Counts]:

@@ -38,7 +38,7 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
     chosen = frequent_relations(frequent, FREQUENT_OF) if frequent is not None else None
     for what, value in table(statistics(read_documents(path, labelled=False, distinct=False), chosen)):
         shown.add_row(what, value)
-    Console().print(shown)
+    Console(markup=False).print(shown)
     if chosen is None:
         Console().print("frequent: the ten most frequent of this file; --frequent names others", style="dim")
 

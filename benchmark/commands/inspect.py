@@ -38,7 +38,7 @@ def list_(
       python run_benchmark.py list augmenters --plugin my_augmenter.py
     """
     load_plugins(plugin)
-    console = Console()
+    console = Console(markup=False)
     for name in [kind.value] if kind else REGISTRIES:
         table = Table("Name", "What it is", "Hyper-parameters", box=box.SIMPLE_HEAD, title=name, title_justify="left")
         for entry in sorted(REGISTRIES[name].entries().values(), key=lambda entry: entry.name):
@@ -64,7 +64,7 @@ def check(
     AUGMENTERS.entry(augmenter)  # a wrong name is told before torch is imported
     from augmenters.check import checks
 
-    console = Console()
+    console = Console(markup=False)
     failed = 0
     for name, run_check in checks(AUGMENTERS[augmenter]):
         try:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from benchmark.commands.elsewhere import AddPredictions, Gold, named_files
-from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
+from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, quiet_libraries
 from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
@@ -28,6 +30,9 @@ def report(
     with_published: Annotated[
         bool, typer.Option("--with-published", help="Show published scores on the same dataset too, in tables of their own.")
     ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="First make every score anew from the stored predictions; no tables where one differs.")
+    ] = False,
     add_predictions: AddPredictions = None,
     gold: Gold = None,
     train: Train = None,
@@ -41,6 +46,10 @@ def report(
     differences to none with intervals and tests (Holm), generative quality. Missing runs are shown as missing. Needs no GPU and no
     model.
 
+    With --verify, files are compared with their digests, and scores and counts with those that the stored predictions and the
+    dataset's files give (without these: with the stored counts). Exit code 1 and no tables when anything differs; each run, file
+    and score that does is named.
+
     Examples:
 
       python run_benchmark.py report results/demo
@@ -48,6 +57,8 @@ def report(
       python run_benchmark.py report configs/demo.yaml
 
       python run_benchmark.py report results/redocred_500 --with-published
+
+      python run_benchmark.py report configs/redocred_500.yaml --verify --set dataset.test=PATH
     """
     files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
     load_plugins(plugin)
@@ -56,7 +67,37 @@ def report(
     if not any(run_status.state == "done" for run_status in found):
         raise UserError(f"{folder}: no run of this experiment is done yet, so there is nothing to report")
     reference = reference_of(gold, train, train_facts, frequent, undirected) if files else None
+    if verify:
+        _verify(found, None if target.is_dir() else read_experiment(target, overrides or []).dataset.model_dump(mode="json"))
     publish(found, folder, Console(), with_published=with_published, files=files, reference=reference)
+
+
+def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
+    """Tell what is not as the stored files give it; exit code 1 if anything.
+
+    dataset: where the documents are now; None: where each run found them.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not at hand is not downloaded for this
+    quiet_libraries()
+    from benchmark.progress import Progress
+    from benchmark.verification import Documents, verify
+
+    documents, verified = Documents(dataset), []
+    finished = [run_status.directory for run_status in found if run_status.state in ("done", "changed", "damaged")]
+    with Progress.for_console().task("verifying", total=len(finished)) as bar:
+        for directory in finished:
+            verified.append(verify(directory, documents))
+            bar.advance()
+    for run in verified:
+        for difference in run.differences:
+            typer.echo(f"differs: {difference}", err=True)
+    reasons = Counter(reason for run in verified for reason in run.unverified)
+    for reason, runs in reasons.items():
+        typer.echo(f"not verified, of {runs} run(s): {reason}", err=True)
+    differing = sum(bool(run.differences) for run in verified)
+    typer.echo(f"verified: {len(verified)} runs, {len(verified) - differing} as their files give them, {differing} not", err=True)
+    if differing:
+        raise typer.Exit(1)
 
 
 def publish(

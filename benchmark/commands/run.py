@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import interrupts
+from benchmark import interrupts, processes
 from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, names, numbers, quiet_libraries
 from benchmark.commands.report import publish
 from benchmark.config import Experiment, read_experiment
 from benchmark.errors import UserError
-from benchmark.grid import NONE, Job, Outcome, execute, extend, plan, select
+from benchmark.grid import NONE, Job, Outcome, execute, extend, follow, plan, select
 from benchmark.progress import Progress, duration
 from benchmark.registry import DATASETS
 from benchmark.status import Cost, Status, estimate, status_of, statuses, statuses_of_grid, write_grid
@@ -46,6 +48,13 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="MINUTES", help="Save the training state so often within an epoch.")
     ] = 10,
+    executor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who runs them: local (worker processes), slurm (job arrays), debug.")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", help="Runs at a time; by itself it means --executor local.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="With --executor slurm: wait for the runs and show the table.")] = False,
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
@@ -62,6 +71,8 @@ def run(
       python run_benchmark.py run configs/demo.yaml --backbones atlop --seeds 0 --set train.epochs=6 --set name=short
 
       python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py --augmenters none,mixup
+
+      python run_benchmark.py run configs/demo.yaml --jobs 4
     """
     load_plugins(plugin)
     only = {"backbones": names(backbones), "augmenters": names(augmenters), "seeds": numbers(seeds)}
@@ -74,10 +85,15 @@ def run(
     asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
     if NONE not in asked and any(job.augmenter == NONE for job in jobs):
         typer.echo(f"'{NONE}' is run as well: it is stage 1 of augmenters that are fitted", err=True)
+    start = execute
+    if executor is not None or parallel is not None or wait:
+        from benchmark.launch import executing
+
+        start = executing(executor or "local", experiment, results, parallel=parallel, wait=wait, plugins=plugin)
     if dry_run:
         _preview(jobs, grid)
     else:
-        _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every)
+        _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every, start=start)
 
 
 def status(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:
@@ -91,7 +107,7 @@ def status(target: Target, overrides: Overrides = None, results: Results = Path(
     """
     load_plugins(plugin)
     found = statuses(target, results, overrides or ())
-    console = Console()
+    console = Console(markup=False)
     console.print(_overview(found))
     console.print(f"{_counts(found)} of {len(found)} runs")
     for run_status in found:
@@ -100,23 +116,45 @@ def status(target: Target, overrides: Overrides = None, results: Results = Path(
             console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _train(experiment: Experiment, jobs: list[Job], grid: list[Job], results: Path, *, save_every: float = 600.0) -> None:
-    """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done.
+def _train(
+    experiment: Experiment,
+    jobs: list[Job],
+    grid: list[Job],
+    results: Path,
+    *,
+    save_every: float = 600.0,
+    start: Callable[..., Iterator[Outcome]] = execute,
+) -> None:
+    """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done, or in a cluster's queue.
 
-    `experiment` is the file's, `grid` also holds what the command line added to it.
+    `experiment` is the file's, `grid` also holds what the command line added to it. `start` does the runs: here, or by workers.
     """
     quiet_libraries()
     load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)  # noqa: E731
+    processes.begin()
+    if not processes.is_main():
+        with interrupts.listening():
+            follow(grid, load_corpus=load_corpus, save_every=save_every)
+        return
     progress = Progress.for_console()
+    if processes.started_alone():
+        progress.message("`accelerate launch --cpu` starts one process. For several on CPUs: `accelerate launch --multi_gpu`")
     outcomes = []
     sound = lambda: write_grid(experiment, results)  # noqa: E731
-    with interrupts.listening():
-        for outcome in execute(
-            jobs, grid=grid, load_corpus=load_corpus, when_sound=sound, save_every=save_every, progress=progress
-        ):
+    with (
+        interrupts.listening(),
+        contextlib.closing(
+            start(jobs, grid=grid, load_corpus=load_corpus, when_sound=sound, save_every=save_every, progress=progress)
+        ) as running,
+    ):
+        for outcome in running:
             outcomes.append(outcome)
             if outcome.state != "kept":
                 progress.message(f"{outcome.state} {outcome.job.name}: {outcome.detail}{_scores(outcome)}")
+    if any(outcome.state in ("submitted", "queued") for outcome in outcomes):
+        _conclude(outcomes)
+        typer.echo(f"follow them with `status` and `squeue --me`, then make the table: report {Path(results) / experiment.name}")
+        return
     asked = plan(experiment, results)
     asked += [job for job in jobs if job.directory.path not in {other.directory.path for other in asked}]
     found = statuses_of_grid(asked, Path(results) / experiment.name)
@@ -142,12 +180,18 @@ def _conclude(outcomes: list[Outcome]) -> None:
     counts = Counter(outcome.state for outcome in outcomes)
     words = {"done": "done now", "kept": "done before", "failed": "failed", "blocked": "blocked by a failure"}
     words |= {"damaged": "damaged", "elsewhere": "at work in another process", "untried": "not tried"}
+    words |= {"killed": "killed", "stopped": "stopped with their state saved", "submitted": "submitted", "queued": "queued before"}
     typer.echo(", ".join(f"{counts[state]} {text}" for state, text in words.items() if counts[state]), err=True)
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
-    for outcome in failed:
-        typer.echo(f"failed: {outcome.job.name}: {outcome.detail}\n  see {outcome.job.directory.path / 'FAILED'}", err=True)
-    if counts["done"] + counts["kept"] < len(outcomes):
+    for outcome in outcomes:
+        if outcome.state in ("failed", "killed"):
+            record = outcome.job.directory.path / "FAILED"
+            see = f"\n  see {record}" if outcome.state == "failed" and record.is_file() else ""
+            typer.echo(f"{outcome.state}: {outcome.job.name}: {outcome.detail}{see}", err=True)
+    fine = sum(counts[state] for state in ("done", "kept", "submitted", "queued"))
+    if fine + counts["stopped"] < len(outcomes):
         raise typer.Exit(1)
+    if counts["stopped"]:
+        raise typer.Exit(interrupts.AGAIN)
 
 
 def _preview(jobs: list[Job], grid: list[Job]) -> None:

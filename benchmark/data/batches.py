@@ -55,6 +55,7 @@ class Batch:
 
     fact_pair: Tensor  # [F]
     fact_class: Tensor  # [F] 1 .. R-1
+    positive: Tensor  # the pairs that hold a relation, ascending: known here, so that a GPU need not be waited for to find them
 
     width: int  # L
     largest: int  # N
@@ -188,6 +189,7 @@ class Collator:
 
         packed = {name: np.concatenate(arrays).astype(np.int64) for name, arrays in parts.items()}
         packed["pair_cell"] = np.flatnonzero(packed.pop("off_diagonal"))
+        packed["positive"] = np.unique(packed["fact_pair"])
         packed |= {
             "rows": np.array([row["row"] for row in rows]),
             "lengths": lengths,
@@ -236,7 +238,15 @@ class Rows(torch.utils.data.Dataset):
         return len(self.features)
 
     def __getitem__(self, row: int) -> dict:
-        return {**self.features[row], "row": row}
+        return {**(_BLANK if row == BLANK else self.features[row]), "row": row}
+
+
+BLANK = -1
+"""The row number of a document without text or entities: the part of a process to which nothing of a batch falls."""
+
+_NOTHING = np.zeros(0, dtype=np.int64)
+_BLANK = dict.fromkeys(("tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"), _NOTHING)
+_BLANK |= {"entities": 0}
 
 
 class DocumentBatches(torch.utils.data.Sampler):
@@ -246,6 +256,8 @@ class DocumentBatches(torch.utils.data.Sampler):
         sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order of length.
         order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches,
             so that the documents of a batch are of similar size; "sorted" is by size, for evaluation.
+        share: (number of this process, number of processes): only the part of each batch that falls to this process. The parts
+            are stretches of nearly equal length; where there are more processes than documents, some get a BLANK one.
 
     Attributes:
         skip: batches left out at the beginning of the next pass, for an epoch that goes on in its middle; 0 again after it.
@@ -253,8 +265,8 @@ class DocumentBatches(torch.utils.data.Sampler):
 
     STRETCH = 16
 
-    def __init__(self, sizes: Sequence[int], batch_size: int, *, order: str, seed: int = 0):
-        self.sizes, self.batch_size, self.order, self.seed = np.asarray(sizes), batch_size, order, seed
+    def __init__(self, sizes: Sequence[int], batch_size: int, *, order: str, seed: int = 0, share: tuple[int, int] = (0, 1)):
+        self.sizes, self.batch_size, self.order, self.seed, self.share = np.asarray(sizes), batch_size, order, seed, share
         self.epoch, self.skip = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -264,7 +276,12 @@ class DocumentBatches(torch.utils.data.Sampler):
         return math.ceil(len(self.sizes) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng(derive(self.seed, "order", self.epoch))
+        skip, self.skip = self.skip, 0
+        return map(self._part, self.batches(self.epoch)[skip:])
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """The whole batches of an epoch."""
+        rng = np.random.default_rng(derive(self.seed, "order", epoch))
         rows = np.argsort(-self.sizes, kind="stable") if self.order == "sorted" else rng.permutation(len(self.sizes))
         if self.order == "bucketed":
             stretch = self.STRETCH * self.batch_size
@@ -273,5 +290,8 @@ class DocumentBatches(torch.utils.data.Sampler):
         batches = [rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)]
         if self.order == "bucketed":
             batches = [batches[i] for i in rng.permutation(len(batches))]
-        skip, self.skip = self.skip, 0
-        return iter(batches[skip:])
+        return batches
+
+    def _part(self, batch: list[int]) -> list[int]:
+        process, processes = self.share
+        return batch[process * len(batch) // processes : (process + 1) * len(batch) // processes] or [BLANK]

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data.jsonstream import existing_file, read_json
 from benchmark.data.validate import examined, is_na, unknown_relation
 from benchmark.errors import ConfigError, DataError, UserError
+from benchmark.files import says_torn
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
 
@@ -189,7 +192,7 @@ def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Data
 
 
 def cached(rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: bool = False) -> Dataset:
-    """The Dataset of `rows()`, which is called only when the disk cache of `datasets` holds nothing under `key`.
+    """The Dataset of `rows()`, which is called only when the disk cache of `datasets` holds nothing, or a torn file, under `key`.
 
     Raises:
         UserError: `rows` raised it, or the cache cannot be written.
@@ -200,11 +203,19 @@ def cached(rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: 
     from benchmark.data.documents import FEATURES
 
     fingerprint = hashlib.sha256(f"{key} {FEATURES!r}".encode()).hexdigest()[:32]
+    make = partial(datasets.Dataset.from_generator, rows, features=FEATURES, fingerprint=fingerprint)
     quiet = not progress and not datasets.are_progress_bars_disabled()
     if quiet:
         datasets.disable_progress_bars()
     try:
-        return datasets.Dataset.from_generator(rows, features=FEATURES, fingerprint=fingerprint)
+        try:
+            return make()
+        except (ValueError, OSError) as error:
+            if not says_torn(error):
+                raise
+            for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(f"generator/*{fingerprint}*"):
+                shutil.rmtree(folder)
+            return make()
     except (DatasetGenerationError, OSError) as error:
         cause = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ is not None else error
         if isinstance(cause, UserError):

@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow
 from datasets import Dataset, Features, List, Value
 
 from benchmark.data.documents import Corpus
+from benchmark.data.validate import MOST_ENTITIES
 from benchmark.errors import DataError
-from benchmark.files import explained
+from benchmark.files import explained, says_torn
 
 MARKER = "*"
 LAYOUT = 1  # raise when this file's output changes: it is part of the cache key
@@ -36,6 +39,9 @@ FEATURES = Features(
     }
 )
 
+MOST_TOKENS = 200_000  # of a document: a book; all of them stand in memory together
+MOST_ATTENTION = 200_000_000  # mentions x tokens: an attention row for each mention, in each head
+
 log = logging.getLogger(__name__)
 
 
@@ -50,20 +56,27 @@ def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: b
         mention: the token that stands for a mention: its opening "marker", or its "first_piece", the one after that.
 
     Raises:
-        DataError: a fact's relation is not in the corpus's inventory.
+        DataError: a fact's relation is not in the corpus's inventory, or a document is larger than any memory.
     """
     key = hashlib.sha256()
     key.update(f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}{mention}".encode())
     key.update(tokenizer.backend_tokenizer.to_str().encode())
     words = _Words(tokenizer)
     with explained(Path(datasets.config.HF_DATASETS_CACHE)):
-        return documents.map(
+        make = partial(
+            documents.map,
             lambda document: _row(document, corpus, words, training, after_marker=mention == "first_piece"),
             features=FEATURES,
             remove_columns=documents.column_names,
             new_fingerprint=key.hexdigest()[:32],
             desc="tokenising",
         )
+        try:
+            return make()
+        except (pyarrow.ArrowInvalid, OSError) as error:
+            if not says_torn(error):
+                raise
+            return make(load_from_cache_file=False)
 
 
 class _Words:
@@ -88,6 +101,7 @@ def _row(document: dict, corpus: Corpus, words: _Words, training: bool, *, after
         (e, position[m["sentence"], m["start"]]) for e, entity in enumerate(document["entities"]) for m in entity["mentions"]
     ]
     facts = sorted(set(_facts(document, corpus, training)))
+    _require_manageable(f"{corpus.name}: document {document['title']!r:.80}", len(document["entities"]), len(mentions), len(tokens))
     return {
         "tokens": tokens,
         "length": len(tokens),
@@ -98,6 +112,20 @@ def _row(document: dict, corpus: Corpus, words: _Words, training: bool, *, after
         "fact_tail": [tail for _, tail, _ in facts],
         "fact_class": [relation for _, _, relation in facts],
     }
+
+
+def _require_manageable(document: str, entities: int, mentions: int, tokens: int) -> None:
+    """What a model holds of one document grows with these numbers; beyond any memory, the process would die without a word.
+
+    Raises DataError naming the document and what there is too much of.
+    """
+    for what, number, most in (
+        ("entities", entities, MOST_ENTITIES),
+        ("tokens", tokens, MOST_TOKENS),
+        ("mentions times tokens", mentions * tokens, MOST_ATTENTION),
+    ):
+        if number > most:
+            raise DataError(f"{document}: {number:,} {what}, at most {most:,} can be taken: split the document")
 
 
 def _mark(document: dict, words: _Words) -> tuple[list[int], dict[tuple[int, int], int]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,15 @@ def existing_file(path: str | os.PathLike) -> Path:
     """`path` as a Path: "~" expanded, Windows separators understood everywhere. Raises DataError when no file is there."""
     if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
         raise DataError(f"expected the path of a JSON file, got {path!r}")
-    file = Path(path).expanduser()
     try:
+        file = Path(path).expanduser()
         if not file.exists() and "\\" in str(path):
             file = Path(str(path).replace("\\", "/")).expanduser()
         if file.is_dir():
             raise DataError(f"{path}: is a folder; expected a JSON file, e.g. {file / 'train.json'}")
         if not file.exists():
             raise DataError(f"{path}: no such file (looked for {Path(os.path.abspath(file))})")
-    except (OSError, ValueError) as error:  # a name too long, a null character, no permission
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null character, no permission, the home of nobody
         raise DataError(f"{str(path)[:200]!r}: cannot be read as a file: {error}") from error
     return file
 
@@ -38,7 +39,7 @@ def read_json(path: str | os.PathLike) -> Any:
     """The whole of a small JSON file, such as a relation inventory. Raises DataError when it is missing or not JSON."""
     file = existing_file(path)
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        return json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise DataError(f"{path}: not valid JSON: {error}") from error
 
@@ -52,6 +53,18 @@ def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
             raise DataError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start} of a block") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are distinct: of two that are equal one would silently be lost, and which is a matter of the reader."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"an object has the key {twice!r:.80} twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
 class _Array:
@@ -86,7 +99,7 @@ class _Array:
         size = CHUNK
         while True:
             try:
-                value, end = json.JSONDecoder().raw_decode(self.text, self.at)
+                value, end = _DECODER.raw_decode(self.text, self.at)
                 if self.ended or self.text[end : end + 1] in _ENDS:  # else a number may go on in the next block
                     self.at = end
                     return value
@@ -95,7 +108,7 @@ class _Array:
                     truncated = error.pos >= len(self.text) or error.msg.startswith("Unterminated")
                     self.at = min(error.pos, len(self.text))
                     self._fail(f"truncated or broken: {error.msg}" if truncated else error.msg)
-            except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists nested thousands deep
+            except (ValueError, RecursionError) as error:  # a key twice, a number too long, lists nested too deep
                 self._fail(str(error))
             self._read(size)
             size *= 2

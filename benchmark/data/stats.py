@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from benchmark.texts import plain
+
 
 def statistics(rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | None = None) -> dict[str, Any]:
     """Numbers of one split. Shares are fractions; what has no denominator is None.
@@ -97,7 +99,7 @@ def table(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("words", _total(numbers, "words")),
         ("sentences", _total(numbers, "sentences")),
         ("entities", _total(numbers, "entities")),
-        ("  by type", ", ".join(f"{name or '(blank)'} {count:,}" for name, count in numbers["types"].items()) or "-"),
+        ("  by type", ", ".join(f"{_shown(name) or '(blank)'} {count:,}" for name, count in numbers["types"].items()) or "-"),
         ("mentions", f"{numbers['mentions']:,}"),
         ("facts", _total(numbers, "facts")),
         ("  intra-sentence / inter-sentence", f"{_percent(numbers['intra_share'])} / {_percent(numbers['inter_share'])}"),
@@ -108,11 +110,15 @@ def table(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("relations of a positive pair", ", ".join(f"{k}: {count:,}" for k, count in numbers["labels_per_pair"].items()) or "-"),
         ("relations", f"{len(numbers['relations']):,}"),
         ("  frequent / tail share of facts", f"{_percent(numbers['frequent_share'])} / {_percent(numbers['tail_share'])}"),
-        ("  frequent", ", ".join(f"{name} {numbers['relations'][name]:,}" for name in numbers["frequent"]) or "-"),
+        ("  frequent", ", ".join(f"{_shown(name)} {numbers['relations'][name]:,}" for name in numbers["frequent"]) or "-"),
     ]
     if numbers["duplicate_facts"]:
         rows.insert(11, ("  stated twice (count once)", f"{numbers['duplicate_facts']:,}"))
     return rows
+
+
+def _shown(name: str) -> str:
+    return plain(name[:60])
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -24,6 +24,8 @@ from benchmark.errors import DataError
 
 Severity = Literal["error", "warning", "info"]  # cannot be loaded | can, but look at it | worth knowing
 
+MOST_ENTITIES = 500  # of a document that a model can take: 249,500 pairs, and tables of 500 x 500 in each axial layer
+
 _abbreviated = reprlib.Repr()
 _abbreviated.maxstring = _abbreviated.maxother = 60
 _short = _abbreviated.repr
@@ -148,6 +150,9 @@ def _entities(document: dict) -> Iterator[_Finding]:
         else:
             for m, mention in enumerate(mentions):
                 yield from _mention(f"{field}[{m}]", e, mention, sentences, owner)
+    if len(entities) > MOST_ENTITIES:
+        pairs = f"{len(entities) * (len(entities) - 1):,} pairs"
+        yield "vertexSet", "warning", f"{len(entities):,} entities make {pairs}: a model takes at most {MOST_ENTITIES:,} entities"
     if len(entities) < 2:
         yield "vertexSet", "info", f"{len(entities) or 'no'} entity: the document has no pair to classify"
 
@@ -173,7 +178,7 @@ def _mention(
         if 0 <= mention["sent_id"] < len(sentences):
             sentence = sentences[mention["sent_id"]]
         else:
-            there = f"the document has {len(sentences)} sentences (0 to {len(sentences) - 1})"
+            there = f"the document has {len(sentences)} sentences (0 to {len(sentences) - 1})" if sentences else "there is none"
             yield f"{field}.sent_id", "error", f"sentence {_short(mention['sent_id'])} does not exist: {there}"
 
     if "pos" not in mention:

@@ -10,10 +10,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable
-from html import escape
 
 from benchmark.reports.cells import headings, ranked, row_groups, shown
 from benchmark.reports.tables import Cell, Column, Row, Table
+from benchmark.texts import escape
 
 MINUS = "\N{MINUS SIGN}"
 

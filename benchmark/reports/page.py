@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from benchmark.reports.html import html, number_html, text_of
 from benchmark.reports.published import Reported
 from benchmark.reports.studies import Study
 from benchmark.reports.tables import BASELINE, MISSING, Cell
+from benchmark.texts import escape
 
 ASSETS = Path(__file__).with_name("assets")
 

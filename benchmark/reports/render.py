@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from benchmark.reports.cells import shown
 from benchmark.reports.tables import Cell, Column, Row, Table
+from benchmark.texts import markdown_escaped as _escaped
+from benchmark.texts import plain
 
 
 def markdown(tables: Iterable[Table]) -> str:
@@ -62,12 +64,12 @@ def terminal(tables: Iterable[Table], console=None) -> None:
             console.print(part)
         console.print()
         for note in table.notes:
-            console.print(note, style="dim", markup=False, highlight=False)
+            console.print(plain(note), style="dim", markup=False, highlight=False)
 
 
 def _markdown(table: Table) -> str:
     header = [table.group_label, table.row_label, "seeds", *(f"{column.heading} {column.label}" for column in table.columns)]
-    lines = [f"### {table.title}", "", _line(header), _line(["---", "---", *["---:"] * (len(table.columns) + 1)])]
+    lines = [f"### {_escaped(table.title)}", "", _line(header), _line(["---", "---", *["---:"] * (len(table.columns) + 1)])]
     for row, group in _with_group(table.rows):
         texts = (_text(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True))
         marked = [
@@ -80,10 +82,6 @@ def _markdown(table: Table) -> str:
 
 def _line(fields: Iterable[str]) -> str:
     return "| " + " | ".join(fields) + " |"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _with_group(rows: Sequence[Row]) -> Iterable[tuple[Row, str]]:
@@ -128,9 +126,10 @@ def _rich(table: Table, columns: Sequence[int], separator: str):
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    out = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    out.add_column(table.group_label, no_wrap=True)
-    out.add_column(table.row_label, no_wrap=True)
+    title = Text(plain(table.title))
+    out = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    out.add_column(Text(table.group_label), no_wrap=True)
+    out.add_column(Text(table.row_label), no_wrap=True)
     out.add_column("seeds", justify="right", no_wrap=True)
     for index in columns:
         column = table.columns[index]
@@ -144,5 +143,5 @@ def _rich(table: Table, columns: Sequence[int], separator: str):
             Text(_text(cell, table.columns[i], row, separator) + cell.mark, style="bold green" if cell.best else "")
             for i, cell in ((i, row.cells[i]) for i in columns)
         )
-        out.add_row(Text(group), Text(row.label), Text(row.coverage), *texts)
+        out.add_row(Text(plain(group)), Text(plain(row.label)), Text(row.coverage), *texts)
     return out

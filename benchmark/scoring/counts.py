@@ -96,15 +96,19 @@ class Counts:
             raise DataError(f"{source}: not the counts of one run: {error}") from error
 
 
-def train_facts(documents: Iterable[Mapping], *, undirected: bool = False) -> TrainFacts:
+def train_facts(documents: Iterable[Mapping], *, undirected: bool = False, asked_by: Iterable[Mapping] | None = None) -> TrainFacts:
     """Expand the facts of `documents` (rows of FEATURES) over all mention-name pairs, as the official `gen_train_facts` does.
 
     In an undirected dataset both orders of the names are kept, and a fact stated in both directions is one fact.
+
+    asked_by: the documents that will be scored. Names that none of them has are left out: nobody will ask for them, and those of a
+        large training split would fill the memory. None: all names are kept.
     """
+    known = None if asked_by is None else set().union(*(entity for document in asked_by for entity in _names(document)))
     names: set[tuple[str, str, str]] = set()
     frequency: Counter[str] = Counter()
     for document in documents:
-        mentions = [{mention["name"] for mention in entity["mentions"]} for entity in document["entities"]]
+        mentions = [entity if known is None else entity & known for entity in _names(document)]
         facts = {(*_ordered(fact["head"], fact["tail"], undirected), fact["relation"]) for fact in document["facts"]}
         frequency.update(relation for _, _, relation in facts)
         for head, tail, relation in facts:
@@ -112,6 +116,11 @@ def train_facts(documents: Iterable[Mapping], *, undirected: bool = False) -> Tr
             if undirected:
                 names.update((t, h, relation) for h in mentions[head] for t in mentions[tail])
     return TrainFacts(frozenset(names), dict(frequency), undirected)
+
+
+def _names(document: Mapping) -> list[set[str]]:
+    """The names of each entity."""
+    return [{mention["name"] for mention in entity["mentions"]} for entity in document["entities"]]
 
 
 def count(
@@ -270,7 +279,7 @@ class _Facts:
 
     def seen_in(self, train_names, document, head, tail, relation, mask) -> np.ndarray:
         """Whether some name of the head with some name of the tail is a training fact of the relation; looked up where `mask`."""
-        names = [[{m["name"] for m in entity["mentions"]} for entity in row["entities"]] for row in self.documents]
+        names = [_names(row) for row in self.documents]
         seen = np.zeros(len(document), dtype=bool)
         for k in np.flatnonzero(mask).tolist():
             pair, r = names[document[k]], self.relations[relation[k]]

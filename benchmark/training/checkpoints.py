@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 from benchmark.files import written_atomically
 
+UMASK = os.umask(0)  # it can only be read by setting it
+os.umask(UMASK)
+
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
     """Write `tensors`, and `facts` as JSON in the file's header, to `path`, replacing it in one step.
@@ -25,6 +29,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_atomically(path) as part:
         save_file(contiguous, part, metadata={"facts": json.dumps(facts or {}, allow_nan=False)})
+        part.chmod(0o666 & ~UMASK)  # safetensors lets nobody else read it
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -35,7 +40,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (a safetensors handle is no mapping)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
@@ -44,7 +49,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads((file.metadata() or {}).get("facts", "{}"))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: missing, damaged or not a safetensors file ({error})") from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.data.batches import Batch, Collator
+from benchmark.data.batches import BLANK, Batch, Collator
 from benchmark.errors import UserError
 from benchmark.training.checkpoints import read_tensors, write_tensors
 
@@ -49,7 +49,8 @@ class Teacher:
 
     def attach(self, batch: Batch) -> Batch:
         """The batch with the teacher's logits [P, R] of its pairs."""
-        batch.teacher = torch.cat([self.logits[row] for row in batch.rows.tolist()])
+        logits = [self.logits[row] for row in batch.rows.tolist() if row != BLANK]
+        batch.teacher = torch.cat([self.logits[0][:0], *logits])
         expected = np.asarray(batch.entities) * (np.asarray(batch.entities) - 1)
         if len(batch.teacher) != int(expected.sum()):
             raise UserError("distill_from: the teacher saw other entities in these documents")

@@ -13,9 +13,12 @@ from datasets import Dataset
 from torch import Tensor
 
 from backbones.encoder import Encoder
-from benchmark.data.batches import Batch, Collator, DocumentBatches, Encoded, Rows
+from benchmark import processes
+from benchmark.data.batches import BLANK, Batch, Collator, DocumentBatches, Encoded, Rows
+from benchmark.errors import UserError
+from benchmark.leftovers import discard_temporaries
 from benchmark.progress import Progress
-from benchmark.training.checkpoints import read_tensors, write_tensors
+from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
 
 
 class EncodedSplit:
@@ -35,6 +38,8 @@ class EncodedSplit:
         rows = self.rows.new_zeros(len(batch.mention_state), self.heads, batch.width)
         done = 0
         for slot, document in enumerate(batch.rows.tolist()):
+            if document == BLANK:
+                continue
             length, mentions = int(self.length[document]), int(self.mentions[document])
             states[slot, :length] = self.states.narrow(0, int(self.state_start[document]), length)
             flat = self.rows.narrow(0, int(self.row_start[document]), mentions * self.heads * length)
@@ -57,17 +62,31 @@ class EncodedCollator:
 def encode_once(encoder: Encoder, features: Dataset, folder: Path, device: torch.device, progress: Progress) -> EncodedSplit:
     """The split's encoding from `folder`, or computed and stored there.
 
-    The file's name identifies weights, their configuration, tokens and windows.
+    The file's name identifies weights, their configuration, tokens and windows. A torn file is replaced.
     """
     config = {key: value for key, value in encoder.model.config.to_dict().items() if not key.startswith(("_", "transformers"))}
     sha = hashlib.sha256(f"{features._fingerprint}{encoder.windows}{json.dumps(config, sort_keys=True, default=str)}".encode())
     for tensor in encoder.state_dict().values():
         sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     path = folder / f"encoded-{sha.hexdigest()[:16]}.safetensors"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(path, _encode(encoder.to(device).eval(), features, device, progress))
+
+    def store() -> None:
+        if not path.is_file() or _is_torn(path, progress):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, _encode(encoder.to(device).eval(), features, device, progress))
+        discard_temporaries(folder, idle=24 * 3600)
+
+    processes.on_main(store)
     return EncodedSplit(read_tensors(path)[0])
+
+
+def _is_torn(path: Path, progress: Progress) -> bool:
+    try:
+        read_facts(path)  # looks at the header, and whether the file is as long as it says
+    except UserError as error:
+        progress.message(f"encoded anew: {error}")
+        return True
+    return False
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from backbones.base import Pairs
+from benchmark import processes
 from benchmark.data.batches import Batch
 from benchmark.data.documents import Corpus
 from benchmark.progress import Progress
@@ -29,7 +31,10 @@ class Evaluator:
 
     @torch.no_grad()
     def predict(self, loader: DataLoader, titles: list[str], description: str = "predicting") -> list[dict]:
-        """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head, tail and class."""
+        """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head, tail and class.
+
+        Of several processes each predicts those of its part of the loader, and all get all of them.
+        """
         found = []
         for batch in self._batches(loader, description):
             logits = self.model.logits(batch, undirected=self.corpus.undirected)
@@ -39,7 +44,7 @@ class Evaluator:
             found += zip(rows.tolist(), scores.tolist(), strict=True)
         return [
             {"title": titles[row], "h_idx": head, "t_idx": tail, "r": self.corpus.relations[relation - 1], "score": score}
-            for (row, head, tail, relation), score in sorted(found)
+            for (row, head, tail, relation), score in sorted(itertools.chain(*processes.exchanged(found)))
             if not self.corpus.undirected or head < tail
         ]
 

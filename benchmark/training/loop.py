@@ -7,18 +7,24 @@ dropout masks.
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmark import interrupts
+from augmenters.base import AugmenterError
+from benchmark import interrupts, processes
 from benchmark.config import TrainConfig
+from benchmark.leftovers import BRANCH, BRANCH_BEST, CHECKPOINT
 from benchmark.progress import Progress
 from benchmark.seeds import derive
 from benchmark.training.checkpoints import link, load_state, save_state, save_weights
@@ -28,7 +34,9 @@ REPORT_EVERY = 10  # steps between two looks at the loss: looking makes a GPU wa
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on: the loss is not finite."""
+    """Training cannot go on: the loss or the weights are not finite."""
+
+    met_by_all = True  # the processes have agreed on it
 
 
 @dataclass
@@ -47,7 +55,11 @@ class Trained:
 class Loop:
     """Trains `model` and keeps the weights of the epoch with the best dev score.
 
+    Of several processes each has its part of every batch (`DocumentBatches.share`), all take the same steps, and the main one
+    writes. They agree before each thing that only one may have met: a signal, the time to save, a fault.
+
     Args:
+        titles: of the training documents, by row number.
         evaluate: dev metrics of the model as it is; "f1" decides.
         augment_at: the augmentation of a step, or None: (epoch from 0, step from 0) -> function of the batch's positive pairs.
         mixing: what the loss of an epoch (from 0) is made of, as arguments of `Backbone.loss`.
@@ -58,6 +70,7 @@ class Loop:
 
     model: DocreModel
     loader: DataLoader
+    titles: Sequence[str]
     config: TrainConfig
     seed: int
     accelerator: Accelerator
@@ -71,6 +84,7 @@ class Loop:
     branch_epoch: int | None = None
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
     save_every: float = 600.0
+    saved: str = "from the beginning: no state was saved yet"  # where the next start goes on
 
     def run(self, start_from: Path | None = None) -> Trained:
         """Train to the end, from the training state `start_from` or from the beginning."""
@@ -82,12 +96,22 @@ class Loop:
             fused=True,
         )
         self.rates = [group["lr"] for group in optimizer.param_groups]
-        model, optimizer, loader = self.accelerator.prepare(self.model, optimizer, self.loader)
+        model, optimizer = self.accelerator.prepare(self.model, optimizer)
+        # the sampler gives each process its part; the accelerator would deal out whole batches, and documents twice at the end
+        loader = prepare_data_loader(
+            self.loader,
+            self.accelerator.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=self.accelerator.non_blocking,
+        )
         state = Trained()
         if start_from is not None:
             facts = load_state(start_from, self.model, optimizer.optimizer)
             state = Trained(**{name: facts.get(name, value) for name, value in vars(state).items()})
-        self.on_epoch(state.history)
+            self.saved = f"from {start_from} ({_standing(state)})"
+        processes.on_main(lambda: self.on_epoch(state.history))
         steps = len(loader)
         with self.progress.task(self.description, total=config.epochs * steps) as bar:
             bar.advance(state.epoch * steps + state.step)
@@ -96,6 +120,7 @@ class Loop:
                 with interrupts.held_back():
                     self._epoch(model, optimizer, loader, state, bar)
                     self._save(optimizer.optimizer, state)
+                    processes.stop_if_asked()
                 self._close_epoch(optimizer.optimizer, state, steps, time.perf_counter() - began)
         return state
 
@@ -104,36 +129,72 @@ class Loop:
         epoch, saved = state.epoch, time.monotonic()
         model.train()
         loader.set_epoch(epoch)
-        self.loader.batch_sampler.skip = state.step * self.accelerator.num_processes
+        self.loader.batch_sampler.skip = state.step
+        unseen: list[Tensor] = []  # losses since the last look
         total = torch.tensor(state.loss, device=self.accelerator.device)
         for index, batch in enumerate(loader, start=state.step) if state.step < len(loader) else ():  # Algorithm 1, lines 1-2
             step = epoch * len(loader) + index
-            torch.manual_seed(derive(self.seed, "dropout", step))
+            torch.manual_seed(derive(self.seed, "dropout", step, *([processes.rank()] if processes.rank() else [])))
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * self._schedule(step, len(loader))
             with self.accelerator.accumulate(model):
-                loss = model(batch, self.augment_at(epoch, step), **self.mixing(epoch))
+                try:
+                    loss = model(batch, self.augment_at(epoch, step), **self.mixing(epoch))
+                except AugmenterError as error:
+                    error.met_by_all = True  # processes augment the whole batch alike
+                    self._require_sound(unseen, state)  # what an augmenter refuses may come from an earlier step
+                    raise
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(model.parameters(), self.config.clip)
                 optimizer.step()  # Algorithm 1, lines 36-37
                 optimizer.zero_grad()
             total += loss.detach()
+            unseen.append(loss.detach())
             state.step = index + 1
-            if index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
-                if not torch.isfinite(total):
-                    raise TrainingError(
-                        f"the loss is not finite (epoch {epoch + 1}, step {step + 1} or up to {REPORT_EVERY - 1} before it)"
-                    )
-                bar.advance(index % REPORT_EVERY + 1, loss=loss.item())
-            due = interrupts.requested() or time.monotonic() - saved > self.save_every
-            if due and self.accelerator.sync_gradients and state.step < len(loader):
+            now = [interrupts.requested(), time.monotonic() - saved > self.save_every]
+            asked, late = (any(votes) for votes in zip(*processes.exchanged(now), strict=True))
+            due = (asked or late) and self.accelerator.sync_gradients and state.step < len(loader)
+            if due or index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
+                bar.advance(len(unseen), loss=self._require_finite_losses(unseen, state))
+                unseen.clear()
+            if due:
                 state.loss = float(total)
                 self._save(optimizer.optimizer, state)
                 saved = time.monotonic()
-                if interrupts.requested():
+                if asked:
                     raise interrupts.Preempted
         state.loss = float(total)
+
+    def _require_finite_losses(self, losses: list[Tensor], state: Trained) -> float:
+        """The last of these losses, of the last steps. Raises TrainingError naming the first that is not finite."""
+        values = torch.stack(losses).tolist()
+        faults = [number for number, value in enumerate(values) if not math.isfinite(value)]
+        first = min(itertools.chain(*processes.exchanged(faults)), default=None)
+        if first is not None:
+            raise self._fault(f"the loss is {values[first]}", state, state.step - len(values) + first)
+        return values[-1]
+
+    def _require_finite_weights(self, state: Trained) -> None:
+        """Raises TrainingError: the gradient of a finite loss may be infinite."""
+        finite = torch.stack([weights.isfinite().all() for weights in self.model.parameters()]).all()
+        if not all(processes.exchanged(bool(finite))):
+            raise self._fault("the weights are not finite", state, state.step - 1)
+
+    def _require_sound(self, losses: list[Tensor], state: Trained) -> None:
+        if losses:
+            self._require_finite_losses(losses, state)
+            self._require_finite_weights(state)
+
+    def _fault(self, what: str, state: Trained, index: int) -> TrainingError:
+        """What was found after the step `index` (from 0) of the epoch, with its documents, and where the next start goes on."""
+        batches = self.loader.batch_sampler.batches(state.epoch)
+        titles = ", ".join(f"'{self.titles[row]}'" for row in batches[index])
+        step = state.epoch * len(batches) + index + 1
+        return TrainingError(
+            f"{what} after step {step} (epoch {state.epoch + 1}, its step {index + 1}; documents {titles}). "
+            f"The next start goes on {self.saved}"
+        )
 
     def _schedule(self, step: int, steps_per_epoch: int) -> float:
         """Linear warm-up, then linear decay to zero, counted in optimiser steps."""
@@ -147,6 +208,7 @@ class Loop:
         """Evaluate. Nothing is held back meanwhile: who is stopped here has only to evaluate again."""
         began = time.perf_counter()
         dev = self.evaluate()
+        processes.stop_if_asked()
         state.epoch += 1
         state.history.append(
             {
@@ -162,13 +224,21 @@ class Loop:
         with interrupts.held_back():
             if score > state.best_score:
                 state.best_epoch, state.best_score = state.epoch, score
-                save_weights(self.model, self.folder / "best.safetensors")
+                processes.on_main(lambda: save_weights(self.model, self.folder / "best.safetensors"))
             if state.epoch == self.branch_epoch:
-                self._save(optimizer, state, "branch.safetensors")
-                link(self.folder / "best.safetensors", self.folder / "branch_best.safetensors")
+                self._save(optimizer, state, BRANCH)
+                processes.on_main(lambda: link(self.folder / "best.safetensors", self.folder / BRANCH_BEST))
             self._save(optimizer, state)
-            self.on_epoch(state.history)
+            processes.on_main(lambda: self.on_epoch(state.history))
 
-    def _save(self, optimizer: torch.optim.Optimizer, state: Trained, name: str = "checkpoint.safetensors") -> None:
-        """The training state, whole or not at all; it replaces the one before."""
-        save_state(self.folder / name, self.model, optimizer, vars(state) | {"identity": self.identity})
+    def _save(self, optimizer: torch.optim.Optimizer, state: Trained, name: str = CHECKPOINT) -> None:
+        """The training state, whole or not at all; it replaces the one before. Never one that is not finite."""
+        self._require_finite_weights(state)
+        path = self.folder / name
+        processes.on_main(lambda: save_state(path, self.model, optimizer, vars(state) | {"identity": self.identity}))
+        if name == CHECKPOINT:
+            self.saved = f"from {path} ({_standing(state)})"
+
+
+def _standing(state: Trained) -> str:
+    return f"after step {state.step} of epoch {state.epoch + 1}" if state.step else f"after epoch {state.epoch}"

@@ -23,6 +23,7 @@ from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
+from benchmark.leftovers import PAIRS
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
 from benchmark.results import RunDirectory
@@ -33,7 +34,6 @@ from benchmark.training.model import DocreModel, restore_model
 from benchmark.training.quality import measure
 
 QUALITY = "quality.json"
-PAIRS = "positive_pairs_{split}.safetensors"
 
 
 @dataclass(frozen=True)

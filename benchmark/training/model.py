@@ -17,6 +17,7 @@ from benchmark.data.batches import Batch
 from benchmark.data.documents import Corpus
 from benchmark.registry import BACKBONES, ENCODERS
 from benchmark.seeds import derive
+from benchmark.training.gathering import joined
 
 Augment = Callable[[Pairs], Pairs | None]
 
@@ -40,18 +41,19 @@ class DocreModel(nn.Module):
         return self.backbone.represent(encoded, batch)
 
     def forward(self, batch: Batch, augment: Augment | None = None, **mixing: Any) -> Tensor:
-        """The training loss of a batch. `augment` maps the detached positive pairs to generated ones; `mixing`:
-        how these enter, see `Backbone.loss`."""
-        if self.backbone.diagonal:
-            mixing["diagonal"] = len(batch.entity_document)
+        """The training loss of a batch, of which several processes have a part each. `augment` maps the detached positive pairs to
+        generated ones; `mixing`: how these enter, see `Backbone.loss`."""
         real = Pairs(self.represent(batch), batch.labels(self.classes))
+        real, positive, teacher, entities = joined(real, batch.positive, batch.teacher, len(batch.entity_document))
+        if self.backbone.diagonal:
+            mixing["diagonal"] = entities
         generated = None
         if augment is not None:
-            positive = real.only_positive()
-            generated = augment(Pairs(positive.representations.detach().float(), positive.labels))
+            augmented = real.at(positive)
+            generated = augment(Pairs(augmented.representations.detach().float(), augmented.labels))
         if generated is not None and self.backbone.bounds is not None:
             generated = Pairs(generated.representations.clamp(*self.backbone.bounds), generated.labels)
-        return self.backbone.loss(real, generated, teacher=batch.teacher, **mixing)
+        return self.backbone.loss(real, generated, teacher=teacher, positive=positive, **mixing)
 
     @torch.no_grad()
     def logits(self, batch: Batch, *, undirected: bool = False) -> Tensor:

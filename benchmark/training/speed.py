@@ -3,11 +3,14 @@
 Everything is timed in one process and interleaved: in every round each subject takes its turn on the same batches, a ratio is taken
 within the round, and the median over the rounds is reported, so that a machine that is busy for a while cannot fake it. The bare
 encoder is the Hugging Face model alone, with fused attention where it has it, at the same precision and dropout, and the gradient
-of a sum of its last states.
+of a sum of its last states. Stage 2 is timed in speed_stage2.py.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import gc
 import statistics
 import time
@@ -31,6 +34,7 @@ from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.training.model import DocreModel, build_model
+from benchmark.training.speed_stage2 import Stage2, measure_stage2, shortened
 
 BARE = "bare encoder"
 
@@ -56,10 +60,12 @@ class Speed:
 
     setting: dict[str, Any]
     lines: list[Line]
+    stage2: list[Stage2]
     preparation: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        return {"setting": self.setting, "preparation": self.preparation, "lines": [vars(line) for line in self.lines]}
+        lists = {name: [vars(line) for line in getattr(self, name)] for name in ("lines", "stage2")}
+        return {"setting": self.setting, "preparation": self.preparation, **lists}
 
 
 def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int, progress: Progress) -> Speed:
@@ -91,14 +97,23 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
     for name in backbones:
         run = experiment.run(name, "none", experiment.seeds[0])
         trained = build_model(run, corpus).to(device)
-        subjects[name] = step = _Step(trained)
+        subjects[name] = _Step(trained)
+        positive = _positive_pairs(trained, on_device, plain, device)
         for choice in experiment.augmenters:
             if choice.name != "none":
-                subjects[f"{name} + {choice.name}"] = _Step(trained, _augmentation(choice.name, choice.options, step, on_device))
+                subjects[f"{name} + {choice.name}"] = _Step(trained, _augmentation(choice.name, choice.options, positive))
     with progress.task("timing", total=(rounds + 1) * len(subjects)) as bar:
         times = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
     memory = {name: _peak(subject, on_device, plain, device) for name, subject in subjects.items()}
     parts = {name: subject.parts(on_device, plain, device) for name, subject in subjects.items()}
+    fitted = [choice for choice in experiment.augmenters if AUGMENTERS[choice.name].needs_fitting]
+    stage2: list[Stage2] = []
+    with progress.task("timing stage 2", total=(rounds + 1) * len(backbones) * len(fitted)) as bar:
+        for name in backbones:
+            augmenters = {f"{name} + {choice.name}": AUGMENTERS[choice.name](**shortened(choice.options)) for choice in fitted}
+            encode = functools.partial(_positive_pairs, subjects[name].module, on_device, plain, device)
+            timed = functools.partial(_timed, device=device)
+            stage2 += measure_stage2(augmenters, encode, timed, rounds=rounds, done=bar.advance) if fitted else []
     documents = sum(len(numbers) for numbers in chosen)
     lines = [_line(name, times[name], times[BARE], len(chosen), documents, memory[name], parts[name]) for name in subjects]
     setting = {
@@ -116,7 +131,7 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
         "rounds": rounds,
     }
     preparation = {"tokenising, ms/document": 1000 * tokenised / len(features), "collating, ms/batch": 1000 * collating}
-    return Speed(setting, lines, preparation)
+    return Speed(setting, lines, stage2, preparation)
 
 
 def _batches(model: DocreModel, features: Dataset, run: RunConfig, count: int) -> tuple[list[list[int]], int]:
@@ -182,7 +197,7 @@ class _Step(_Subject):
             seconds["head and loss, both ways"] += _timed(lambda: self._head(encoded, batch, run, device), device)[1]  # noqa: B023
             if self.augment is not None:
                 with torch.no_grad(), _precision(run, device):
-                    real = Pairs(backbone.represent(encoded, batch).float(), batch.labels(model.classes)).only_positive()
+                    real = Pairs(backbone.represent(encoded, batch).float(), batch.labels(model.classes)).at(batch.positive)
                 seconds["augmentation"] += _timed(lambda: self.augment(real), device)[1]  # noqa: B023
             self.forget()
         self.step(batches[0], run, device)
@@ -196,26 +211,32 @@ class _Step(_Subject):
         leaves = Encoded(*(tensor.detach().requires_grad_() for tensor in encoded))
         with _precision(run, device):
             real = Pairs(model.backbone.represent(leaves, batch), batch.labels(model.classes))
-            loss = model.backbone.loss(real, self._generated(real))
+            loss = model.backbone.loss(real, self._generated(real, batch.positive), positive=batch.positive)
         loss.backward()
 
-    def _generated(self, real: Pairs) -> Pairs | None:
+    def _generated(self, real: Pairs, rows: torch.Tensor) -> Pairs | None:
         if self.augment is None:
             return None
-        positive = real.only_positive()
+        positive = real.at(rows)
         generated = self.augment(Pairs(positive.representations.detach().float(), positive.labels))
         bounds = self.module.backbone.bounds
         return generated if bounds is None else Pairs(generated.representations.clamp(*bounds), generated.labels)
 
 
-def _augmentation(name: str, options: dict[str, Any], step: _Step, batches: list[Batch]) -> Callable[[Pairs], Pairs]:
+@torch.no_grad()
+def _positive_pairs(model: DocreModel, batches: list[Batch], run: RunConfig, device: torch.device) -> Pairs:
+    """What stage 2 is fitted to, as `Evaluator.positive_pairs` has it."""
+    model.eval()
+    with _precision(run, device):
+        found = [Pairs(model.represent(batch).float(), batch.labels(model.classes)).at(batch.positive) for batch in batches]
+    model.train()
+    return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
+
+
+def _augmentation(name: str, options: dict[str, Any], positive: Pairs) -> Callable[[Pairs], Pairs]:
     """An augmenter, fitted for a moment where it needs fitting: what a step costs does not depend on what was learned."""
     options = options | {key: value for key, value in {"epochs": 2, "warmup_epochs": 1}.items() if key in options}
     augmenter: Augmenter = AUGMENTERS[name](**options)
-    model = step.module
-    with torch.no_grad():
-        found = [Pairs(model.represent(batch).float(), batch.labels(model.classes)).only_positive() for batch in batches]
-    positive = Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
     rng = torch.Generator().manual_seed(derive(0, "speed"))
     if augmenter.needs_fitting:
         augmenter.fit(*positive, rng=rng)
@@ -281,6 +302,7 @@ def _peak(subject: _Subject, batches: list[Batch], run: RunConfig, device: torch
         subject.step(largest, run, device)
         peak = torch.cuda.max_memory_allocated(device) - before
     else:
+        _return_free_memory()
         before = _resident("VmRSS")
         if before is None or not _reset_peak():
             return None
@@ -288,6 +310,12 @@ def _peak(subject: _Subject, batches: list[Batch], run: RunConfig, device: torch
         peak = _resident("VmHWM") - before
     subject.forget()
     return peak
+
+
+def _return_free_memory() -> None:
+    """Give back to the system what the C library keeps of earlier steps: a step that uses it again would seem to need none."""
+    with contextlib.suppress(AttributeError, OSError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_peak() -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -20,19 +21,21 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from augmenters.base import Augmenter
 from backbones.base import Pairs
 from backbones.encoder import freeze, load_encoder, save_encoder
+from benchmark import processes
 from benchmark.config import Choice, EncoderConfig, RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.environment import NUMERICS_VERSION, encoder_digest, teacher_digest
 from benchmark.errors import ConfigError, UserError
+from benchmark.leftovers import BRANCH, BRANCH_BEST, CHECKPOINT, PAIRS
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.results import RunDirectory
@@ -43,7 +46,7 @@ from benchmark.training.distillation import TaughtCollator, Teacher, require_tea
 from benchmark.training.encoded import EncodedCollator, encode_once
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
-from benchmark.training.measuring import PAIRS, QUALITY, Stage1, hindrance, measure_run, rare_relations, read_pairs
+from benchmark.training.measuring import QUALITY, Stage1, hindrance, measure_run, rare_relations, read_pairs
 from benchmark.training.model import DocreModel, build_model, restore_model
 from benchmark.training.requests import Requests
 
@@ -60,6 +63,10 @@ def execute(
 ) -> None:
     """Train, score and store one run. Everything but the DONE marker is written into `directory`.
 
+    Several processes train and predict together. The main one does alone what is not made faster by that: it fits the augmenter
+    (the others read it), computes stage 1 representations, measures quality, and writes. Pools are filled in each of them alike:
+    each draws from its own.
+
     Args:
         stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted and by
             `augment.start: stage1`; others start from its training state if it is there and train from the beginning otherwise.
@@ -69,7 +76,9 @@ def execute(
     began = time.perf_counter()
     torch.set_num_threads(run.train.threads)
     accelerator = Accelerator(
-        mixed_precision="bf16" if run.train.precision == "bf16" else "no", gradient_accumulation_steps=run.train.accumulation
+        mixed_precision="bf16" if run.train.precision == "bf16" else "no",
+        gradient_accumulation_steps=run.train.accumulation,
+        dataloader_config=DataLoaderConfiguration(non_blocking=True),  # out of pinned memory, see `_Session.loader`
     )
     session = _Session(run, directory, corpus, accelerator, progress)
     metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
@@ -77,11 +86,13 @@ def execute(
     if run.augmenter.name != "none":
         augmentation = _Augmentation(session, stage1)
         metrics["stage2_seconds"] = augmentation.seconds
-        augmentation.measure()
+        processes.on_main(augmentation.measure)
+        processes.stop_if_asked()
 
     loop = Loop(
         model=session.model,
         loader=session.loader("train", training=True),
+        titles=corpus.train["title"],
         config=run.train,
         seed=run.seed,
         accelerator=accelerator,
@@ -97,30 +108,35 @@ def execute(
     if augmentation is not None:
         loop.augment_at = augmentation.at
         loop.mixing = augmentation.mixing
-    start_from = _starting_point(run, directory, corpus, stage1)
+    start_from = processes.on_main(lambda: str(_starting_point(run, directory, corpus, stage1) or "")) or None
     if start_from is None and run.augment is not None and run.augment.start == "stage1":
         load_weights(session.model, _stage1_weights(stage1, "augment.start: stage1"))
-    trained = loop.run(start_from=start_from)
+    trained = loop.run(start_from=start_from and Path(start_from))
     load_weights(session.model, directory.path / "best.safetensors")
-    save_encoder(session.model.encoder, directory.path / "encoder")
     names = [[relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations]
-    directory.write_json("relations.json", {"relations": names, "undirected": corpus.undirected})
+    written = {"relations.json": {"relations": names, "undirected": corpus.undirected}}
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     for split in ("dev", "test"):
         metrics[split], predictions, counts = session.scores(split, f"predicting {split}")
         metrics[f"{split}_relations"] = score_relations(counts)
-        directory.write_json(f"predictions_{split}.json", predictions)
-        directory.write_json(f"counts_{split}.json", counts.to_json())
-    if run.train.store_logits:
-        titles = corpus.train["title"]
-        logits = session.evaluator.document_logits(session.loader("train"), len(titles), "storing logits")
-        store_logits(directory.path, logits, list(titles), corpus.relations)
+        written |= {f"predictions_{split}.json": predictions, f"counts_{split}.json": counts.to_json()}
     metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
     metrics["seconds"] = time.perf_counter() - began
     metrics["device"] = _device_name(accelerator.device)
-    directory.write_json("metrics.json", metrics)
+    processes.on_main(lambda: _store(session, written | {"metrics.json": metrics}))
     accelerator.free_memory()
-    (directory.path / "checkpoint.safetensors").unlink(missing_ok=True)
+
+
+def _store(session: _Session, written: dict[str, Any]) -> None:
+    """Write what a trained run leaves beside its weights. What it is continued from stays until it is declared done."""
+    directory = session.directory
+    save_encoder(session.model.encoder, directory.path / "encoder")
+    for name, content in written.items():
+        directory.write_json(name, content)
+    if session.run.train.store_logits:
+        titles = list(session.documents["train"]["title"])
+        logits = session.evaluator.document_logits(session.loader("train"), len(titles), "storing logits")
+        store_logits(directory.path, logits, titles, session.corpus.relations)
 
 
 def require_buildable(run: RunConfig) -> None:
@@ -162,15 +178,6 @@ def _encoder_width(config: str) -> int:
     return encoder.width
 
 
-def prune(directory: RunDirectory, *, keep_weights: bool) -> None:
-    """Remove what a finished run kept only for runs that are finished too: training states, and the weights unless they are
-    wanted.
-    """
-    names = ["branch.safetensors", "branch_best.safetensors", *(PAIRS.format(split=s) for s in ("train", "dev"))]
-    for name in names if keep_weights else [*names, "best.safetensors", "augmenter.safetensors"]:
-        (directory.path / name).unlink(missing_ok=True)
-
-
 class _Session:
     """What all stages of a run share: features, loaders, model, scorer."""
 
@@ -186,7 +193,8 @@ class _Session:
             for split, documents in self.documents.items()
         }
         self.evaluator = Evaluator(self.model, accelerator, corpus, progress, max_labels=run.train.max_labels)
-        self.train_facts: TrainFacts = train_facts(corpus.train, undirected=corpus.undirected)
+        scored = itertools.chain(corpus.dev, corpus.test)
+        self.train_facts: TrainFacts = train_facts(corpus.train, undirected=corpus.undirected, asked_by=scored)
         self.collators = {split: self._collator(split) for split in self.features}
 
     def loader(self, split: str, *, training: bool = False) -> DataLoader:
@@ -196,6 +204,7 @@ class _Session:
             config.batch_size if training else config.eval_batch_size,
             order=config.batching if training else "sorted",
             seed=self.run.seed,
+            share=(processes.rank(), processes.count()),
         )
         collate = self.collators[split]
         if training and (teacher := self.model.backbone.distill_from):
@@ -248,10 +257,12 @@ class _Augmentation:
         if self.augmenter.needs_fitting:
             train, dev = self._stage1_pairs()
             label_sets = train.labels
-            if (directory.path / "augmenter.safetensors").is_file() and self._fitted_before():
-                self.augmenter.load_state_dict(read_tensors(directory.path / "augmenter.safetensors")[0])
-            else:
-                self._fit(Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev)))
+            stored = directory.path / "augmenter.safetensors"
+            restore = lambda: self.augmenter.load_state_dict(read_tensors(stored)[0])  # noqa: E731
+            fit = lambda: self._fit(Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev)))  # noqa: E731
+            processes.on_main(lambda: restore() if stored.is_file() and self._fitted_before() else fit())
+            if not processes.is_main():
+                restore()
         else:
             label_sets = _label_sets(self.session)
         self.requests = Requests(run.augment.copies, run.augment.rarity, label_sets)
@@ -304,7 +315,7 @@ class _Augmentation:
 
     def _fitted_before(self) -> bool:
         """A killed attempt at this very run got past stage 2."""
-        return read_facts(self.session.directory.path / "augmenter.safetensors").get("run") == self.session.identity
+        return _facts_of(self.session.directory.path / "augmenter.safetensors").get("run") == self.session.identity
 
     def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
         """Representations of the positive train and dev pairs in the stage 1 model; computed once per `none` run."""
@@ -313,20 +324,21 @@ class _Augmentation:
                 f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there"
             )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
-        if not all(file.is_file() for file in files):
-            _stage1_weights(self.stage1, "stage 2")
-            session, device = self.session, self.session.accelerator.device
-            model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(device)
-            evaluator = Evaluator(
-                model, session.accelerator, session.corpus, session.progress, max_labels=session.run.train.max_labels
-            )
-            for split, file in zip(("train", "dev"), files, strict=True):
-                pairs = evaluator.positive_pairs(session.loader(split), f"stage 1 representations of {split}")
-                frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
-                tensors = {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)}
-                write_tensors(file, tensors, {"frequent": frequent})
+        processes.on_main(lambda: all(file.is_file() for file in files) or self._represent(files))
         train, dev = map(read_pairs, files)
         return train, dev
+
+    def _represent(self, files: list[Path]) -> None:
+        """Write the representations of the positive pairs of train and dev."""
+        _stage1_weights(self.stage1, "stage 2")
+        session, device = self.session, self.session.accelerator.device
+        model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(device)
+        evaluator = Evaluator(model, session.accelerator, session.corpus, session.progress, max_labels=session.run.train.max_labels)
+        for split, file in zip(("train", "dev"), files, strict=True):
+            pairs = evaluator.positive_pairs(session.loader(split), f"stage 1 representations of {split}")
+            frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
+            tensors = {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)}
+            write_tensors(file, tensors, {"frequent": frequent})
 
 
 def _stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
@@ -354,22 +366,30 @@ def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, sta
 
     A state that was made under another configuration or with other data is removed: it must not meet the weights of this run.
     """
-    own = directory.path / "checkpoint.safetensors"
+    own = directory.path / CHECKPOINT
     if own.is_file():
-        if read_facts(own).get("identity") == _digest(run, corpus):
+        if _facts_of(own).get("identity") == _digest(run, corpus):
             return own
         own.unlink()
     if run.augment is None or stage1 is None or not run.augment.repeats_stage1:
         return None
-    state, best = stage1 / "branch.safetensors", stage1 / "branch_best.safetensors"
+    state, best = stage1 / BRANCH, stage1 / BRANCH_BEST
     if not (state.is_file() and best.is_file()):
         return None
     plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
-    facts = read_facts(state)
-    if facts["identity"] != _digest(plain, corpus) or facts["epoch"] != run.augment.warmup_epochs:
+    facts = _facts_of(state)
+    if facts.get("identity") != _digest(plain, corpus) or facts["epoch"] != run.augment.warmup_epochs:
         return None
     link(best, directory.path / "best.safetensors")
     return state
+
+
+def _facts_of(state: Path) -> dict[str, Any]:
+    """What a training state says of itself; nothing when it is torn, and then it counts as not there."""
+    try:
+        return read_facts(state)
+    except UserError:
+        return {}
 
 
 def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> None:
@@ -390,4 +410,5 @@ def _digest(run: RunConfig, corpus: Corpus) -> str:
 
 
 def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()} threads"
+    return name if processes.count() == 1 else f"{processes.count()} x {name}"

@@ -6,11 +6,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from benchmark import interrupts
+from benchmark.claims import HEARTBEAT
+from benchmark.config import RunConfig
 from benchmark.errors import DataError, UserError
+from benchmark.progress import Progress
+from benchmark.results import RunDirectory
 
 GRID = [f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")]
 
@@ -101,13 +106,26 @@ def test_a_run_of_another_process_is_left_alone(lab):
         folder = lab.folder("left none 0")
         folder.mkdir(parents=True)
         (folder / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "now"}))
-        result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
-        assert (result.exit_code, lab.names()) == (1, ["left noisy 0"])
-        assert "another process works on it" in result.stderr and "1 at work in another process" in result.stderr
+        result = lab("run", "CONFIG", "--seeds", "0")
+        # what starts from it waits for it, fitted or not: numbers and files must not depend on who was faster
+        assert (result.exit_code, lab.names()) == (1, ["right none 0", "right noisy 0", "right learned 0"])
+        assert "another process works on it" in result.stderr and "3 at work in another process" in result.stderr
         assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("silent, taken", [(HEARTBEAT - 60, False), (HEARTBEAT + 60, True)])
+def test_a_run_of_another_host_is_taken_over_when_that_gives_no_sign_of_life(lab, silent, taken):
+    folder = lab.folder("left none 0")
+    folder.mkdir(parents=True)
+    marker = folder / "RUNNING"
+    marker.write_text(json.dumps({"host": "elsewhere", "pid": os.getpid(), "time": "then"}))
+    os.utime(marker, (time.time() - silent,) * 2)
+    result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    assert (result.exit_code, len(lab.ran)) == ((0, 3) if taken else (1, 0))
+    assert marker.exists() == (not taken)
 
 
 def test_a_run_taken_between_the_look_and_the_start_is_left_alone(lab, monkeypatch):
@@ -123,6 +141,43 @@ def test_a_run_taken_between_the_look_and_the_start_is_left_alone(lab, monkeypat
     assert result.exit_code == 1
     assert "has just taken it" in result.stderr
     assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
+
+
+def test_what_starts_from_a_run_that_was_at_work_elsewhere_waits_even_if_it_has_died_since(lab, monkeypatch):
+    states = iter(["missing", "running", *["killed"] * 20])  # as seen by `prepare`, by the look at it, and from then on
+    state = RunDirectory.state
+    none = lab.folder("left none 0")
+    monkeypatch.setattr(RunDirectory, "state", lambda run: next(states) if run.path == none else state(run))
+    result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    assert result.exit_code == 1 and not lab.ran and "its `none` run is at work in another process" in result.stderr
+
+
+def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_kept(lab, monkeypatch):
+    start, folder = RunDirectory.start, lab.folder("left none 0")
+
+    def too_late(directory, config, *, facts):
+        start(directory, config, facts=facts)
+        nothing = dict.fromkeys(("corpus", "stage1", "branch_epoch", "save_every"))
+        lab.execute(RunConfig.model_validate(config), directory, **nothing, progress=Progress.silent())
+        directory.finish()
+        return start(directory, config, facts=facts)
+
+    monkeypatch.setattr(RunDirectory, "start", too_late)
+    result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
+    assert result.exit_code == 0 and "1 done before" in result.stderr
+    assert not (folder / "FAILED").exists() and RunDirectory(folder).damage() is None
+
+
+def test_a_run_that_was_taken_over_meanwhile_is_left_to_who_took_it(lab, monkeypatch):
+    """A process that slept for hours, and whose run another host took over, has no say in it any more."""
+    folder, taken = lab.folder("left none 0"), json.dumps({"host": "elsewhere", "pid": 1, "time": "now"})
+    execute = lab.execute
+    monkeypatch.setattr(
+        "benchmark.training.stages.execute", lambda *a, **k: (execute(*a, **k), (folder / "RUNNING").write_text(taken))
+    )
+    result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
+    assert result.exit_code == 1 and "has just taken it" in result.stderr
+    assert (folder / "RUNNING").read_text() == taken and RunDirectory(folder).state() == "running"
 
 
 def test_ctrl_c_stops_cleanly_and_the_next_call_goes_on(lab):
@@ -274,14 +329,38 @@ def test_an_added_none_is_remembered_as_part_of_the_grid(lab):
 
 def test_what_only_later_runs_need_is_kept_until_they_are_done(lab):
     lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none,noisy")
-    assert lab.pruned == [("left noisy 0", True)]  # `learned` may still come and needs the `none` run
+    # `learned` may still come and needs the `none` run
+    assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}
+    assert lab.left("left noisy 0") == {"best.safetensors"}
     lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--set", "train.keep_weights=best")
-    assert lab.pruned[1:] == [("left none 0", True), ("left learned 0", True)]
+    assert lab.left("left none 0") == lab.left("left learned 0") == {"best.safetensors"}
+
+
+@pytest.mark.parametrize("all_done", [True, False])
+def test_what_a_process_killed_after_the_end_left_is_removed_by_the_next_call(lab, all_done):
+    options = ("--seeds", "0", "--backbones", "left")
+    lab("run", "CONFIG", *options)
+    for name in ("left none 0", "left learned 0"):
+        for file in ("RUNNING", "checkpoint.safetensors", "branch.safetensors", ".best.safetensors.host.17.tmp", ".tmpAbCdEf"):
+            (lab.folder(name) / file).touch()
+    (lab.folder("left none 0") / "mine.txt").touch()
+    lab("run", "CONFIG", *(options if all_done else ()))
+    for name in ("left none 0", "left learned 0"):
+        assert lab.left(name) == {"best.safetensors"} and not [*lab.folder(name).glob(".*"), *lab.folder(name).glob("RUNNING")]
+    assert (lab.folder("left none 0") / "mine.txt").exists()
+
+
+def test_what_a_run_of_another_grid_needs_is_kept(lab):
+    """The file was narrowed while `noisy` was killed: its `none` run's state is there for it still."""
+    lab.raises["left noisy 0"] = KeyboardInterrupt()
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none,noisy")
+    assert lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--set", "augmenters=[none, learned]").exit_code == 0
+    assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}
 
 
 def test_weights_are_given_up_when_the_experiment_says_so(lab):
     lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--set", "train.keep_weights=none")
-    assert dict(lab.pruned) == {"left none 0": False, "left noisy 0": False, "left learned 0": False}
+    assert not any(lab.left(name) for name in ("left none 0", "left noisy 0", "left learned 0"))
 
 
 def test_dry_run_runs_nothing(lab):

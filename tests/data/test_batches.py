@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 
-from benchmark.data.batches import Collator, DocumentBatches, WindowPlan
+from benchmark.data.batches import BLANK, Collator, DocumentBatches, Rows, WindowPlan
 
 
 def row(number, length, mentions, entities, facts=()):
@@ -117,6 +118,30 @@ def test_every_document_once(order):
     again.set_epoch(1)
     assert list(again) == epochs[1]
     assert (epochs[0] == epochs[1]) == (order == "sorted")
+
+
+@pytest.mark.parametrize("order", ["random", "bucketed", "sorted"])
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_processes_share_the_batches_of_one(order, processes):
+    """Put together, their parts are the batches of one process, no document lost or twice; a process without one has a blank."""
+    sizes = np.random.default_rng(0).integers(5, 50, 23)
+    whole = DocumentBatches(sizes, 4, order=order, seed=1)
+    parts = [DocumentBatches(sizes, 4, order=order, seed=1, share=(process, processes)) for process in range(processes)]
+    for part in (whole, *parts):
+        part.set_epoch(2)
+        part.skip = 1
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert [row for share in shares for row in share if row != BLANK] == batch
+        assert all(share == [BLANK] or len(batch) // processes <= len(share) <= len(batch) // processes + 1 for share in shares)
+
+
+def test_a_blank_document_has_no_pairs():
+    features = Dataset.from_list([{name: value for name, value in FIRST.items() if name != "row"}])
+    batch = collate([Rows(features)[BLANK]])
+    assert batch.rows.tolist() == [BLANK] and len(batch.cells) == len(batch.positive) == len(batch.mention_state) == 0
+    both = collate([Rows(features)[number] for number in (0, BLANK)])
+    alone = collate([Rows(features)[0]])
+    assert torch.equal(both.cells, alone.cells) and torch.equal(both.labels(4), alone.labels(4))
 
 
 def test_bucketed_batches_hold_similar_documents():

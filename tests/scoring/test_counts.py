@@ -117,6 +117,13 @@ def test_train_facts_expanded_once_give_the_same_counts():
     assert counted(train_documents=train_facts(TRAIN)).to_json() == counted().to_json()
 
 
+def test_train_facts_keep_no_name_that_nobody_asks_for():
+    facts, all_facts = train_facts(TRAIN, asked_by=iter(GOLD)), train_facts(TRAIN)
+    assert facts.names == {("Ada Lovelace", "London", "P1"), ("London", "Ada Lovelace", "P2")}  # X is in no gold document
+    assert facts.frequency == all_facts.frequency and all_facts.names > facts.names
+    assert counted(train_documents=facts).to_json() == counted().to_json()
+
+
 def test_train_facts_of_the_other_kind_are_refused():
     with pytest.raises(ValueError, match="undirected"):
         counted(train_documents=train_facts(TRAIN), undirected=True)

@@ -2,10 +2,20 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from benchmark.errors import UserError
-from benchmark.training.checkpoints import link, load_state, load_weights, read_tensors, save_state, save_weights, write_tensors
+from benchmark.training.checkpoints import (
+    link,
+    load_state,
+    load_weights,
+    read_facts,
+    read_tensors,
+    save_state,
+    save_weights,
+    write_tensors,
+)
 
 
 def test_tensors_and_facts_come_back(tmp_path):
@@ -50,6 +60,22 @@ def test_damaged_and_missing_files(tmp_path):
         read_tensors(tmp_path / "y.safetensors")
 
 
+def test_every_cut_of_a_file_and_foreign_facts_are_damage(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(6)}, {"epoch": 3})
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        for read in (read_tensors, read_facts):
+            with pytest.raises(UserError, match=r"x\.safetensors: .*damaged"):
+                read(path)
+    for facts in ("{", "[" * 100_000, "nothing"):
+        save_file({"a": torch.ones(1)}, path, metadata={"facts": facts})
+        for read in (read_tensors, read_facts):
+            with pytest.raises(UserError, match=r"x\.safetensors: .*damaged"):
+                read(path)
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "x.safetensors"
     write_tensors(path, {"a": torch.ones(1)})
@@ -62,6 +88,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         write_tensors(path, {"a": torch.zeros(1)})
     assert read_tensors(path)[0]["a"].item() == 1
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
+
+
+def test_others_may_read_what_they_may_read_of_all_files(tmp_path):
+    write_tensors(tmp_path / "weights.safetensors", {"a": torch.zeros(1)})
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "weights.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):

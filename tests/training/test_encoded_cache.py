@@ -25,3 +25,20 @@ def test_the_same_encoder_is_found_and_another_is_not(tmp_path, change):
         next(encoder.model.parameters()).data.add_(1)
     encode_once(encoder, features, folder, cpu, Progress.silent())
     assert len(list(folder.glob("encoded-*"))) == (1 if change == "nothing" else 2)
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.99])
+def test_a_torn_file_is_replaced(tmp_path, part):
+    import torch
+
+    torch.manual_seed(0)
+    encoder = tiny(ADA["sentences"], vocabulary=60, width=8, layers=1, heads=2).eval()
+    made = corpus([ADA, ROME])
+    features = featurise(made.train, made, encoder.tokenizer, training=True)
+    before = encode_once(encoder, features, tmp_path, torch.device("cpu"), Progress.silent())
+    (file,) = tmp_path.glob("encoded-*")
+    content = file.read_bytes()
+    file.unlink()  # `before` reads from it as it goes: a file that shrinks below it would be the end of the process
+    file.write_bytes(content[: int(part * len(content))])
+    after = encode_once(encoder, features, tmp_path, torch.device("cpu"), Progress.silent())
+    assert torch.equal(before.states, after.states) and torch.equal(before.rows, after.rows)

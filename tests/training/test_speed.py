@@ -14,7 +14,7 @@ name: quick
 dataset: {name: synthetic, train: 12, dev: 2, test: 2}
 encoder: {name: tiny, options: {width: 16, heads: 2}}
 backbones: [{atlop: {emb: 8, block: 4}}, {kd_docre: {emb: 8, block: 4, layers: 1}}]
-augmenters: [none, gaussian, vae: {latent: 4}]
+augmenters: [none, gaussian, vae: {latent: 4, epochs: 4, warmup_epochs: 1}]
 seeds: [0]
 train: {epochs: 9, threads: 1, batch_size: 2}
 """
@@ -44,6 +44,9 @@ def test_every_backbone_alone_and_with_every_augmenter(config):
         assert ("augmentation" in line["parts"]) and (line["parts"]["augmentation"] > 0) == ("+" in line["subject"])
         assert line["parts"]["optimiser"] > 0
     assert found["setting"]["documents"] == 4 and found["setting"]["batches"] == 2
+    assert [line["subject"] for line in found["stage2"]] == ["atlop + vae", "kd_docre + vae"]  # gaussian is not fitted
+    for line in found["stage2"]:
+        assert line["pairs"] > 0 and line["fitting"] > 0 and 1 < line["lowest"] <= line["ratio"] <= line["highest"]
 
 
 def test_the_table(config):
@@ -51,6 +54,8 @@ def test_the_table(config):
     assert result.exit_code == 0, result.output
     assert "bare encoder" in result.stdout and "atlop" in result.stdout and "kd_docre" not in result.stdout
     assert "optimiser" in result.stdout and "tokenising, ms/document" in result.stdout
+    assert "stage 2" not in result.stdout  # nothing is fitted
+    assert "x faster" in invoke(config, "--backbones", "atlop", "--augmenters", "vae").stdout
 
 
 def test_too_few_documents_are_named(config):
@@ -103,3 +108,11 @@ def test_peak_memory_of_a_step():
 
     run = SimpleNamespace(train=SimpleNamespace(precision="fp32"))
     assert 3.5e8 < speed._peak(Greedy(), [FakeBatch()], run, torch.device("cpu")) < 9e8
+
+    class Petty(Greedy):
+        def loss(self, batch):  # 200 MB in pieces too small to go back to the system when they are freed
+            pieces = [torch.ones(15_000) for _ in range(3400)]
+            return self.module(torch.stack([piece[:1] for piece in pieces])).sum()
+
+    pinned = [torch.ones(15_000) for _ in range(3400)][-1]  # noqa: F841 (keeps the C library from shrinking its heap)
+    assert 1.5e8 < speed._peak(Petty(), [FakeBatch()], run, torch.device("cpu")) < 4e8

@@ -1,0 +1,116 @@
+"""Runs on this machine: in this process (`debug`), or in several that share its cores and its GPU (`local`).
+
+Workers get no signal from the keyboard. When the command is asked to stop, by Ctrl-C or a signal, it asks them in turn (SIGTERM),
+and ends when they have saved their states.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import submitit
+
+from benchmark import interrupts
+from benchmark.grid import Job, Outcome, hindrance
+from benchmark.launch.task import Launch, outcome, python
+from benchmark.progress import Progress
+
+POLL = 0.2  # seconds between two looks at the workers
+ASK_AGAIN = 10.0  # seconds after which a worker that goes on is asked to stop once more
+YEARS = 10 * 365 * 24 * 60  # minutes; submitit wants a limit
+GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+def in_process(jobs: list[Job], launch: Launch, parallel: None, progress: Progress) -> Iterator[Outcome]:
+    """One after the other in this process, through submitit: an error that is no run's own opens the debugger."""
+    executor = submitit.DebugExecutor(launch.folder)
+    for job in jobs:
+        if hindered := hindrance(job):
+            yield hindered
+            continue
+        submitted = executor.submit(launch.task_in_process(job))
+        submitted.result()
+        yield outcome(launch.folder, job, submitted.paths.stdout)
+
+
+def in_workers(jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress) -> Iterator[Outcome]:
+    """In worker processes, `parallel` at a time. What starts from a `none` run waits until that is over."""
+    executor = submitit.LocalExecutor(launch.folder, python=python(**_same_gpus()))
+    executor.update_parameters(timeout_min=YEARS, stderr_to_stdout=True)
+    waiting, at_work = list(jobs), []
+    try:
+        while waiting or at_work:
+            while len(at_work) < (parallel or 1) and (job := _next(waiting, at_work)):
+                waiting.remove(job)
+                if hindered := hindrance(job):
+                    yield hindered
+                    continue
+                with interrupts.held_back(), _no_keyboard():
+                    at_work.append(_AtWork(job, executor.submit(launch.task(job))))
+                progress.message(f"run {jobs.index(job) + 1} of {len(jobs)}: {job.name}, log {at_work[-1].log}")
+            for worker in [worker for worker in at_work if worker.gone]:
+                at_work.remove(worker)
+                yield outcome(launch.folder, worker.job, worker.log)
+            time.sleep(POLL if at_work else 0)
+    finally:
+        _stop(at_work, launch, progress)
+
+
+@dataclass(frozen=True)
+class _AtWork:
+    """A run that a worker was started for."""
+
+    job: Job
+    submitted: submitit.Job
+
+    @property
+    def gone(self) -> bool:
+        return self.submitted.done()
+
+    @property
+    def log(self) -> Path:
+        return Path(os.path.relpath(self.submitted.paths.stdout))
+
+
+def _next(waiting: list[Job], at_work: list[_AtWork]) -> Job | None:
+    """The first job that waits for no other."""
+    to_come = {job.directory.path for job in [*waiting, *(worker.job for worker in at_work)]}
+    return next((job for job in waiting if job.stage1 not in to_come), None)
+
+
+def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
+    """Ask the workers that are left to stop, and wait until they have saved their states."""
+    if at_work:
+        progress.message(f"asking {len(at_work)} workers to save their state and stop")
+    asked = -ASK_AGAIN
+    while at_work:
+        if time.monotonic() - asked > ASK_AGAIN:  # a worker that was just starting may have missed it
+            asked = time.monotonic()
+            for worker in at_work:
+                os.kill(int(worker.submitted.job_id), signal.SIGTERM)  # to submitit's watcher of the worker, which hands it on
+        time.sleep(POLL)
+        for worker in [worker for worker in at_work if worker.gone]:
+            at_work.remove(worker)
+            ended = outcome(launch.folder, worker.job, worker.log)
+            progress.message(f"{ended.state} {worker.job.name}: {ended.detail}")
+
+
+@contextlib.contextmanager
+def _no_keyboard() -> Iterator[None]:
+    """Processes started within it never get SIGINT: a terminal sends it to all, and a run that it ends has not saved its state."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _same_gpus() -> dict[str, object]:
+    """The devices that this process may use: submitit would hide them all from a worker that asks for none."""
+    return {"variables": {GPUS: os.environ[GPUS]}} if GPUS in os.environ else {"unset": [GPUS]}

@@ -1,0 +1,144 @@
+"""One run over several processes, as `torchrun` or `accelerate launch` start them.
+
+The main process is the command: it plans, claims, decides, writes and reports. The others take their part in every run that it
+starts (`grid.follow`), and write nothing. Without a launcher there is one process, and all of this does nothing.
+
+What the processes tell each other here are small JSON values, over gloo whatever the device, so that no GPU is waited for. Tensors
+are the matter of `benchmark/training/gathering.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from benchmark import interrupts
+
+PATIENCE = timedelta(days=30)  # stage 2 in the main process may take long; when a process dies, its launcher ends the others
+
+_group: Any = None  # the processes' gloo group; None: there is one process
+_alone = False  # the main process does something that the others wait for
+
+
+class FailedInMain(RuntimeError):
+    """The main process failed at something that this one waited for."""
+
+    met_by_all = True
+
+
+def begin() -> None:
+    """Join the processes that a launcher started together with this one, if one did."""
+    global _group
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _group is not None:
+        return
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" or not torch.cuda.is_available())
+    _group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+
+
+def started_alone() -> bool:
+    """Whether `accelerate launch --cpu` was asked for several processes and started this one only, as it does without mpirun."""
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and {"MASTER_ADDR", "WORLD_SIZE"} & os.environ.keys() == {
+        "MASTER_ADDR"
+    }
+
+
+def count() -> int:
+    """How many processes work on this; 1 for the main process while the others wait for it."""
+    return 1 if _group is None or _alone else _group.size()
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return 0 if count() == 1 else _group.rank()
+
+
+def is_main() -> bool:
+    return rank() == 0
+
+
+def exchanged(value: Any) -> list[Any]:
+    """What each process said, in their order. All have to call this; a value is what JSON can carry."""
+    if count() == 1:
+        return [value]
+    import torch
+    from torch.distributed import all_gather
+
+    said = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(count())]
+    all_gather(sizes, torch.tensor([len(said)]), group=_group)
+    room = int(max(sizes))
+    texts = [torch.zeros(room, dtype=torch.uint8) for _ in sizes]
+    all_gather(texts, torch.nn.functional.pad(said, (0, room - len(said))), group=_group)
+    return [json.loads(bytes(text[: int(size)].tolist())) for text, size in zip(texts, sizes, strict=True)]
+
+
+def on_main(work: Callable[[], Any]) -> Any:
+    """What `work()` returns in the main process, told to all (as JSON carries it). Within it the main process is on its own.
+
+    Raises what it raises; in the other processes FailedInMain.
+    """
+    if count() == 1:
+        return work()
+    result, error = None, None
+    if is_main():
+        try:
+            with _on_its_own():
+                result = work()
+        except Exception as raised:
+            error = raised
+    result, failure = exchanged([result, None if error is None else f"{type(error).__name__}: {error}"])[0]
+    if error is not None:
+        error.met_by_all = True
+        raise error
+    if failure is not None:
+        raise FailedInMain(failure)
+    return result
+
+
+def met_by_all(error: Exception) -> bool:
+    """Whether all processes have met this error at the same point, and can go on together."""
+    return count() == 1 or getattr(error, "met_by_all", False)
+
+
+def in_step() -> contextlib.AbstractContextManager:
+    """With several processes, a signal waits: none may stop where the others go on. They agree on it in `stop_if_asked`."""
+    return interrupts.held_back() if count() > 1 else contextlib.nullcontext()
+
+
+def stop_if_asked() -> None:
+    """Raise Preempted in all processes where one of them was sent a signal. One process alone stops by itself."""
+    if count() > 1 and any(exchanged(interrupts.requested())):
+        raise interrupts.Preempted
+
+
+def start_run(order: dict[str, Any]) -> None:
+    """In the main process: have the others take part in a run."""
+    exchanged(order)
+    stop_if_asked()
+
+
+def next_run() -> dict[str, Any] | None:
+    """In the others: the main process's next order; None when it has ended."""
+    try:
+        order = exchanged(None)[0]
+    except RuntimeError:  # the connection is closed: by its end, good or bad, which is the main process's to tell
+        return None
+    stop_if_asked()
+    return order
+
+
+@contextlib.contextmanager
+def _on_its_own() -> Iterator[None]:
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False

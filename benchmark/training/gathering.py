@@ -1,0 +1,53 @@
+"""One batch over several processes: each computes the pairs of its own documents, and all of them the loss of the whole batch.
+
+What a batch's loss is made of crosses documents: its means are over all pairs, the contrastive loss compares each pair with each,
+and augmenters scale their noise by the spread of all. So the pairs are gathered before any of that, and every process computes the
+same loss as one process with the whole batch would, whatever the backbone's objective. It repeats the classifier, which is small
+beside the encoder.
+
+The gradients add up: Accelerate's DDP takes the mean of the processes' gradients. For what comes after the gathering they are
+all alike. For what comes before, each process has the part of its own documents, times the number of processes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backbones.base import Pairs
+from benchmark import processes
+
+
+def joined(real: Pairs, positive: Tensor, teacher: Tensor | None, entities: int) -> tuple[Pairs, Tensor, Tensor | None, int]:
+    """The whole batch's pairs, in the order of its documents, from the part of each process.
+
+    Args:
+        real: this process's pairs [P, d], [P, R].
+        positive: row numbers of those that hold a relation.
+        teacher: [P, R] logits, or None.
+        entities: of this process's documents.
+    """
+    if processes.count() == 1:
+        return real, positive, teacher, entities
+    pairs, positives, counts = zip(*processes.exchanged([len(real.labels), len(positive), entities]), strict=True)
+    whole = Pairs(*(_Gather.apply(part, pairs) for part in real))
+    positive = _Gather.apply(sum(pairs[: processes.rank()]) + positive, positives)
+    return whole, positive, None if teacher is None else _Gather.apply(teacher, pairs), sum(counts)
+
+
+class _Gather(torch.autograd.Function):
+    """[n, *] of each process, n = sizes[rank] -> [sum of sizes, *] in all of them."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, sizes: tuple[int, ...]) -> Tensor:
+        ctx.sizes = sizes
+        padded = rows.new_zeros(max(1, *sizes), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = [torch.empty_like(padded) for _ in sizes]
+        torch.distributed.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        own = gradient.split(ctx.sizes)[processes.rank()]
+        return own * len(ctx.sizes), None

@@ -1,0 +1,239 @@
+"""Documents made to break a reader: an error that names file, document and field, or a correct result, in bounded time."""
+
+import copy
+import json
+import time
+
+import pytest
+from data.test_validate import document, mention
+from datasets import Dataset
+from samples import corpus
+from typer.testing import CliRunner
+
+from backbones.tiny import tiny
+from benchmark.commands.app import app
+from benchmark.data import features
+from benchmark.data.docred import load_split, read_documents
+from benchmark.data.documents import FEATURES
+from benchmark.data.features import featurise
+from benchmark.data.jsonstream import read_json
+from benchmark.data.validate import MOST_ENTITIES, faults
+from benchmark.errors import DataError
+
+LONG = "x" * 10_000_000
+
+
+def invoke(command, path):
+    began = time.process_time()
+    result = CliRunner().invoke(app, ["data", command, str(path)], env={"COLUMNS": "120"})
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert time.process_time() - began < 10
+    return result
+
+
+def written(tmp_path, content):
+    path = tmp_path / "hostile.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    return path
+
+
+def many_entities(count):
+    words = [f"w{i}" for i in range(count)]
+    return document(sents=[words], vertexSet=[[mention(word, (i, i + 1))] for i, word in enumerate(words)], labels=[])
+
+
+SOUND = json.dumps([document()])
+
+NO_FILES = {
+    "nothing": (b"", "found an empty file"),
+    "blanks": (b" \n\t", "found an empty file"),
+    "no documents": (b"[]", "holds no document"),
+    "null": (b"null", "expected a JSON list of documents"),
+    "one object": (b"{}", "wrap the lines in"),
+    "bytes": (bytes(range(256)), "not UTF-8 text"),
+    "UTF-16": (SOUND.encode("utf-16"), "not UTF-8 text"),
+    "UTF-16 without a mark": (SOUND.encode("utf-16-le"), "not valid JSON at line 1"),
+    "Latin-1": ('[{"title": "Zürich"}]'.encode("latin-1"), "not UTF-8 text"),
+    "100,000 brackets": ("[" * 100_000, "not valid JSON at line 1, column 2: maximum recursion depth"),
+    "100,000 objects": ("[" + '{"a":' * 100_000, "not valid JSON at line 1, column 2: maximum recursion depth"),
+    "brackets in a field": (SOUND[:-2] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}]", "maximum recursion depth"),
+    "6,000 digits": (SOUND.replace('"h": 0', '"h": ' + "9" * 6000), "not valid JSON at line 1, column 2"),
+    "a key twice": (SOUND.replace('"labels"', '"labels": [], "labels"'), "an object has the key 'labels' twice"),
+    "a key twice, below": (SOUND.replace('"h": 0', '"h": 0, "h": 1'), "an object has the key 'h' twice"),
+    "cut": (SOUND[:-9], "truncated or broken"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_a_file_that_is_no_list_of_documents(tmp_path, name):
+    content, message = NO_FILES[name]
+    path = written(tmp_path, content)
+    validated, counted = invoke("validate", path), invoke("stats", path)
+    assert (validated.exit_code, counted.exit_code) == (1, 2)
+    assert str(path) in counted.stderr and message in counted.stderr and message in validated.stdout
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    path = written(tmp_path, b"\xef\xbb\xbf" + SOUND.encode())
+    assert invoke("validate", path).exit_code == 0 and len(list(read_documents(path))) == 1
+
+
+FAULTY = {
+    "3,000 digits": ({"labels": [{"h": int("9" * 3000), "t": 1, "r": "P1"}]}, "labels[0].h: entity 9999"),
+    "a title of 10 MB": ({"title": LONG, "labels": [{"h": 0, "t": 9, "r": "P1"}]}, "labels[0].t: entity 9 does not exist"),
+    "half a surrogate pair": ({"sents": [["\ud800", "borders", "New", "Cal", "."]]}, "sents[0][0]: is not valid Unicode"),
+    "infinity": ({"labels": [{"h": float("inf"), "t": 1, "r": "P1"}]}, "labels[0].h: expected an integer"),
+    "no sentences": ({"sents": []}, "sentence 0 does not exist: there is none"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_fault_is_named_in_a_line(tmp_path, name):
+    changes, message = FAULTY[name]
+    path = written(tmp_path, json.dumps([document(title="Before"), document(**changes)]))
+    result = invoke("validate", path)
+    assert result.exit_code == 1
+    assert any(f"{path}: document 1" in line and message in line for line in result.stdout.splitlines())
+    assert len(result.stdout) < 3000 and " to -1" not in result.stdout
+    with pytest.raises(DataError, match="document 1"):
+        list(read_documents(path))
+
+
+ODD = {
+    "a word of 10 MB": {"sents": [["Velm", "borders", "New", "Cal", LONG]]},
+    "a relation of 10 MB": {"labels": [{"h": 0, "t": 1, "r": LONG}]},
+    "control characters": {"title": "\x1b[31mred\x07\x00", "sents": [["\x00", "\x1b]0;x\x07", "New", "Cal", "\x7f"]]},
+    "right to left": {"title": "\u202eabc", "labels": [{"h": 0, "t": 1, "r": "\u202e\u2066P1"}]},
+    "markup of the terminal": {"vertexSet": [[mention(type="[/red]")], [mention("New Cal", (2, 4), type="[bold")]]},
+    "a relation as markup": {"labels": [{"h": 0, "t": 1, "r": "[/b]"}]},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_texts_are_texts(tmp_path, name):
+    path = written(tmp_path, json.dumps([document(**ODD[name])]))
+    for command in ("validate", "stats"):
+        result = invoke(command, path)
+        assert result.exit_code == 0, result.output
+        assert not any(character in result.output for character in "\x1b\x07\x00\u202e\u2066")
+    ((row,), stored) = list(read_documents(path)), load_split(path)
+    assert row["sentences"] == ODD[name].get("sents", document()["sents"]) and stored[0] == row
+
+
+def test_markup_is_shown_as_it_stands(tmp_path):
+    path = written(tmp_path, json.dumps([document(**ODD["markup of the terminal"])]))
+    assert "[/red] 1" in invoke("stats", path).stdout and "[bold 1" in invoke("stats", path).stdout
+
+
+def test_ten_thousand_entities_are_counted_and_told_of(tmp_path):
+    path = written(tmp_path, json.dumps([many_entities(10_000)]))
+    assert "99,990,000" in invoke("stats", path).stdout
+    assert "10,000 entities make 99,990,000 pairs: a model takes at most 500" in invoke("validate", path).stdout
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny([["Velm", "borders"]], vocabulary=60, width=8, layers=1, heads=2).tokenizer
+
+
+def rows_of(documents, tmp_path):
+    made = corpus(list(read_documents(written(tmp_path, json.dumps(documents)))), relations=("P47",))
+    return made.train, made
+
+
+def test_a_document_beyond_any_memory_is_refused_by_name(tmp_path, tokenizer, monkeypatch):
+    rows, made = rows_of(
+        [many_entities(MOST_ENTITIES), document(title="Flood", sents=[["Velm"] * 5 + ["New", "Cal"] * 9])], tmp_path
+    )
+    assert len(featurise(rows, made, tokenizer, training=False)) == 2  # as large as allowed
+    rows, made = rows_of([document(title="Small"), many_entities(MOST_ENTITIES + 1)], tmp_path)
+    with pytest.raises(DataError, match="tests: document 'Doc': 501 entities, at most 500 can be taken: split"):
+        featurise(rows, made, tokenizer, training=False)
+    for limit, message in (("MOST_TOKENS", "tokens, at most 9"), ("MOST_ATTENTION", "mentions times tokens, at most 9")):
+        with monkeypatch.context() as patch:
+            patch.setattr(features, limit, 9)
+            rows, made = rows_of([document(title=limit)], tmp_path)
+            with pytest.raises(DataError, match=rf"document '{limit}': \d+ {message} can be taken"):
+                featurise(rows, made, tokenizer, training=False)
+
+
+def test_words_of_nothing_still_have_a_place(tmp_path, tokenizer):
+    rows, made = rows_of([document(sents=[["\x00", "", "\u200e", "\ufeff", "."]])], tmp_path)
+    row = featurise(rows, made, tokenizer, training=True, mention="first_piece")[0]
+    assert len(row["mention_position"]) == 2 and max(row["mention_position"]) < row["length"] == len(row["tokens"])
+
+
+VALUES = (None, True, -1, 1.5, 10**30, float("nan"), float("-inf"), "", "x", "\ud800", [], [[]], [None], {}, {"a": 1})
+
+
+def places(value, path=()):
+    """Every place of a document, the document itself included."""
+    yield path
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+def replaced(value, path, new):
+    if not path:
+        return new
+    changed = copy.deepcopy(value)
+    holder = changed
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = new
+    return changed
+
+
+def test_every_value_at_every_place_is_a_fault_or_loads(tmp_path):
+    """What validates without an error is what loads, and its rows fit the schema."""
+    loaded, cases = [], 0
+    for path in places(document()):
+        for value in VALUES:
+            file = written(tmp_path, json.dumps([replaced(document(), path, value)]))
+            errors = [fault for fault in faults(file) if fault.severity == "error"]
+            cases += 1
+            try:
+                (row,) = read_documents(file, labelled=False)
+            except DataError as error:
+                assert errors and str(error) == str(errors[0])
+            else:
+                assert not errors, (path, value)
+                loaded.append(row)
+    Dataset.from_list(loaded, features=FEATURES)
+    assert cases > 400 and 20 < len(loaded) < 150  # most are faults
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a": 1, "a": 2}', b"\xff", "9" * 6000, ""])
+def test_small_files_are_read_as_carefully(tmp_path, content):
+    with pytest.raises(DataError, match="hostile.json: not valid JSON"):
+        read_json(written(tmp_path, content))
+
+
+@pytest.mark.parametrize("path", ["~nobody-here/x.json", "a\0b", "x" * 5000, ""])
+def test_paths_that_are_none(path):
+    with pytest.raises(DataError):
+        list(read_documents(path))
+
+
+@pytest.mark.parametrize("part", [0, 0.5, 0.95])
+@pytest.mark.parametrize("pattern", ["generator-train*", "dataset_info.json", "cache-*"])
+def test_a_torn_cache_is_made_anew(tmp_path, tokenizer, monkeypatch, pattern, part):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    path = written(tmp_path, SOUND)
+
+    def rows():
+        documents = load_split(path)
+        return documents.to_list(), featurise(
+            documents, corpus([document_row()], relations=("P47",)), tokenizer, training=True
+        ).to_list()
+
+    def document_row():
+        return next(read_documents(path))
+
+    before = rows()
+    (file,) = (tmp_path / "cache").rglob(pattern)
+    file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
+    assert rows() == before

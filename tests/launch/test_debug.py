@@ -1,0 +1,138 @@
+"""`--executor debug` takes the path of the workers in this process; what is asked of a launcher is looked at first."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_runs
+from typer.testing import CliRunner
+
+from benchmark.errors import UserError
+from benchmark.interrupts import Preempted
+from benchmark.results import RunDirectory
+
+GRID = ["left none 0", "left noisy 0", "left learned 0"]
+ONE = ("--seeds", "0", "--backbones", "left")
+TINY = """
+name: tiny
+dataset: {name: synthetic, train: 12, dev: 4, test: 4}
+encoder: {name: tiny, options: {vocabulary: 200, width: 8, layers: 1, heads: 2, positions: 128}}
+backbones:
+  - atlop: {emb: 8, block: 4}
+augmenters:
+  - none
+  - vae: {latent: 4, epochs: 2, warmup_epochs: 1, batch_size: 16}
+seeds: [3]
+train: {epochs: 2, batch_size: 4, lr_encoder: 1.0e-2, lr_head: 1.0e-2, threads: 1}
+augment: {warmup_epochs: 1}
+"""
+
+
+def test_it_runs_the_grid_and_shows_the_table(lab):
+    result = lab("run", "CONFIG", *ONE, "--executor", "debug")
+    assert result.exit_code == 0, result.stderr
+    assert lab.names() == GRID
+    assert "3 done now" in result.stderr and "50.00" in result.stdout
+    assert lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == 0 and lab.names() == GRID  # nothing is done twice
+
+
+def test_what_a_worker_gets_is_what_the_serial_command_computes(lab):
+    lab("run", "CONFIG", *ONE, "--set", "train.epochs=5", "--set", "augment.warmup_epochs=4")
+    serial, lab.ran = lab.ran, []
+    stored = [json.loads((lab.folder(name) / "config.json").read_text()) for name in GRID]
+    lab.results = lab.results.with_name("others")
+    lab("run", "CONFIG", *ONE, "--set", "train.epochs=5", "--set", "augment.warmup_epochs=4", "--executor", "debug")
+    for one, other in zip(serial, lab.ran, strict=True):
+        assert (one.name, one.run, one.branch_epoch) == (other.name, other.run, other.branch_epoch)
+        assert (one.stage1 is None) == (other.stage1 is None)
+    assert stored == [json.loads((lab.folder(name) / "config.json").read_text()) for name in GRID]
+
+
+def test_a_failed_none_run_blocks_what_is_fitted_to_it(lab):
+    lab.raises["left none 0"] = RuntimeError("out of memory")
+    result = lab("run", "CONFIG", *ONE, "--executor", "debug")
+    assert result.exit_code == 1 and lab.names() == GRID[:2]
+    assert "1 done now, 1 failed, 1 blocked by a failure" in result.stderr
+    assert f"see {lab.folder('left none 0') / 'FAILED'}" in result.stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [(Preempted("SIGTERM"), 75), (KeyboardInterrupt(), 130)])
+def test_stopping_is_stopping(lab, error, code):
+    lab.raises["left noisy 0"] = error
+    assert lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == code
+    assert lab.names() == GRID[:2]
+    assert "1 done, 1 killed, 10 missing of 12 runs" in lab("status", "CONFIG").stdout
+
+
+def test_what_goes_wrong_in_the_worker_alone_is_told(lab, monkeypatch):
+    lab("run", "CONFIG", *ONE, "--augmenters", "none", "--executor", "debug")
+
+    def gone(*_, **__):
+        raise UserError("train.json: no such file")
+
+    monkeypatch.setattr("benchmark.launch.task.execute", gone)
+    result = lab("run", "CONFIG", *ONE, "--augmenters", "none,noisy", "--executor", "debug")
+    assert result.exit_code == 1 and "failed: left noisy seed 0: train.json: no such file\n" in result.stderr
+
+
+def test_handing_out_needs_no_torch_and_the_command_no_submitit():
+    code = "import sys, benchmark.commands.app; assert 'submitit' not in sys.modules; "
+    code += "import benchmark.launch; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_under_a_launcher_of_several_processes(lab, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    result = lab("run", "CONFIG", "--jobs", "2")
+    assert result.exit_code == 2 and "leave `accelerate launch` or `torchrun` out" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--executor", "slrum"), "unknown executor 'slrum'. Did you mean 'slurm'? Known: debug, local, slurm"),
+        (("--jobs", "0"), "--jobs is the number of runs at a time: 1 or more, got 0"),
+        (("--executor", "local", "--jobs", "-2"), "got -2"),
+        (("--executor", "debug", "--jobs", "2"), "leave --jobs out"),
+        (("--wait",), "--wait belongs to --executor slurm"),
+        (("--set", "cluster.partion=gpu"), "unknown key 'cluster.partion'. Did you mean 'partition'?"),
+        (("--set", "cluster.gpus=2"), "cluster.gpus: Input should be less than or equal to 1 (got 2)"),
+        (("--set", "cluster.extra={array: 1-3}"), "'array' is set by the launcher"),
+        (("--set", "cluster.extra={Account: me}"), "'Account' is no long name of an option of sbatch"),
+        (("--set", 'cluster.extra={comment: "a\\nrm"}'), "'comment' must be true, a number or one line of text"),
+    ],
+)
+def test_mistakes(lab, options, message):
+    result = lab("run", "CONFIG", *options)
+    assert result.exit_code == 2 and message in result.stderr and result.stderr.startswith("error: ")
+    assert not lab.ran and not lab.results.exists()
+
+
+def test_the_numbers_are_those_of_the_serial_run(tmp_path):
+    from benchmark.commands.app import app
+
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    for folder, options in {"serial": [], "debug": ["--executor", "debug"]}.items():
+        result = CliRunner().invoke(app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options])
+        assert result.exit_code == 0, result.output
+    for augmenter in ("none", "vae"):
+        serial, debug = (RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3) for f in ("serial", "debug"))
+        assert tiny_runs.numbers(serial) == tiny_runs.numbers(debug)
+        weights = "best.safetensors"
+        assert (serial.path / weights).read_bytes() == (debug.path / weights).read_bytes()
+
+
+@pytest.mark.long
+def test_the_numbers_of_worker_processes_are_those_of_the_serial_run(tmp_path):
+    from benchmark.commands.app import app
+
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    for folder, options in {"serial": [], "local": ["--jobs", "2", "--set", "seeds=[3, 4]"]}.items():
+        result = CliRunner().invoke(app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options])
+        assert result.exit_code == 0, result.output
+    for augmenter in ("none", "vae"):
+        serial, local = (RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3) for f in ("serial", "local"))
+        assert tiny_runs.numbers(serial) == tiny_runs.numbers(local)
+        assert (serial.path / "best.safetensors").read_bytes() == (local.path / "best.safetensors").read_bytes()

@@ -1,0 +1,138 @@
+"""`--executor local`: what runs when, what becomes of a worker that fails, dies or is told to stop."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = """
+name: toy
+dataset: toy-data
+encoder: some/encoder
+backbones: [left]
+augmenters: [none, noisy, learned]
+seeds: [0, 1]
+train: {epochs: 3}
+augment: {warmup_epochs: 2}
+"""
+
+
+class Bench:
+    """The command line in a process of its own, on runs that do as `plan` says."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.results = folder, folder / "results"
+        (folder / "toy.yaml").write_text(EXPERIMENT)
+        (folder / "events").touch()
+        self.plan()
+
+    def plan(self, **runs):
+        """left_none_0="fail": what that run does instead of finishing."""
+        (self.folder / "plan.json").write_text(json.dumps({name.replace("_", "."): what for name, what in runs.items()}))
+
+    def start(self, command, *options):
+        arguments = [str(self.folder / "toy.yaml"), "--plugin", str(Path(__file__).with_name("toy.py")), "--results", self.results]
+        return subprocess.Popen(
+            [sys.executable, ROOT / "run_benchmark.py", command, *arguments, *options],
+            env={**os.environ, "TOY": str(self.folder), "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that a test can press Ctrl-C without ending itself
+        )
+
+    def __call__(self, command, *options):
+        """The exit code and what was written."""
+        process = self.start(command, *options)
+        output = "".join(process.communicate(timeout=120))
+        return process.returncode, output
+
+    def events(self, what):
+        """name -> time of the last such event."""
+        lines = [line.split() for line in (self.folder / "events").read_text().splitlines()]
+        return {name: float(when) for kind, name, when in lines if kind == what}
+
+    def running(self):
+        return sorted(str(path.parent.relative_to(self.results / "toy")) for path in self.results.rglob("RUNNING"))
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_a_failure_and_a_death_are_told_and_the_others_go_on_and_the_next_call_does_the_rest(bench):
+    bench.plan(left_none_0="slow", left_noisy_0="fail", left_none_1="die")
+    code, output = bench("run", "--jobs", "2")
+    assert code == 1
+    assert "3 done now, 1 failed, 1 blocked by a failure, 1 killed" in output
+    assert "failed: left noisy seed 0: ValueError: broken" in output and "Traceback" not in output
+    assert "killed: left none seed 1: its worker ended without a word; see " in output
+    assert "its stage 1 is killed" in output  # left learned 1
+    log = output.partition("without a word; see ")[2].split()[0]
+    assert "Starting with" in Path(log).read_text()
+
+    start, end = bench.events("start"), bench.events("end")
+    assert start["left.none.1"] < end["left.none.0"]  # two at a time
+    assert min(start["left.noisy.0"], start["left.learned.0"]) > end["left.none.0"]
+    assert "3 done, 1 failed, 1 killed, 1 missing of 6 runs" in bench("status")[1]
+
+    bench.plan()
+    (bench.folder / "events").write_text("")
+    code, output = bench("run", "--executor", "local", "--seeds", "0")
+    assert code == 0 and "1 done now, 2 done before" in output and "50.00" in output
+    assert list(bench.events("start")) == ["left.noisy.0"]
+
+
+@pytest.mark.long
+def test_one_at_a_time_unless_more_are_asked_for(bench):
+    assert bench("run", "--executor", "local")[0] == 0
+    start, end = bench.events("start"), bench.events("end")
+    assert list(start) == [f"left.{augmenter}.{seed}" for seed in (0, 1) for augmenter in ("none", "noisy", "learned")]
+    assert sorted([*start.values(), *end.values()]) == [when[name] for name in start for when in (start, end)]
+
+
+@pytest.mark.parametrize(
+    ("press", "code"),
+    [
+        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), 130, id="ctrl-c"),
+        pytest.param(lambda process: process.terminate(), 75, id="SIGTERM", marks=pytest.mark.long),
+    ],
+)
+def test_told_to_stop_it_lets_its_workers_save_their_state(bench, press, code):
+    bench.plan(left_none_0="wait", left_none_1="wait")
+    process = bench.start("run", "--jobs", "2", "--augmenters", "none")
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.kill)
+        deadline = time.monotonic() + 60
+        while len(bench.events("start")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(bench.running()) == 2
+        press(process)
+        output = "".join(process.communicate(timeout=60))
+        assert process.returncode == code
+        assert len(bench.events("saved")) == 2 and not bench.events("end")
+        assert not bench.running()
+        assert "stopped left none seed 0: asked to stop (SIGTERM); its state is saved" in output
+
+
+@pytest.mark.long
+def test_a_worker_that_is_told_to_come_again_does(bench):
+    bench.plan(left_none_0="once more")
+    code, output = bench("run", "--jobs", "1", "--augmenters", "none", "--seeds", "0")
+    assert code == 0 and "1 done now" in output
+    assert bench.events("saved").keys() == bench.events("end").keys() == {"left.none.0"}
+
+
+def test_an_experiment_with_a_mistake_starts_no_worker(bench):
+    (bench.folder / "toy.yaml").write_text(EXPERIMENT.replace("learned]", "lerned]"))
+    code, output = bench("run", "--jobs", "2")
+    assert code == 2 and "Did you mean 'learned'?" in output
+    assert not bench.results.exists()

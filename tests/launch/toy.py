@@ -1,0 +1,85 @@
+"""A plugin for the tests of the launchers: runs that take no time and no torch, in whichever process they run.
+
+The environment names a folder, TOY: `plan.json` tells what the run "<backbone>.<augmenter>.<seed>" does instead of finishing, and
+each run appends to `events`.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import benchmark.training
+from benchmark import interrupts
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS
+
+FOLDER = Path(os.environ["TOY"])
+SCORES = ("f1", "precision", "recall", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1")
+
+
+@BACKBONES.register("left")
+class Left:
+    """A toy."""
+
+
+@AUGMENTERS.register("noisy")
+class Noisy:
+    """A toy."""
+
+    needs_fitting = False
+
+
+@AUGMENTERS.register("learned")
+class Learned:
+    """A toy that is fitted."""
+
+    needs_fitting = True
+
+
+@DATASETS.register("toy-data")
+def corpus():
+    """A toy."""
+    return SimpleNamespace(name="toy-data", digest="d1", notes=("toy",))
+
+
+def event(what, name):
+    with open(FOLDER / "events", "a") as file:
+        file.write(f"{what} {name} {time.time()}\n")
+
+
+def saved(name, kill=None):
+    """Work until a signal comes (`kill`: from this process itself), then save the state, as the training loop does."""
+    with interrupts.held_back():
+        if kill:
+            os.kill(os.getpid(), kill)
+        while not interrupts.requested():
+            time.sleep(0.01)
+        event("saved", name)
+
+
+def execute(run, directory, **_):
+    name = f"{run.backbone.name}.{run.augmenter.name}.{run.seed}"
+    event("start", name)
+    match json.loads((FOLDER / "plan.json").read_text()).get(name):
+        case "fail":
+            raise ValueError("broken")
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "wait":
+            saved(name)
+        case "once more" if f"saved {name}" not in (FOLDER / "events").read_text():
+            saved(name, kill=signal.SIGUSR1)
+        case "slow":
+            time.sleep(3)
+    time.sleep(0.1)
+    event("end", name)
+    score = dict.fromkeys(SCORES, 0.5) | {"bucket_f1": dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))}
+    directory.write_json("metrics.json", {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10})
+
+
+stages = ModuleType("benchmark.training.stages")
+stages.execute, stages.require_buildable = execute, lambda run: None
+sys.modules[stages.__name__] = benchmark.training.stages = stages

@@ -1,0 +1,94 @@
+"""Scores are functions of sets of facts: no order, no numbering and no repetition matters, and counts agree with themselves."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scoring.test_counts import RELATIONS, cases
+
+from benchmark.scoring.counts import Counts, count, score, score_relations
+from benchmark.verification import _inconsistent, _of_predictions, _unlike
+
+SOME = settings(max_examples=40, deadline=None, derandomize=True)
+shuffles = st.randoms(use_true_random=False)
+
+
+def counted(gold, predictions, train, frequent, undirected):
+    return count(gold, predictions, relations=RELATIONS, frequent=frequent, train_documents=train, undirected=undirected)
+
+
+def scores(*case):
+    counts = counted(*case)
+    return score(counts), score_relations(counts)
+
+
+def shuffled(items, random):
+    items = list(items)
+    random.shuffle(items)
+    return items
+
+
+@SOME
+@given(cases(), shuffles)
+def test_no_order_and_no_repetition_matters(case, random):
+    gold, predictions, train, *rest = case
+    mixed = [
+        {
+            **row,
+            "facts": shuffled(row["facts"], random),
+            "entities": [{"mentions": shuffled(e["mentions"], random)} for e in row["entities"]],
+        }
+        for row in shuffled(gold, random)
+    ]
+    repeated = shuffled([*predictions, *predictions[:2]], random)
+    assert scores(mixed, repeated, shuffled(train, random), *rest) == scores(*case)
+
+
+@SOME
+@given(cases(), shuffles)
+def test_the_numbers_of_entities_are_names(case, random):
+    gold, predictions, *rest = case
+    number = {row["title"]: shuffled(range(len(row["entities"])), random) for row in gold}
+    renamed = []
+    for row in gold:
+        new = number[row["title"]]
+        entities = [row["entities"][new.index(e)] for e in range(len(new))]
+        facts = [{**fact, "head": new[fact["head"]], "tail": new[fact["tail"]]} for fact in row["facts"]]
+        renamed.append({**row, "entities": entities, "facts": facts})
+    moved = [{**p, "h_idx": number[p["title"]][p["h_idx"]], "t_idx": number[p["title"]][p["t_idx"]]} for p in predictions]
+    assert scores(renamed, moved, *rest) == scores(*case)
+
+
+@SOME
+@given(cases())
+def test_a_right_prediction_more_never_lowers_a_score(case):
+    gold, predictions, *rest = case
+    missed = [
+        {"title": row["title"], "h_idx": fact["head"], "t_idx": fact["tail"], "r": fact["relation"]}
+        for row in gold
+        for fact in row["facts"]
+    ]
+    before, after = score(counted(gold, predictions, *rest)), score(counted(gold, predictions + missed, *rest))
+    for key in ("f1", "precision", "recall", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1"):
+        assert before[key] is None or after[key] >= before[key] - 1e-12
+    assert after["recall"] in (None, 1.0)
+
+
+@SOME
+@given(cases())
+def test_verification_finds_no_fault_in_what_is_right(case):
+    counts = counted(*case)
+    stored = Counts.from_json(counts.to_json())
+    assert not [*_inconsistent(stored, "file"), *_unlike(stored, counts, "file", "predictions")]
+    assert not list(_of_predictions(stored, case[1], case[4], "file", "predictions"))
+
+
+@SOME
+@given(cases(), st.sampled_from(["groups", "buckets"]), st.data())
+def test_verification_finds_every_single_wrong_count(case, kind, data):
+    counts = counted(*case)
+    stored = counts.to_json()
+    table = stored[kind][data.draw(st.sampled_from(sorted(stored[kind])))]
+    row, column = data.draw(st.integers(0, len(table) - 1)), data.draw(st.integers(0, 3))
+    table[row][column] += data.draw(st.sampled_from([-1, 1, 100]))
+    wrong = Counts.from_json(stored)
+    assert len(list(_unlike(wrong, counts, "file", "predictions"))) == 1
+    assert list(_inconsistent(wrong, "file"))  # without gold documents, too

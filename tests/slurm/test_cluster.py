@@ -1,0 +1,121 @@
+"""A grid on a real Slurm: interrupted in the ways of a cluster, it ends in the numbers of the serial command.
+
+`cluster.sh` beside this file sets a cluster of one node up; without a Slurm that answers, this is skipped. Takes some minutes.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny_runs
+
+from benchmark.results import RunDirectory
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = """
+name: tiny
+dataset: {name: synthetic, train: 24, dev: 6, test: 6}
+encoder: {name: tiny, options: {vocabulary: 200, width: 8, layers: 1, heads: 2, positions: 128}}
+backbones:
+  - atlop: {emb: 8, block: 4}
+augmenters:
+  - none
+  - vae: {latent: 4, epochs: 2, warmup_epochs: 1, batch_size: 16}
+seeds: [3]
+train: {epochs: 120, batch_size: 4, lr_encoder: 1.0e-2, lr_head: 1.0e-2, threads: 1}
+augment: {warmup_epochs: 1}
+cluster: {partition: main, hours: 1, memory_gb: 1.5}
+"""
+
+
+def answers() -> bool:
+    return bool(shutil.which("sbatch")) and subprocess.run(["sinfo"], capture_output=True).returncode == 0
+
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not answers(), reason="no Slurm answers here; tests/slurm/cluster.sh sets one up"),
+]
+
+
+def command(*arguments):
+    return [sys.executable, str(ROOT / "run_benchmark.py"), *map(str, arguments)]
+
+
+def shell(*words) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def until(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def in_the_middle(directory):
+    """The run is some epochs on."""
+    until(lambda: len(directory.read_history()) > 5)
+
+
+def requeue(job_id):
+    shell("scontrol", "requeue", job_id)
+
+
+def tell_that_time_is_short(job_id):
+    shell("scancel", "--signal=USR2", job_id)  # what `sbatch --signal` has Slurm send
+
+
+def preempt(job_id):
+    shell("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
+    return tmp_path / "tiny.yaml"
+
+
+@pytest.mark.parametrize(("first", "second"), [(requeue, preempt), (tell_that_time_is_short, requeue)])
+def test_interrupted_runs_end_in_the_numbers_of_the_serial_command(experiment, first, second):
+    subprocess.run(command("run", experiment, "--results", experiment.parent / "serial"), check=True, env=os.environ)
+    results = experiment.parent / "slurm"
+    launcher = subprocess.Popen(command("run", experiment, "--results", results, "--executor", "slurm", "--wait"))
+    try:
+        restarts = {}
+        for augmenter, interrupt in (("none", first), ("vae", second)):
+            directory = RunDirectory.of(results, "tiny", "atlop", augmenter, 3)
+            in_the_middle(directory)
+            jobs = {
+                cell[1]: job_id for file in results.rglob("slurm.json") for job_id, cell in json.loads(file.read_text()).items()
+            }
+            interrupt(jobs[augmenter])
+            until(lambda directory=directory: directory.state() == "killed", seconds=60)  # saved and let go
+            until(lambda directory=directory: directory.state() in ("running", "done"))
+            restarts[augmenter] = shell("scontrol", "show", "job", jobs[augmenter])
+        assert launcher.wait(300) == 0
+        assert all("Restarts=1" in text for text in restarts.values())
+    finally:
+        launcher.kill()
+        launcher.wait()
+    for augmenter in ("none", "vae"):
+        serial, slurm = (RunDirectory.of(experiment.parent / f, "tiny", "atlop", augmenter, 3) for f in ("serial", "slurm"))
+        assert tiny_runs.numbers(serial) == tiny_runs.numbers(slurm)
+        assert (serial.path / "best.safetensors").read_bytes() == (slurm.path / "best.safetensors").read_bytes()
+
+
+def test_a_cancelled_run_saves_its_state_and_stays_away(experiment):
+    results = experiment.parent / "slurm"
+    shell(*command("run", experiment, "--results", results, "--executor", "slurm", "--augmenters", "none"))
+    directory = RunDirectory.of(results, "tiny", "atlop", "none", 3)
+    in_the_middle(directory)
+    (job_id,) = (job_id for file in results.rglob("slurm.json") for job_id in json.loads(file.read_text()))
+    shell("scancel", job_id)
+    until(lambda: directory.state() == "killed", seconds=60)
+    assert (directory.path / "checkpoint.safetensors").is_file()
+    until(lambda: "JobState=CANCELLED" in shell("scontrol", "show", "job", job_id), seconds=60)

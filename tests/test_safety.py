@@ -1,0 +1,199 @@
+"""Nothing that is read can run: in the source, in experiment files, in names, in files of results, in models of others."""
+
+import ast
+import json
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from stored_runs import run, write
+from typer.testing import CliRunner
+
+from benchmark.commands.app import app
+from benchmark.config import read_experiment
+from benchmark.errors import ConfigError, UserError
+from benchmark.grid import plan
+from benchmark.status import stored_directories
+from benchmark.yamltext import parse_yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [ROOT / "run_benchmark.py"]
+SOURCES += [path for package in ("benchmark", "augmenters", "backbones") for path in (ROOT / package).rglob("*.py")]
+
+RUNS_CODE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "codeop"}
+CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
+METHODS = {  # of these modules and objects
+    "torch": {"load"},
+    "np": {"load", "fromregex"},
+    "numpy": {"load"},
+    "yaml": {"load", "load_all", "full_load", "unsafe_load", "UnsafeLoader", "FullLoader", "Loader", "CLoader"},
+    "os": {"system", "popen"},
+    "accelerator": {"save_state", "load_state"},
+}
+
+
+def unsafe(source):
+    """What a source text calls or imports that can run what it reads."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] in RUNS_CODE)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in RUNS_CODE:
+            yield node.module
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
+            yield node.func.id
+        elif isinstance(node, ast.Attribute) and node.attr in METHODS.get(getattr(node.value, "id", ""), ()):
+            yield f"{node.value.id}.{node.attr}"
+        elif isinstance(node, ast.Call):
+            options = {keyword.arg: keyword.value for keyword in node.keywords}
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "from_pretrained":
+                trusts = options.get("trust_remote_code")
+                if not (isinstance(trusts, ast.Constant) and trusts.value is False) and None not in options:
+                    yield f"from_pretrained without trust_remote_code=False in line {node.lineno}"
+            if any(isinstance(options.get(name), ast.Constant) and options[name].value for name in ("shell", "allow_pickle")):
+                yield f"shell or allow_pickle in line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from joblib import load",
+        "torch.load(path)",
+        "yaml.load(text)",
+        "x = eval(text)",
+        "np.load(path)",
+        "subprocess.run(text, shell=True)",
+        "AutoConfig.from_pretrained(name)",
+        "f(path, allow_pickle=True)",
+    ],
+)
+def test_the_search_finds(line):
+    assert list(unsafe(line))
+
+
+def test_no_source_runs_what_it_reads():
+    assert len(SOURCES) > 80
+    found = {str(path.relative_to(ROOT)): list(unsafe(path.read_text())) for path in SOURCES}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+FILE = """
+name: trial
+dataset: {name: synthetic}
+encoder: tiny
+backbones: [atlop]
+augmenters: [none, gaussian]
+seeds: [0]
+train: {epochs: 4}
+augment: {warmup_epochs: 2}
+"""
+
+
+def bomb(line, levels=9):
+    """Each level stands for nine of the one below."""
+    return "".join(line.format(n=n, below=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, levels + 1))
+
+
+HOSTILE = {
+    "a call": ("!!python/object/apply:os.system ['false']", "could not determine a constructor"),
+    "an object": (FILE + "description: !!python/object:benchmark.grid.Job {}\n", "could not determine a constructor"),
+    "a name": (FILE + "description: !!python/name:os.system\n", "could not determine a constructor"),
+    "a tag of its own": (FILE + "description: !mine x\n", "could not determine a constructor"),
+    "aliases": ("a0: &a0 [x]\n" + bomb("a{n}: &a{n} [{below}]\n"), "more than 100,000 values"),
+    "merge keys": ("a0: &a0 {k: 1}\n" + bomb("a{n}: &a{n} {{<<: [{below}]}}\n"), "more than 100,000 values"),
+    "a list in itself": (FILE + "description: &x [*x]\n", "nested deeper than 50"),
+    "a mapping in itself": (FILE + "description: &x {a: *x}\n", "nested deeper than 50"),
+    "brackets": ("a: " + "[" * 90_000, "nested deeper than 50"),
+    "nesting": (FILE + "description: " + "[" * 400 + "]" * 400, "nested deeper than 50"),
+    "a long file": (FILE + "# " + "x" * 100_000, "at most 100,000 are read"),
+    "a day that is none": (FILE + "description: 2026-13-45\n", "month must be in 1..12"),
+    "a day": (FILE.replace("gaussian", "gaussian: {scale: 2026-12-05}"), "is a date"),
+    "a set": (FILE.replace("gaussian", "gaussian: {scale: !!set {a}}"), "is a set"),
+    "bytes": (FILE.replace("gaussian", "gaussian: {scale: !!binary aGVsbG8=}"), "is a bytes"),
+    "no number": (FILE.replace("gaussian", "gaussian: {scale: .nan}"), "scale: expected finite numbers, got nan"),
+    "an endless number": (FILE.replace("gaussian", "gaussian: {scale: -.inf}"), "scale: expected finite numbers"),
+    "5,000 digits": (FILE.replace("[0]", "[" + "9" * 5000 + "]"), "not valid YAML"),
+    "400 digits": (FILE.replace("[0]", "[" + "9" * 400 + "]"), "seeds.0: Input should be less than"),
+    "a null character": (FILE + "description: 'a\0b'\n", "not valid YAML"),
+    "half a character": (FILE + 'description: "\\ud800"\n', "not valid Unicode"),
+    "Latin-1": (FILE.encode() + b"description: \xff\n", "not valid YAML"),
+    "a number as key": (FILE + "1: 2\n", "the key 1 is no text"),
+    "a list as key": (FILE + "? [a]\n: 1\n", "unhashable"),
+    "two documents": (FILE + "---\nname: x\n", "expected a single document"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_experiment_files_are_refused_by_name(tmp_path, name):
+    content, message = HOSTILE[name]
+    path = tmp_path / "trial.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    began = time.process_time()
+    with pytest.raises(ConfigError, match="trial.yaml") as caught:
+        read_experiment(path)
+    assert message in str(caught.value) and time.process_time() - began < 5
+
+
+def test_an_override_is_read_as_carefully(tmp_path):
+    path = tmp_path / "trial.yaml"
+    path.write_text(FILE)
+    for text in ("!!python/name:os.system", "[" * 5000, "2026-13-45", "&x [*x]"):
+        with pytest.raises(ConfigError, match="^--set description="):
+            read_experiment(path, [f"description={text}"])
+
+
+@pytest.mark.parametrize("text", ["", "a: 1", "[1, 2.5, null, true, 'x']", "x: &a {k: [1]}\ny: {<<: *a, l: 2}\nz: [*a, *a]"])
+def test_what_is_harmless_is_read_as_before(text):
+    assert parse_yaml(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", ".", "", "a/b", "a\\b", "x\n", "-x", "x" * 101, "x\0", "é"])
+def test_the_name_of_an_experiment_stays_in_its_folder(tmp_path, name):
+    path = tmp_path / "trial.yaml"
+    path.write_text(FILE)
+    with pytest.raises(ConfigError, match="name: String should"):
+        read_experiment(path, [f"name={json.dumps(name)}"])
+
+
+def test_every_run_lies_below_the_results(tmp_path):
+    path = tmp_path / "trial.yaml"
+    path.write_text(FILE)
+    for job in plan(read_experiment(path), tmp_path / "results"):
+        assert job.directory.path.resolve().is_relative_to(tmp_path / "results" / "trial")
+    for change in ("backbones=[../atlop]", "augmenters=[{../none: {}}]", "augmenters=[/none]"):
+        with pytest.raises(ConfigError, match="unknown"):
+            read_experiment(path, [change])
+
+
+@pytest.mark.parametrize("where", ["backbones", "augmenters"])
+@pytest.mark.parametrize("name", ["../../outside", "/etc", "..", "a/b", ""])
+def test_a_stored_grid_cannot_point_out_of_its_folder(tmp_path, where, name):
+    found = run(tmp_path, "none", 0, 0.5)
+    write(found)
+    grid = {"backbones": [{"name": "atlop"}], "augmenters": [{"name": "none"}], "seeds": [0]}
+    (tmp_path / "demo" / "experiment.json").write_text(json.dumps(grid | {where: [{"name": name}]}))
+    with pytest.raises(UserError, match="experiment.json: not the grid of an experiment"):
+        stored_directories(tmp_path / "demo")
+
+
+def test_a_model_that_brings_code_is_refused(tmp_path):
+    """Hugging Face would ask on the terminal whether to run it."""
+    from backbones.encoder import load_encoder
+
+    marker = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass C: pass\n")
+    names = {"AutoConfig": "evil.C", "AutoModel": "evil.C", "AutoTokenizer": ["evil.C", None]}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": names}))
+    with pytest.raises(UserError, match="encoder"):
+        load_encoder(str(tmp_path))
+    assert not marker.exists()
+
+
+def test_a_folder_named_like_markup_is_shown_as_it_stands(tmp_path):
+    write(run(tmp_path, "[/b]".replace("/", "_"), 0, 0.5))
+    strange = tmp_path / "demo" / "atlop" / "[bold]x[" / "seed-0"
+    strange.mkdir(parents=True)
+    (strange / "config.json").write_text("{}")
+    done = CliRunner().invoke(app, ["status", str(tmp_path / "demo")], env={"COLUMNS": "200"})
+    assert done.exit_code == 0 and "[bold]x[" in done.stdout and "[_b]" in done.stdout
