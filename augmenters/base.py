@@ -141,6 +141,10 @@ class Augmenter:
             raise AugmenterError(f"{self._name}._diagnose must return a dict of finite plain numbers, got {found!r}")
         return found
 
+    def reconstruct(self, representations: Tensor) -> Tensor | None:
+        """After stage 2: rows [N,d] as they come back from what was learned, without noise; None if nothing encodes them."""
+        return None
+
     def state_dict(self) -> dict[str, Tensor]:
         """What was learned, as flat CPU tensors fit for safetensors. A pool is not part of it: `prepare` makes it again."""
         self._check_fitted("state_dict")

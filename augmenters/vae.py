@@ -104,6 +104,9 @@ class Vae(Augmenter):
         rows, _ = self.vae.decode(sample_posterior(mean, log_variance, rng))
         return rows, labels.clone()
 
+    def reconstruct(self, representations: Tensor) -> Tensor:
+        return reconstructed(self.vae, representations)
+
     def _diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
         kl = kl_to_standard_normal(*posteriors(self.vae, representations))
         return {**diagnose_vae(self.vae, representations, rng), "kl": float(kl.mean())}
@@ -170,6 +173,12 @@ def posteriors(vae: EPVAE, representations: Tensor) -> tuple[Tensor, Tensor]:
     """Means and log-variances [N,z] of all rows [N,d]."""
     parts = [vae.encode(x) for x in representations.split(EVALUATION_ROWS)]
     return torch.cat([mean for mean, _ in parts]), torch.cat([log_variance for _, log_variance in parts])
+
+
+@torch.no_grad()
+def reconstructed(vae: EPVAE, representations: Tensor) -> Tensor:
+    """Rows [N,d] decoded from the means of their posteriors."""
+    return torch.cat([vae.decode(mean)[0] for mean in posteriors(vae, representations)[0].split(EVALUATION_ROWS)])
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from augmenters.fitting import Averages, Best, Descent, batches, check_finite
 from augmenters.options import number, one_of, probability, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.prior import DiffusionPrior, ema_decay, update_average
-from augmenters.vae import EVALUATION_ROWS, diagnose_vae, posteriors, train_epoch
+from augmenters.vae import EVALUATION_ROWS, diagnose_vae, posteriors, reconstructed, train_epoch
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
 
@@ -251,6 +251,9 @@ class VaeDiff(Augmenter):
             latents[~held.to(labels.device)] = self.prior.sample(fresh.sets, fresh.ids, rng)
         rows, _ = self.vae.decode(latents)
         return rows, labels.clone()
+
+    def reconstruct(self, representations: Tensor) -> Tensor:
+        return reconstructed(self.vae, representations)
 
     def _diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
         return {

@@ -16,7 +16,16 @@ from benchmark.results import RunDirectory, StoredRun
 
 QUALITY = "quality.json"
 YARDSTICKS = {"dev": "(real, dev)", "train": "(real, train)", "noise": "(noise)"}  # kind of pairs -> label of its row
-PERCENT = {"reconstruction_explained", "active_share", "prior_explained", "class_effect", "exact_match", "micro_f1"}
+PERCENT = {
+    "reconstruction_explained",
+    "labels_kept",
+    "labels_kept_tail",
+    "active_share",
+    "prior_explained",
+    "class_effect",
+    "exact_match",
+    "micro_f1",
+}
 PERCENT |= {"mmd", "spread", "within_spread", "between_share", "neighbour"}
 
 
@@ -36,6 +45,8 @@ def _of_diagnosis(name: str, label: str) -> Column:
 
 COLUMNS = (
     _of_diagnosis("reconstruction_explained", "VAE expl."),
+    _of_diagnosis("labels_kept", "kept"),
+    _of_diagnosis("labels_kept_tail", "kept tail"),
     _of_diagnosis("active_share", "active"),
     _of_diagnosis("kl", "KL"),
     _of_diagnosis("prior_explained", "prior expl."),
@@ -153,6 +164,7 @@ def _notes(measured: Mapping[tuple[str, str], Mapping[int, dict]], rows: list[Ro
     if any(column.heading == "fit" for column in columns):
         notes.append(
             "VAE expl.: share of the variance about the training mean that is reconstructed (0: no better than the mean); "
+            "kept: share of the recognised training pairs that are still recognised after their reconstruction; "
             "active: share of the latent units with a posterior mean that varies. Prior expl.: share of the error of a "
             "denoiser that knows each dimension's mean and spread alone; class: growth of the error when told another class."
         )

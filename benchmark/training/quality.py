@@ -13,6 +13,8 @@ Dev pairs with a label set that no training pair has are left out: stage 3 never
 Measured (benchmark/training/distances.py has the formulae):
 
 * recognition: does the frozen stage 1 classifier find exactly the labels asked for (`exact_match`), and which share (`micro_f1`)?
+* labels kept: exact matches of the train pairs encoded and decoded again, as a share of those of the pairs themselves.
+  A VAE may explain nearly all of the variance and lose the few directions that tell rare relations apart;
 * distance to dev: unbiased squared MMD with an RBF kernel exp(-|x - y|^2 / (2 s^2)), s the median distance between dev pairs;
   Frechet distance on the first COMPONENTS principal components of the training pairs, since a covariance of the full width is
   singular for so few pairs (it is biased upwards by few pairs, but for all kinds alike).
@@ -47,7 +49,7 @@ from benchmark.training.distances import (
     spread,
     within_spread,
 )
-from benchmark.training.verdicts import explained, flags
+from benchmark.training.verdicts import explained, flags, kept
 
 ROWS = 3000  # dev pairs that are compared at most, chosen at random
 COMPONENT_ROWS = 4096  # training pairs whose principal components are taken
@@ -78,7 +80,8 @@ def measure(
     Returns:
         pairs: numbers of pairs; settings: what the measurement depends on; diagnosis: `Augmenter.diagnose` on the dev pairs, and
         what follows from it; groups: {"all", "tail" (some relation of the pair is no frequent one), "frequent": {measure: {kind of
-        pairs: number}}}; flags: {kind: sentence} for what has collapsed.
+        pairs: number}}}, with the kind "reconstructed" (the train pairs, encoded and decoded) if the augmenter encodes; flags:
+        {kind: sentence} for what has collapsed.
     """
     draws = torch.Generator().manual_seed(derive(seed, "quality", 0))  # the same pairs and noise for every augmenter
     given = len(dev.labels)
@@ -90,7 +93,10 @@ def measure(
 
     rng = torch.Generator().manual_seed(derive(seed, "quality", 1))
     kinds["generated"] = Pairs(*augmenter.augment(*kinds["train"], rng=rng))
-    for kind in ("noise", "generated") if backbone.bounds is not None else ():  # as the training loss sees them
+    if (rows := augmenter.reconstruct(kinds["train"].representations)) is not None:
+        kinds["reconstructed"] = Pairs(rows, kinds["train"].labels)
+    made = kinds.keys() - {"dev", "train"}
+    for kind in made if backbone.bounds is not None else ():  # as the training loss sees them
         kinds[kind] = Pairs(kinds[kind].representations.clamp(*backbone.bounds), kinds[kind].labels)
     rng = torch.Generator().manual_seed(derive(seed, "quality", 2))
     diagnosis = explained(dict(augmenter.diagnose(*dev, rng=rng)), train.representations, dev.representations)
@@ -102,6 +108,7 @@ def measure(
         members = {kind: belongs(pairs.labels) for kind, pairs in kinds.items()}
         of_group = {kind: (_rows(pairs, members[kind]), found[kind][members[kind]]) for kind, pairs in kinds.items()}
         groups[name] = compare(of_group, train.representations, basis, bandwidth)
+    diagnosis |= kept(groups)
     return {
         "pairs": {"train": len(train.labels), "dev": given, "compared": len(asked), "unseen": len(dev.labels) - len(asked)},
         "settings": {"components": basis.shape[1], "components_share": share, "bandwidth": bandwidth, "rows": ROWS},

@@ -11,6 +11,7 @@ from benchmark.training.distances import ratio
 
 # When a generator is called collapsed. Each is far from what a sound one shows.
 LEAST_EXPLAINED = 0.05  # share of dev's variance about the training mean that a reconstruction must explain
+LEAST_KEPT = 0.5  # share of the recognised training pairs that must still be recognised after their reconstruction
 LEAST_ACTIVE = 0.05  # share of the latent units that must be active
 LEAST_PRIOR_EXPLAINED = 0.02  # by how much the prior must beat a denoiser that knows each dimension's mean and spread alone
 LEAST_CLASS_EFFECT = 0.005  # by how much its error must grow when it is told another class
@@ -19,6 +20,9 @@ LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # as a multiple of dev's
 LEAST_WITHIN = 0.25  # spread within label sets, as a multiple of dev's
 LEAST_BETWEEN = 0.25  # share of the variance between label sets, as a multiple of dev's
 LEAST_NEIGHBOUR = 0.05  # distance to the nearest training pair, as a multiple of dev's
+
+
+GROUPS = {"all": "", "tail": " with a tail relation", "frequent": " with frequent relations"}  # groups of pairs, in words
 
 
 def explained(diagnosis: dict[str, Any], train: Tensor, dev: Tensor) -> dict[str, Any]:
@@ -41,6 +45,18 @@ def explained(diagnosis: dict[str, Any], train: Tensor, dev: Tensor) -> dict[str
     return found
 
 
+def kept(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """labels_kept, labels_kept_tail, labels_kept_frequent: exact matches of reconstructed training pairs, as a share of those of
+    the pairs themselves; {} where nothing is reconstructed.
+    """
+    found = {}
+    for name, group in groups.items():
+        match = group["exact_match"]
+        if "reconstructed" in match:
+            found[f"labels_kept{_suffix(name)}"] = match["reconstructed"] / match["train"] if match["train"] else None
+    return found
+
+
 def _gain(error: float, yardstick: float) -> float | None:
     return 1 - error / yardstick if yardstick else None
 
@@ -52,6 +68,11 @@ def flags(diagnosis: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]])
     if below("reconstruction_explained", LEAST_EXPLAINED):
         error = 1 - diagnosis["reconstruction_explained"]
         found["reconstruction"] = f"reconstruction no better than the mean: its error is {error:.3g} times the training mean's"
+    for name, where in GROUPS.items():
+        if below(f"labels_kept{_suffix(name)}", LEAST_KEPT):
+            match = groups[name]["exact_match"]
+            text = f"{match['reconstructed']:.0%} of training pairs{where} are recognised after it, {match['train']:.0%} before"
+            found[f"kept{_suffix(name)}"] = f"reconstruction loses the labels: {text}"
     if below("active_share", LEAST_ACTIVE):
         units = f"{diagnosis['active_units']} of {diagnosis['latent_units']}"
         found["posterior"] = f"posterior collapsed: {units} latent units are active"
@@ -64,8 +85,8 @@ def flags(diagnosis: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]])
         return found | {"nothing_asked": "not comparable: no dev pair has a label set that occurs in training"}
     if everything["pairs"]["generated"] == 0:
         return found | {"nothing_generated": "nothing is generated for the label sets of dev"}
-    for name, where in (("all", ""), ("tail", " of pairs with a tail relation"), ("frequent", " of pairs with frequent relations")):
-        found |= _recognition_flag(name, where, groups[name]) if name in groups else {}
+    for name, where in GROUPS.items():
+        found |= _recognition_flag(name, f" of pairs{where}" if where else "", groups[name]) if name in groups else {}
     made = {measure: everything[measure]["generated"] for measure in ("spread", "within_spread", "neighbour")}
     if made["spread"] is not None and made["spread"] < LEAST_SPREAD:
         found["narrow"] = f"generated pairs are all alike: their spread is {made['spread']:.2f} times the real pairs'"
@@ -92,5 +113,9 @@ def _recognition_flag(name: str, where: str, group: Mapping[str, Any]) -> dict[s
     made, real = group["exact_match"]["generated"], group["exact_match"]["dev"]
     if made is None or real is None or made >= LEAST_RECOGNISED * real:
         return {}
-    kind = "recognition" if name == "all" else f"recognition_{name}"
-    return {kind: f"the classifier recognises {made:.0%} of the label sets asked for{where} (real pairs: {real:.0%})"}
+    text = f"the classifier recognises {made:.0%} of the label sets asked for{where} (real pairs: {real:.0%})"
+    return {f"recognition{_suffix(name)}": text}
+
+
+def _suffix(group: str) -> str:
+    return "" if group == "all" else f"_{group}"

@@ -124,3 +124,10 @@ def test_batchnorm_needs_two_pairs():
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         Vae(**options)
+
+
+def test_reconstructed_rows_are_nearer_to_their_own_than_any_one_row_could_be(fitted):
+    augmenter, rows = fitted[0], mixture()[0]
+    error = (augmenter.reconstruct(rows) - rows).square().mean()
+    assert error < 0.5 * (rows - rows.mean(0)).square().mean()
+    assert torch.equal(augmenter.reconstruct(rows), augmenter.reconstruct(rows))

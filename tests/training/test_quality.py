@@ -254,3 +254,32 @@ def test_an_augmenter_joins_in_with_a_diagnosis_of_its_own():
     found = measured(Talkative())
     assert found["diagnosis"]["temperature"] == 3 and found["diagnosis"]["reconstruction_explained"] < 0
     assert "reconstruction" in found["flags"]
+
+
+class Encodes(Resamples):
+    """Gives rows back with the directions from `lost` on put to zero."""
+
+    def __init__(self, *, lost: int = WIDTH):
+        self.lost = lost
+
+    def reconstruct(self, representations):
+        return torch.where(torch.arange(WIDTH) < self.lost, representations, 0)
+
+
+def test_a_faithful_reconstruction_keeps_all_labels():
+    found = measured(Encodes())
+    assert found["diagnosis"]["labels_kept"] == found["diagnosis"]["labels_kept_tail"] == 1 and not found["flags"]
+    assert found["groups"]["all"]["exact_match"]["reconstructed"] == found["groups"]["all"]["exact_match"]["train"]
+
+
+def test_a_reconstruction_that_loses_the_labels_is_named_though_what_is_generated_is_sound():
+    found = measured(Encodes(lost=1))
+    match = found["groups"]["tail"]["exact_match"]
+    assert found["diagnosis"]["labels_kept_tail"] == match["reconstructed"] / match["train"] < 0.5
+    assert {"kept", "kept_tail"} <= found["flags"].keys() and "recognition" not in found["flags"]
+    assert f"{match['reconstructed']:.0%} of training pairs with a tail relation" in found["flags"]["kept_tail"]
+
+
+def test_nothing_is_said_of_labels_kept_where_nothing_encodes():
+    found = measured(Resamples())
+    assert "labels_kept" not in found["diagnosis"] and "reconstructed" not in found["groups"]["all"]["exact_match"]
