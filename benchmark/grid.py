@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from benchmark import environment, processes
 from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError, UserError
-from benchmark.leftovers import discard_basis, discard_state
+from benchmark.leftovers import discard_basis, discard_old_temporaries, discard_state
 from benchmark.progress import Progress, duration
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
 from benchmark.results import RunDirectory
@@ -206,6 +206,7 @@ def execute(
         UserError: as `prepare`.
     """
     sound = prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=when_sound, progress=progress)
+    discard_old_temporaries(jobs[0].directory.path.parents[2])
     if sound is None:
         for job in jobs:
             _tidy(job, grid)

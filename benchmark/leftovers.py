@@ -32,6 +32,12 @@ def discard_basis(folder: Path, *, keep_weights: bool) -> None:
     discard_temporaries(folder)
 
 
+def discard_old_temporaries(experiment: Path) -> None:
+    """In an experiment's folder and its cache, which all processes write to: what nobody has touched for a day."""
+    for folder in (experiment, experiment / "cache"):
+        discard_temporaries(folder, idle=24 * 3600)
+
+
 def discard_temporaries(folder: Path, *, idle: float = 0.0) -> None:
     """What killed processes were writing, under our names or those of safetensors.
 

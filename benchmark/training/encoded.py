@@ -16,7 +16,6 @@ from backbones.encoder import Encoder
 from benchmark import processes
 from benchmark.data.batches import BLANK, Batch, Collator, DocumentBatches, Encoded, Rows
 from benchmark.errors import UserError
-from benchmark.leftovers import discard_temporaries
 from benchmark.progress import Progress
 from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
 
@@ -74,7 +73,6 @@ def encode_once(encoder: Encoder, features: Dataset, folder: Path, device: torch
         if not path.is_file() or _is_torn(path, progress):
             folder.mkdir(parents=True, exist_ok=True)
             write_tensors(path, _encode(encoder.to(device).eval(), features, device, progress))
-        discard_temporaries(folder, idle=24 * 3600)
 
     processes.on_main(store)
     return EncodedSplit(read_tensors(path)[0])

@@ -350,6 +350,18 @@ def test_what_a_process_killed_after_the_end_left_is_removed_by_the_next_call(la
     assert (lab.folder("left none 0") / "mine.txt").exists()
 
 
+def test_what_killed_processes_were_writing_where_all_write_goes_after_a_day(lab):
+    folder = lab.results / "toy"
+    (folder / "cache").mkdir(parents=True)
+    old, young = (folder / ".report.md.host.1.tmp", folder / "cache" / ".tmpAbCdEf"), (folder / ".report.md.host.2.tmp",)
+    for path in (*old, *young):
+        path.touch()
+    for path in old:
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    assert not any(path.exists() for path in old) and all(path.exists() for path in young)
+
+
 def test_what_a_run_of_another_grid_needs_is_kept(lab):
     """The file was narrowed while `noisy` was killed: its `none` run's state is there for it still."""
     lab.raises["left noisy 0"] = KeyboardInterrupt()

@@ -96,16 +96,24 @@ def waited(pid: int) -> int:
 
 
 def differences(one: Path, other: Path) -> Iterator[str]:
-    """In words, what sets two experiments' folders apart: files that only one has, and contents; times are no difference.
+    """In words, what sets two experiments' folders apart: files that only one has, and contents.
 
-    A table is made from runs that are compared themselves, and tells times: it is only to be there.
+    Times are no difference, nor is the commit, which may change meanwhile. A table is made from runs that are compared themselves,
+    and tells times: it is only to be there. Temporary files that a killed process left where all write stay for a day.
     """
-    left, right = ({path.relative_to(folder) for path in folder.rglob("*") if path.is_file()} for folder in (one, other))
+    left, right = (
+        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not _young(path, folder)}
+        for folder in (one, other)
+    )
     for folder, only in ((one, left - right), (other, right - left)):
         yield from (f"{path} is only in {folder}" for path in sorted(only))
     for path in sorted(left & right):
         if not path.name.startswith("report.") and _content(one / path) != _content(other / path):
             yield f"{path} differs"
+
+
+def _young(path: Path, experiment: Path) -> bool:
+    return path.parent in (experiment, experiment / "cache") and path.name.startswith(".") and ".tmp" in path.name
 
 
 def _content(path: Path) -> Any:
@@ -123,5 +131,5 @@ def _content(path: Path) -> Any:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(item) for key, item in value.items() if not key.endswith("seconds")}
+        return {key: _timeless(item) for key, item in value.items() if not key.endswith("seconds") and key != "commit"}
     return [_timeless(item) for item in value] if isinstance(value, list) else value
