@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/python run_benchmark.py demo
 
 test: $(STAMP)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -n 2
 
 # Checks that take minutes: everything marked `long`.
 test-long: $(STAMP)
