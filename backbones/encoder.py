@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from benchmark.data.batches import Batch, Encoded, WindowPlan
@@ -181,7 +182,7 @@ def load_encoder(
         raise UserError(f"encoder '{name}': needs a fast tokenizer with its vocabulary (tokenizer.json, vocab.txt or the like)")
     try:
         model = _bare_model(name, config, weights)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"encoder '{name}': the weights cannot be loaded ({_first_line(error)})") from error
     return Encoder(model, tokenizer, overlap=overlap)
 

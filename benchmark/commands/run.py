@@ -213,8 +213,8 @@ def _preview(jobs: list[Job], grid: list[Job]) -> None:
     console = Console()
     console.print(table)
     console.print(f"{len(left)} of {len(jobs)} runs to do: {_total(list(costs.values()))}")
-    if any(state[job.name] == "changed" for job in jobs):
-        console.print("changed: done, but with another configuration: `run` refuses; take another name (--set name=...)")
+    if changed := sum(state[job.name] == "changed" for job in jobs):
+        console.print(f"{changed} changed: done, but with another configuration: `run` refuses; take another name (--set name=...)")
     if any(state[job.name] == "damaged" for job in jobs):
         console.print("damaged: done, but a file is torn, gone or edited: `run` leaves it; move its folder away to run it again")
 

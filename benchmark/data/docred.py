@@ -128,6 +128,8 @@ def corpus_of_files(
         for split, path in (("train", train), ("dev", dev), ("test", test)):
             if path is not None:
                 _check_relations(path, frequencies[split], inventory)
+    if not frequencies["train"]:
+        raise DataError(f"{train}: no training document has a fact: there is nothing to learn")
 
     if frequent is None:
         counts = relation_frequencies(splits["train"])

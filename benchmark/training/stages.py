@@ -152,8 +152,8 @@ def require_buildable(run: RunConfig) -> None:
         try:
             with torch.device("meta"):
                 registry[choice.name](*((width, 3) if registry is BACKBONES else ()), **choice.options)
-        except UserError:
-            raise
+        except UserError as error:
+            raise ConfigError(f"{registry.kind} '{choice.name}': {error}") from error
         except Exception as error:  # whatever a constructor raises on values it cannot take
             raise ConfigError(f"{registry.kind} '{choice.name}' cannot be made with {choice.options}: {error}") from error
         if registry is AUGMENTERS and not issubclass(registry[choice.name], Augmenter):

@@ -262,3 +262,12 @@ def test_dwie_keeps_the_inventory_and_counts_repeated_facts_once(tmp_path):
 def test_the_registry_knows_the_datasets_and_their_options():
     assert {"re-docred", "dwie", "docred-format", "synthetic"} <= set(DATASETS)
     assert DATASETS.entry("re-docred").parameters["hub"] == "tonytan48/Re-DocRED"
+
+
+@pytest.mark.parametrize("inventory", [None, ["P17", "P22"]])
+def test_training_documents_without_a_fact_are_refused(tmp_path, inventory):
+    paths = {split: tmp_path / f"{split}.json" for split in ("train", "dev", "test")}
+    for split, path in paths.items():
+        path.write_text(json.dumps([document(f"{split} {i}", () if split == "train" else ("P17",)) for i in range(3)]))
+    with pytest.raises(DataError, match=r"train\.json: no training document has a fact: there is nothing to learn"):
+        docred_format(**{split: str(path) for split, path in paths.items()}, relations=inventory)
