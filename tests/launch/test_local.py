@@ -102,7 +102,8 @@ def test_one_at_a_time_unless_more_are_asked_for(bench):
 @pytest.mark.parametrize(
     ("press", "code"),
     [
-        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), 130, id="ctrl-c"),
+        # long: once, beside other long jobs, its 60 s ran out
+        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), 130, id="ctrl-c", marks=pytest.mark.long),
         pytest.param(lambda process: process.terminate(), 75, id="SIGTERM", marks=pytest.mark.long),
     ],
 )
