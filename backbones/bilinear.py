@@ -1,44 +1,47 @@
 """The grouped bilinear map of ATLOP: products of every pair of features within a group, then one linear map.
 
 For 12 groups of 64 there are 49,152 products per entity pair: all pairs of a batch at once would take hundreds of megabytes,
-most of the head's time on CPU being spent on moving them. Here they exist for a chunk of pairs at a time, in the forward as in
-the backward pass.
+most of the head's time on CPU being spent on moving them. Here they exist for as many groups of as many pairs as fit a cache, in
+the forward as in the backward pass. Groups are divided first: each part of the weight then meets all pairs in one product, and is
+read and written once.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.errors import ConfigError
 
-CHUNK_BYTES = 16 * 2**20  # products held at a time on CPU: about a cache's worth
-CHUNK_BYTES_GPU = 256 * 2**20
+BLOCK_BYTES = 16 * 2**20  # products held at a time on CPU: about a cache's worth
+BLOCK_BYTES_GPU = 256 * 2**20
 
 
 class _GroupedProducts(torch.autograd.Function):
-    """products(h, t) @ weight^T for h, t [P, groups, k] and weight [out, groups * k * k], chunk by chunk."""
+    """products(h, t) @ weight^T for h, t [P, groups, k] and weight [out, groups * k * k], block by block."""
 
     @staticmethod
     def forward(ctx, head: Tensor, tail: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(head, tail, weight)
-        output = head.new_empty(len(head), len(weight))
-        for part in _chunks(head):
-            torch.mm(_products(head[part], tail[part]), weight.t(), out=output[part])
-        return output
+        output = _zeros(len(head), len(weight), like=head)
+        for pairs, groups, columns in _blocks(head):
+            _add_product(output[pairs], _products(head[pairs, groups], tail[pairs, groups]), weight[:, columns].t())
+        return output.to(head.dtype)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         head, tail, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
         d_head, d_tail = torch.empty_like(head), torch.empty_like(tail)
-        d_weight = torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))  # a sum over chunks
-        for part in _chunks(head):
-            h, t = head[part], tail[part]
-            d_weight += gradient[part].t() @ _products(h, t)
-            d_products = (gradient[part] @ weight).view(*h.shape, h.shape[-1])  # [p, groups, k, k]
-            d_head[part] = (d_products @ t.unsqueeze(-1)).squeeze(-1)
-            d_tail[part] = (h.unsqueeze(-2) @ d_products).squeeze(-2)
+        d_weight = _zeros(*weight.shape, like=weight)
+        for pairs, groups, columns in _blocks(head):
+            h, t = head[pairs, groups], tail[pairs, groups]
+            _add_product(d_weight[:, columns], gradient[pairs].t(), _products(h, t))
+            d_products = (gradient[pairs] @ weight[:, columns]).view(*h.shape, h.shape[-1])  # [p, g, k, k]
+            d_head[pairs, groups] = (d_products @ t.unsqueeze(-1)).squeeze(-1)
+            d_tail[pairs, groups] = (h.unsqueeze(-2) @ d_products).squeeze(-2)
         return d_head, d_tail, d_weight.to(weight.dtype)
 
 
@@ -46,11 +49,29 @@ def _products(head: Tensor, tail: Tensor) -> Tensor:
     return (head.unsqueeze(-1) * tail.unsqueeze(-2)).flatten(1)
 
 
-def _chunks(head: Tensor) -> list[slice]:
+def _blocks(head: Tensor) -> Iterator[tuple[slice, slice, slice]]:
+    """(pairs, groups, the columns of the weight that meet these groups), each block's products within the limit."""
     pairs, groups, k = head.shape
-    limit = CHUNK_BYTES if head.device.type == "cpu" else CHUNK_BYTES_GPU
-    size = max(1, limit // (groups * k * k * head.element_size()))
-    return [slice(i, min(i + size, pairs)) for i in range(0, pairs, size)]
+    room = (BLOCK_BYTES if head.device.type == "cpu" else BLOCK_BYTES_GPU) // (k * k * head.element_size())
+    wide = min(groups, max(1, room // max(1, pairs)))  # groups of a block
+    tall = max(1, room // wide)  # pairs of a block
+    for group in range(0, groups, wide):
+        columns = slice(group * k * k, (group + wide) * k * k)
+        for pair in range(0, pairs, tall):
+            yield slice(pair, pair + tall), slice(group, group + wide), columns
+
+
+def _zeros(*shape: int, like: Tensor) -> Tensor:
+    """For sums over blocks: never of less than single precision."""
+    return like.new_zeros(shape, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, without a matrix in between where the types are the same."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
 
 
 class GroupedBilinear(nn.Module):

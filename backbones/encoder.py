@@ -163,11 +163,13 @@ def load_encoder(
     """
     import transformers
 
+    near = difflib.get_close_matches(name, ENCODERS, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    if near and "/" not in name and not Path(name).exists():  # a slip of the pen: the hub would be asked for it for some time
+        raise UserError(f"unknown encoder '{name}'.{hint} Known: {', '.join(ENCODERS)}, a local folder, an id of the hub")
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        near = difflib.get_close_matches(name, ENCODERS, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UserError(
             f"encoder '{name}': neither a local model folder nor a model that the hub gave ({_first_line(error)}).{hint}"
         ) from error

@@ -256,6 +256,8 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     Raises ConfigError that names the file, the key and what would be right.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; expected an experiment file, such as configs/demo.yaml")
     if not path.is_file():
         raise ConfigError(f"{path}: no such experiment file")
     try:

@@ -350,7 +350,7 @@ def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float
                     save_every=save_every,
                     progress=Progress.silent(),
                 )
-            except Exception as error:
+            except Exception as error:  # whatever a backbone or an augmenter raises, as in `_run`: the main process has recorded it
                 if not processes.met_by_all(error):
                     raise
 

@@ -43,7 +43,7 @@ def discard_temporaries(folder: Path, *, idle: float = 0.0) -> None:
 
     idle: seconds since anybody touched it; 0 only for a folder that no other process writes to.
     """
-    for leftover in (*folder.glob(".*.tmp"), *folder.glob(".tmp??????")):
+    for leftover in (*folder.glob(".*.[0-9]*.tmp"), *folder.glob(".tmp??????")):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime >= idle:
                 leftover.unlink()

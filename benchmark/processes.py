@@ -91,7 +91,7 @@ def on_main(work: Callable[[], Any]) -> Any:
         try:
             with _on_its_own():
                 result = work()
-        except Exception as raised:
+        except Exception as raised:  # of whatever kind: the others wait for this process, and are told before it is raised here
             error = raised
     result, failure = exchanged([result, None if error is None else f"{type(error).__name__}: {error}"])[0]
     if error is not None:

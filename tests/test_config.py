@@ -130,6 +130,8 @@ def test_files_that_are_no_experiment(file, text, message):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="nowhere.yaml: no such experiment file"):
         read_experiment(tmp_path / "nowhere.yaml")
+    with pytest.raises(ConfigError, match="is a folder; expected an experiment file"):
+        read_experiment(tmp_path)
 
 
 def test_required_options_are_asked_for():

@@ -212,7 +212,7 @@ def _preview(jobs: list[Job], grid: list[Job]) -> None:
         table.add_row(job.backbone, job.augmenter, str(job.config.seed), state[job.name], *expected)
     console = Console()
     console.print(table)
-    console.print(f"{len(left)} of {len(jobs)} runs to do: {_total(list(costs.values()))}")
+    console.print(f"{len(left)} of {len(jobs)} runs to do" + (f": {_total(list(costs.values()))}" if left else ""))
     if changed := sum(state[job.name] == "changed" for job in jobs):
         console.print(f"{changed} changed: done, but with another configuration: `run` refuses; take another name (--set name=...)")
     if any(state[job.name] == "damaged" for job in jobs):
@@ -220,8 +220,6 @@ def _preview(jobs: list[Job], grid: list[Job]) -> None:
 
 
 def _total(costs: list[Cost | None]) -> str:
-    if not costs:
-        return "nothing is left"
     if None in costs:
         return "time and disk are unknown until a first run is done"
     return f"about {duration(sum(cost.seconds for cost in costs))} and {_size(sum(cost.bytes for cost in costs))} of disk"

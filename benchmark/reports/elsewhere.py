@@ -78,7 +78,7 @@ def require_same_documents(reference: Reference, evidence: Sequence[Evidence], g
                 each.against_gold(empty, "f1")
                 fits[-1] = True
             except DataError as error:
-                reason = str(error).removeprefix("run 1: ").replace("runs 0 and 1", "the runs' documents and this file")
+                reason = str(error)
     if not any(fits):
         raise DataError(f"{gold}: not the documents that the runs were tested on: {reason}")
     return fits

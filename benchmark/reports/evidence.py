@@ -58,7 +58,7 @@ class Evidence:
 
         Raises DataError when they are of other documents or other gold facts than the runs', or lack the measure's group.
         """
-        return document_counts([self._first, counts], MEASURES[measure])[1]
+        return document_counts([self._first, counts], MEASURES[measure], ("the runs' documents", "this file"))[1]
 
     def interval(self, pairs: Sequence[tuple[StoredRun, StoredRun]], measure: str) -> Interval | None:
         """Of the mean over pairs (A, B) of score(A) - score(B), a fraction, over seeds and documents; over documents alone where

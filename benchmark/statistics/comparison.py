@@ -93,15 +93,16 @@ def compare(
         raise ValueError(unpaired_seeds(a, b))
     options = {"alternative": alternative, "rng": rng}
     both = [a[seed] for seed in seeds] + [b[seed] for seed in seeds]
-    lines = tuple(_line(name, both, len(seeds), test, resamples, options) for name in measures)
+    called = [f"{side}, seed {seed}" if len(seeds) > 1 else side for side in ("A", "B") for seed in seeds]
+    lines = tuple(_line(name, both, called, test, resamples, options) for name in measures)
     return Comparison(names, seeds, len(both[0].titles), lines, tuple(_warnings(a, b, lines, test, alternative)))
 
 
-def _line(name: str, both: list[Counts], seeds: int, test: str, resamples: int, options: dict) -> Line:
+def _line(name: str, both: list[Counts], called: list[str], test: str, resamples: int, options: dict) -> Line:
     measure = MEASURES[name]
     if any(measure.group not in counts.groups for counts in both):
         return Line(name, undefined="no frequent relations are defined")
-    counts = document_counts(both, measure)
+    counts, seeds = document_counts(both, measure, called), len(both) // 2
     left, right = counts[:seeds], counts[seeds:]
     scores = 100 * measure(counts.sum(axis=1))
     if np.isnan(scores).any():

@@ -49,37 +49,41 @@ MEASURES = {
 }
 
 
-def document_counts(runs: Sequence[Counts], measure: Measure) -> np.ndarray:
+def document_counts(runs: Sequence[Counts], measure: Measure, names: Sequence[str] = ()) -> np.ndarray:
     """The counts of the measure's group of several runs on the same documents: [runs, D, 4], columns as in COLUMNS.
 
     Documents are matched by title and stand in the order of the first run.
+
+    Args:
+        names: what errors call the runs; without any: run 0, run 1 and so on.
 
     Raises:
         DataError: a title is missing or stands twice, gold facts differ, or a run lacks the group (no frequent relations).
     """
     if not runs:
         raise ValueError("no runs: at least one is needed")
+    names = names or [f"run {number}" for number in range(len(runs))]
     titles = runs[0].titles
-    tables = [_table(number, run, titles, measure) for number, run in enumerate(runs)]
-    for number, table in enumerate(tables):
+    tables = [_table(run, titles, measure, name, names[0]) for run, name in zip(runs, names, strict=True)]
+    for name, table in zip(names, tables, strict=True):
         if differing := np.flatnonzero(table[:, _GOLD] != tables[0][:, _GOLD]).tolist():
             raise DataError(
-                f"runs 0 and {number} were scored against different gold facts, first in document '{titles[differing[0]]}': "
+                f"{names[0]} and {name} were scored against different gold facts, first in document '{titles[differing[0]]}': "
                 "score both with the same gold file, relations and frequent relations"
             )
     return np.stack(tables)
 
 
-def _table(number: int, run: Counts, titles: tuple[str, ...], measure: Measure) -> np.ndarray:
+def _table(run: Counts, titles: tuple[str, ...], measure: Measure, name: str, first: str) -> np.ndarray:
     if measure.group not in run.groups:
-        raise DataError(f"run {number}: {measure.name} needs counts of the group '{measure.group}', there are {sorted(run.groups)}")
+        raise DataError(f"{name}: {measure.name} needs counts of the group '{measure.group}', there are {sorted(run.groups)}")
     row = {title: index for index, title in enumerate(run.titles)}
     if len(row) < len(run.titles):
         twice = next(title for title in run.titles if run.titles.count(title) > 1)
-        raise DataError(f"run {number}: the title '{twice}' stands twice; documents are matched by title")
+        raise DataError(f"{name}: the title '{twice}' stands twice; documents are matched by title")
     if unmatched := set(row) ^ set(titles):
         raise DataError(
-            f"run {number}: {len(unmatched)} documents are in only one of runs 0 and {number}, such as '{min(unmatched)}'; "
+            f"{len(unmatched)} documents are in only one of {first} and {name}, such as '{min(unmatched)}'; "
             "only runs on the same documents can be compared"
         )
     return run.groups[measure.group][[row[title] for title in titles]]

@@ -17,7 +17,7 @@ from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.progress import Progress
-from benchmark.results import RunDirectory
+from benchmark.results import RunDirectory, find_runs
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 
@@ -33,6 +33,8 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
         UserError: the run is not finished or kept no weights; a document is faulty.
     """
     directory = RunDirectory(run)
+    if inside := [found.path for found in find_runs(run) if found.path != directory.path]:
+        raise UserError(f"{run}: a folder of {len(inside)} runs; give one of them, such as {inside[0]}")
     config = RunConfig.model_validate(directory.read().config)
     if not (directory.path / "best.safetensors").is_file():
         raise UserError(f"{run}: this run kept no weights (best.safetensors); run it with train.keep_weights: best")

@@ -6,7 +6,7 @@ from batches_for_tests import COLLATE, only, random_batch, random_encoded, rando
 
 from backbones.axial import AxialStack
 from backbones.base import Pairs
-from backbones.bilinear import GroupedBilinear, _chunks
+from backbones.bilinear import GroupedBilinear, _blocks
 from benchmark.registry import BACKBONES
 
 SMALL = {
@@ -119,12 +119,13 @@ def test_axial_stack_against_its_formula():
         torch.testing.assert_close(found[index], layer.norm(layer.linear(total)))
 
 
-def test_grouped_bilinear_against_all_products(monkeypatch):
-    monkeypatch.setattr("backbones.bilinear.CHUNK_BYTES", 3 * 2 * 4 * 4 * 8)  # three pairs at a time
+@pytest.mark.parametrize(("fit", "blocks"), [(100, 1), (10, 2), (3, 2 * 4), (0, 2 * 10)])  # products of so many pairs and groups fit
+def test_grouped_bilinear_against_all_products(monkeypatch, fit, blocks):
+    monkeypatch.setattr("backbones.bilinear.BLOCK_BYTES", fit * 4 * 4 * 8)
     torch.manual_seed(0)
     layer = GroupedBilinear(8, 4, 5, bias=True).double()
     head, tail = (torch.randn(10, 8, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    assert len(_chunks(head.view(10, 2, 4))) == 4
+    assert len(list(_blocks(head.view(10, 2, 4)))) == blocks
     products = torch.einsum("pgi,pgj->pgij", head.view(10, 2, 4), tail.view(10, 2, 4)).flatten(1)
     torch.testing.assert_close(layer(head, tail), layer.linear(products))
     assert torch.autograd.gradcheck(layer, (head, tail))
@@ -139,8 +140,8 @@ def test_half_precision_weight_gradients_are_summed_in_single(monkeypatch):
     layer = GroupedBilinear(8, 4, 5, bias=False)
     head, tail = torch.randn(600, 8), torch.randn(600, 8)
     gradients = []
-    for chunk in (1, 600):  # pairs at a time
-        monkeypatch.setattr("backbones.bilinear.CHUNK_BYTES", chunk * 2 * 4 * 4 * 2)
+    for fit in (1, 2 * 600):  # products of so many pairs and groups at a time
+        monkeypatch.setattr("backbones.bilinear.BLOCK_BYTES", fit * 4 * 4 * 2)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = layer(head, tail)
         gradients.append(torch.autograd.grad(output.float().sin().sum(), layer.linear.weight)[0])

@@ -153,3 +153,9 @@ def test_a_folder_without_a_tokenizer(tmp_path, tokenizer):
 def test_a_name_that_is_nowhere():
     with pytest.raises(UserError, match="no-such/encoder"):
         load_encoder("no-such/encoder")
+
+
+def test_a_slip_in_a_registered_name_is_told_without_asking_the_hub(monkeypatch):
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", lambda *_, **__: pytest.fail("the hub was asked"))
+    with pytest.raises(UserError, match="unknown encoder 'tinny'. Did you mean 'tiny'?"):
+        load_encoder("tinny")

@@ -147,7 +147,7 @@ def test_a_run_against_a_prediction_file(files):
         (("toy/atlop/vae", "toy/atlop/none/seed-1"), "A and B share no seed"),
         (("toy/atlop/none", "nowhere"), "no such folder"),
         (("empty", "toy/atlop/none"), "holds no finished run"),
-        (("toy/atlop/vae", "other"), "only runs on the same documents can be compared"),
+        (("toy/atlop/vae", "other"), "documents are in only one of A and B, such as"),
         (
             ("toy/atlop/none", "b.json", "--gold", "gold.json", "--train", "gold.json", "--train-facts", "a.json"),
             "give one of them",

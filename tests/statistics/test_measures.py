@@ -48,7 +48,7 @@ def test_documents_are_aligned_by_title():
 
 def test_what_cannot_be_compared_is_refused():
     f1 = MEASURES["f1"]
-    with pytest.raises(DataError, match="2 documents are in only one of runs 0 and 1, such as 'c'"):
+    with pytest.raises(DataError, match="2 documents are in only one of run 0 and run 1, such as 'c'"):
         document_counts([run("abc"), run("abd")], f1)
     with pytest.raises(DataError, match="'a' stands twice"):
         document_counts([run("abc"), run("abca")], f1)

@@ -68,7 +68,7 @@ def forked(work: Callable[[], int | None], log: Path) -> int:
         code = work() or 0
     except KeyboardInterrupt:  # before the command listens to it
         code = INTERRUPTED
-    except BaseException:
+    except BaseException:  # a fork must not return into the test that it was made from, whatever happened
         traceback.print_exc()
     finally:
         sys.stdout.flush(), sys.stderr.flush()

@@ -331,6 +331,8 @@ def test_predicting_from_a_stored_run(tmp_path):
     assert facts[0]["relation"] == facts[0]["r"] and facts[0]["head"].startswith("w")
     path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
     assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
+    with pytest.raises(UserError, match=f"a folder of 1 runs; give one of them, such as {run.path}"):
+        predict(run.path.parent, path)
     (run.path / "best.safetensors").unlink()
     with pytest.raises(UserError, match="kept no weights"):
         predict(run.path, path)
