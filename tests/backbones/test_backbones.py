@@ -119,7 +119,9 @@ def test_axial_stack_against_its_formula():
         torch.testing.assert_close(found[index], layer.norm(layer.linear(total)))
 
 
-@pytest.mark.parametrize(("fit", "blocks"), [(100, 1), (10, 2), (3, 2 * 4), (0, 2 * 10)])  # products of so many pairs and groups fit
+@pytest.mark.parametrize(
+    ("fit", "blocks"), [(100, 1), (10, 2), (3, 2 * 4), (0, 2 * 10)]
+)  # products of so many pairs and groups fit
 def test_grouped_bilinear_against_all_products(monkeypatch, fit, blocks):
     monkeypatch.setattr("backbones.bilinear.BLOCK_BYTES", fit * 4 * 4 * 8)
     torch.manual_seed(0)
