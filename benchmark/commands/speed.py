@@ -69,7 +69,8 @@ def speed(
     console.print(table)
     shares = Table("ms/step", *next(iter(line.parts for line in reversed(found.lines))), box=box.SIMPLE_HEAD)
     for line in found.lines[1:]:
-        shares.add_row(line.subject, *(f"{1000 * seconds:.1f}" for seconds in line.parts.values()))
+        whole = sum(line.parts.values())
+        shares.add_row(line.subject, *(f"{1000 * seconds:.1f} ({seconds / whole:.0%})" for seconds in line.parts.values()))
     console.print(shares)
     if found.stage2:
         second = Table(

@@ -41,8 +41,9 @@ BARE = "bare encoder"
 
 @dataclass
 class Line:
-    """One subject. Times in seconds over all batches, the median of the rounds; `ratio` is to the bare encoder, with the lowest
-    and highest round; `memory` is the peak of a step above the memory before it, in bytes."""
+    """One subject. Times are medians of the rounds; `ratio` is to the bare encoder, with the lowest and highest round; `memory` is
+    the peak of a step above the memory before it, in bytes; `parts` are the seconds of a step's parts, each both ways, where the
+    bare encoder's stand for the encoder's."""
 
     subject: str
     seconds_per_step: float
@@ -188,35 +189,51 @@ class _Step(_Subject):
 
     def parts(self, batches: list[Batch], run: RunConfig, device: torch.device) -> dict[str, float]:
         model, backbone = self.module, self.module.backbone
-        seconds = dict.fromkeys(("encoder forward", "head and loss, both ways", "augmentation", "optimiser"), 0.0)
+        seconds = dict.fromkeys(("head", "loss", "augmentation", "optimiser"), 0.0)
         optimiser = torch.optim.AdamW(model.parameter_groups(run.train.lr_encoder, run.train.lr_head), fused=True)
         for batch in batches:
             with _precision(run, device), torch.no_grad():
-                encoded, took = _timed(lambda: model.encoder(batch), device)  # noqa: B023
-            seconds["encoder forward"] += took
-            seconds["head and loss, both ways"] += _timed(lambda: self._head(encoded, batch, run, device), device)[1]  # noqa: B023
-            if self.augment is not None:
-                with torch.no_grad(), _precision(run, device):
-                    real = Pairs(backbone.represent(encoded, batch).float(), batch.labels(model.classes)).at(batch.positive)
-                seconds["augmentation"] += _timed(lambda: self.augment(real), device)[1]  # noqa: B023
+                encoded = model.encoder(batch)
+                pairs = Pairs(backbone.represent(encoded, batch), batch.labels(model.classes))
+                generated, augmenting = None, 0.0
+                if self.augment is not None:
+                    generated, augmenting = _timed(lambda: self._generated(pairs, batch.positive), device)  # noqa: B023
+                    pairs = pairs.joined_with(generated)
+                logits = backbone.classify(pairs.representations)
+            gradients, loss = _timed(lambda: self._loss_alone(pairs, logits), device)  # noqa: B023
+            head = _timed(lambda: self._head_alone(encoded, batch, generated, gradients, run, device), device)[1]  # noqa: B023
+            for name, took in (("head", head), ("loss", loss), ("augmentation", augmenting)):
+                seconds[name] += took
             self.forget()
         self.step(batches[0], run, device)
         seconds["optimiser"] = len(batches) * _timed(lambda: _update(model, optimiser, run.train.clip), device)[1]
         self.forget()
         return {name: total / len(batches) for name, total in seconds.items()}
 
-    def _head(self, encoded: Encoded, batch: Batch, run: RunConfig, device: torch.device) -> None:
-        """Forward and backward pass of all that comes after the encoder, down to its outputs."""
-        model = self.module
+    def _loss_alone(self, pairs: Pairs, logits: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Forward and backward pass of the losses; their gradients at the logits and representations of all pairs."""
+        backbone, leaves = (
+            self.module.backbone,
+            [tensor.float().detach().requires_grad_() for tensor in (logits, pairs.representations)],
+        )
+        logits, pairs = leaves[0], Pairs(leaves[1], pairs.labels)
+        contrasted = pairs if backbone.contrast_with == "all" else pairs.only_positive()
+        loss = backbone.classification_loss(logits, pairs.labels).mean() + backbone.contrastive_loss(contrasted)
+        return torch.autograd.grad(loss, leaves, materialize_grads=True)
+
+    def _head_alone(
+        self, encoded: Encoded, batch: Batch, generated: Pairs | None, gradients: tuple[torch.Tensor, ...], run: RunConfig, device
+    ) -> None:
+        """Forward and backward pass of representations and classifier, down to the encoder's outputs."""
+        backbone = self.module.backbone
         leaves = Encoded(*(tensor.detach().requires_grad_() for tensor in encoded))
         with _precision(run, device):
-            real = Pairs(model.backbone.represent(leaves, batch), batch.labels(model.classes))
-            loss = model.backbone.loss(real, self._generated(real, batch.positive), positive=batch.positive)
-        loss.backward()
+            pairs = Pairs(backbone.represent(leaves, batch), batch.labels(self.module.classes))
+            pairs = pairs if generated is None else pairs.joined_with(generated)
+            logits = backbone.classify(pairs.representations)
+        torch.autograd.backward([logits.float(), pairs.representations.float()], list(gradients))
 
-    def _generated(self, real: Pairs, rows: torch.Tensor) -> Pairs | None:
-        if self.augment is None:
-            return None
+    def _generated(self, real: Pairs, rows: torch.Tensor) -> Pairs:
         positive = real.at(rows)
         generated = self.augment(Pairs(positive.representations.detach().float(), positive.labels))
         bounds = self.module.backbone.bounds
@@ -269,6 +286,7 @@ def _interleaved(
 def _line(name: str, times: list[float], bare: list[float], steps: int, documents: int, memory: int | None, parts: dict) -> Line:
     ratios = [mine / its for mine, its in zip(times, bare, strict=True)]
     seconds = statistics.median(times)
+    parts = parts and {"encoder": statistics.median(bare) / steps} | parts
     return Line(name, seconds / steps, documents / seconds, statistics.median(ratios), min(ratios), max(ratios), memory, parts)
 
 

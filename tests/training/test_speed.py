@@ -13,7 +13,7 @@ EXPERIMENT = """
 name: quick
 dataset: {name: synthetic, train: 12, dev: 2, test: 2}
 encoder: {name: tiny, options: {width: 16, heads: 2}}
-backbones: [{atlop: {emb: 8, block: 4}}, {kd_docre: {emb: 8, block: 4, layers: 1}}]
+backbones: [{atlop: {emb: 8, block: 4}}, {baseline: {emb: 8, block: 4, layers: 1}}]
 augmenters: [none, gaussian, vae: {latent: 4, epochs: 4, warmup_epochs: 1}]
 seeds: [0]
 train: {epochs: 9, threads: 1, batch_size: 2}
@@ -37,14 +37,16 @@ def test_every_backbone_alone_and_with_every_augmenter(config):
     found = json.loads(result.stdout)
     subjects = [line["subject"] for line in found["lines"]]
     of = lambda name: [name, f"{name} + gaussian", f"{name} + vae"]  # noqa: E731
-    assert subjects == [speed.BARE, *of("atlop"), *of("kd_docre")]
+    assert subjects == [speed.BARE, *of("atlop"), *of("baseline")]
     assert found["lines"][0]["ratio"] == 1.0
     for line in found["lines"][1:]:
-        assert line["lowest"] <= line["ratio"] <= line["highest"] and line["ratio"] > 1  # it does more than its encoder
+        assert 0 < line["lowest"] <= line["ratio"] <= line["highest"]  # no more is certain of so short a time on a busy machine
         assert ("augmentation" in line["parts"]) and (line["parts"]["augmentation"] > 0) == ("+" in line["subject"])
-        assert line["parts"]["optimiser"] > 0
+        assert list(line["parts"]) == ["encoder", "head", "loss", "augmentation", "optimiser"]
+        assert min(line["parts"][part] for part in ("encoder", "head", "loss", "optimiser")) > 0
+        assert line["parts"]["encoder"] == found["lines"][0]["seconds_per_step"]
     assert found["setting"]["documents"] == 4 and found["setting"]["batches"] == 2
-    assert [line["subject"] for line in found["stage2"]] == ["atlop + vae", "kd_docre + vae"]  # gaussian is not fitted
+    assert [line["subject"] for line in found["stage2"]] == ["atlop + vae", "baseline + vae"]  # gaussian is not fitted
     for line in found["stage2"]:
         assert line["pairs"] > 0 and line["fitting"] > 0 and 1 < line["lowest"] <= line["ratio"] <= line["highest"]
 
@@ -52,7 +54,7 @@ def test_every_backbone_alone_and_with_every_augmenter(config):
 def test_the_table(config):
     result = invoke(config, "--backbones", "atlop", "--augmenters", "none")
     assert result.exit_code == 0, result.output
-    assert "bare encoder" in result.stdout and "atlop" in result.stdout and "kd_docre" not in result.stdout
+    assert "bare encoder" in result.stdout and "atlop" in result.stdout and "baseline" not in result.stdout
     assert "optimiser" in result.stdout and "tokenising, ms/document" in result.stdout
     assert "stage 2" not in result.stdout  # nothing is fitted
     assert "x faster" in invoke(config, "--backbones", "atlop", "--augmenters", "vae").stdout
@@ -70,8 +72,10 @@ def test_ratios_are_taken_within_a_round():
     assert (line.seconds_per_step, line.documents_per_second) == (1.0, 4.0)
 
 
-def test_the_head_alone_does_what_the_step_does(config):
-    """Its loss and its gradients, on encoder outputs cut off from the encoder, are those of the whole step."""
+@pytest.mark.parametrize("backbone", ["atlop", "baseline"])
+def test_head_and_loss_alone_do_what_the_step_does(config, backbone):
+    """The gradients, on encoder outputs cut off from the encoder, are those of the whole step."""
+    from backbones.base import Pairs
     from benchmark.config import read_experiment
     from benchmark.data.batches import Collator, Rows
     from benchmark.data.features import featurise
@@ -79,13 +83,20 @@ def test_the_head_alone_does_what_the_step_does(config):
     from benchmark.training.model import build_model
 
     experiment = read_experiment(config)
-    run, corpus = experiment.run("atlop", "none", 0), DATASETS["synthetic"](**experiment.dataset.options)
+    run, corpus = experiment.run(backbone, "none", 0), DATASETS["synthetic"](**experiment.dataset.options)
     model = build_model(run, corpus)
     rows = Rows(featurise(corpus.train, corpus, model.encoder.tokenizer, training=True))
     batch = Collator(model.encoder.windows)([rows[0], rows[1]])
     step, device = speed._Step(model), torch.device("cpu")
     gradients = []
-    for work in (lambda: step.step(batch, run, device), lambda: step._head(model.encoder(batch), batch, run, device)):
+
+    def in_parts():
+        encoded = model.encoder(batch)
+        pairs = Pairs(model.backbone.represent(encoded, batch), batch.labels(model.classes))
+        at_outputs = step._loss_alone(pairs, model.backbone.classify(pairs.representations))
+        step._head_alone(encoded, batch, None, at_outputs, run, device)
+
+    for work in (lambda: step.step(batch, run, device), in_parts):
         work()
         gradients.append({name: p.grad.clone() for name, p in model.backbone.named_parameters()})
         step.forget()
