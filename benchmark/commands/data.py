@@ -58,8 +58,10 @@ def validate(
 
       python run_benchmark.py data validate train.json --relations rel_info.json
     """
+    from benchmark.data.jsonstream import existing_file
     from benchmark.data.validate import faults
 
+    existing_file(path)
     inventory = None
     if relations is not None:
         from benchmark.data.docred import read_inventory

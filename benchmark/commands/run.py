@@ -114,6 +114,10 @@ def status(target: Target, overrides: Overrides = None, results: Results = Path(
         if run_status.state in ("failed", "changed", "damaged"):
             text = f"{run_status.state}: {run_status.directory.path}: {run_status.detail}"
             console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if any(run_status.state == "changed" for run_status in found):
+        console.print(
+            "changed: what `run` was told with --set must be told here too; a folder of results needs neither", soft_wrap=True
+        )
 
 
 def _train(

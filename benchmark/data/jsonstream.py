@@ -5,6 +5,7 @@ A corpus of 100,000 documents thus never stands in memory whole.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from collections import Counter
@@ -50,9 +51,22 @@ def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
         try:
             yield from _Array(str(path), stream)
         except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start} of a block") from error
+            raise DataError(f"{path}: not UTF-8 text: {error.reason} at byte {_first_bad_byte(existing_file(path))}") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def _first_bad_byte(file: Path) -> int:
+    """Where the file stops to be UTF-8, from 0 on; its length if it breaks off within a character."""
+    decoder, read = codecs.getincrementaldecoder("utf-8")(), 0
+    with file.open("rb") as stream:
+        for block in iter(lambda: stream.read(CHUNK), b""):
+            read += len(block)
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError as error:  # its object also holds what the block before broke off with
+                return read - len(error.object) + error.start
+    return read
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -123,6 +123,8 @@ def _sentences(document: dict) -> Iterator[_Finding]:
             for w, word in enumerate(sentence):
                 if problem := _text_problem(word):
                     yield f"sents[{s}][{w}]", "error", problem
+        elif "" in sentence:
+            yield f"sents[{s}][{sentence.index('')}]", "warning", "an empty word: no token stands for it"
     if not any(isinstance(sentence, list) and sentence for sentence in sentences):
         yield "sents", "error", "the document is empty; expected at least one sentence of at least one word"
 

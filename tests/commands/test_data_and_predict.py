@@ -67,6 +67,11 @@ def test_validate_lists_all_faults(documents):
     assert "3 errors" in result.stdout
 
 
+def test_validate_a_file_that_is_not_there(tmp_path):
+    result = invoke("data", "validate", tmp_path / "nowhere.json")
+    assert result.exit_code == 2 and result.stderr.startswith("error: ") and "no such file" in result.stderr
+
+
 def test_validate_a_truncated_file(documents):
     documents.write_text(documents.read_text()[:-20])
     result = invoke("data", "validate", documents)

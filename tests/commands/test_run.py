@@ -243,7 +243,8 @@ def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritte
     assert (result.exit_code, lab.ran) == (2, [])
     assert "train.epochs: 3 stored, 4 asked for" in result.stderr and "--set name" in result.stderr
     assert (lab.folder("left none 0") / "config.json").read_bytes() == before
-    assert "6 missing, 6 changed of 12 runs" in lab("status", "CONFIG", "--set", "train.epochs=4").stdout
+    shown = lab("status", "CONFIG", "--set", "train.epochs=4").stdout
+    assert "6 missing, 6 changed of 12 runs" in shown and "with --set must be told here too" in shown
     assert lab("run", "CONFIG", "--set", "train.epochs=4", "--set", "name=longer", "--seeds", "0").exit_code == 0
     assert len(lab.ran) == 6
 

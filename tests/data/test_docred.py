@@ -7,7 +7,7 @@ import pytest
 from benchmark.data import docred
 from benchmark.data.docred import docred_format, load_split, read_documents, read_inventory, split_off
 from benchmark.data.dwie import dwie
-from benchmark.data.jsonstream import iterate_array
+from benchmark.data.jsonstream import CHUNK, iterate_array
 from benchmark.data.redocred import FREQUENT, RELATIONS, redocred
 from benchmark.errors import ConfigError, DataError
 from benchmark.registry import DATASETS
@@ -127,8 +127,20 @@ def test_a_path_that_is_no_text_file(tmp_path):
     with pytest.raises(DataError, match="is a folder"):
         load_split(tmp_path)
     (tmp_path / "latin.json").write_bytes(b'[{"title": "caf\xe9"}]')
-    with pytest.raises(DataError, match="latin.json: not UTF-8"):
+    with pytest.raises(DataError, match="latin.json: not UTF-8 text: .* at byte 15$"):
         load_split(tmp_path / "latin.json")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("length", [CHUNK - 20, CHUNK - 14, CHUNK - 13, CHUNK - 12, 3 * CHUNK])
+def test_where_a_file_stops_to_be_utf_8_also_across_blocks(tmp_path, mark, length):
+    text = mark + b'[{"title": "' + "é".encode() * (length // 2)
+    for ending in (b"\xff ", b"\xe2\x82x", b"\xe2\x82"):  # never right; broken off by another character, by the file's end
+        path = tmp_path / "bad.json"
+        path.write_bytes(text + ending)
+        byte = len(text) + (2 if ending.endswith(b"\x82") else 0)
+        with pytest.raises(DataError, match=f" at byte {byte}$"):
+            load_split(path)
 
 
 def test_the_first_error_names_file_document_and_field(tmp_path):

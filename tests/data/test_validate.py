@@ -105,7 +105,7 @@ def test_warnings_and_remarks(tmp_path):
         labels=[{"h": 0, "t": 1, "r": "P47"}, {"h": 0, "t": 1, "r": "P47"}, {"h": 2, "t": 2, "r": "P47"}],
     )
     bare = document(title="Bare", vertexSet=[[mention()]], labels=[])
-    unlabelled = document(title="Unlabelled")
+    unlabelled = document(title="Unlabelled", sents=[["Velm", "", "New", "Cal", ""]])
     del unlabelled["labels"]
     assert [(fault.title, fault.field, fault.severity) for fault in found(tmp_path, odd, bare, unlabelled)] == [
         ("Doc", "vertexSet[0][1].pos", "info"),  # the same words twice in one entity
@@ -115,6 +115,7 @@ def test_warnings_and_remarks(tmp_path):
         ("Doc", "labels[2]", "warning"),  # with itself
         ("Bare", "vertexSet", "info"),
         ("Bare", "labels", "warning"),
+        ("Unlabelled", "sents[0][1]", "warning"),  # an empty word
         ("Unlabelled", "labels", "warning"),
     ]
 
