@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nested import places, replaced
 
 from benchmark.config import Experiment, read_experiment
 from benchmark.errors import UserError
@@ -34,22 +35,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
 )
-
-
-def places(value, path=()):
-    yield path
-    if isinstance(value, (dict, list)):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from places(value[key], (*path, key))
-
-
-def replaced(value, path, new):
-    if not path:
-        return new
-    key, *rest = path
-    if isinstance(value, list):
-        return [replaced(item, rest, new) if i == key else item for i, item in enumerate(value)]
-    return {**value, key: replaced(value[key], rest, new)}
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,19 @@ AUGMENTERS = {
     "vae": {"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4},
     "vaediff": {"latent": 4, "width": 8, "depth": 1, "steps": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4, "draws": 2},
 }
+EXPERIMENT = """
+name: tiny
+dataset: {name: synthetic, train: 12, dev: 4, test: 4}
+encoder: {name: tiny, options: {vocabulary: 200, width: 8, layers: 1, heads: 2, positions: 128}}
+backbones:
+  - atlop: {emb: 8, block: 4}
+augmenters:
+  - none
+  - vae: {latent: 4, epochs: 2, warmup_epochs: 1, batch_size: 16}
+seeds: [3]
+train: {epochs: 2, batch_size: 4, lr_encoder: 1.0e-2, lr_head: 1.0e-2, threads: 1}
+augment: {warmup_epochs: 1}
+"""
 
 
 def five_documents():

@@ -1,12 +1,12 @@
 """Documents made to break a reader: an error that names file, document and field, or a correct result, in bounded time."""
 
-import copy
 import json
 import time
 
 import pytest
 from data.test_validate import document, mention
 from datasets import Dataset
+from nested import places, replaced
 from samples import corpus
 from typer.testing import CliRunner
 
@@ -164,25 +164,6 @@ def test_words_of_nothing_still_have_a_place(tmp_path, tokenizer):
 
 
 VALUES = (None, True, -1, 1.5, 10**30, float("nan"), float("-inf"), "", "x", "\ud800", [], [[]], [None], {}, {"a": 1})
-
-
-def places(value, path=()):
-    """Every place of a document, the document itself included."""
-    yield path
-    if isinstance(value, (dict, list)):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from places(value[key], (*path, key))
-
-
-def replaced(value, path, new):
-    if not path:
-        return new
-    changed = copy.deepcopy(value)
-    holder = changed
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = new
-    return changed
 
 
 def test_every_value_at_every_place_is_a_fault_or_loads(tmp_path):

@@ -15,19 +15,6 @@ from benchmark.results import RunDirectory
 
 GRID = ["left none 0", "left noisy 0", "left learned 0"]
 ONE = ("--seeds", "0", "--backbones", "left")
-TINY = """
-name: tiny
-dataset: {name: synthetic, train: 12, dev: 4, test: 4}
-encoder: {name: tiny, options: {vocabulary: 200, width: 8, layers: 1, heads: 2, positions: 128}}
-backbones:
-  - atlop: {emb: 8, block: 4}
-augmenters:
-  - none
-  - vae: {latent: 4, epochs: 2, warmup_epochs: 1, batch_size: 16}
-seeds: [3]
-train: {epochs: 2, batch_size: 4, lr_encoder: 1.0e-2, lr_head: 1.0e-2, threads: 1}
-augment: {warmup_epochs: 1}
-"""
 
 
 def test_it_runs_the_grid_and_shows_the_table(lab):
@@ -113,7 +100,7 @@ def test_mistakes(lab, options, message):
 def test_the_numbers_are_those_of_the_serial_run(tmp_path):
     from benchmark.commands.app import app
 
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
     for folder, options in {"serial": [], "debug": ["--executor", "debug"]}.items():
         result = CliRunner().invoke(app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options])
         assert result.exit_code == 0, result.output
@@ -128,7 +115,7 @@ def test_the_numbers_are_those_of_the_serial_run(tmp_path):
 def test_the_numbers_of_worker_processes_are_those_of_the_serial_run(tmp_path):
     from benchmark.commands.app import app
 
-    (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
     for folder, options in {"serial": [], "local": ["--jobs", "2", "--set", "seeds=[3, 4]"]}.items():
         result = CliRunner().invoke(app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options])
         assert result.exit_code == 0, result.output

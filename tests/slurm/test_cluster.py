@@ -17,20 +17,7 @@ import tiny_runs
 from benchmark.results import RunDirectory
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENT = """
-name: tiny
-dataset: {name: synthetic, train: 24, dev: 6, test: 6}
-encoder: {name: tiny, options: {vocabulary: 200, width: 8, layers: 1, heads: 2, positions: 128}}
-backbones:
-  - atlop: {emb: 8, block: 4}
-augmenters:
-  - none
-  - vae: {latent: 4, epochs: 2, warmup_epochs: 1, batch_size: 16}
-seeds: [3]
-train: {epochs: 120, batch_size: 4, lr_encoder: 1.0e-2, lr_head: 1.0e-2, threads: 1}
-augment: {warmup_epochs: 1}
-cluster: {partition: main, hours: 1, memory_gb: 1.5}
-"""
+CLUSTER = "cluster: {partition: main, hours: 1, memory_gb: 1.5}"
 
 
 def answers() -> bool:
@@ -77,7 +64,8 @@ def preempt(job_id):
 
 @pytest.fixture
 def experiment(tmp_path):
-    (tmp_path / "tiny.yaml").write_text(EXPERIMENT)
+    longer = tiny_runs.EXPERIMENT.replace("epochs: 2, batch_size: 4", "epochs: 240, batch_size: 4")
+    (tmp_path / "tiny.yaml").write_text(longer + CLUSTER)
     return tmp_path / "tiny.yaml"
 
 
