@@ -109,12 +109,13 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
     parts = {name: subject.parts(on_device, plain, device) for name, subject in subjects.items()}
     fitted = [choice for choice in experiment.augmenters if AUGMENTERS[choice.name].needs_fitting]
     stage2: list[Stage2] = []
-    with progress.task("timing stage 2", total=(rounds + 1) * len(backbones) * len(fitted)) as bar:
-        for name in backbones:
-            augmenters = {f"{name} + {choice.name}": AUGMENTERS[choice.name](**shortened(choice.options)) for choice in fitted}
-            encode = functools.partial(_positive_pairs, subjects[name].module, on_device, plain, device)
-            timed = functools.partial(_timed, device=device)
-            stage2 += measure_stage2(augmenters, encode, timed, rounds=rounds, done=bar.advance) if fitted else []
+    if fitted:
+        with progress.task("timing stage 2", total=(rounds + 1) * len(backbones) * len(fitted)) as bar:
+            for name in backbones:
+                augmenters = {f"{name} + {choice.name}": AUGMENTERS[choice.name](**shortened(choice.options)) for choice in fitted}
+                encode = functools.partial(_positive_pairs, subjects[name].module, on_device, plain, device)
+                timed = functools.partial(_timed, device=device)
+                stage2 += measure_stage2(augmenters, encode, timed, rounds=rounds, done=bar.advance)
     documents = sum(len(numbers) for numbers in chosen)
     lines = [_line(name, times[name], times[BARE], len(chosen), documents, memory[name], parts[name]) for name in subjects]
     setting = {
