@@ -207,6 +207,7 @@ class _Step(_Subject):
                 seconds[name] += took
             self.forget()
         self.step(batches[0], run, device)
+        _update(model, optimiser, run.train.clip)  # the first one makes the optimiser's state
         seconds["optimiser"] = len(batches) * _timed(lambda: _update(model, optimiser, run.train.clip), device)[1]
         self.forget()
         return {name: total / len(batches) for name, total in seconds.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300  # seconds: five interpreters start, which takes two seconds, or forty beside four others of this test
 EXPERIMENT = """
 name: toy
 dataset: toy-data
@@ -51,7 +52,7 @@ class Bench:
     def __call__(self, command, *options):
         """The exit code and what was written."""
         process = self.start(command, *options)
-        output = "".join(process.communicate(timeout=120))
+        output = "".join(process.communicate(timeout=PATIENCE))
         return process.returncode, output
 
     def events(self, what):
@@ -102,8 +103,7 @@ def test_one_at_a_time_unless_more_are_asked_for(bench):
 @pytest.mark.parametrize(
     ("press", "code"),
     [
-        # long: once, beside other long jobs, its 60 s ran out
-        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), 130, id="ctrl-c", marks=pytest.mark.long),
+        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), 130, id="ctrl-c"),
         pytest.param(lambda process: process.terminate(), 75, id="SIGTERM", marks=pytest.mark.long),
     ],
 )
@@ -112,12 +112,12 @@ def test_told_to_stop_it_lets_its_workers_save_their_state(bench, press, code):
     process = bench.start("run", "--jobs", "2", "--augmenters", "none")
     with contextlib.ExitStack() as stack:
         stack.callback(process.kill)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while len(bench.events("start")) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert len(bench.running()) == 2
         press(process)
-        output = "".join(process.communicate(timeout=60))
+        output = "".join(process.communicate(timeout=PATIENCE))
         assert process.returncode == code
         assert len(bench.events("saved")) == 2 and not bench.events("end")
         assert not bench.running()
