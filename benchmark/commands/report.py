@@ -16,6 +16,7 @@ from benchmark.commands.options import Overrides, Plugins, Results, Target, load
 from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
+from benchmark.grid import NONE
 from benchmark.status import Status, description_of, statuses
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ def publish(
     for name, text in texts.items():
         with written_atomically(folder / name) as part:
             part.write_text(text, encoding="utf-8")
-    terminal([*shown, *quality], console)
+    compared = [table for table in shown if any(not cell.absent for row in table.rows for cell in row.cells)]
+    terminal([*compared, *quality], console)
+    if len(compared) < len(shown):
+        typer.echo(f"no augmenter has run with a seed that `{NONE}` of its backbone has as well: no difference to show yet", err=True)
     if reported is not None:
         reported.print(console)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

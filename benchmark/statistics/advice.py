@@ -48,16 +48,22 @@ def detectable_difference(
 
 
 def missing_cells(expected: Mapping[Hashable, Iterable[int]], found: Mapping[Hashable, Iterable[int]]) -> list[str]:
-    """One sentence per cell of the declared family that lacks seeds. Both arguments: cell -> seeds; cells print as given."""
-    sentences = []
+    """A sentence for each cell of the declared family that lacks seeds, and one for those that lack all.
+
+    Both arguments: cell -> seeds; cells print as given.
+    """
+    sentences, missing = [], []
     for cell, seeds in expected.items():
         wanted, there = sorted(set(seeds)), set(found.get(cell, ()))
         absent = [seed for seed in wanted if seed not in there]
         name = " x ".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)
         if wanted and len(absent) == len(wanted):
-            sentences.append(f"{name} is missing: its comparisons have no p and still count in the correction.")
+            missing.append(name)
         elif absent:
             sentences.append(f"{name} lacks {_named(absent)} of {_seeds(len(wanted))}: it is compared over the seeds that it has.")
+    if missing:
+        verb, whose = ("is", "its") if len(missing) == 1 else ("are", "their")
+        sentences.append(f"{', '.join(missing)} {verb} missing: {whose} comparisons have no p and still count in the correction.")
     return sentences
 
 

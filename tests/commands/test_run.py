@@ -562,3 +562,11 @@ def test_a_folder_that_only_looks_like_a_run_is_passed_over(lab):
     stray.mkdir()
     (stray / "config.json").write_text("{}")
     assert lab("status", "CONFIG").exit_code == 0 and lab("status", lab.results / "toy").exit_code == 0
+
+
+def test_differences_are_shown_once_there_is_one(lab):
+    result = lab("run", "CONFIG", "--augmenters", "none", "--backbones", "left", "--seeds", "0")
+    assert "no difference to show yet" in result.stderr and "difference to none" not in result.stdout
+    assert "difference to none" in (lab.results / "toy" / "report.md").read_text()  # a file that is kept shows what is missing
+    result = lab("run", "CONFIG", "--augmenters", "noisy", "--backbones", "left", "--seeds", "0")
+    assert "no difference to show yet" not in result.stderr and "difference to none" in result.stdout

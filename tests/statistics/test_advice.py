@@ -37,6 +37,8 @@ def test_missing_cells():
     assert lacking.startswith("atlop x vae lacks seed 1 of 3 seeds")
     assert missing.startswith("other is missing") and "still count" in missing
     assert missing_cells(found, found) == []
+    *_, both = missing_cells(expected | {("atlop", "copies"): [0]}, found)
+    assert both == "other, atlop x copies are missing: their comparisons have no p and still count in the correction."
 
 
 def test_unpaired_seeds():
