@@ -12,7 +12,20 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.commands import compare, data, import_checkpoint, inspect, leaderboard, predict, quality, report, run, score, speed
+from benchmark.commands import (
+    compare,
+    data,
+    figures,
+    import_checkpoint,
+    inspect,
+    leaderboard,
+    predict,
+    quality,
+    report,
+    run,
+    score,
+    speed,
+)
 from benchmark.errors import UserError
 from benchmark.interrupts import AGAIN, Preempted
 
@@ -53,6 +66,7 @@ app.command()(run.status)
 app.command()(report.report)
 app.command()(leaderboard.leaderboard)
 app.command()(quality.quality)
+app.command()(figures.figures)
 app.command("list")(inspect.list_)
 app.command()(inspect.check)
 app.command()(score.score)

@@ -21,7 +21,8 @@ def quality(
 
     For finished runs that have no quality.json yet: do generated pairs carry the labels asked for, how far are they from real
     ones, has the generator collapsed? Needs the stored augmenter, the weights of the `none` run of the same seed, and the data.
-    Runs measure themselves when they train, so this is for older ones. Exit code 1 when a run cannot be measured.
+    Runs measure themselves when they train, so this is for older ones. Exit code 1 when a run cannot be measured. To measure a run
+    again, remove its quality.json.
 
     Examples:
 

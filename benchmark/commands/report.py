@@ -157,7 +157,7 @@ def publish(
     compared = [table for table in shown if any(not cell.absent for row in table.rows for cell in row.cells)]
     terminal([*compared, *quality], console)
     if len(compared) < len(shown):
-        typer.echo(f"no augmenter has run with a seed that `{NONE}` of its backbone has as well: no difference to show yet", err=True)
+        typer.echo(f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show yet", err=True)
     if reported is not None:
         reported.print(console)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

@@ -1,4 +1,5 @@
-"""Generative quality of a run: where its pairs and its stage 1 model come from, and where the numbers go (`quality.json`).
+"""Generative quality of a run: where its pairs and its stage 1 model come from, and where the numbers go: `quality.json`, and
+`sample.json` with some real and generated pairs for a figure.
 
 During a run everything is at hand (`measure_run`). Afterwards the stored augmenter and the weights of the `none` run of its seed
 are enough, with that run's stored pair representations or, where they have been removed, the documents (`Afterwards`).
@@ -33,7 +34,7 @@ from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import DocreModel, restore_model
 from benchmark.training.quality import measure
 
-QUALITY = "quality.json"
+QUALITY, SAMPLE = "quality.json", "sample.json"
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,10 @@ def hindrance(stage1: Path | None) -> str | None:
 def measure_run(
     run: RunConfig, directory: RunDirectory, augmenter: Augmenter, stage1: Stage1, device: torch.device, progress: Progress
 ) -> None:
-    """Write `quality.json` for an augmenter that is fitted and prepared. Says what has collapsed."""
+    """Write `quality.json` and `sample.json` for an augmenter that is fitted and prepared. Says what has collapsed."""
     if not len(stage1.train.labels) or not len(stage1.dev.labels):
         progress.message("quality of generated pairs not measured: train or dev has no positive pair")
-        (directory.path / QUALITY).unlink(missing_ok=True)
+        discard(directory)
         return
     with progress.task(f"measuring pairs of {run.augmenter.name}", total=1) as bar:
         found = measure(
@@ -78,9 +79,16 @@ def measure_run(
             seed=run.seed,
         )
         bar.advance()
+    directory.write_json(SAMPLE, found.pop("sample"))
     directory.write_json(QUALITY, found)
     for sentence in found["flags"].values():
         progress.message(f"note on {run.augmenter.name}: {sentence}")
+
+
+def discard(directory: RunDirectory) -> None:
+    """Of a run that is not measured (any more): what an earlier attempt has measured."""
+    for name in (QUALITY, SAMPLE):
+        (directory.path / name).unlink(missing_ok=True)
 
 
 class Afterwards:
@@ -95,7 +103,7 @@ class Afterwards:
         self._last: tuple[Path, Stage1] | None = None
 
     def measure(self, directory: RunDirectory) -> None:
-        """Write `quality.json` into a finished run's folder; nothing else in it changes.
+        """Write `quality.json` and `sample.json` into a finished run's folder; nothing else in it changes.
 
         Raises:
             UserError: the run is not finished, its augmenter was not stored, the `none` run of its seed is gone or kept no weights,

@@ -55,6 +55,7 @@ ROWS = 3000  # dev pairs that are compared at most, chosen at random
 COMPONENT_ROWS = 4096  # training pairs whose principal components are taken
 COMPONENTS = 32
 CHUNK = 1024  # pairs classified at a time
+SAMPLED = 1000  # pairs of a kind that are kept for a figure
 
 
 @torch.no_grad()
@@ -81,7 +82,7 @@ def measure(
         pairs: numbers of pairs; settings: what the measurement depends on; diagnosis: `Augmenter.diagnose` on the dev pairs, and
         what follows from it; groups: {"all", "tail" (some relation of the pair is no frequent one), "frequent": {measure: {kind of
         pairs: number}}}, with the kind "reconstructed" (the train pairs, encoded and decoded) if the augmenter encodes; flags:
-        {kind: sentence} for what has collapsed.
+        {kind: sentence} for what has collapsed; sample: see `sample`.
     """
     draws = torch.Generator().manual_seed(derive(seed, "quality", 0))  # the same pairs and noise for every augmenter
     given = len(dev.labels)
@@ -115,6 +116,7 @@ def measure(
         "diagnosis": diagnosis,
         "groups": groups,
         "flags": flags(diagnosis, groups),
+        "sample": sample(kinds["dev"], kinds["generated"], basis, tail),
     }
 
 
@@ -144,6 +146,28 @@ def compare(
         "between_share": {kind: between_share(*pairs) for kind, pairs in kinds.items()},
         "neighbour": {k: ratio(nearest(p.representations, train), real_neighbour) for k, p in others.items() if k != "train"},
     }
+
+
+def sample(real: Pairs, generated: Pairs, basis: Tensor, tail: Tensor | None) -> dict[str, Any]:
+    """Some real and generated pairs with a rare relation, for a figure like the paper's Figure 5 (benchmark/reports/plots.py).
+
+    Args:
+        real, generated: in random order, [N,d] and [N,R].
+        basis: [d,k], the components that are kept of a representation.
+        tail: [R-1] bool, the rare relations; None: pairs with any relation are taken.
+
+    Returns:
+        {"real", "generated": {"rows": k numbers a pair, to five digits; "labels": its relations' numbers, 0 the first of the
+        inventory}}, at most SAMPLED pairs each.
+    """
+    belongs = _groups(tail)["all" if tail is None else "tail"]
+    found = {}
+    for name, pairs in (("real", real), ("generated", generated)):
+        chosen = _rows(pairs, belongs(pairs.labels).nonzero().squeeze(1)[:SAMPLED])
+        rows = (chosen.representations @ basis).cpu().tolist()
+        labels = [line.nonzero().squeeze(1).tolist() for line in chosen.labels[:, 1:].cpu()]
+        found[name] = {"rows": [[float(f"{number:.5g}") for number in row] for row in rows], "labels": labels}
+    return found
 
 
 # Which pairs.

@@ -46,7 +46,7 @@ from benchmark.training.distillation import TaughtCollator, Teacher, require_tea
 from benchmark.training.encoded import EncodedCollator, encode_once
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
-from benchmark.training.measuring import QUALITY, Stage1, hindrance, measure_run, rare_relations, read_pairs
+from benchmark.training.measuring import Stage1, discard, hindrance, measure_run, rare_relations, read_pairs
 from benchmark.training.model import DocreModel, build_model, restore_model
 from benchmark.training.requests import Requests
 
@@ -114,7 +114,8 @@ def execute(
     trained = loop.run(start_from=start_from and Path(start_from))
     load_weights(session.model, directory.path / "best.safetensors")
     names = [[relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations]
-    written = {"relations.json": {"relations": names, "undirected": corpus.undirected}}
+    frequent = None if corpus.frequent is None else sorted(corpus.frequent)
+    written = {"relations.json": {"relations": names, "frequent": frequent, "undirected": corpus.undirected}}
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     for split in ("dev", "test"):
         metrics[split], predictions, counts = session.scores(split, f"predicting {split}")
@@ -296,7 +297,7 @@ class _Augmentation:
         session, progress = self.session, self.session.progress
         if reason := hindrance(self.stage1):
             progress.message(f"quality of generated pairs not measured: {reason}")
-            (session.directory.path / QUALITY).unlink(missing_ok=True)
+            discard(session.directory)
             return
         train, dev = self._stage1_pairs()
         device = session.accelerator.device

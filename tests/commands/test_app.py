@@ -18,6 +18,7 @@ COMMANDS = (
     "report",
     "leaderboard",
     "quality",
+    "figures",
     "list",
     "check",
     "score",

@@ -21,7 +21,8 @@ def trained(tmp_path_factory):
     execute(folder, config(), branch_epoch=1)
     for augmenter in ("copies", "vae"):
         run = execute(folder, config(augmenter=augmenter), finish=False)
-        (run.path / "quality.json").unlink()
+        for measured in ("quality.json", "sample.json"):
+            (run.path / measured).unlink()
         run.finish()
     return folder / "tests" / "atlop"
 
@@ -37,7 +38,7 @@ def test_measures_what_was_not_measured_and_shows_the_table(trained):
     assert "generative quality" in result.stdout and "(real, dev)" in result.stdout and "vae" in result.stdout
     assert "copies: generated pairs repeat training pairs" in result.stdout
     new = {path.relative_to(trained).as_posix() for path in files(trained).keys() - before.keys()}
-    assert new == {"copies/seed-0/quality.json", "vae/seed-0/quality.json"}
+    assert new == {f"{augmenter}/seed-0/{file}.json" for augmenter in ("copies", "vae") for file in ("quality", "sample")}
     assert before.items() <= files(trained).items()  # nothing else was touched
 
 

@@ -83,7 +83,9 @@ def test_median_distance():
 def test_nearest_training_row():
     train = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
     assert nearest(torch.tensor([[0.0, 3.0], [11.0, 0.0], [5.0, 12.0]]), train) == pytest.approx(3)  # the median of 3, 1 and 13
-    assert nearest(train, train) == pytest.approx(0, abs=1e-5) and nearest(train[:0], train) is None
+    assert nearest(train, train) == 0 and nearest(train[:0], train) is None
+    rows = normal(300, 40) + 100  # |x|^2 + |y|^2 - 2 xy cancels to noise here
+    assert nearest(rows[:50], rows) == 0 and nearest(rows[:50] + 0.25, rows) == pytest.approx(0.25 * math.sqrt(40), rel=1e-4)
 
 
 def test_principal_components_are_those_of_the_singular_value_decomposition():

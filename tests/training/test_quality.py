@@ -283,3 +283,16 @@ def test_a_reconstruction_that_loses_the_labels_is_named_though_what_is_generate
 def test_nothing_is_said_of_labels_kept_where_nothing_encodes():
     found = measured(Resamples())
     assert "labels_kept" not in found["diagnosis"] and "reconstructed" not in found["groups"]["all"]["exact_match"]
+
+
+def test_a_sample_of_rare_pairs_is_kept_for_a_figure():
+    kept = measured(Resamples())["sample"]
+    for kind in ("real", "generated"):
+        assert kept[kind]["rows"] and len(kept[kind]["rows"]) == len(kept[kind]["labels"])
+        assert all({3, 4} & set(labels) for labels in kept[kind]["labels"])  # the relations of TAIL
+        assert all(len(row) == WIDTH for row in kept[kind]["rows"])
+    basis = torch.linalg.qr(torch.randn(WIDTH, 2, generator=rng(5)))[0]
+    few = quality.sample(DEV, TRAIN, basis, None)["real"]
+    assert len(few["rows"]) == len(DEV.labels)
+    assert torch.allclose(torch.tensor(few["rows"]), DEV.representations @ basis, rtol=1e-4, atol=1e-4)
+    assert all(DEV.labels[i, 1 + r] == 1 for i, labels in enumerate(few["labels"]) for r in labels)

@@ -1,0 +1,69 @@
+"""figures: from folders of finished runs to files."""
+
+import sys
+
+import numpy as np
+import pytest
+from stored_runs import relations, run, write
+from typer.testing import CliRunner
+
+from benchmark.commands.app import app
+
+NAMES = {"P1": "first", "P2": "second"}
+
+
+def figures(*arguments):
+    return CliRunner().invoke(app, ["figures", *map(str, arguments)])
+
+
+def pairs(count):
+    return {"rows": np.random.default_rng(count).normal(size=(count, 3)).tolist(), "labels": [[i % 2] for i in range(count)]}
+
+
+@pytest.fixture
+def results(tmp_path):
+    of_relations = relations(P1=0.5, P2=0.25)
+    write(run(tmp_path, "none", 0, 0.5, of_relations=of_relations), relation_names=NAMES)
+    sampled = {"sample.json": {"real": pairs(8), "generated": pairs(9)}}
+    write(run(tmp_path, "vae", 0, 0.5, of_relations=of_relations), relation_names=NAMES, files=sampled)
+    return tmp_path / "demo"
+
+
+def test_an_experiment_becomes_figures_in_its_folder(results):
+    done = figures(results)
+    assert done.exit_code == 0, done.output
+    assert {file.name for file in (results / "figures").iterdir()} == {
+        f"{name}.{ending}" for name in ("relation_frequency", "atlop-vae-seed-0") for ending in ("png", "svg")
+    }
+    assert "P1 first (4 / 5)" in (results / "figures" / "atlop-vae-seed-0.svg").read_text()
+
+
+def test_chosen_relations_and_another_folder(results, tmp_path):
+    done = figures(results / "atlop" / "vae" / "seed-0", "--relations", "P2", "--out", tmp_path / "a" / "b")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "a" / "b" / "atlop-vae-seed-0.svg").read_text()
+    assert "P2 second (4 / 4)" in text and "P1 first" not in text
+
+
+def test_mistakes(results, tmp_path):
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        ([tmp_path / "nowhere"], "no such folder"),
+        ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
+        ([results, "--relations", "P7"], "'P7' is no relation of the dataset"),
+        ([results, "--out", tmp_path / "file"], "cannot be made"),
+    ):
+        done = figures(*arguments)
+        assert (done.exit_code, done.stdout) == (2, "") and message in done.stderr, done.output
+
+
+def test_an_edited_sample_is_named(results):
+    (results / "atlop" / "vae" / "seed-0" / "sample.json").write_text("{}")
+    done = figures(results)
+    assert done.exit_code == 2 and "sample.json: changed after the run was done" in done.stderr
+
+
+def test_a_missing_package_is_named(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = figures(results)
+    assert done.exit_code == 2 and "pip install matplotlib scikit-learn" in done.stderr

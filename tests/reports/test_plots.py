@@ -1,0 +1,76 @@
+"""Figures by matplotlib: what is shown of a sample, and that files are whole and repeatable."""
+
+import numpy as np
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.reports.plots import FORMATS, Sample, generated_pairs, relation_frequency
+
+RELATIONS = [("P1", "first"), ("P2", "P2"), ("P3", "costs $5"), ("P4", "never")]
+LABELS = {"real": [[0], [0, 1], [1, 2], [0], [2]], "generated": [[0], [0, 1], [1, 2], [0], [1]]}
+
+
+def sample(frequent=()):
+    rng = np.random.default_rng(0)
+    content = {kind: {"rows": rng.normal(size=(5, 3)).tolist(), "labels": labels} for kind, labels in LABELS.items()}
+    return Sample.of_json(content, RELATIONS, frequent, "sample.json")
+
+
+def test_relations_with_most_real_pairs_come_first_and_frequent_ones_only_when_asked_for():
+    assert sample().shown(None) == [0, 1, 2]  # 3, 2 and 2 real pairs
+    assert sample(frequent=("P1",)).shown(None) == [1, 2]
+    assert sample(frequent=("P1",)).shown(["P3", "P1"]) == [0, 2]
+
+
+def test_a_pair_has_the_colour_of_its_rarest_relation():
+    chosen, colour = sample().members("real", [0, 1, 2])
+    assert chosen.tolist() == [0, 1, 2, 3, 4] and colour.tolist() == [0, 1, 2, 0, 2]
+    chosen, colour = sample().members("real", [1])
+    assert chosen.tolist() == [1, 2] and colour.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [(["P9"], "'P9' is no relation"), (["P4"], "'P4' has no pair.*P1, P2, P3"), (list("abcdefghijk"), "at most 10")],
+)
+def test_relations_that_cannot_be_shown(asked, message):
+    with pytest.raises(UserError, match=message):
+        sample().shown(asked)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [],
+        {"real": {"rows": [[1.0]], "labels": [[9]]}, "generated": {"rows": [], "labels": []}},
+        {"real": {"rows": [[1.0]], "labels": [[0]]}, "generated": {"rows": [[1.0, 2.0]], "labels": [[0]]}},
+        {"real": {"rows": [[float("nan")]], "labels": [[0]]}, "generated": {"rows": [], "labels": []}},
+        {"real": {"rows": [[1.0], [2.0]], "labels": [[0], [0], [0]]}, "generated": {"rows": [], "labels": []}},
+    ],
+)
+def test_what_is_no_sample_is_refused(content):
+    with pytest.raises(UserError, match=r"sample\.json: not a sample"):
+        Sample.of_json(content, RELATIONS, (), "sample.json")
+
+
+def test_the_same_numbers_give_the_same_files(tmp_path):
+    for name in ("a", "b"):
+        files = generated_pairs(sample(), [0, 1, 2], "a <title>", tmp_path / name)
+        assert [file.name for file in files] == [f"{name}.{ending}" for ending in FORMATS]
+    for ending, start in zip(FORMATS, (b"\x89PNG", b"<?xml"), strict=True):
+        a, b = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("a", "b"))
+        assert a == b and a.startswith(start)
+
+
+def test_too_few_pairs_are_told(tmp_path):
+    few = Sample({kind: np.zeros((1, 2)) for kind in LABELS}, {kind: [[0]] for kind in LABELS}, RELATIONS)
+    with pytest.raises(UserError, match="2 pairs .* too few"):
+        generated_pairs(few, [0], "", tmp_path / "few")
+
+
+def test_frequencies_of_two_datasets(tmp_path):
+    data = {"one": ({"P1": 30, "P2": 10}, ["P1"]), "two": ({f"r{i}": i for i in range(40)}, None)}
+    (_, svg) = relation_frequency(data, dict(RELATIONS), tmp_path / "frequency")
+    text = svg.read_text()
+    assert "one: 40 facts, 2 relations" in text and "1 frequent relations: 75% of the facts" in text and "two: 780 facts" in text
