@@ -32,8 +32,8 @@ def speed(
 
     Forward and backward pass of each backbone, alone and with each augmenter, on the experiment's own documents, as a multiple of
     the encoder's own forward and backward pass over the same tokens. The subjects take turns in one process and ratios are taken
-    within a round, so that a busy machine cannot fake them. Augmenters that are fitted: an epoch of stage 2 from stored
-    representations, against one that encodes every document again. Nothing is stored.
+    within a round, so that a busy machine cannot fake them; "arithmetic" is the same ratio of counted operations. Augmenters that
+    are fitted: an epoch of stage 2 from stored representations, against one that encodes every document again. Nothing is stored.
 
     Examples:
 
@@ -56,16 +56,15 @@ def speed(
         typer.echo(json.dumps(found.to_json(), indent=1))
         return
     console = Console()
-    table = Table("", "s/step", "documents/s", "x encoder", "lowest - highest", "peak memory", box=box.SIMPLE_HEAD)
+    table = Table("", "s/step", "documents/s", "x encoder", "range", "arithmetic", "peak memory", box=box.SIMPLE_HEAD)
     bare = found.lines[0].memory
     for line in found.lines:
         memory = "unknown" if line.memory is None else f"{line.memory / 1e9:.2f} GB"
         if line is not found.lines[0] and None not in (line.memory, bare):
             memory += f" ({(line.memory - bare) / 1e9:+.2f})"
-        spread = f"{line.lowest:.2f} - {line.highest:.2f}"
-        table.add_row(
-            line.subject, f"{line.seconds_per_step:.3f}", f"{line.documents_per_second:.2f}", f"{line.ratio:.2f}", spread, memory
-        )
+        times = (f"{line.seconds_per_step:.3f}", f"{line.documents_per_second:.2f}")
+        ratios = (f"{line.ratio:.2f}", f"{line.lowest:.2f}-{line.highest:.2f}", f"{line.arithmetic:.2f}")
+        table.add_row(line.subject, *times, *ratios, memory)
     console.print(table)
     shares = Table("ms/step", *next(iter(line.parts for line in reversed(found.lines))), box=box.SIMPLE_HEAD)
     for line in found.lines[1:]:

@@ -3,7 +3,8 @@
 Everything is timed in one process and interleaved: in every round each subject takes its turn on the same batches, a ratio is taken
 within the round, and the median over the rounds is reported, so that a machine that is busy for a while cannot fake it. The bare
 encoder is the Hugging Face model alone, with fused attention where it has it, at the same precision and dropout, and the gradient
-of a sum of its last states. Stage 2 is timed in speed_stage2.py.
+of a sum of its last states. Beside each ratio of times stands that of the arithmetic, counted: no implementation of the same maths
+that computes as fast as the encoder can be below it. Stage 2 is timed in speed_stage2.py.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
+from benchmark.training.arithmetic import operations
 from benchmark.training.model import DocreModel, build_model
 from benchmark.training.speed_stage2 import Stage2, measure_stage2, shortened
 
@@ -41,9 +43,9 @@ BARE = "bare encoder"
 
 @dataclass
 class Line:
-    """One subject. Times are medians of the rounds; `ratio` is to the bare encoder, with the lowest and highest round; `memory` is
-    the peak of a step above the memory before it, in bytes; `parts` are the seconds of a step's parts, each both ways, where the
-    bare encoder's stand for the encoder's."""
+    """One subject. Times are medians of the rounds; `ratio` is to the bare encoder, with the lowest and highest round; `arithmetic`
+    is the same ratio of counted floating-point operations; `memory` is the peak of a step above the memory before it, in bytes;
+    `parts` are the seconds of a step's parts, each both ways, where the bare encoder's stand for the encoder's."""
 
     subject: str
     seconds_per_step: float
@@ -51,6 +53,7 @@ class Line:
     ratio: float
     lowest: float
     highest: float
+    arithmetic: float
     memory: int | None
     parts: dict[str, float] = field(default_factory=dict)
 
@@ -104,7 +107,7 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
             if choice.name != "none":
                 subjects[f"{name} + {choice.name}"] = _Step(trained, _augmentation(choice.name, choice.options, positive))
     with progress.task("timing", total=(rounds + 1) * len(subjects)) as bar:
-        times = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
+        times, counted = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
     memory = {name: _peak(subject, on_device, plain, device) for name, subject in subjects.items()}
     parts = {name: subject.parts(on_device, plain, device) for name, subject in subjects.items()}
     fitted = [choice for choice in experiment.augmenters if AUGMENTERS[choice.name].needs_fitting]
@@ -117,12 +120,16 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
                 timed = functools.partial(_timed, device=device)
                 stage2 += measure_stage2(augmenters, encode, timed, rounds=rounds, done=bar.advance)
     documents = sum(len(numbers) for numbers in chosen)
-    lines = [_line(name, times[name], times[BARE], len(chosen), documents, memory[name], parts[name]) for name in subjects]
+    lines = []
+    for name in subjects:
+        arithmetic = counted[name] / counted[BARE]
+        lines.append(_line(name, times[name], times[BARE], len(chosen), documents, arithmetic, memory[name], parts[name]))
     setting = {
         "encoder": plain.encoder.name,
         "documents": documents,
         "left out": left_out,
         "tokens": int(sum(int(batch.window_mask.sum()) for batch in on_device)),
+        "pairs": sum(len(batch.pair_cell) for batch in on_device),
         "batches": len(chosen),
         "batch size": plain.train.batch_size,
         "batching": plain.train.batching,
@@ -270,26 +277,42 @@ def _augmentation(name: str, options: dict[str, Any], positive: Pairs) -> Callab
 
 def _interleaved(
     subjects: dict[str, _Subject], batches: list[Batch], rounds: int, run: RunConfig, device: torch.device, done: Callable[[], Any]
-) -> dict[str, list[float]]:
-    """Seconds over all batches, one number per round; the first round warms up and does not count."""
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Seconds over all batches, one number per round; operations over all batches, counted in a round that warms up and is not
+    timed."""
     times: dict[str, list[float]] = {name: [] for name in subjects}
+    counted = dict.fromkeys(subjects, 0)
     for round_number in range(rounds + 1):
         for name, subject in subjects.items():
             total = 0.0
             for batch in batches:
-                total += _timed(lambda: subject.step(batch, run, device), device)[1]  # noqa: B023
+                step = functools.partial(subject.step, batch, run, device)
+                if round_number:
+                    total += _timed(step, device)[1]
+                else:
+                    counted[name] += operations(step)
                 subject.forget()
             if round_number:
                 times[name].append(total)
             done()
-    return times
+    return times, counted
 
 
-def _line(name: str, times: list[float], bare: list[float], steps: int, documents: int, memory: int | None, parts: dict) -> Line:
+def _line(
+    name: str,
+    times: list[float],
+    bare: list[float],
+    steps: int,
+    documents: int,
+    arithmetic: float,
+    memory: int | None,
+    parts: dict,
+) -> Line:
     ratios = [mine / its for mine, its in zip(times, bare, strict=True)]
     seconds = statistics.median(times)
     parts = parts and {"encoder": statistics.median(bare) / steps} | parts
-    return Line(name, seconds / steps, documents / seconds, statistics.median(ratios), min(ratios), max(ratios), memory, parts)
+    ratio = (statistics.median(ratios), min(ratios), max(ratios), arithmetic)
+    return Line(name, seconds / steps, documents / seconds, *ratio, memory, parts)
 
 
 def _timed(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:

@@ -39,6 +39,9 @@ def test_every_backbone_alone_and_with_every_augmenter(config):
     of = lambda name: [name, f"{name} + gaussian", f"{name} + vae"]  # noqa: E731
     assert subjects == [speed.BARE, *of("atlop"), *of("baseline")]
     assert found["lines"][0]["ratio"] == 1.0
+    arithmetic = {line["subject"]: line["arithmetic"] for line in found["lines"]}
+    assert arithmetic[speed.BARE] == 1.0
+    assert all(1 < arithmetic[name] < arithmetic[f"{name} + vae"] for name in ("atlop", "baseline"))
     for line in found["lines"][1:]:
         assert 0 < line["lowest"] <= line["ratio"] <= line["highest"]  # no more is certain of so short a time on a busy machine
         assert ("augmentation" in line["parts"]) and (line["parts"]["augmentation"] > 0) == ("+" in line["subject"])
@@ -67,8 +70,8 @@ def test_too_few_documents_are_named(config):
 
 def test_ratios_are_taken_within_a_round():
     """A machine that is three times slower in the second round: both rounds have the ratio 2."""
-    line = speed._line("x", [2.0, 6.0, 2.0], [1.0, 3.0, 1.0], steps=2, documents=8, memory=None, parts={})
-    assert (line.ratio, line.lowest, line.highest) == (2.0, 2.0, 2.0)
+    line = speed._line("x", [2.0, 6.0, 2.0], [1.0, 3.0, 1.0], steps=2, documents=8, arithmetic=1.5, memory=None, parts={})
+    assert (line.ratio, line.lowest, line.highest, line.arithmetic) == (2.0, 2.0, 2.0, 1.5)
     assert (line.seconds_per_step, line.documents_per_second) == (1.0, 4.0)
 
 
