@@ -18,7 +18,7 @@ from benchmark.commands.options import Overrides, Plugins, Results, Target, load
 from benchmark.commands.report import publish
 from benchmark.config import Experiment, read_experiment
 from benchmark.errors import UserError
-from benchmark.grid import NONE, Job, Outcome, execute, extend, follow, plan, select
+from benchmark.grid import NONE, Job, Outcome, execute, extend, follow, plan, prepare, select
 from benchmark.progress import Progress, duration
 from benchmark.registry import DATASETS
 from benchmark.status import Cost, Status, estimate, status_of, statuses, statuses_of_grid, write_grid
@@ -44,7 +44,9 @@ def run(
     seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Only these seeds: 0,1 or 0-9.")] = None,
     backbones: Annotated[str | None, typer.Option(metavar="LIST", help="Only these backbones: atlop,baseline.")] = None,
     augmenters: Annotated[str | None, typer.Option(metavar="LIST", help="Only these augmenters: none,vaediff.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the runs, what is done, and what the rest will take.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the runs, what is done, what the rest will take, and any mistake.")
+    ] = False,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="MINUTES", help="Save the training state so often within an epoch.")
     ] = 10,
@@ -92,6 +94,9 @@ def run(
         start = executing(executor or "local", experiment, results, parallel=parallel, wait=wait, plugins=plugin)
     if dry_run:
         _preview(jobs, grid)
+        quiet_libraries()
+        load_corpus = lambda: DATASETS[of_file.dataset.name](**of_file.dataset.options)  # noqa: E731
+        prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=lambda: None, progress=Progress.for_console())
     else:
         _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every, start=start)
 

@@ -38,7 +38,8 @@ def shown(cell: Cell, column: Column, row: Row) -> Shown:
 def _number(value: float, column: Column) -> str:
     if column.least is not None and value < column.least:
         return f"< {column.least:.{column.decimals}f}"
-    return f"{value:{'+' if column.difference else ''}.{column.decimals}f}"
+    text = f"{value:{'+' if column.difference else ''}.{column.decimals}f}"
+    return text if float(text) else text.replace("-", "+" if column.difference else "")  # no -0.00
 
 
 def row_groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:

@@ -1,7 +1,8 @@
 """Ranks that know of noise: on a board the first rank is shared by all that cannot be told from the best.
 
 An entry shares it when the interval (benchmark/reports/evidence.py) of its difference to the best in test F1, over the seeds that
-both have, does not lie beyond 0. The best is the highest mean among the entries that have all their seeds.
+both have, does not lie beyond 0. The best is the highest mean among the entries that have all their seeds; those behind the first
+rank follow by the mean that is shown.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ def with_ranks(studies: Sequence[Study], evidence: Evidence) -> list[Study]:
     if not means:
         return list(studies)
     best = max(means, key=lambda key: means[key])
-    distances, within, unranked = _distances(studies, rows, best, evidence)
-    if len(distances) == 1 and len(rows) > 1:
+    within, behind, unranked = _compared(studies, rows, best, evidence)
+    if len(within) + len(behind) == 1 and len(rows) > 1:
         return list(studies)
-    ranks = {key: "1" if key in within else str(_place(key, distances, within)) for key in distances}
+    ranks = dict.fromkeys(within, "1") | {key: str(1 + len(within) + _better(key, behind)) for key in behind}
     note = _note(rows[best], [rows[key] for key in unranked if rows[key].seeds], seeds=len(rows[best].seeds))
     return [
         replace(study, table=_ranked(study, s, ranks), board_notes=(*study.board_notes, note)) for s, study in enumerate(studies)
     ]
 
 
-def _distances(
+def _compared(
     studies: Sequence[Study], rows: Mapping[_Key, Row], best: _Key, evidence: Evidence
-) -> tuple[dict[_Key, float], set[_Key], list[_Key]]:
-    """How far each entry is behind the best (points, over the seeds that both have), which are within noise, and which cannot be
-    compared."""
+) -> tuple[list[_Key], dict[_Key, float], list[_Key]]:
+    """Entries that are within noise of the best, on the seeds that both have; those behind it, with their means as shown; and
+    those that cannot be compared with it."""
     leader = _runs(studies[best[0]], rows[best])
-    distances, within, unranked = {best: 0.0}, {best}, []
+    within, behind, unranked = [best], {}, []
     for key, row in rows.items():
         if key == best:
             continue
@@ -49,17 +50,16 @@ def _distances(
         interval = evidence.interval([(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())], "f1")
         if interval is None or interval.low is None:
             unranked.append(key)
-            continue
-        distances[key] = 100 * interval.estimate
-        if interval.low <= 0:
-            within.add(key)
-    return distances, within, unranked
+        elif interval.low <= 0:
+            within.append(key)
+        else:
+            behind[key] = round(_mean(studies[key[0]], row), 2)
+    return within, behind, unranked
 
 
-def _place(key: _Key, distances: Mapping[_Key, float], within: set[_Key]) -> int:
-    """Behind all of rank 1 and whoever is nearer to the best; equal as shown is equal."""
-    nearer = sum(round(other, 2) < round(distances[key], 2) for k, other in distances.items() if k not in within)
-    return 1 + len(within) + nearer
+def _better(key: _Key, means: Mapping[_Key, float]) -> int:
+    """How many have a higher mean; equal as shown is equal."""
+    return sum(mean > means[key] for mean in means.values())
 
 
 def _runs(study: Study, row: Row) -> dict[int, StoredRun]:
@@ -81,7 +81,7 @@ def _note(best: Row, unranked: Sequence[Row], *, seeds: int) -> str:
     note = (
         f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with all their seeds, and every entry "
         f"whose difference to it is within noise: the 95 % bootstrap interval of it over {over}, on the seeds that both have, "
-        "includes 0 (no correction for the number of entries; no proof of equality). The others follow in its order."
+        "includes 0 (no correction for the number of entries; no proof of equality). The others follow by their mean test F1."
     )
     if unranked:
         note += f" Not ranked, for want of a common seed or of counts: {', '.join(f'{r.group} + {r.label}' for r in unranked)}."

@@ -34,16 +34,24 @@ def too_few_seeds(
 
 
 def detectable_difference(
-    n: int, sd: float, comparisons: int = 1, *, power: float = 0.8, alpha: float = 0.05, unit: str = "points"
+    n: int,
+    sd: float,
+    comparisons: int = 1,
+    *,
+    power: float = 0.8,
+    alpha: float = 0.05,
+    alternative: str = "two-sided",
+    unit: str = "points",
 ) -> str | None:
-    """What difference n paired seeds would find; sd: standard deviation of the paired differences, in `unit`. None with n < 2."""
-    effect = minimum_detectable_effect(n, power=power, alpha=alpha / comparisons)
+    """What difference the t-test finds on n paired seeds; sd: standard deviation of the paired differences, in `unit`. None with
+    n < 2."""
+    effect = minimum_detectable_effect(n, power=power, alpha=alpha / comparisons, alternative=alternative)
     if effect is None:
         return None
     return (
         f"With {_seeds(n)} whose differences vary by {sd:.2f} {unit} (SD), a true difference of {effect * sd:.2f} {unit} is found "
-        f"with {power:.0%} probability at level {alpha / comparisons:.3g} ({_comparisons(comparisons)}); a smaller one will often "
-        "be missed, so 'not significant' is not 'no difference'."
+        f"by a t-test with {power:.0%} probability at level {alpha / comparisons:.3g} ({_comparisons(comparisons)}); a smaller one "
+        "will often be missed, so 'not significant' is not 'no difference'."
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds, unpaired_seeds
 from benchmark.statistics.document_tests import approximate_randomisation_each
+from benchmark.statistics.effects import almost_stochastic_order, cohens_dz, probability_of_superiority
 from benchmark.statistics.intervals import RESAMPLES, crossed_interval
 from benchmark.statistics.measures import MEASURES, document_counts
 from benchmark.statistics.results import Interval, Result
@@ -25,9 +26,21 @@ NAMES = {"f1": "F1", "ign_f1": "Ign F1", "freq_f1": "Freq F1", "ltail_f1": "LTai
 
 
 @dataclass(frozen=True)
+class Effects:
+    """How large a difference over several seeds is. d_z: mean over standard deviation of the pairs; superiority: P(A > B), that one
+    run of A beats one of B, whatever their seeds; eps_min: of almost stochastic order of A over B, 0 if A dominates, 1 if B does,
+    no p-value. None where undefined."""
+
+    d_z: float | None
+    superiority: float | None
+    eps_min: float | None
+
+
+@dataclass(frozen=True)
 class Line:
     """One score. a, b: percent for each paired seed; `interval` and `across_seeds` in points; p values of the tests across
-    documents, one for each seed, are in `across_documents`; `undefined` says why there is nothing else."""
+    documents, one for each seed, are in `across_documents`; `effects` over several seeds; `undefined` says why there is nothing
+    else."""
 
     measure: str
     a: tuple[float, ...] = ()
@@ -35,6 +48,7 @@ class Line:
     interval: Interval | None = None
     across_seeds: Result | None = None
     across_documents: tuple[Result, ...] = ()
+    effects: Effects | None = None
     undefined: str = ""
 
     @property
@@ -62,7 +76,8 @@ class Comparison:
         where = "level with" if abs(line.difference) < 0.005 else size
         interval = line.interval
         span = f"95 % interval {interval.low:+.2f} to {interval.high:+.2f}" if interval.low is not None else "no interval"
-        over = f"{len(self.seeds)} {'seed' if len(self.seeds) == 1 else 'paired seeds'} and {self.documents} documents"
+        runs = "one run of each" if len(self.seeds) == 1 else f"{len(self.seeds)} paired seeds"
+        over = f"{runs} and {self.documents} document{'' if self.documents == 1 else 's'}"
         return f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over}): {_verdict(line)}."
 
 
@@ -111,8 +126,12 @@ def _line(name: str, both: list[Counts], called: list[str], test: str, resamples
     percent = lambda totals: 100 * measure(totals)  # noqa: E731
     interval = crossed_interval(left, right, percent, rng=options["rng"], resamples=resamples)
     across_documents = approximate_randomisation_each(left, right, percent, resamples=resamples, **options)
-    across_seeds = SEED_TESTS[test](np.subtract(a, b), **options) if seeds > 1 else None
-    return Line(name, a, b, interval, across_seeds, across_documents)
+    if seeds == 1:
+        return Line(name, a, b, interval, None, across_documents)
+    d, left, right = np.subtract(a, b), np.array(a), np.array(b)
+    order = almost_stochastic_order(left, right, rng=options["rng"])
+    effects = Effects(cohens_dz(d), probability_of_superiority(left, right), order.eps_min)
+    return Line(name, a, b, interval, SEED_TESTS[test](d, **options), across_documents, effects)
 
 
 def _verdict(line: Line) -> str:
@@ -135,10 +154,11 @@ def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, altern
     if seeds == 1:
         yield f"One seed on each side: {DOCUMENT_LEVEL}"
     elif first is not None:
-        if few := too_few_seeds(seeds, 1, test=test, alternative=alternative):
-            yield few
+        taken = "permutation" if test == "auto" and "permutation" in first.across_seeds.name else test
         spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
-        if spread > 0 and (detectable := detectable_difference(seeds, spread)):
+        if few := too_few_seeds(seeds, 1, test=taken, alternative=alternative):
+            yield few
+        elif spread > 0 and (detectable := detectable_difference(seeds, spread, alternative=alternative)):
             yield f"{NAMES[first.measure]}: {detectable}"
         yield DOCUMENT_LEVEL
     said: dict[str, list[str]] = {}  # warning -> the scores that it is about

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.statistics.intervals import FEW_SEEDS, checked_differences, constant
+from benchmark.statistics.intervals import checked_differences, constant
 from benchmark.statistics.resampling import FLIPS
 from benchmark.statistics.results import check_alternative
 
+FEW_RUNS = 5  # below, stochastic order calls one of two equal systems dominant too often (validity.md)
 EXACT_TESTS = ("permutation", "wilcoxon", "sign")  # of `tests.SEED_TESTS`: those whose p cannot be as small as one likes
 
 
@@ -89,7 +90,7 @@ def almost_stochastic_order(
     eps_min = float(np.clip(violation - sigma / scale * norm.ppf(1 - level), 0.0, 1.0))
     equal = a[0] == a[-1] == b[0] == b[-1]
     warnings = ("all scores are equal: neither dominates",) if equal else ()
-    if min(n, m) < FEW_SEEDS:
+    if min(n, m) < FEW_RUNS:
         warnings += (f"{n} and {m} runs are few: of two equal systems one is called dominant in up to one case of ten",)
     return Dominance(violation, eps_min, eps_min <= tau, tau, level, warnings)
 

@@ -105,8 +105,10 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
         positive = _positive_pairs(trained, on_device, plain, device)
         for choice in experiment.augmenters:
             if choice.name != "none":
-                subjects[f"{name} + {choice.name}"] = _Step(trained, _augmentation(choice.name, choice.options, positive))
-    with progress.task("timing", total=(rounds + 1) * len(subjects)) as bar:
+                with progress.task(f"preparing {choice.name}", total=1) as bar:
+                    augment = _augmentation(choice.name, choice.options, positive, bar.update_to)
+                subjects[f"{name} + {choice.name}"] = _Step(trained, augment)
+    with progress.task("timing", total=(rounds + 1) * len(on_device) * len(subjects)) as bar:
         times, counted = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
     memory = {name: _peak(subject, on_device, plain, device) for name, subject in subjects.items()}
     parts = {name: subject.parts(on_device, plain, device) for name, subject in subjects.items()}
@@ -259,14 +261,15 @@ def _positive_pairs(model: DocreModel, batches: list[Batch], run: RunConfig, dev
     return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 
 
-def _augmentation(name: str, options: dict[str, Any], positive: Pairs) -> Callable[[Pairs], Pairs]:
-    """An augmenter, fitted for a moment where it needs fitting: what a step costs does not depend on what was learned."""
-    options = options | {key: value for key, value in {"epochs": 2, "warmup_epochs": 1}.items() if key in options}
+def _augmentation(name: str, options: dict[str, Any], positive: Pairs, progress: Callable[..., Any]) -> Callable[[Pairs], Pairs]:
+    """An augmenter, fitted for a moment where it needs fitting, with a small pool: what a step costs does not depend on what was
+    learned, nor on how many pairs are drawn from."""
+    options = options | {key: value for key, value in {"epochs": 2, "warmup_epochs": 1, "draws": 1}.items() if key in options}
     augmenter: Augmenter = AUGMENTERS[name](**options)
     rng = torch.Generator().manual_seed(derive(0, "speed"))
     if augmenter.needs_fitting:
         augmenter.fit(*positive, rng=rng)
-    augmenter.prepare(positive.labels, rng=rng)
+    augmenter.prepare(positive.labels, rng=rng, progress=progress)
 
     def augment(real: Pairs) -> Pairs:
         rows = torch.arange(len(real.labels), device=real.labels.device).repeat(2)
@@ -279,22 +282,23 @@ def _interleaved(
     subjects: dict[str, _Subject], batches: list[Batch], rounds: int, run: RunConfig, device: torch.device, done: Callable[[], Any]
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds over all batches, one number per round; operations over all batches, counted in a round that warms up and is not
-    timed."""
+    timed. The subjects follow each other on every batch, so that what slows the machine for seconds slows all of them.
+    """
     times: dict[str, list[float]] = {name: [] for name in subjects}
     counted = dict.fromkeys(subjects, 0)
     for round_number in range(rounds + 1):
-        for name, subject in subjects.items():
-            total = 0.0
-            for batch in batches:
+        total = dict.fromkeys(subjects, 0.0)
+        for batch in batches:
+            for name, subject in subjects.items():
                 step = functools.partial(subject.step, batch, run, device)
                 if round_number:
-                    total += _timed(step, device)[1]
+                    total[name] += _timed(step, device)[1]
                 else:
                     counted[name] += operations(step)
                 subject.forget()
-            if round_number:
-                times[name].append(total)
-            done()
+                done()
+        for name, seconds in total.items() if round_number else ():
+            times[name].append(seconds)
     return times, counted
 
 

@@ -76,7 +76,7 @@ def test_a_single_run_is_no_claim_about_a_method(tmp_path):
     assert "no difference of these two models is shown" in found["sentence"]
     assert any("One seed on each side" in warning for warning in found["warnings"])
     shown = invoke(a, b).stdout
-    assert "p, seeds" not in shown and "p, documents" in shown and "LTail F1" in shown
+    assert "p, seeds" not in shown and "p, docs" in shown and "LTail F1" in shown
 
 
 def test_swapping_the_two_mirrors_everything(tmp_path):
@@ -138,13 +138,24 @@ def test_a_run_against_a_prediction_file(files):
     assert found["lines"][0]["a"] == [pytest.approx(100 * MADE_UP["expected"]["f1"])]
 
 
+def test_two_single_runs_are_compared_whatever_their_seeds(files):
+    store(files, "none", 3, counts(0.5))
+    one = store(files, "vae", 8, counts(0.6))
+    result = invoke(one, files / "toy" / "atlop" / "none", "--json")
+    assert result.exit_code == 0 and "A is of seed 8, B of seed 3: they are paired by their documents alone" in result.stderr
+    found = json.loads(result.stdout)
+    assert found["seeds"] == [0] and found["lines"][0]["across_seeds"] is None
+    assert found["lines"][0]["interval"]["low"] is not None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("a.json", "b.json"), "a prediction file needs --gold"),
         (("toy/atlop/none", "toy/atlop/none", "--undirected"), "go with --gold"),
         (("toy", "toy/atlop/none"), "holds runs of 2 cells (toy/atlop/none, toy/atlop/vae); give the folder of one"),
-        (("toy/atlop/vae", "toy/atlop/none/seed-1"), "A and B share no seed"),
+        (("apart", "toy/atlop/none"), "A and B share no seed"),
+        (("toy/atlop/none", "b.json", "--gold", "gold.json"), "can be compared with one run; "),
         (("toy/atlop/none", "nowhere"), "no such folder"),
         (("empty", "toy/atlop/none"), "holds no finished run"),
         (("toy/atlop/vae", "other"), "documents are in only one of A and B, such as"),
@@ -161,6 +172,8 @@ def test_mistakes_are_named(files, arguments, message):
     (files / "empty").mkdir()
     other = counts(0.5, documents=3)
     store(files / "other", "none", 0, other)
+    for seed in (5, 6):
+        store(files / "apart", "none", seed, counts(0.5))
     paths = [argument if argument.startswith("--") else files / argument for argument in arguments]
     result = invoke(*paths)
     assert result.exit_code == 2 and message in result.stderr.replace("\n", " "), result.output

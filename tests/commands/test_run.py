@@ -378,9 +378,16 @@ def test_weights_are_given_up_when_the_experiment_says_so(lab):
 
 def test_dry_run_runs_nothing(lab):
     result = lab("run", "CONFIG", "--dry-run")
-    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 0)
+    assert (result.exit_code, lab.ran) == (0, [])
     assert "12 of 12 runs to do: time and disk are unknown until a first run is done" in result.stdout
     assert not lab.results.exists()
+
+
+def test_dry_run_tells_what_run_would_refuse(lab):
+    lab.broken_data = UserError("data/train.json: no such file")
+    result = lab("run", "CONFIG", "--dry-run")
+    assert result.exit_code == 2 and "12 of 12 runs to do" in result.stdout
+    assert result.stderr == "error: data/train.json: no such file\n" and not lab.results.exists()
 
 
 def test_dry_run_estimates_from_what_is_done(lab):

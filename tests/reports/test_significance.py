@@ -91,7 +91,7 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
     assert "kd_docre x gaussian is missing: its comparisons have no p and still count in the correction." in differences.notes
     # 2 / 64 > .05 / 4: said once for all, and no word then of what a t-test would detect
     assert caption(ablation).count("nothing can be significant, whatever the difference; it takes 8 seeds.") == 1
-    assert "is found with" not in caption(ablation)
+    assert "is found by a t-test" not in caption(ablation)
 
 
 def test_the_tail_is_a_family_of_its_own(tmp_path):

@@ -25,7 +25,7 @@ def test_a_drawn_permutation_test_cannot_pass_any_threshold():
 def test_detectable_difference():
     # statsmodels: TTestPower().solve_power(nobs=10, power=.8, alpha=.05) = .996
     text = detectable_difference(10, 0.8)
-    assert "10 seeds" in text and "0.80 points (SD)" in text and "0.80 points is found with 80% probability" in text
+    assert "10 seeds" in text and "0.80 points (SD)" in text and "0.80 points is found by a t-test with 80% probability" in text
     assert "level 0.00278 (18 comparisons)" in detectable_difference(10, 0.8, 18)
     assert detectable_difference(1, 0.8) is None
 

@@ -109,7 +109,14 @@ def test_few_seeds_are_said(models):
     a, b = models(rng(7), 3, 30), models(rng(8), 3, 30)
     assert "too narrow" in crossed_interval(a, b, F1, rng=rng(), resamples=99).warnings[0]
     assert "one seed" in crossed_interval(a[:1], b[:1], F1, rng=rng(), resamples=99).warnings[0]
-    assert crossed_interval(np.tile(a, (2, 1, 1)), np.tile(b, (2, 1, 1)), F1, rng=rng(), resamples=99).warnings == ()
+    assert "6 seeds" in crossed_interval(*(np.tile(x, (2, 1, 1)) for x in (a, b)), F1, rng=rng(), resamples=99).warnings[0]
+    assert crossed_interval(*(np.tile(x, (4, 1, 1)) for x in (a, b)), F1, rng=rng(), resamples=99).warnings == ()
+
+
+def test_few_documents_are_said(models):
+    a, b = models(rng(7), 10, 3), models(rng(8), 10, 3)
+    assert "3 documents show too little" in crossed_interval(a, b, F1, rng=rng(), resamples=99).warnings[0]
+    assert "one document shows" in crossed_interval(a[:, :1], b[:, :1], F1, rng=rng(), resamples=99).warnings[0]
 
 
 def test_undefined_scores_give_no_interval():
