@@ -2,7 +2,7 @@
 
 Layers follow the official code (Stage_2/model.py) where it departs from the paper: RMSNorm twice on either side instead of one
 BatchNorm, hidden layers of a quarter of the width, a decoder that predicts mean and log-variance (`norm="batchnorm"`: the paper's).
-The log-variances are clamped, as in the code; the means are not, since a clamped mean has no gradient outside the range.
+The log-variances are clamped, as in the code; the means are only if asked for, since a clamped mean has no gradient outside.
 
 Suffixes: B rows, d representation width, z latent size.
 """
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 SLOPE = 0.2  # of the LeakyReLU
 LOG_VARIANCE_LIMIT = 5.0
+MEAN_LIMIT = 5.0  # of `clamp_means`
 
 
 class EPVAE(nn.Module):
@@ -27,10 +28,12 @@ class EPVAE(nn.Module):
         hidden: width of the hidden layers; None: a quarter of d.
         norm: "rmsnorm" (official code) or "batchnorm" (one mid-stack, the paper).
         reconstruction: "gaussian", a learned variance (official code), or "mse", a fixed variance of 1.
+        clamp_means: keep the means of posteriors, and of reconstructions in the loss, within 5 of 0 (official code).
     """
 
-    def __init__(self, width: int, latent: int, *, hidden: int | None, norm: str, reconstruction: str):
+    def __init__(self, width: int, latent: int, *, hidden: int | None, norm: str, reconstruction: str, clamp_means: bool = False):
         super().__init__()
+        self.clamp_means = clamp_means
         hidden = hidden or max(width // 4, 1)
         self.learned_variance, self.has_batchnorm = reconstruction == "gaussian", norm == "batchnorm"
         out = 2 * width if self.learned_variance else width
@@ -60,7 +63,7 @@ class EPVAE(nn.Module):
     def encode(self, representations: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. (1): mean and log-variance [B,z] of the posterior."""
         projected = self.project(representations)
-        return self.mean(projected), self.log_variance(projected).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+        return self._bounded(self.mean(projected)), self.log_variance(projected).clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
 
     def decode(self, latents: Tensor) -> tuple[Tensor, Tensor | None]:
         """Eq. (3): mean [B,d] and log-variance [B,d] of the representation; None with a fixed variance."""
@@ -71,7 +74,11 @@ class EPVAE(nn.Module):
 
     def reconstruction_error(self, representations: Tensor, latents: Tensor) -> Tensor:
         """First term of Eq. (4), per row [B]: the negative log-likelihood of the representations, summed over d."""
-        return negative_log_likelihood(representations, *self.decode(latents))
+        mean, log_variance = self.decode(latents)
+        return negative_log_likelihood(representations, self._bounded(mean), log_variance)
+
+    def _bounded(self, mean: Tensor) -> Tensor:
+        return mean.clamp(-MEAN_LIMIT, MEAN_LIMIT) if self.clamp_means else mean
 
 
 def _batchnorm_stack(first: int, hidden: int, last: int) -> nn.Sequential:

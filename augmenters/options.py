@@ -30,6 +30,12 @@ def number(option: str, value: Any, *, above: float | None = None, least: float 
     return value
 
 
+def switch(option: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"option '{option}' must be true or false, got {value!r}")
+    return value
+
+
 def probability(option: str, value: Any) -> float:
     number(option, value, least=0)
     if value > 1:

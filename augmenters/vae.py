@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from augmenters.base import Augmenter, AugmenterError, Pairs, Progress
 from augmenters.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
 from augmenters.fitting import Averages, Best, Descent, batches, check_finite
-from augmenters.options import number, one_of, whole
+from augmenters.options import number, one_of, switch, whole
 from augmenters.pool import LabelSets, Pool
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
@@ -29,13 +29,13 @@ class Vae(Augmenter):
     """EP-VAE with a standard normal prior; classes through the aggregate posterior.
 
     Args:
-        latent, hidden, norm, reconstruction: see `EPVAE`.
+        latent, hidden, norm, reconstruction, clamp_means: see `EPVAE`.
         kl_weight, kl_warmup: weight of the KL term of Eq. (4) after and during the first `warmup_epochs`. The same as for `vaediff`
             (official code), so that the two differ in the prior alone; with 1, as printed, posteriors widen and labels blur.
         epochs, batch_size: passes over the training pairs; pairs per step (the official 8 documents hold about 170 to 215).
         lr, lr_min, lr_cycles: a cosine from lr to lr_min over the whole run, per step; more cycles are warm restarts.
         weight_decay, clip: AdamW's weight decay; limit of the gradient norm.
-        checkpoint: "best" held-out loss after the warm-up (if there are held-out pairs), or "last" epoch.
+        checkpoint: the "last" epoch, or the "best" held-out loss after the warm-up (if there are held-out pairs).
     """
 
     needs_fitting = True
@@ -48,6 +48,7 @@ class Vae(Augmenter):
         hidden: int | None = None,
         norm: str = "rmsnorm",
         reconstruction: str = "gaussian",
+        clamp_means: bool = False,
         kl_weight: float = 1e-3,
         kl_warmup: float = 1e-6,
         warmup_epochs: int = 10,
@@ -58,11 +59,12 @@ class Vae(Augmenter):
         lr_cycles: int = 1,
         weight_decay: float = 0.01,
         clip: float = 1.0,
-        checkpoint: str = "best",
+        checkpoint: str = "last",
     ):
         self.latent, self.hidden = whole("latent", latent), hidden if hidden is None else whole("hidden", hidden)
         self.norm = one_of("norm", norm, "rmsnorm", "batchnorm")
         self.reconstruction = one_of("reconstruction", reconstruction, "gaussian", "mse")
+        self.clamp_means = switch("clamp_means", clamp_means)
         self.kl_weight, self.kl_warmup = number("kl_weight", kl_weight, least=0), number("kl_warmup", kl_warmup, least=0)
         self.epochs, self.warmup_epochs = whole("epochs", epochs), whole("warmup_epochs", warmup_epochs, 0)
         if warmup_epochs >= epochs:
@@ -71,10 +73,11 @@ class Vae(Augmenter):
         self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
         self.lr_cycles = whole("lr_cycles", lr_cycles)
         self.weight_decay, self.clip = number("weight_decay", weight_decay, least=0), number("clip", clip, above=0)
-        self.checkpoint = one_of("checkpoint", checkpoint, "best", "last")
+        self.checkpoint = one_of("checkpoint", checkpoint, "last", "best")
 
     def _build(self, width: int, classes: int) -> None:
-        self.vae = EPVAE(width, self.latent, hidden=self.hidden, norm=self.norm, reconstruction=self.reconstruction).eval()
+        shape = {"hidden": self.hidden, "norm": self.norm, "reconstruction": self.reconstruction}
+        self.vae = EPVAE(width, self.latent, clamp_means=self.clamp_means, **shape).eval()
         self.bank = Bank(self.latent, classes)
 
     def _fit(
@@ -108,8 +111,7 @@ class Vae(Augmenter):
         return reconstructed(self.vae, representations)
 
     def _diagnose(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> dict[str, float]:
-        kl = kl_to_standard_normal(*posteriors(self.vae, representations))
-        return {**diagnose_vae(self.vae, representations, rng), "kl": float(kl.mean())}
+        return diagnose_vae(self.vae, representations, rng)
 
 
 class Bank(nn.Module):
@@ -193,4 +195,5 @@ def diagnose_vae(vae: EPVAE, representations: Tensor, rng: torch.Generator) -> d
         error = lambda latents, x=x: (vae.decode(latents)[0] - x).square().mean(-1)  # noqa: E731
         averages.add(reconstruction_mse=error(m), sampled_mse=error(sample_posterior(m, v, rng)))
     active = int((mean.var(0, correction=0) > ACTIVE).sum())
-    return {**averages.read(), "active_units": active, "latent_units": mean.shape[1]}
+    kl = float(kl_to_standard_normal(mean, log_variance).mean())
+    return {**averages.read(), "active_units": active, "latent_units": mean.shape[1], "kl": kl}

@@ -17,7 +17,7 @@ from augmenters.base import Augmenter, Pairs, Progress
 from augmenters.denoiser import HEAD, Denoiser
 from augmenters.ep_vae import EPVAE, entropy, sample_posterior
 from augmenters.fitting import Averages, Best, Descent, batches, check_finite
-from augmenters.options import number, one_of, probability, whole
+from augmenters.options import number, one_of, probability, switch, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.prior import DiffusionPrior, ema_decay, update_average
 from augmenters.vae import EVALUATION_ROWS, diagnose_vae, posteriors, reconstructed, train_epoch
@@ -30,7 +30,7 @@ class VaeDiff(Augmenter):
     """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE).
 
     Args:
-        latent, hidden, norm, reconstruction: see `EPVAE`.
+        latent, hidden, norm, reconstruction, clamp_means: see `EPVAE`.
         width, depth, dropout, label_embedding, null_class, attention: see `Denoiser`.
         steps, variance: see `Diffusion`.
         epochs, warmup_epochs: of the whole fit; of the VAE alone, before the prior sets in.
@@ -43,7 +43,8 @@ class VaeDiff(Augmenter):
         class_drop, class_drop_per: probability of training without class, drawn per "sample" or per "batch" (official code, 0.2).
         guidance, guidance_form: w of Eq. (6); "paper" as printed, (1-w) c + w u, or "cfg" (official code), (1+w) c - w u.
         ema: decay of the averaged denoiser, which samples; 0 samples from the last weights.
-        checkpoint: "best" held-out loss after the warm-up (if there are held-out pairs), or "last" epoch (official code).
+        checkpoint: the "last" epoch (official code), or the one after the warm-up with the "best" Eq. (9) on held-out pairs. Eq.
+            (9) weighs the entropy 1, training kl_weight: its best epoch may come before the prior has learned anything.
         draws: generated pairs in the pool for each training pair.
         generate: "pool", made once before stage 3, or "per_step", anew for every batch (official code; slow).
     """
@@ -67,6 +68,7 @@ class VaeDiff(Augmenter):
         hidden: int | None = None,
         norm: str = "rmsnorm",
         reconstruction: str = "gaussian",
+        clamp_means: bool = False,
         width: int = 256,
         depth: int = 6,
         dropout: float = 0.1,
@@ -92,13 +94,14 @@ class VaeDiff(Augmenter):
         guidance: float = 0.1,
         guidance_form: str = "paper",
         ema: float = 0.995,
-        checkpoint: str = "best",
+        checkpoint: str = "last",
         draws: int = 10,
         generate: str = "pool",
     ):
         self.latent, self.hidden = whole("latent", latent), hidden if hidden is None else whole("hidden", hidden)
         self.norm = one_of("norm", norm, "rmsnorm", "batchnorm")
         self.reconstruction = one_of("reconstruction", reconstruction, "gaussian", "mse")
+        self.clamp_means = switch("clamp_means", clamp_means)
         self.width, self.depth = whole("width", width, 2), whole("depth", depth)
         if width % 2:
             raise ConfigError(f"option 'width' must be even (sines and cosines of the time), got {width}")
@@ -125,13 +128,14 @@ class VaeDiff(Augmenter):
         self.guidance = number("guidance", guidance, least=0)
         self.guidance_form = one_of("guidance_form", guidance_form, "paper", "cfg")
         self.ema = number("ema", ema, least=0, below=1)
-        self.checkpoint = one_of("checkpoint", checkpoint, "best", "last")
+        self.checkpoint = one_of("checkpoint", checkpoint, "last", "best")
         self.draws, self.generate = whole("draws", draws), one_of("generate", generate, "pool", "per_step")
         self._pool: LatentPool | None = None
 
     def _build(self, width: int, classes: int) -> None:
         self._pool = None
-        self.vae = EPVAE(width, self.latent, hidden=self.hidden, norm=self.norm, reconstruction=self.reconstruction).eval()
+        shape = {"hidden": self.hidden, "norm": self.norm, "reconstruction": self.reconstruction}
+        self.vae = EPVAE(width, self.latent, clamp_means=self.clamp_means, **shape).eval()
         self.prior = DiffusionPrior(
             self.latent,
             classes,

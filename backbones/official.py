@@ -66,6 +66,8 @@ def shapes_of(weights: Mapping[str, Tensor], backbone: str, where: Path) -> dict
     needed = [f"{module}.weight" for module in ("head_extractor", last, product)]
     if absent := [name for name in needed if name not in weights]:
         raise UserError(f"{where}: has no {absent[0]}, so it is no checkpoint of {backbone}")
+    if backbone == "atlop" and any(name.startswith("axial_transformer.") for name in weights):
+        raise UserError(f"{where}: has an axial transformer, so it is no checkpoint of atlop: kd_docre or baseline?")
     emb = weights["head_extractor.weight"].shape[0]
     shapes = {"emb": emb, "block": weights[f"{product}.weight"].shape[1] // emb, "classes": weights[f"{last}.weight"].shape[0]}
     if backbone != "atlop":

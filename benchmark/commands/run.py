@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,11 +95,20 @@ def run(
         start = executing(executor or "local", experiment, results, parallel=parallel, wait=wait, plugins=plugin)
     if dry_run:
         _preview(jobs, grid)
-        quiet_libraries()
-        load_corpus = lambda: DATASETS[of_file.dataset.name](**of_file.dataset.options)  # noqa: E731
-        prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=lambda: None, progress=Progress.for_console())
+        _foresee(of_file, jobs, grid)
     else:
         _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every, start=start)
+
+
+def _foresee(experiment: Experiment, jobs: list[Job], grid: list[Job]) -> None:
+    """Tell what `run` would refuse with the files that are at hand: nothing is downloaded for a look."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    quiet_libraries()
+    load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)  # noqa: E731
+    try:
+        prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=lambda: None, progress=Progress.for_console())
+    except UserError as error:
+        typer.echo(f"with what is at hand now, `run` would stop: {error}", err=True)
 
 
 def status(target: Target, overrides: Overrides = None, results: Results = Path("results"), plugin: Plugins = None) -> None:

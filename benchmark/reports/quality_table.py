@@ -63,6 +63,16 @@ COLUMNS = (
 )
 
 
+FIT = {  # key of a column -> what it shows
+    "reconstruction_explained": "VAE expl.: share of the variance about the training mean that is reconstructed",
+    "labels_kept": "kept: share of the recognised training pairs that are still recognised after their reconstruction",
+    "active_share": "active: share of the latent units with a posterior mean that varies",
+    "kl": "KL: of the posteriors to a standard normal (no term of vaediff's loss after its warm-up)",
+    "prior_explained": "prior expl.: share of the error of a denoiser that knows each dimension's mean and spread alone",
+    "class_effect": "class: growth of the prior's error when told another class",
+}
+
+
 def quality_tables(runs: Iterable[StoredRun], expected: Expected | None = None) -> list[Table]:
     """The table of generative quality; none at all if no run has a `quality.json`.
 
@@ -161,13 +171,8 @@ def _notes(measured: Mapping[tuple[str, str], Mapping[int, dict]], rows: list[Ro
         "In the representation space of the stage 1 model, against dev pairs that nothing was trained on, with dev's own label "
         "sets; in percent but for KL (nats), Fréchet and the number of flags."
     ]
-    if any(column.heading == "fit" for column in columns):
-        notes.append(
-            "VAE expl.: share of the variance about the training mean that is reconstructed (0: no better than the mean); "
-            "kept: share of the recognised training pairs that are still recognised after their reconstruction; "
-            "active: share of the latent units with a posterior mean that varies. Prior expl.: share of the error of a "
-            "denoiser that knows each dimension's mean and spread alone; class: growth of the error when told another class."
-        )
+    if fit := "; ".join(dict.fromkeys(FIT[column.key] for column in columns if column.key in FIT)):
+        notes.append(f"{fit[0].upper()}{fit[1:]}.")
     notes += [
         "exact, F1: the frozen stage 1 classifier finds exactly the labels asked for; micro F1 of its relations.",
         f"MMD²: unbiased, RBF kernel, bandwidth the median distance of dev pairs. Fréchet: on {settings.get('components', '?')} "

@@ -62,6 +62,8 @@ def import_checkpoint(
             f"and {relations} holds {len(inventory)} relations besides NA"
         )
     classes = shapes.pop("classes")
+    if stated := shapes.keys() & (options or {}).keys():
+        raise UserError(f"{', '.join(sorted(stated))}: read off the weights, and no option of an import")
     layout = {"axial": "pad_to_42_unmasked"} if "axial" in BACKBONES.entry(backbone).parameters else {}  # as it was trained
     choice = Choice(name=backbone, options=complete_options(BACKBONES, backbone, {**layout, **(options or {}), **shapes}))
     encoder_config = EncoderConfig(name=encoder, window_overlap=0)  # the official layout of two windows
@@ -109,6 +111,8 @@ def _fill(model: DocreModel, weights: dict[str, Tensor], backbone: str, checkpoi
             raise UserError(
                 f"{checkpoint}: {name} has the shape {list(tensor.shape)}, expected {list(wanted[name].shape)}: another encoder?"
             )
-    unknown = [name for name in state if name not in wanted]
+    if strange := [name for name in state if name.startswith("backbone.") and name not in wanted]:
+        raise UserError(f"{checkpoint}: holds {len(strange)} tensors that {backbone} has no place for, the first: {strange[0]}")
+    unknown = [name.removeprefix("encoder.") for name in state if name not in wanted]
     model.load_state_dict({name: state[name].to(torch.float32) for name in wanted})
-    return sorted([*(f"model.{name}" for name in unused), *left, *(name.removeprefix("encoder.") for name in unknown)])
+    return sorted([*(f"model.{name}" for name in unused), *left, *unknown])

@@ -85,3 +85,20 @@ def test_shapes(norm, reconstruction):
 def test_batchnorm_stands_once_on_either_side():
     kinds = [type(module).__name__ for module in make(norm="batchnorm").modules()]
     assert kinds.count("BatchNorm1d") == 2 and "RMSNorm" not in kinds
+
+
+def test_means_are_clamped_where_asked_for():
+    torch.manual_seed(0)
+    free = EPVAE(6, 4, hidden=8, norm="rmsnorm", reconstruction="gaussian")
+    clamped = EPVAE(6, 4, hidden=8, norm="rmsnorm", reconstruction="gaussian", clamp_means=True)
+    with torch.no_grad():
+        free.mean.bias.fill_(40.0)
+        free.decoder[-1].bias.fill_(9.0)
+    clamped.load_state_dict(free.state_dict())
+    x = torch.randn(3, 6)
+    assert free.encode(x)[0].min() > 5 and clamped.encode(x)[0].eq(5).all()
+    z = torch.randn(3, 4)
+    mean, log_variance = clamped.decode(z)
+    assert torch.equal(mean, free.decode(z)[0])  # what is generated is not clamped
+    expected = negative_log_likelihood(x, mean.clamp(-5, 5), log_variance)
+    assert torch.equal(clamped.reconstruction_error(x, z), expected) and not torch.equal(free.reconstruction_error(x, z), expected)

@@ -118,8 +118,8 @@ def test_sampling_uses_the_average_of_the_denoisers(monkeypatch):
 def test_held_out_loss_chooses_the_checkpoint():
     rows, labels, *_ = mixture(64)
     options = {"epochs": 8, "warmup_epochs": 2, "lr": 3e-2, "held_out": (rows + 5.0, labels)}
-    best, history = fit(rows, labels, **options)
-    last, _ = fit(rows, labels, **options, checkpoint="last")
+    best, history = fit(rows, labels, **options, checkpoint="best")
+    last, _ = fit(rows, labels, **options)
     losses = [epoch.get("held_out", float("inf")) for epoch in history]
     chosen = losses.index(min(losses))
     assert chosen >= 2

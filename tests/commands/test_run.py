@@ -386,8 +386,8 @@ def test_dry_run_runs_nothing(lab):
 def test_dry_run_tells_what_run_would_refuse(lab):
     lab.broken_data = UserError("data/train.json: no such file")
     result = lab("run", "CONFIG", "--dry-run")
-    assert result.exit_code == 2 and "12 of 12 runs to do" in result.stdout
-    assert result.stderr == "error: data/train.json: no such file\n" and not lab.results.exists()
+    assert result.exit_code == 0 and "12 of 12 runs to do" in result.stdout
+    assert "`run` would stop: data/train.json: no such file" in result.stderr and not lab.results.exists()
 
 
 def test_dry_run_estimates_from_what_is_done(lab):

@@ -14,7 +14,9 @@ from benchmark.registry import BACKBONES
 
 DATA = Path(__file__).parent / "data"
 CLASSES = 97
-LOSS = 1e-7  # the official forward pass returned these losses in float32; test_losses.py compares the losses themselves at 1e-9
+# The official forward pass returned these losses in float32, all three of them; test_losses.py compares the losses themselves at
+# 1e-9. The contrastive part of head_baseline was added in float64: with the other part rounded, it agrees as closely.
+LOSS = 1e-7
 
 
 @pytest.fixture

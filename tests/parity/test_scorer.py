@@ -1,6 +1,12 @@
-"""Our scores against the official Re-DocRED scorer's, on made-up documents that it scored."""
+"""Our scores against the official Re-DocRED scorer's: on made-up documents that it scored, and on Re-DocRED's own.
 
+The documents of Re-DocRED stay outside: DOCRE_PARITY names a folder with metrics_predictions_{0,1,2}.json.gz and
+metrics_expected.json, and beside it there is data/re-docred/{dev,test}.json.
+"""
+
+import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +63,25 @@ def test_score_equals_the_official_one(made_up, scores, official, ours):
 
 def test_the_made_up_documents_tell_ign_f1_from_f1(scores):
     assert scores["ign_f1"] < scores["f1"] - 0.005
+
+
+PARITY = Path(os.environ.get("DOCRE_PARITY", "no-such-folder"))
+
+
+@pytest.fixture(scope="module")
+def redocred():
+    """Rows of the documents to score, and of those that stand in for the training facts."""
+    splits = (PARITY.parent / "data" / "re-docred" / f"{split}.json" for split in ("dev", "test"))
+    return [[canonical(document) for document in json.loads(split.read_text())] for split in splits]
+
+
+@pytest.mark.skipif(not PARITY.is_dir(), reason="needs Re-DocRED's documents: set DOCRE_PARITY")
+@pytest.mark.parametrize("number", range(3))
+def test_scores_on_redocred_equal_the_official_ones(redocred, number):
+    gold, train = redocred
+    predictions = json.loads(gzip.decompress((PARITY / f"metrics_predictions_{number}.json.gz").read_bytes()))
+    expected = json.loads((PARITY / "metrics_expected.json").read_text())[f"predictions_{number}"]
+    relations = sorted({fact["relation"] for row in gold + train for fact in row["facts"]} | {p["r"] for p in predictions})
+    found = score(count(gold, predictions, relations=relations, frequent=FREQUENT, train_documents=train))
+    for official, ours in OFFICIAL.items():
+        assert found[ours] == pytest.approx(expected[official], rel=0, abs=1e-12), official

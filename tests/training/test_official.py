@@ -213,3 +213,14 @@ def test_the_command_reports_what_is_left_over(setting):
     assert "gamma 2.0" in result.stdout
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 2 and "is not empty" in again.stderr
+
+
+def test_another_backbones_checkpoint_is_refused(setting):
+    """KD-DocRE's holds a bilinear layer that was never trained: as atlop it would predict at random."""
+    checkpoint(setting, "kd_docre", **{"bilinear.weight": torch.zeros(3, 32), "bilinear.bias": torch.zeros(3)})
+    paths = {"encoder": str(setting / "encoder"), "relations": setting / "rel2id.json"}
+    with pytest.raises(UserError, match="no checkpoint of atlop: kd_docre or baseline"):
+        import_checkpoint(setting / "model.pt", setting / "run", backbone="atlop", **paths)
+    with pytest.raises(UserError, match="emb: read off the weights"):
+        import_checkpoint(setting / "model.pt", setting / "run", backbone="kd_docre", options={"emb": 5}, **paths)
+    assert not (setting / "run").exists()
