@@ -41,11 +41,16 @@ class Owner:
             beat = path.stat().st_mtime
             values = json.loads(path.read_text(encoding="utf-8") or "{}")
             attempt = values.get("attempt")
-            return cls(values["host"], values["pid"], values.get("born"), beat, attempt and (str(attempt[0]), int(attempt[1])))
+            pid = values["pid"]
+            if not isinstance(pid, int) or not 0 <= pid < 2**31:
+                raise ValueError("no process number")
+            return cls(str(values["host"]), pid, values.get("born"), beat, attempt and (str(attempt[0]), int(attempt[1])))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
             return cls("", 0, None, beat)
+        except IsADirectoryError:
+            raise UserError(f"{path}: a folder stands where the claim of a run's process should be; move it away") from None
 
     def alive(self) -> bool:
         if not self.pid:

@@ -72,7 +72,7 @@ class TrainConfig(Strict):
 
     epochs: Annotated[Whole, Field(ge=1)] = 30
     batch_size: Annotated[Whole, Field(ge=1)] = 4  # documents
-    accumulation: Annotated[Whole, Field(ge=1)] = 1
+    accumulation: Annotated[Whole, Field(ge=1, le=100_000)] = 1
     lr_encoder: Annotated[Real, Field(gt=0)] = 3e-5
     lr_head: Annotated[Real, Field(gt=0)] = 1e-4
     weight_decay: Annotated[Real, Field(ge=0)] = 0.01
@@ -83,7 +83,7 @@ class TrainConfig(Strict):
     batching: Literal["random", "bucketed"] = "random"
     eval_batch_size: Annotated[Whole, Field(ge=1)] = 8
     max_labels: Annotated[Whole, Field(ge=1)] = 4  # relations predicted for one pair at most
-    threads: Annotated[Whole, Field(ge=1)] = 2
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 2
     keep_weights: Literal["best", "none"] = "best"
     store_logits: bool = False  # of the training pairs, for a student's `distill_from`
 
@@ -91,7 +91,7 @@ class TrainConfig(Strict):
 class AugmentConfig(Strict):
     """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an experiment."""
 
-    copies: Annotated[Whole, Field(ge=1)] = 2  # m: pairs requested for each positive pair of the batch
+    copies: Annotated[Whole, Field(ge=1, le=1000)] = 2  # m: pairs requested for each positive pair of the batch
     warmup_epochs: Annotated[Whole, Field(ge=0)] = 5  # n: epochs before augmentation sets in
     rarity: Annotated[Real, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
     combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code

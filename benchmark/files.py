@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,16 +48,21 @@ _OF_THE_DISK = {
 }
 
 
+def system_error(error: BaseException) -> int | None:
+    """The system's number of an error; safetensors wraps it in one of its own and leaves only the text."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"os error (\d+)", str(error))
+    return int(found[1]) if found else None
+
+
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn what the disk refuses into a UserError that names `path`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
-        # safetensors wraps the system's error in its own and leaves only the text
-        full = isinstance(error, OSError) and error.errno in _OF_THE_DISK
-        if full or f"os error {errno.ENOSPC}" in str(error):
-            reason = _OF_THE_DISK[error.errno if full else errno.ENOSPC]
+        if (reason := _OF_THE_DISK.get(system_error(error))) is not None:
             raise UserError(f"{path}: cannot be written: {reason}. What was written before is intact") from error
         raise
 

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from benchmark import environment, processes
 from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError, UserError
-from benchmark.leftovers import discard_basis, discard_old_temporaries, discard_state
+from benchmark.files import system_error
+from benchmark.leftovers import CHECKPOINT, discard_basis, discard_old_temporaries, discard_state
 from benchmark.progress import Progress, duration
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
 from benchmark.results import RunDirectory
@@ -193,6 +194,7 @@ def execute(
     when_sound: Callable[[], Any] = lambda: None,
     save_every: float = 600.0,
     progress: Progress,
+    restart: bool = False,
 ) -> Iterator[Outcome]:
     """Run what is not done, one after the other in this process; yields the outcome of each job when it is known.
 
@@ -201,11 +203,12 @@ def execute(
         load_corpus: called once, and only if there is something to run.
         save_every: seconds between two checkpoints within an epoch.
         when_sound: called once, when all that can be wrong with the whole experiment has been looked at, before the first run.
+        restart: see `prepare`.
 
     Raises:
         UserError: as `prepare`.
     """
-    sound = prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=when_sound, progress=progress)
+    sound = prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=when_sound, progress=progress, restart=restart)
     discard_old_temporaries(jobs[0].directory.path.parents[2])
     if sound is None:
         for job in jobs:
@@ -239,19 +242,34 @@ class Sound:
 
 
 def prepare(
-    jobs: list[Job], *, grid: list[Job], load_corpus: Callable[[], Any], when_sound: Callable[[], Any], progress: Progress
+    jobs: list[Job],
+    *,
+    grid: list[Job],
+    load_corpus: Callable[[], Any],
+    when_sound: Callable[[], Any],
+    progress: Progress,
+    restart: bool = False,
 ) -> Sound | None:
     """Look at all that can be wrong with the experiment as a whole; None when every job is done.
 
+    Args:
+        restart: unfinished runs of another configuration begin anew; else their training state is not thrown away.
+
     Raises:
-        UserError: the corpus cannot be loaded, a finished run was made with another configuration or other data, or a backbone or
-            augmenter cannot be made with its hyper-parameters.
+        UserError: the corpus cannot be loaded, a finished run (of another seed, too) or a training state was made with another
+            configuration, other data or another NUMERICS_VERSION, or a backbone or augmenter cannot be made with its
+            hyper-parameters.
     """
     stage1s = {job.stage1 for job in jobs}
     needed = [*jobs, *(job for job in grid if job.directory.path in stage1s and job not in jobs)]
-    finished = [job for job in needed if job.directory.state() == "done" and not job.directory.damage()]
-    _require_same(finished)
+    states = {job.directory.path: job.directory.state() for job in needed}
+    finished = [job for job in needed if states[job.directory.path] == "done" and not job.directory.damage()]
     done = [job for job in finished if job in jobs]
+    left = [job for job in jobs if job not in done]
+    finished += _other_seeds(left)
+    known = {"numerics_version": environment.NUMERICS_VERSION}
+    _require_same(finished, **known)
+    _require_continuable(left, restart, **known)
     if len(done) == len(jobs) and not any(job.data_moved for job in done):
         when_sound()
         progress.message("all of these runs are done; their data was not read again")
@@ -259,9 +277,45 @@ def prepare(
     corpus = load_corpus()
     facts = environment.facts(corpus, jobs[0].config.encoder.name)
     _require_same(finished, **facts)
-    _require_buildable([job.config for job in jobs if job not in done])
+    _require_continuable(left, restart, **facts)
+    _require_buildable([job.config for job in left])
+    for sentence in _other_commits(finished, facts):
+        progress.message(sentence)
     when_sound()
-    return Sound(corpus, facts, len(jobs) - len(done))
+    return Sound(corpus, facts, len(left))
+
+
+def _other_seeds(left: list[Job]) -> list[Job]:
+    """For each cell in which something is left to do, a finished run of it with another seed, as the job that it would be here: the
+    new one must fit beside it."""
+    found = {}
+    for job in left:
+        cell = job.directory.path.parent
+        if cell not in found:
+            there = (RunDirectory(path) for path in sorted(cell.glob("seed-*")) if path != job.directory.path)
+            run = next((directory.read() for directory in there if directory.state() == "done" and not directory.damage()), None)
+            found[cell] = run and replace(
+                job, config=job.config.model_copy(update={"seed": run.seed}), directory=RunDirectory(run.path)
+            )
+    return [job for job in found.values() if job]
+
+
+def _require_continuable(left: list[Job], restart: bool, **facts: Any) -> None:
+    """Runs that nobody works on may have a training state, which another configuration cannot go on from: with `restart` it is let
+    go of, else that is refused."""
+    for job in left:
+        state = job.directory.path / CHECKPOINT
+        if state.is_file() and job.directory.state() in ("killed", "failed") and job.differences(**facts):
+            if not restart:
+                _require_same([job], "an unfinished run", RESTART, **facts)
+            state.unlink(missing_ok=True)
+
+
+def _other_commits(finished: list[Job], facts: dict[str, Any]) -> Iterator[str]:
+    """A note where finished runs were made by other code: their numbers may differ for that."""
+    stored = {job.directory.read_json("config.json").get("facts", {}).get("commit") for job in finished}
+    if others := sorted(str(commit)[:12] for commit in stored - {facts["commit"], None}):
+        yield f"note: the runs that are done were made by commit {', '.join(others)}, those to come by {str(facts['commit'])[:12]}"
 
 
 def hindrance(job: Job, elsewhere: Collection[Path] = ()) -> Outcome | None:
@@ -280,13 +334,17 @@ def hindrance(job: Job, elsewhere: Collection[Path] = ()) -> Outcome | None:
     return None
 
 
-def _require_same(done: list[Job], **facts: Any) -> None:
-    for job in done:
+RESTART = " Or let go of its state with --restart."
+
+
+def _require_same(stored: list[Job], what: str = "a finished run", remedy: str = "", **facts: Any) -> None:
+    for job in stored:
         if differences := job.differences(**facts):
             raise UserError(
-                f"{job.directory.path} holds a finished run of another configuration:\n  "
+                f"{job.directory.path} holds {what} of another configuration:\n  "
                 + "\n  ".join(differences)
                 + "\nNothing is overwritten: give the experiment another name (--set name=...) or another folder (--results)."
+                + remedy
             )
 
 
@@ -376,9 +434,7 @@ def _is_over(job: Job, grid: list[Job]) -> bool:
 
 def _is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if f"os error {errno.ENOSPC}" in str(error):  # safetensors leaves only the text of the system's error
+        if system_error(error) in (errno.ENOSPC, errno.EDQUOT):
             return True
         error = error.__cause__
     return False

@@ -18,8 +18,7 @@ WEIGHTS = ("best.safetensors", "augmenter.safetensors")
 
 def discard_state(folder: Path) -> None:
     """Of a run that is done: what it would have been continued from, and the claim of a process killed after declaring it done."""
-    for name in (CHECKPOINT, "RUNNING"):
-        (folder / name).unlink(missing_ok=True)
+    _remove(folder, CHECKPOINT, "RUNNING")
 
 
 def discard_basis(folder: Path, *, keep_weights: bool) -> None:
@@ -27,9 +26,14 @@ def discard_basis(folder: Path, *, keep_weights: bool) -> None:
     files of processes that were killed while they wrote.
     """
     names = (BRANCH, BRANCH_BEST, *(PAIRS.format(split=split) for split in ("train", "dev")))
-    for name in names if keep_weights else (*names, *WEIGHTS):
-        (folder / name).unlink(missing_ok=True)
+    _remove(folder, *names, *(() if keep_weights else WEIGHTS))
     discard_temporaries(folder)
+
+
+def _remove(folder: Path, *names: str) -> None:
+    for name in names:
+        with contextlib.suppress(OSError):  # a file system that became read-only keeps them
+            (folder / name).unlink(missing_ok=True)
 
 
 def discard_old_temporaries(experiment: Path) -> None:
@@ -44,6 +48,6 @@ def discard_temporaries(folder: Path, *, idle: float = 0.0) -> None:
     idle: seconds since anybody touched it; 0 only for a folder that no other process writes to.
     """
     for leftover in (*folder.glob(".*.[0-9]*.tmp"), *folder.glob(".tmp??????")):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             if time.time() - leftover.stat().st_mtime >= idle:
                 leftover.unlink()

@@ -442,3 +442,25 @@ def test_the_store_imports_nothing_heavy():
     code = f"import sys, benchmark.results, benchmark.reports.tables, benchmark.reports.render; print(sorted({heavy}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", "[" * 100_000, '{"host": "h", "pid": "x"}', '{"host": "h", "pid": 1.5}', '{"host": "h", "pid": 1000000000000000000000}',
+     '{"host": "h", "pid": 1, "attempt": ["1"]}', '{"host": "h", "pid": 1, "attempt": "x"}', "null"],
+)  # fmt: skip
+def test_a_damaged_claim_belongs_to_nobody(tmp_path, content):
+    run = RunDirectory(tmp_path)
+    run.start({"seed": 1})
+    marker = run.path / "RUNNING"
+    marker.write_text(content)
+    os.utime(marker, (1, 1))
+    assert run.state() == "killed"
+    run.start({"seed": 1})
+    assert run.is_ours()
+
+
+def test_a_folder_in_the_place_of_a_claim_is_named(tmp_path):
+    (tmp_path / "RUNNING").mkdir()
+    with pytest.raises(UserError, match="a folder stands where the claim"):
+        RunDirectory(tmp_path).state()

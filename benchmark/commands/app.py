@@ -42,7 +42,7 @@ class Commands(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
         except Preempted as error:
-            typer.echo("asked to stop; the state is saved, and the same command goes on from there", err=True)
+            typer.echo("asked to stop; the same command goes on from the last saved state", err=True)
             raise typer.Exit(AGAIN) from error
         except KeyboardInterrupt as error:
             typer.echo("interrupted; what is done stays, and the same command goes on from there", err=True)

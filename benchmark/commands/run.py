@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -57,6 +58,9 @@ def run(
     parallel: Annotated[
         int | None, typer.Option("--jobs", metavar="N", help="Runs at a time; by itself it means --executor local.")
     ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Let go of states that other settings saved; else such a run is refused.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="With --executor slurm: wait for the runs and show the table.")] = False,
     results: Results = Path("results"),
     plugin: Plugins = None,
@@ -97,7 +101,7 @@ def run(
         _preview(jobs, grid)
         _foresee(of_file, jobs, grid)
     else:
-        _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every, start=start)
+        _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every, start=functools.partial(start, restart=restart))
 
 
 def _foresee(experiment: Experiment, jobs: list[Job], grid: list[Job]) -> None:

@@ -41,6 +41,7 @@ FEATURES = Features(
 
 MOST_TOKENS = 200_000  # of a document: a book; all of them stand in memory together
 MOST_ATTENTION = 200_000_000  # mentions x tokens: an attention row for each mention, in each head
+MOST_CONTEXT = 100_000_000  # entities^2 x tokens: each pair's weights over the tokens, a dozen times over in a training step (5 GB)
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ def _require_manageable(document: str, entities: int, mentions: int, tokens: int
         ("entities", entities, MOST_ENTITIES),
         ("tokens", tokens, MOST_TOKENS),
         ("mentions times tokens", mentions * tokens, MOST_ATTENTION),
+        ("entities squared times tokens", entities * entities * tokens, MOST_CONTEXT),
     ):
         if number > most:
             raise DataError(f"{document}: {number:,} {what}, at most {most:,} can be taken: split the document")

@@ -73,6 +73,7 @@ def _execute(
     when_sound: Callable[[], Any] = lambda: None,
     save_every: float = 600.0,
     progress: Progress,
+    restart: bool = False,
     hand_out: Callable[..., Iterator[Outcome]],
     parallel: int | None,
     experiment: Experiment,
@@ -80,7 +81,7 @@ def _execute(
     plugins: tuple[Path, ...],
 ) -> Iterator[Outcome]:
     """As `grid.execute`, which see: all that can be wrong with the whole experiment is looked at here, before a worker starts."""
-    if prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=when_sound, progress=progress) is None:
+    if prepare(jobs, grid=grid, load_corpus=load_corpus, when_sound=when_sound, progress=progress, restart=restart) is None:
         yield from (Outcome(job, "kept") for job in jobs)
         return
     launch = Launch.new(experiment, results, plugins=plugins, save_every=save_every)

@@ -1,10 +1,12 @@
-"""Weights and training states on disk: safetensors only, each file written whole or not at all."""
+"""Weights and training states on disk: safetensors only, each file written whole or not at all, with a digest of its content."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +30,47 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_atomically(path) as part:
-        save_file(contiguous, part, metadata={"facts": json.dumps(facts or {}, allow_nan=False)})
+        text = json.dumps(facts or {}, allow_nan=False)
+        save_file(contiguous, part, metadata={"facts": text, "digest": _digest(contiguous, text)})
         part.chmod(0o666 & ~UMASK)  # safetensors lets nobody else read it
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and facts of a file written by `write_tensors`. Raises UserError when it is missing or damaged."""
+    """The tensors and facts of a file written by `write_tensors`.
+
+    Raises UserError when it is missing, damaged, or was changed since (as far as it has a digest: other programs' files do not).
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (a safetensors handle is no mapping)
+            metadata = file.metadata() or {}
+            text = metadata.get("facts", "{}")
+            facts = json.loads(text)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors handle is no mapping)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
+    if not isinstance(facts, dict) or metadata.get("digest") not in (None, _digest(tensors, text)):
+        raise UserError(f"{path}: damaged: its content is not what was written (the digest in it differs)")
+    return tensors, facts
+
+
+def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+    """SHA-256 over names, types, shapes and bytes of the tensors, and the facts."""
+    sha = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
+
+
+def is_sound(path: Path) -> bool:
+    """Whether the file is there and holds what was written."""
+    try:
+        read_tensors(path)
+    except UserError:
+        return False
+    return True
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -82,8 +111,19 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
             state.setdefault(int(index), {})[key] = tensor
+    _require_fitting(state, optimizer, path)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return facts
+
+
+def _require_fitting(state: dict[int, dict[str, Tensor]], optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """A fused optimiser would read beyond the end of a state of another shape."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in state.items():
+        for key, tensor in values.items():
+            fits = 0 <= index < len(parameters) and tensor.shape in (parameters[index].shape, torch.Size([]))
+            if not fits:
+                raise UserError(f"{path}: optimiser state {index}.{key} does not fit this model; remove the file to begin anew")
 
 
 def link(source: Path, target: Path) -> None:

@@ -41,7 +41,7 @@ from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.results import RunDirectory
 from benchmark.scoring.counts import TrainFacts, count, score, score_relations, train_facts
 from benchmark.seeds import derive
-from benchmark.training.checkpoints import link, load_weights, read_facts, read_tensors, write_tensors
+from benchmark.training.checkpoints import is_sound, link, load_weights, read_tensors, write_tensors
 from benchmark.training.distillation import TaughtCollator, Teacher, require_teacher, store_logits
 from benchmark.training.encoded import EncodedCollator, encode_once
 from benchmark.training.evaluation import Evaluator
@@ -325,7 +325,7 @@ class _Augmentation:
                 f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there"
             )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
-        processes.on_main(lambda: all(file.is_file() for file in files) or self._represent(files))
+        processes.on_main(lambda: all(map(is_sound, files)) or self._represent(files))
         train, dev = map(read_pairs, files)
         return train, dev
 
@@ -369,13 +369,15 @@ def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, sta
     """
     own = directory.path / CHECKPOINT
     if own.is_file():
-        if _facts_of(own).get("identity") == _digest(run, corpus):
+        facts = _facts_of(own)
+        chosen = not facts.get("best_epoch") or is_sound(directory.path / "best.safetensors")
+        if facts.get("identity") == _digest(run, corpus) and chosen:
             return own
         own.unlink()
     if run.augment is None or stage1 is None or not run.augment.repeats_stage1:
         return None
     state, best = stage1 / BRANCH, stage1 / BRANCH_BEST
-    if not (state.is_file() and best.is_file()):
+    if not (state.is_file() and is_sound(best)):
         return None
     plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
     facts = _facts_of(state)
@@ -386,9 +388,9 @@ def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, sta
 
 
 def _facts_of(state: Path) -> dict[str, Any]:
-    """What a training state says of itself; nothing when it is torn, and then it counts as not there."""
+    """What a file says of itself; nothing when it is torn or not as it was written, and then it counts as not there."""
     try:
-        return read_facts(state)
+        return read_tensors(state)[1]
     except UserError:
         return {}
 

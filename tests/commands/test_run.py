@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from benchmark import interrupts
+from benchmark import environment, interrupts
 from benchmark.claims import HEARTBEAT
 from benchmark.config import RunConfig
 from benchmark.errors import DataError, UserError
@@ -577,3 +577,64 @@ def test_differences_are_shown_once_there_is_one(lab):
     assert "difference to none" in (lab.results / "toy" / "report.md").read_text()  # a file that is kept shows what is missing
     result = lab("run", "CONFIG", "--augmenters", "noisy", "--backbones", "left", "--seeds", "0")
     assert "no difference to show yet" not in result.stderr and "difference to none" in result.stdout
+
+
+def stop(lab, name):
+    """Leave a run as a killed process does, with a training state."""
+    lab.raises[name] = KeyboardInterrupt()
+    assert (
+        lab("run", "CONFIG", "--seeds", name.split()[-1], "--backbones", name.split()[0], "--augmenters", "none").exit_code == 130
+    )
+    del lab.raises[name]
+    state = lab.folder(name) / "checkpoint.safetensors"
+    state.touch()
+    return state
+
+
+def test_a_saved_state_is_not_thrown_away_for_other_settings(lab):
+    state = stop(lab, "left none 0")
+    changed = ("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none", "--set", "train.epochs=5")
+    refused = lab(*changed)
+    assert refused.exit_code == 2 and state.is_file()
+    assert (
+        "holds an unfinished run of another configuration" in refused.stderr and "train.epochs: 3 stored, 5 asked" in refused.stderr
+    )
+    assert "--restart" in refused.stderr
+    assert lab(*changed, "--restart").exit_code == 0
+    assert json.loads((lab.folder("left none 0") / "config.json").read_text())["train"]["epochs"] == 5
+
+
+def test_a_saved_state_of_other_data_is_not_thrown_away_and_the_same_settings_go_on(lab):
+    state = stop(lab, "left none 0")
+    lab.digest = "d2"
+    refused = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
+    assert refused.exit_code == 2 and "corpus_digest" in refused.stderr and state.is_file()
+    lab.digest = "d1"
+    assert lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none").exit_code == 0
+
+
+def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypatch):
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    monkeypatch.setattr(environment, "NUMERICS_VERSION", environment.NUMERICS_VERSION + 1)
+    refused = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    assert refused.exit_code == 2 and "numerics_version" in refused.stderr
+
+
+@pytest.mark.parametrize("change", [("--set", "train.epochs=5"), None])
+def test_a_new_seed_must_fit_beside_those_that_are_done(lab, change):
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    lab.digest = "d1" if change else "d2"
+    refused = lab("run", "CONFIG", "--seeds", "7", "--backbones", "left", "--set", "seeds=[7]", *(change or ()))
+    assert refused.exit_code == 2 and ("train.epochs" if change else "corpus_digest") in refused.stderr
+    assert not lab.folder("left none 7").exists()
+
+
+def test_runs_of_another_commit_are_only_said(lab):
+    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
+    directory = RunDirectory(lab.folder("left none 0"))
+    config = directory.read_json("config.json")
+    config["facts"]["commit"] = "0123456789abcdef"
+    directory.write_json("config.json", config)
+    directory.finish()
+    done = lab("run", "CONFIG", "--seeds", "0,1", "--backbones", "left")
+    assert done.exit_code == 0 and "were made by commit 0123456789ab" in done.stderr

@@ -145,15 +145,18 @@ def test_a_document_beyond_any_memory_is_refused_by_name(tmp_path, tokenizer, mo
     rows, made = rows_of(
         [many_entities(MOST_ENTITIES), document(title="Flood", sents=[["Velm"] * 5 + ["New", "Cal"] * 9])], tmp_path
     )
-    assert len(featurise(rows, made, tokenizer, training=False)) == 2  # as large as allowed
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "MOST_CONTEXT", MOST_ENTITIES**2 * 1500)
+        assert len(featurise(rows, made, tokenizer, training=False)) == 2  # as large as allowed
     rows, made = rows_of([document(title="Small"), many_entities(MOST_ENTITIES + 1)], tmp_path)
     with pytest.raises(DataError, match="tests: document 'Doc': 501 entities, at most 500 can be taken: split"):
         featurise(rows, made, tokenizer, training=False)
-    for limit, message in (("MOST_TOKENS", "tokens, at most 9"), ("MOST_ATTENTION", "mentions times tokens, at most 9")):
+    limits = {"MOST_TOKENS": "tokens", "MOST_ATTENTION": "mentions times tokens", "MOST_CONTEXT": "entities squared times tokens"}
+    for limit, what in limits.items():
         with monkeypatch.context() as patch:
             patch.setattr(features, limit, 9)
             rows, made = rows_of([document(title=limit)], tmp_path)
-            with pytest.raises(DataError, match=rf"document '{limit}': \d+ {message} can be taken"):
+            with pytest.raises(DataError, match=rf"document '{limit}': \d+ {what}, at most 9 can be taken"):
                 featurise(rows, made, tokenizer, training=False)
 
 

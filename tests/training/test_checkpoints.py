@@ -7,6 +7,7 @@ from torch import nn
 
 from benchmark.errors import UserError
 from benchmark.training.checkpoints import (
+    is_sound,
     link,
     load_state,
     load_weights,
@@ -107,3 +108,39 @@ def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
     link(source, target)
     assert target.read_text() == "new" and source.read_text() == "new"
+
+
+def test_a_changed_byte_is_told_and_other_programs_files_are_read(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.arange(6.0), "b": torch.ones(2, dtype=torch.bfloat16), "c": torch.tensor(3)}, {"epoch": 3})
+    read_tensors(path)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="its content is not what was written"):
+        read_tensors(path)
+    assert not is_sound(path) and not is_sound(tmp_path / "nowhere") and read_facts(path) == {"epoch": 3}
+    save_file({"a": torch.ones(2)}, path)
+    assert is_sound(path)
+
+
+def test_changed_facts_are_told(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"a": torch.ones(2)}, {"step": 1000})
+    path.write_bytes(path.read_bytes().replace(b"1000", b"2000"))
+    with pytest.raises(UserError, match="its content is not what was written"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("change", [lambda t: t[:1], lambda t: t.flatten(), lambda t: t.expand(2, *t.shape).contiguous()])
+def test_an_optimiser_state_of_another_shape_is_refused(tmp_path, change):
+    """The fused optimiser would read beyond its end."""
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    save_state(tmp_path / "state", model, optimizer, {})
+    tensors, _ = read_tensors(tmp_path / "state")
+    write_tensors(tmp_path / "state", {k: change(v) if k == "optimizer.0.exp_avg" else v for k, v in tensors.items()})
+    with pytest.raises(UserError, match=r"optimiser state 0\.exp_avg does not fit"):
+        load_state(tmp_path / "state", model, optimizer)
