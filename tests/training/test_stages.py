@@ -347,3 +347,29 @@ def test_undirected_pairs_are_predicted_once_and_alike(tmp_path):
 def test_a_preset_encoder_takes_the_window_overlap(tmp_path):
     run = config(encoder={"window_overlap": 7})
     assert build_encoder(run.encoder, tiny_corpus()).windows.overlap == 7
+
+
+@pytest.mark.parametrize("file", ["checkpoint", "best", "augmenter", "../../none/seed-0/positive_pairs_train"])
+def test_what_is_not_as_it_was_written_counts_as_not_there(tmp_path, monkeypatch, file):
+    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and the run ends in the same numbers."""
+    run = config(augmenter="vae")
+    execute(tmp_path, config(), branch_epoch=1)
+    epoch = Loop._epoch
+
+    def die(loop, model, optimizer, loader, state, bar):
+        if state.epoch == 2:
+            raise Killed
+        epoch(loop, model, optimizer, loader, state, bar)
+
+    monkeypatch.setattr(Loop, "_epoch", die)
+    with pytest.raises(Killed):
+        execute(tmp_path, run)
+    monkeypatch.undo()
+    path = tmp_path / "tests" / "atlop" / "vae" / "seed-0" / f"{file}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.unlink()  # best may be a second name of the `none` run's weights
+    path.write_bytes(content)
+    found = execute(tmp_path, run)
+    execute(tmp_path / "whole", config(), branch_epoch=1)
+    assert numbers(found) == numbers(execute(tmp_path / "whole", run))
