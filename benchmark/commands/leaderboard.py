@@ -17,8 +17,13 @@ from benchmark.status import Status, description_of, stored_directories
 
 if TYPE_CHECKING:
     from benchmark.reports.evidence import Evidence
+    from benchmark.reports.published import Reported
+    from benchmark.reports.significance import Significance
     from benchmark.reports.studies import Study
+    from benchmark.reports.tables import Table
     from benchmark.scoring.submission import Reference
+
+    Published = Mapping[tuple[str, str | None], Reported]
 
 
 def leaderboard(
@@ -26,7 +31,9 @@ def leaderboard(
         list[Path] | None,
         typer.Argument(metavar="[DIR]...", help="Folders of results, of experiments or of runs; default: results."),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML file to write.")] = Path("leaderboard.html"),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file to write: a page (.html), or tables as .md, .tex or .csv.")
+    ] = Path("leaderboard.html"),
     with_published: Annotated[
         bool, typer.Option("--with-published", help="Show published scores below each board, marked as reported, not run here.")
     ] = False,
@@ -37,11 +44,12 @@ def leaderboard(
     frequent: Frequent = None,
     undirected: Undirected = False,
 ) -> None:
-    """Make the leaderboard page of all finished runs.
+    """Make the leaderboard of all finished runs.
 
-    One HTML file that needs no network: sortable, filterable by dataset, backbone and augmenter, each row with its scores per
-    relation and its configuration. Rank 1 is shared where the difference to the best is within noise; a difference to none is
-    marked where it is significant (Holm). Runs that are damaged are left out, and named. Needs no GPU and no model.
+    A page, one HTML file that needs no network: sortable, filterable by dataset, backbone and augmenter, each row with its scores
+    per relation and its configuration; or the same rows as tables. Rank 1 is shared where the difference to the best is within
+    noise; a difference to none is marked where it is significant (Holm). Runs that are damaged are left out, and named. Needs no
+    GPU and no model.
 
     Examples:
 
@@ -49,13 +57,17 @@ def leaderboard(
 
       python run_benchmark.py leaderboard results/demo --out demo.html
 
+      python run_benchmark.py leaderboard --out leaderboard.tex
+
       python run_benchmark.py leaderboard --add-predictions "My system=mine.json" --gold test.json --train train.json
     """
     from benchmark.files import written_atomically
-    from benchmark.reports.page import page
+    from benchmark.reports.board_table import across_settings
     from benchmark.reports.published import reported_beside
     from benchmark.reports.studies import folder_of, studies
 
+    if out.suffix not in FORMATS:
+        raise UserError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)}")
     files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
     reference = reference_of(gold, train, train_facts, frequent, undirected) if files else None
     folders = folders or [Path("results")]
@@ -76,15 +88,16 @@ def leaderboard(
         raise UserError(f"{', '.join(map(str, folders))}: no finished run to show")
     boards = _boards(found)
     evidence = {data: _evidence(members) for data, members in boards.items()}
-    shown = [study for data, members in boards.items() for study in _tested(members, evidence[data])]
+    tested = [pair for data, members in boards.items() for pair in _tested(members, evidence[data])]
+    shown = _ranked([study for study, _ in tested], evidence)
+    across = across_settings({f"{study.label}: {study.dataset}": significance for study, significance in tested})
     if files:
         shown += _elsewhere(files, reference, evidence, str(gold))
     published = {
         data: reported_beside(_runs(members), {row.group for study in members for row in study.table.rows})
         for data, members in (boards.items() if with_published else ())
     }
-    made = f"Made {now()} with: python run_benchmark.py leaderboard"
-    text = page(shown, published=published, left_out=left_out, made=made)
+    text = FORMATS[out.suffix](shown, published, left_out, across)
     try:
         with written_atomically(out) as part:
             part.write_text(text, encoding="utf-8")
@@ -122,12 +135,52 @@ def _evidence(members: Iterable[Study]) -> Evidence:
     return Evidence(_runs(members))
 
 
-def _tested(members: Sequence[Study], evidence: Evidence) -> list[Study]:
-    """The studies of one board with marks, intervals and ranks."""
+def _page(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
+    from benchmark.reports.page import page
+
+    made = f"Made {now()} with: python run_benchmark.py leaderboard"
+    return page(shown, published=published, left_out=left_out, across=across, made=made)
+
+
+def _tables(shown: list[Study], published: Published, across: Table | None) -> list[Table]:
+    """A table for each board, the published ones of its dataset below it, and the one across all settings."""
+    from benchmark.reports.board_table import board_table
+    from benchmark.reports.boards import boards
+
+    tables = []
+    for board in boards(shown):
+        tables.append(board_table(board))
+        reported = published.get((board.studies[0].dataset, board.studies[0].digest))
+        tables += reported.tables if reported is not None else []
+    return [*tables, *([across] if across else [])]
+
+
+def _markdown(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
+    from benchmark.reports.render import markdown
+
+    return markdown(_tables(shown, published, across))
+
+
+def _latex(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
+    from benchmark.reports.latex import latex
+
+    return latex(_tables(shown, published, across), document=True)
+
+
+def _csv(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
+    from benchmark.reports.render import csv_text
+
+    return csv_text(_tables(shown, {}, across))  # whoever averages over our rows meets no published one
+
+
+FORMATS = {".html": _page, ".md": _markdown, ".tex": _latex, ".csv": _csv}
+
+
+def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, Significance]]:
+    """The studies of one board with marks and intervals."""
     from dataclasses import replace
 
     from benchmark.reports.difference_table import without_counts
-    from benchmark.reports.ranks import with_ranks
     from benchmark.reports.significance import marked, significance
 
     tested = []
@@ -136,8 +189,18 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[Study]:
         found = significance(runs, {(row.group, row.label): row.expected for row in study.table.rows}, evidence)
         table = marked(study.table, found)
         table = replace(table, notes=(*table.notes, *without_counts(found, len(runs))))
-        tested.append(replace(study, table=table, intervals=found.intervals))
-    return with_ranks(tested, evidence)
+        tested.append((replace(study, table=table, intervals=found.intervals), found))
+    return tested
+
+
+def _ranked(studies: list[Study], evidence: Mapping[tuple[str, str | None], Evidence]) -> list[Study]:
+    """The studies with ranks, board by board."""
+    from benchmark.reports.ranks import with_ranks
+
+    return [study for data, members in _boards(studies).items() for study in with_ranks(members, evidence[data])]
+
+
+UNRANKED = "Predictions made elsewhere stand at their score, without a rank: compare them with a run by `compare`."
 
 
 def _elsewhere(
@@ -149,7 +212,7 @@ def _elsewhere(
 
     fits = require_same_documents(reference, list(evidence.values()), gold)
     return [
-        Study(LABEL, *data, predictions_table(files, reference, each, data[0]), {})
+        Study(LABEL, *data, predictions_table(files, reference, each, data[0]), {}, board_notes=(UNRANKED,))
         for (data, each), fit in zip(evidence.items(), fits, strict=True)
         if fit
     ]

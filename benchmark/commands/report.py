@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from benchmark.commands.elsewhere import AddPredictions, Gold, named_files
+from benchmark.commands.leaderboard import leaderboard
 from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, quiet_libraries
 from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
 from benchmark.config import read_experiment
@@ -45,7 +46,7 @@ def report(
 
     From its finished runs, as report.md, .csv, .tex (pdflatex compiles it) and .html in its folder, and in the terminal: scores,
     differences to none with intervals and tests (Holm), generative quality. Missing runs are shown as missing. Needs no GPU and no
-    model.
+    model. Of a folder of experiments: the tables of each, and their leaderboard (leaderboard.html).
 
     With --verify, files are compared with their digests, and scores and counts with those that the stored predictions and the
     dataset's files give (without these: with the stored counts). Exit code 1 and no tables when anything differs; each run, file
@@ -57,12 +58,21 @@ def report(
 
       python run_benchmark.py report configs/demo.yaml
 
+      python run_benchmark.py report results
+
       python run_benchmark.py report results/redocred_500 --with-published
 
       python run_benchmark.py report configs/redocred_500.yaml --verify --set dataset.test=PATH
     """
     files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
     load_plugins(plugin)
+    if experiments := _experiments_in(target):
+        for experiment in experiments:
+            report(experiment, overrides, results, None, with_published, verify)
+        leaderboard(
+            [target], target / "leaderboard.html", with_published, add_predictions, gold, train, train_facts, frequent, undirected
+        )
+        return
     found = statuses(target, results, overrides or ())
     folder = target if target.is_dir() else results / read_experiment(target, overrides or []).name
     if not any(run_status.state == "done" for run_status in found):
@@ -71,6 +81,13 @@ def report(
     if verify:
         _verify(found, None if target.is_dir() else read_experiment(target, overrides or []).dataset.model_dump(mode="json"))
     publish(found, folder, Console(), with_published=with_published, files=files, reference=reference)
+
+
+def _experiments_in(target: Path) -> list[Path]:
+    """The experiments with finished runs in a folder of results; none if `target` is an experiment itself, or a file."""
+    if not target.is_dir() or (target / "experiment.json").is_file() or any(target.glob("*/*/seed-*/DONE")):
+        return []
+    return sorted({marker.parents[3] for marker in target.glob("*/*/*/seed-*/DONE")})
 
 
 def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:

@@ -25,6 +25,9 @@ PREAMBLE = r"""\documentclass[10pt]{article}
 """
 
 
+LINE, GAP = 210, 1.5  # characters of a line of footnotesize on the page above, and between two columns
+
+
 def latex(tables: Iterable[Table], *, document: bool = False) -> str:
     """The tables as `table` environments.
 
@@ -42,23 +45,52 @@ def _table(table: Table) -> str:
         r"\begin{table}[tp]",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{text_of(table.title)}}}",
-        rf"\begin{{tabular}}{{{'r' if ranks else ''}ll{'r' * (1 + len(table.columns))}}}",
-        r"\toprule",
-        *_heading(table.columns, len(stub)),
-        _line([*map(escaped, stub), *(escaped(column.label) for column in table.columns)]),
     ]
-    for name, rows in row_groups(table.rows):
-        lines.append(r"\midrule")
-        for position, row in enumerate(rows):
-            rank = [escaped(row.rank)] if ranks else []
-            cells = (_cell(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True))
-            lines.append(_line([*rank, "" if position else escaped(name), escaped(row.label), _absent(row.coverage), *cells]))
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    for number, part in enumerate(_parts(table)):
+        columns = table.columns[part]
+        lines += [
+            *([r"\par\medskip"] if number else []),
+            rf"\begin{{tabular}}{{{'r' if ranks else ''}ll{'r' * (1 + len(columns))}}}",
+            r"\toprule",
+            *_heading(columns, len(stub)),
+            _line([*map(escaped, stub), *(escaped(column.label) for column in columns)]),
+        ]
+        for name, rows in row_groups(table.rows):
+            lines.append(r"\midrule")
+            for position, row in enumerate(rows):
+                rank = [escaped(row.rank)] if ranks else []
+                cells = (_cell(cell, column, row) for cell, column in zip(row.cells[part], columns, strict=True))
+                lines.append(_line([*rank, "" if position else escaped(name), escaped(row.label), _absent(row.coverage), *cells]))
+        lines += [r"\bottomrule", r"\end{tabular}"]
     if table.notes:
         lines += [r"\par\medskip\begin{minipage}{\linewidth}\scriptsize\raggedright"]
         lines += [rf"{text_of(note)}\par" for note in table.notes]
         lines += [r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _parts(table: Table) -> list[slice]:
+    """The columns in stretches that fit a line each, divided where a heading ends."""
+    stub = sum(max((len(getattr(row, part)) for row in table.rows), default=0) + GAP for part in ("group", "label")) + 10
+    widths = [_width(table, index) for index in range(len(table.columns))]
+    if stub + sum(widths) <= LINE:
+        return [slice(0, len(widths))]
+    parts, first, used = [], 0, stub
+    for _, start, last in headings(table.columns):
+        block = sum(widths[start : last + 1])
+        if start > first and used + block > LINE:
+            parts.append(slice(first, start))
+            first, used = start, stub
+        used += block
+    return [*parts, slice(first, len(widths))]
+
+
+def _width(table: Table, index: int) -> float:
+    """Of a column, in characters; a spread is set smaller."""
+    column = table.columns[index]
+    texts = [shown(row.cells[index], column, row) for row in table.rows]
+    numbers = (len(parts.absent or parts.number) + 0.8 * (len(parts.spread) + 3 * bool(parts.spread)) for parts in texts)
+    return max([len(column.label), *numbers]) + GAP
 
 
 def _heading(columns: tuple[Column, ...], offset: int) -> list[str]:

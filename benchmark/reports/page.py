@@ -22,7 +22,7 @@ from benchmark.reports.figures import Difference, Pairs, change_bar, differences
 from benchmark.reports.html import html, number_html, text_of
 from benchmark.reports.published import Reported
 from benchmark.reports.studies import Study
-from benchmark.reports.tables import BASELINE, MISSING, Cell
+from benchmark.reports.tables import BASELINE, MISSING, Cell, Table
 from benchmark.texts import escape
 
 ASSETS = Path(__file__).with_name("assets")
@@ -42,6 +42,7 @@ def page(
     *,
     published: Mapping[tuple[str, str | None], Reported] | None = None,
     left_out: Sequence[str] = (),
+    across: Table | None = None,
     title: str = "Leaderboard",
     made: str = "",
 ) -> str:
@@ -53,6 +54,7 @@ def page(
         studies: see benchmark/reports/studies.py; their tables' ranks and marks are shown, and their intervals drawn.
         published: by dataset and digest, tables of papers to stand below the board, apart from its entries.
         left_out: sentences on what could not be shown.
+        across: the table of augmenters over all settings, for the end.
         made: when and how, for the foot of the page.
     """
     found = boards(studies)
@@ -77,7 +79,7 @@ def page(
 </header>
 <main>
 {"".join(_board(board, (published or {}).get(_data_of(board))) for board in found) or "<p>No finished run.</p>"}
-</main>
+{_across(across)}</main>
 <footer>
 {_left_out(left_out)}<p>{escape(made)}</p>
 </footer>
@@ -86,6 +88,10 @@ def page(
 </body>
 </html>
 """
+
+
+def _across(table: Table | None) -> str:
+    return f'<section class="across"><h2>{escape(table.title)}</h2>{html([table])}</section>\n' if table else ""
 
 
 def _data_of(board: Board) -> tuple[str, str | None]:

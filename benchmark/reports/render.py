@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
-from benchmark.reports.cells import shown
+from benchmark.reports.cells import ranked, shown
 from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.texts import markdown_escaped as _escaped
 from benchmark.texts import plain
@@ -42,6 +42,8 @@ def csv_text(tables: Iterable[Table]) -> str:
     )
     for table in tables:
         for row in table.rows:
+            if row.rank:
+                writer.writerow([table.title, row.group, row.label, "rank", row.rank])
             for column, cell in zip(table.columns, row.cells, strict=True):
                 if cell.mean is None and not cell.absent:  # the difference of `none` to itself
                     continue
@@ -68,15 +70,18 @@ def terminal(tables: Iterable[Table], console=None) -> None:
 
 
 def _markdown(table: Table) -> str:
-    header = [table.group_label, table.row_label, "seeds", *(f"{column.heading} {column.label}" for column in table.columns)]
-    lines = [f"### {_escaped(table.title)}", "", _line(header), _line(["---", "---", *["---:"] * (len(table.columns) + 1)])]
+    stub, rule = (["Rank"], ["---:"]) if ranked(table.rows) else ([], [])
+    header = [*stub, table.group_label, table.row_label, "seeds", *(f"{c.heading} {c.label}" for c in table.columns)]
+    rule += ["---", "---", *["---:"] * (len(table.columns) + 1)]
+    lines = [f"### {_escaped(table.title)}", "", _line(header), _line(rule)]
     for row, group in _with_group(table.rows):
         texts = (_text(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True))
         marked = [
             (f"**{text}**" if cell.best else text) + re.sub(r"([\\*_`|])", r"\\\1", cell.mark)
             for text, cell in zip(texts, row.cells, strict=True)
         ]
-        lines.append(_line([_escaped(group), _escaped(row.label), row.coverage, *marked]))
+        rank = [row.rank] if stub else []
+        lines.append(_line([*rank, _escaped(group), _escaped(row.label), row.coverage, *marked]))
     return "\n".join([*lines, "", *(f"{_escaped(note)}  " for note in table.notes), ""])
 
 

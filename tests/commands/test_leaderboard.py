@@ -148,3 +148,18 @@ def test_published_scores_stand_below_the_board_on_request(tmp_path):
     boards = text.split("<section")[1:]
     assert "Reported, not run here: dwie, Table 2 of Tran et al. (2025)" in boards[0] and "RSMAN" in boards[0]
     assert "No published scores are kept here for toy" in boards[1] and "RSMAN" not in boards[1]
+
+
+@pytest.mark.parametrize(
+    "ending, start", [(".md", "### toy: leaderboard"), (".tex", "\\documentclass"), (".csv", "table,backbone")]
+)
+def test_the_same_rows_as_tables(results, tmp_path, ending, start):
+    done = leaderboard(results, "--out", tmp_path / f"board{ending}")
+    assert done.exit_code == 0, done.stderr
+    text = (tmp_path / f"board{ending}").read_text(encoding="utf-8")
+    assert text.startswith(start) and "53" in text and "vae" in text
+
+
+def test_an_ending_that_is_no_format_is_named(results, tmp_path):
+    done = leaderboard(results, "--out", tmp_path / "board.pdf")
+    assert done.exit_code == 2 and "expected a name that ends in .html, .md, .tex, .csv" in done.stderr

@@ -88,3 +88,13 @@ def test_a_dataset_without_published_scores(lab):
     sentence = "No published scores are kept here for toy-data and these backbones; there are tables of dwie, re-docred."
     assert result.exit_code == 0 and sentence in result.stdout
     assert tables(lab) == [plain[0] + f"\n{sentence}\n".encode(), plain[1]]
+
+
+def test_a_folder_of_experiments_gets_the_tables_of_each_and_a_leaderboard(tmp_path):
+    for experiment in ("one", "two"):
+        for augmenter in ("none", "vae"):
+            counted(tmp_path / "results", augmenter, 0, 0.5, experiment=experiment)
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "results")])
+    assert done.exit_code == 0, done.output
+    assert all((tmp_path / "results" / name / "report.tex").is_file() for name in ("one", "two"))
+    assert "Experiment" in (tmp_path / "results" / "leaderboard.html").read_text(encoding="utf-8")

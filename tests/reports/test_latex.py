@@ -123,3 +123,12 @@ def test_a_document_compiles_with_the_kernel_and_booktabs_alone(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
     assert "(2 pages" in done.stdout and "Missing character" not in (tmp_path / "t.log").read_text(errors="replace")
+
+
+def test_a_table_wider_than_the_page_is_divided_where_a_heading_ends():
+    columns = tuple(Column(f"c{i}", f"column {i:02}", "left" if i < 12 else "right", ("test", "f1")) for i in range(24))
+    row = Row("group", "label", tuple(Cell({0: 12.34, 1: 56.78}) for _ in columns), (0, 1), (0, 1))
+    text = latex([Table("wide", (), "Backbone", "Augmenter", columns, (row,))])
+    first, second = text.split(r"\end{tabular}")[:2]
+    assert "column 11" in first and "column 12" not in first and "column 12" in second and r"\par\medskip" in second
+    assert text.count("group & label") == 2 and text.count(r"\caption") == 1

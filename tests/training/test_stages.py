@@ -351,7 +351,7 @@ def test_a_preset_encoder_takes_the_window_overlap(tmp_path):
 
 @pytest.mark.parametrize("file", ["checkpoint", "best", "augmenter", "../../none/seed-0/positive_pairs_train"])
 def test_what_is_not_as_it_was_written_counts_as_not_there(tmp_path, monkeypatch, file):
-    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and the run ends in the same numbers."""
+    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and the run ends as it would have."""
     run = config(augmenter="vae")
     execute(tmp_path, config(), branch_epoch=1)
     epoch = Loop._epoch
