@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 from benchmark.files import written_atomically
 
+DIGEST = "digest of the content"  # its key among the facts of a file
 UMASK = os.umask(0)  # it can only be read by setting it
 os.umask(UMASK)
 
@@ -30,8 +31,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_atomically(path) as part:
-        text = json.dumps(facts or {}, allow_nan=False)
-        save_file(contiguous, part, metadata={"facts": text, "digest": _digest(contiguous, text)})
+        known = (facts or {}) | {DIGEST: _digest(contiguous, facts or {})}
+        save_file(contiguous, part, metadata={"facts": json.dumps(known, allow_nan=False)})  # one key: the order of several varies
         part.chmod(0o666 & ~UMASK)  # safetensors lets nobody else read it
 
 
@@ -42,22 +43,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            text = metadata.get("facts", "{}")
-            facts = json.loads(text)
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors handle is no mapping)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
-    if not isinstance(facts, dict) or metadata.get("digest") not in (None, _digest(tensors, text)):
+    digest = facts.pop(DIGEST, None) if isinstance(facts, dict) else ""
+    if digest not in (None, _digest(tensors, facts)):
         raise UserError(f"{path}: damaged: its content is not what was written (the digest in it differs)")
     return tensors, facts
 
 
-def _digest(tensors: Mapping[str, Tensor], facts: str) -> str:
+def _digest(tensors: Mapping[str, Tensor], facts: Any) -> str:
     """SHA-256 over names, types, shapes and bytes of the tensors, and the facts."""
-    sha = hashlib.sha256(facts.encode())
+    sha = hashlib.sha256(json.dumps(facts).encode())
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
@@ -77,9 +77,10 @@ def read_facts(path: Path) -> dict[str, Any]:
     """The facts alone, without reading the tensors."""
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("facts", "{}"))
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: missing, damaged or not a safetensors file ({error})") from error
+    return {key: value for key, value in facts.items() if key != DIGEST} if isinstance(facts, dict) else {}
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
