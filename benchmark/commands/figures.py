@@ -48,6 +48,8 @@ def figures(
     from benchmark.reports.studies import folder_of
 
     chosen = names(relations)
+    if chosen == []:
+        raise UserError("--relations: an empty list")
     runs = {run.path.resolve(): run for folder in folders for run in _read(find_runs(folder))}
     if not runs:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run there")
@@ -61,7 +63,8 @@ def figures(
         raise UserError(f"{out}: cannot be made: {error.strerror}") from error
     several = len({folder_of(run) for run in runs.values()}) > 1
     written = _frequency_figure(runs.values(), out)
-    with Progress.for_console().task("figures", total=len(sampled)) as bar:
+    progress = Progress.for_console() if sampled else Progress.silent()
+    with progress.task("figures", total=len(sampled)) as bar:
         for run in sampled:
             sample = _sample(run)
             name = "-".join([*([run.experiment] if several else []), run.backbone, run.augmenter, f"seed-{run.seed}"])

@@ -157,7 +157,9 @@ def relation_frequency(
 
 
 def _named(relation: str, name: str, most: int = 40) -> str:
-    text = plain(relation if name == relation else f"{relation} {name}").replace("$", r"\$")  # "$" would begin a formula
+    text = plain(name if relation.replace("_", " ") == name else f"{relation} {name}" if name != relation else name).replace(
+        "$", r"\$"
+    )  # "$" would begin a formula
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -120,7 +120,9 @@ def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> 
     if text in known_lists:
         return known_lists[text]
     if "," in text:
-        return frozenset(part.strip() for part in text.split(",") if part.strip())
+        if names := frozenset(part.strip() for part in text.split(",") if part.strip()):
+            return names
+        raise ConfigError(f"--frequent {text}: an empty list")
     if not Path(text).is_file():
         known = ", ".join(sorted(known_lists))
         raise ConfigError(f"--frequent {text}: neither a known list ({known}) nor a file, nor relations separated by commas")

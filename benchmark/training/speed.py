@@ -98,16 +98,18 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
     on_device = [batch.to(device) for batch in collated]
 
     subjects: dict[str, _Subject] = {BARE: _Bare(model.encoder.model.to(device))}
-    for name in backbones:
-        run = experiment.run(name, "none", experiment.seeds[0])
-        trained = build_model(run, corpus).to(device)
-        subjects[name] = _Step(trained)
-        positive = _positive_pairs(trained, on_device, plain, device)
-        for choice in experiment.augmenters:
-            if choice.name != "none":
-                with progress.task(f"preparing {choice.name}", total=1) as bar:
-                    augment = _augmentation(choice.name, choice.options, positive, bar.update_to)
-                subjects[f"{name} + {choice.name}"] = _Step(trained, augment)
+    with progress.task("preparing", total=len(backbones)) as bar:
+        for name in backbones:
+            run = experiment.run(name, "none", experiment.seeds[0])
+            trained = build_model(run, corpus).to(device)
+            subjects[name] = _Step(trained)
+            positive = _positive_pairs(trained, on_device, plain, device)
+            for choice in experiment.augmenters:
+                if choice.name != "none":
+                    with progress.task(f"preparing {choice.name}", total=1) as pool:
+                        augment = _augmentation(choice.name, choice.options, positive, pool.update_to)
+                    subjects[f"{name} + {choice.name}"] = _Step(trained, augment)
+            bar.advance()
     with progress.task("timing", total=(rounds + 1) * len(on_device) * len(subjects)) as bar:
         times, counted = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
     memory = {name: _peak(subject, on_device, plain, device) for name, subject in subjects.items()}

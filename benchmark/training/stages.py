@@ -413,5 +413,10 @@ def _digest(run: RunConfig, corpus: Corpus) -> str:
 
 
 def _device_name(device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_threads()}"
     return name if processes.count() == 1 else f"{processes.count()} x {name}"
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return "1 thread" if count == 1 else f"{count} threads"

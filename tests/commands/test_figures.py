@@ -52,6 +52,7 @@ def test_mistakes(results, tmp_path):
         ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
         ([results, "--relations", "P7"], "'P7' is no relation of the dataset"),
         ([results, "--out", tmp_path / "file"], "cannot be made"),
+        ([results, "--relations", ","], "an empty list"),
     ):
         done = figures(*arguments)
         assert (done.exit_code, done.stdout) == (2, "") and message in done.stderr, done.output
