@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmark.files import sha256
 
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 """Raised by hand with a change that moves results: stored runs of another version are refused, not mixed with new ones."""
 
 ENCODER_FILES = ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "model.safetensors")

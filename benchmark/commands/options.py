@@ -39,8 +39,11 @@ def quiet_libraries() -> None:
 
 
 def names(text: str | None) -> list[str] | None:
-    """ "atlop,baseline" as a list; None stays None: no restriction."""
-    return None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
+    """ "atlop,baseline" as a list; None stays None: no restriction. Raises ConfigError for a list without anything in it."""
+    found = None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
+    if found == []:
+        raise ConfigError(f"an empty list, {text!r}: leave the option out, or name something, such as atlop,baseline or 0,1")
+    return found
 
 
 def numbers(text: str | None) -> list[int] | None:

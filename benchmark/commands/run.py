@@ -87,8 +87,6 @@ def run(
     experiment = extend(of_file, **only)
     grid = plan(experiment, results)
     jobs = select(grid, **only)
-    if not jobs:
-        raise UserError("nothing is left of the grid: a list of --backbones, --augmenters or --seeds is empty")
     asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
     if NONE not in asked and any(job.augmenter == NONE for job in jobs):
         typer.echo(f"'{NONE}' is run as well: it is stage 1 of augmenters that are fitted", err=True)

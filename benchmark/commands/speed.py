@@ -56,6 +56,8 @@ def speed(
         typer.echo(json.dumps(found.to_json(), indent=1))
         return
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # in a file or a pipe nothing needs to be cut
     table = Table("", "s/step", "documents/s", "x encoder", "range", "arithmetic", "peak memory", box=box.SIMPLE_HEAD)
     bare = found.lines[0].memory
     for line in found.lines:
@@ -65,12 +67,17 @@ def speed(
         times = (f"{line.seconds_per_step:.3f}", f"{line.documents_per_second:.2f}")
         ratios = (f"{line.ratio:.2f}", f"{line.lowest:.2f}-{line.highest:.2f}", f"{line.arithmetic:.2f}")
         table.add_row(line.subject, *times, *ratios, memory)
+    for column in table.columns:
+        column.overflow = "fold"  # no number is cut
     console.print(table)
     shares = Table("ms/step", *next(iter(line.parts for line in reversed(found.lines))), box=box.SIMPLE_HEAD)
     for line in found.lines[1:]:
         whole = sum(line.parts.values())
         shares.add_row(line.subject, *(f"{1000 * seconds:.1f} ({seconds / whole:.0%})" for seconds in line.parts.values()))
     console.print(shares)
+    console.print(
+        "Each part is timed alone, in every round (%: of their sum): they need not add up to s/step, which has no optimiser."
+    )
     if found.stage2:
         second = Table(
             "stage 2", "pairs", "encoding, s/epoch", "fitting, s/epoch", "x faster", "lowest - highest", box=box.SIMPLE_HEAD

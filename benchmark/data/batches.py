@@ -255,7 +255,8 @@ class DocumentBatches(torch.utils.data.Sampler):
     Args:
         sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order of length.
         order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches,
-            so that the documents of a batch are of similar size; "sorted" is by size, for evaluation.
+            so that the documents of a batch are of similar size; the one batch that is not full, whose documents weigh more in
+            their batch's mean, is drawn before sorting, whatever their sizes. "sorted" is by size, for evaluation.
         share: (number of this process, number of processes): only the part of each batch that falls to this process. The parts
             are stretches of nearly equal length; where there are more processes than documents, some get a BLANK one.
 
@@ -284,9 +285,9 @@ class DocumentBatches(torch.utils.data.Sampler):
         rng = np.random.default_rng(derive(self.seed, "order", epoch))
         rows = np.argsort(-self.sizes, kind="stable") if self.order == "sorted" else rng.permutation(len(self.sizes))
         if self.order == "bucketed":
-            stretch = self.STRETCH * self.batch_size
-            pieces = [rows[i : i + stretch] for i in range(0, len(rows), stretch)]
-            rows = np.concatenate([piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces])
+            stretch, full = self.STRETCH * self.batch_size, len(rows) - len(rows) % self.batch_size
+            pieces = [rows[i : min(i + stretch, full)] for i in range(0, full, stretch)]
+            rows = np.concatenate([*(piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces), rows[full:]])
         batches = [rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)]
         if self.order == "bucketed":
             batches = [batches[i] for i in rng.permutation(len(batches))]

@@ -15,18 +15,19 @@ import functools
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_caching, enable_caching, is_caching_enabled
 from torch import nn
 
 from augmenters.base import Augmenter
 from backbones.base import Pairs
-from benchmark.config import Experiment, RunConfig
+from backbones.encoder import Encoder
+from benchmark.config import AugmentConfig, Experiment, RunConfig
 from benchmark.data.batches import Batch, Collator, DocumentBatches, Encoded, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
@@ -36,16 +37,23 @@ from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.training.arithmetic import operations
 from benchmark.training.model import DocreModel, build_model
+from benchmark.training.requests import Requests
 from benchmark.training.speed_stage2 import Stage2, measure_stage2, shortened
 
 BARE = "bare encoder"
+
+_FROZEN = (
+    "the whole encoder is frozen (encoder.freeze): steps are compared with the encoder's own forward and backward pass, and it has "
+    "none. Train it, at least in part: --set encoder.freeze=none"
+)
 
 
 @dataclass
 class Line:
     """One subject. Times are medians of the rounds; `ratio` is to the bare encoder, with the lowest and highest round; `arithmetic`
     is the same ratio of counted floating-point operations; `memory` is the peak of a step above the memory before it, in bytes;
-    `parts` are the seconds of a step's parts, each both ways, where the bare encoder's stand for the encoder's."""
+    `parts` are the seconds of a step's parts, each both ways, where the bare encoder's stand for the encoder's. Each part runs
+    alone (after every round; medians), so that they need not add up to a step; the optimiser is no part of the ratio."""
 
     subject: str
     seconds_per_step: float
@@ -81,23 +89,30 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
         rounds: how often each subject takes its turn, after one that does not count.
 
     Raises:
-        UserError: too few documents fit the window.
+        UserError: too few documents fit the window, or the whole encoder is frozen.
     """
+    if experiment.encoder.freeze == "all":
+        raise UserError(_FROZEN)
     backbones = [choice.name for choice in experiment.backbones]
     plain = experiment.run(backbones[0], "none", experiment.seeds[0])
     torch.set_num_threads(plain.train.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(plain, corpus)
+    if not any(parameter.requires_grad for parameter in model.encoder.model.parameters()):
+        raise UserError(_FROZEN)
     began = time.perf_counter()
-    features = featurise(corpus.train, corpus, model.encoder.tokenizer, training=True, mention=plain.encoder.mention)
+    with _nothing_stored():
+        features = featurise(corpus.train, corpus, model.encoder.tokenizer, training=True, mention=plain.encoder.mention)
     tokenised = time.perf_counter() - began
     chosen, left_out = _batches(model, features, plain, batches)
+    rows, collate = Rows(features), Collator(model.encoder.windows)
+    collate([rows[i] for i in chosen[0]])  # the first one opens files
     began = time.perf_counter()
-    collated = [Collator(model.encoder.windows)([Rows(features)[i] for i in numbers]) for numbers in chosen]
+    collated = [collate([rows[i] for i in numbers]) for numbers in chosen]
     collating = (time.perf_counter() - began) / len(chosen)
     on_device = [batch.to(device) for batch in collated]
 
-    subjects: dict[str, _Subject] = {BARE: _Bare(model.encoder.model.to(device))}
+    subjects: dict[str, _Subject] = {BARE: _Bare(model.encoder.to(device))}
     with progress.task("preparing", total=len(backbones)) as bar:
         for name in backbones:
             run = experiment.run(name, "none", experiment.seeds[0])
@@ -106,14 +121,15 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
             positive = _positive_pairs(trained, on_device, plain, device)
             for choice in experiment.augmenters:
                 if choice.name != "none":
+                    augment = experiment.run(name, choice.name, experiment.seeds[0]).augment
                     with progress.task(f"preparing {choice.name}", total=1) as pool:
-                        augment = _augmentation(choice.name, choice.options, positive, pool.update_to)
-                    subjects[f"{name} + {choice.name}"] = _Step(trained, augment)
+                        drawn = _augmentation(choice.name, choice.options, augment, positive, pool.update_to)
+                    mixing = {"combination": augment.combination, "weight": augment.weight}
+                    subjects[f"{name} + {choice.name}"] = _Step(trained, drawn, mixing)
             bar.advance()
     with progress.task("timing", total=(rounds + 1) * len(on_device) * len(subjects)) as bar:
-        times, counted = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
+        times, parts, counted = _interleaved(subjects, on_device, rounds, plain, device, bar.advance)
     memory = {name: _peak(subject, on_device, plain, device) for name, subject in subjects.items()}
-    parts = {name: subject.parts(on_device, plain, device) for name, subject in subjects.items()}
     fitted = [choice for choice in experiment.augmenters if AUGMENTERS[choice.name].needs_fitting]
     stage2: list[Stage2] = []
     if fitted:
@@ -154,9 +170,10 @@ def _batches(model: DocreModel, features: Dataset, run: RunConfig, count: int) -
     drawn = DocumentBatches([lengths[row] for row in fitting], run.train.batch_size, order=run.train.batching, seed=run.seed)
     full = [[fitting[i] for i in numbers] for numbers in drawn if len(numbers) == run.train.batch_size][:count]
     if len(full) < count:
+        lower = "--batches" if full else f"the batch size, such as --set train.batch_size={max(1, len(fitting) // count)}"
         raise UserError(
             f"only {len(fitting)} documents fit the encoder's window of {room} tokens: "
-            f"{len(full)} batches of {run.train.batch_size}, not {count}. Lower --batches"
+            f"{len(full)} batches of {run.train.batch_size}, not {count}. Lower {lower}"
         )
     return full, len(lengths) - len(fitting)
 
@@ -183,21 +200,22 @@ class _Subject:
 
 
 class _Bare(_Subject):
-    def __init__(self, module: nn.Module):
-        self.module = module.train()
+    def __init__(self, encoder: Encoder):
+        self.encoder, self.module = encoder, encoder.model.train()
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        return self.module(input_ids=batch.window_ids, attention_mask=batch.window_mask).last_hidden_state.float().sum()
+        mask = self.encoder.attention_mask(batch.window_mask)  # the subjects', so that both run the same kernels
+        return self.module(input_ids=batch.window_ids, attention_mask=mask).last_hidden_state.float().sum()
 
 
 class _Step(_Subject):
     """A step of stage 1, or of stage 3 with an augmentation."""
 
-    def __init__(self, model: DocreModel, augment: Callable[[Pairs], Pairs] | None = None):
-        self.module, self.augment = model.train(), augment
+    def __init__(self, model: DocreModel, augment: Callable[[Pairs], Pairs] | None = None, mixing: dict[str, Any] | None = None):
+        self.module, self.augment, self.mixing = model.train(), augment, mixing or {}
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        return self.module(batch, self.augment)
+        return self.module(batch, self.augment, **self.mixing)
 
     def parts(self, batches: list[Batch], run: RunConfig, device: torch.device) -> dict[str, float]:
         model, backbone = self.module, self.module.backbone
@@ -263,7 +281,9 @@ def _positive_pairs(model: DocreModel, batches: list[Batch], run: RunConfig, dev
     return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 
 
-def _augmentation(name: str, options: dict[str, Any], positive: Pairs, progress: Callable[..., Any]) -> Callable[[Pairs], Pairs]:
+def _augmentation(
+    name: str, options: dict[str, Any], chosen: AugmentConfig, positive: Pairs, progress: Callable[..., Any]
+) -> Callable[[Pairs], Pairs]:
     """An augmenter, fitted for a moment where it needs fitting, with a small pool: what a step costs does not depend on what was
     learned, nor on how many pairs are drawn from."""
     options = options | {key: value for key, value in {"epochs": 2, "warmup_epochs": 1, "draws": 1}.items() if key in options}
@@ -273,8 +293,10 @@ def _augmentation(name: str, options: dict[str, Any], positive: Pairs, progress:
         augmenter.fit(*positive, rng=rng)
     augmenter.prepare(positive.labels, rng=rng, progress=progress)
 
+    requests = Requests(chosen.copies, chosen.rarity, positive.labels.cpu())
+
     def augment(real: Pairs) -> Pairs:
-        rows = torch.arange(len(real.labels), device=real.labels.device).repeat(2)
+        rows = requests.rows(real.labels, rng)
         return Pairs(*augmenter.augment(real.representations[rows], real.labels[rows], rng=rng))
 
     return augment
@@ -282,11 +304,13 @@ def _augmentation(name: str, options: dict[str, Any], positive: Pairs, progress:
 
 def _interleaved(
     subjects: dict[str, _Subject], batches: list[Batch], rounds: int, run: RunConfig, device: torch.device, done: Callable[[], Any]
-) -> tuple[dict[str, list[float]], dict[str, int]]:
-    """Seconds over all batches, one number per round; operations over all batches, counted in a round that warms up and is not
-    timed. The subjects follow each other on every batch, so that what slows the machine for seconds slows all of them.
+) -> tuple[dict[str, list[float]], dict[str, dict[str, float]], dict[str, int]]:
+    """Seconds over all batches, one number per round; seconds of a step's parts, medians of the rounds; operations over all
+    batches, counted in a round that warms up and is not timed. The subjects follow each other on every batch, so that what slows
+    the machine for seconds slows all of them.
     """
     times: dict[str, list[float]] = {name: [] for name in subjects}
+    parts: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
     counted = dict.fromkeys(subjects, 0)
     for round_number in range(rounds + 1):
         total = dict.fromkeys(subjects, 0.0)
@@ -301,7 +325,9 @@ def _interleaved(
                 done()
         for name, seconds in total.items() if round_number else ():
             times[name].append(seconds)
-    return times, counted
+            parts[name].append(subjects[name].parts(batches, run, device))
+    medians = {name: {part: statistics.median(p[part] for p in found) for part in found[0]} for name, found in parts.items()}
+    return times, medians, counted
 
 
 def _line(
@@ -319,6 +345,18 @@ def _line(
     parts = parts and {"encoder": statistics.median(bare) / steps} | parts
     ratio = (statistics.median(ratios), min(ratios), max(ratios), arithmetic)
     return Line(name, seconds / steps, documents / seconds, *ratio, memory, parts)
+
+
+@contextlib.contextmanager
+def _nothing_stored() -> Iterator[None]:
+    """Tokenise now: what an earlier call stored would be read in a fraction of the time."""
+    before = is_caching_enabled()
+    disable_caching()
+    try:
+        yield
+    finally:
+        if before:
+            enable_caching()
 
 
 def _timed(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:

@@ -47,6 +47,7 @@ class Bench:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,  # so that a test can press Ctrl-C without ending itself
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in a shell's background ignores Ctrl-C
         )
 
     def __call__(self, command, *options):

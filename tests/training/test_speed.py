@@ -63,6 +63,54 @@ def test_the_table(config):
     assert "x faster" in invoke(config, "--backbones", "atlop", "--augmenters", "vae").stdout
 
 
+def test_no_number_is_cut_off(config):
+    result = invoke(config, "--backbones", "baseline", "--augmenters", "gaussian")
+    narrow = CliRunner().invoke(app, ["speed", str(config), "--batches", "1", "--rounds", "1"], env={"COLUMNS": "60"})
+    assert result.exit_code == narrow.exit_code == 0 and "…" not in result.stdout + narrow.stdout
+    assert "need not add up" in result.stdout
+
+
+@pytest.mark.parametrize("frozen", ["all", "lower:1"])
+def test_a_frozen_encoder_is_refused(config, frozen):
+    """`tiny` has one layer: nothing is left to train under lower:1."""
+    result = invoke(config, "--set", f"encoder.freeze={frozen}")
+    assert result.exit_code == 2 and "encoder.freeze" in result.stderr and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("option", ["--backbones", "--augmenters"])
+@pytest.mark.parametrize("text", ["", " , "])
+def test_an_empty_list_is_refused(config, option, text):
+    result = invoke(config, option, text)
+    assert result.exit_code == 2 and "empty list" in result.stderr
+
+
+def test_the_batch_size_is_named_where_it_is_at_fault(config):
+    result = invoke(config, "--set", "train.batch_size=50")
+    assert result.exit_code == 2 and "train.batch_size=6" in result.stderr
+
+
+def test_generated_pairs_are_as_many_as_the_experiment_asks_for(config):
+    ratio = {}
+    for copies in (2, 40):
+        found = invoke(config, "--json", "--backbones", "atlop", "--augmenters", "gaussian", "--set", f"augment.copies={copies}")
+        ratio[copies] = json.loads(found.stdout)["lines"][-1]["arithmetic"]
+    assert ratio[40] > ratio[2] + 0.1
+
+
+def test_tokenising_is_timed_though_it_is_stored(config, monkeypatch):
+    """The second call finds nothing that the first one stored, and leaves caching as it was."""
+    import datasets
+
+    from benchmark.data import features
+
+    made = []
+    row = features._row
+    monkeypatch.setattr(features, "_row", lambda *given, **named: made.append(1) or row(*given, **named))
+    for calls in (1, 2):
+        invoke(config, "--json", "--backbones", "atlop", "--augmenters", "none")
+        assert len(made) == 12 * calls and datasets.is_caching_enabled()
+
+
 def test_too_few_documents_are_named(config):
     result = CliRunner().invoke(app, ["speed", str(config), "--batches", "99"])
     assert result.exit_code == 2 and "not 99. Lower --batches" in result.stderr
