@@ -91,8 +91,6 @@ def measure(experiment: Experiment, corpus: Corpus, *, batches: int, rounds: int
     Raises:
         UserError: too few documents fit the window, or the whole encoder is frozen.
     """
-    if experiment.encoder.freeze == "all":
-        raise UserError(_FROZEN)
     backbones = [choice.name for choice in experiment.backbones]
     plain = experiment.run(backbones[0], "none", experiment.seeds[0])
     torch.set_num_threads(plain.train.threads)
