@@ -1,10 +1,13 @@
 """Shared by all tests: no network, and a toy grid whose runs take no time and no torch."""
 
+import gc
 import os
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any Hugging Face library is imported
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,6 +92,22 @@ class Lab:
     def left(self, name: str) -> set[str]:
         """What of LEFTOVERS is there of a run."""
         return {file for file in LEFTOVERS if (self.folder(name) / file).exists()}
+
+
+@pytest.fixture(autouse=True)
+def accelerate_from_scratch():
+    """Accelerate allows one precision a process, and the tests of a worker share one, in any order."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(reset_partial_state=True)
+        freeze_libraries()
+
+
+@cache
+def freeze_libraries():
+    """Every run ends in a full garbage collection, which takes 0.4 s for the libraries' objects alone."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Whole runs that take a second: five documents, an encoder of width 8."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,7 @@ def five_documents(seed=0):
     return documents
 
 
+@cache
 def tiny_corpus(**options):
     rows = five_documents()
     return corpus(rows, five_documents(seed=1)[:2], rows[2:], **options)

@@ -5,7 +5,6 @@ import os
 import signal
 
 import pytest
-from accelerate.state import AcceleratorState
 from samples import ADA, LONELY, NOBODY
 from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corpus
 
@@ -106,13 +105,6 @@ def test_a_warm_start_needs_the_weights_of_the_none_run(tmp_path):
         execute(tmp_path, run)
 
 
-@pytest.fixture(autouse=True)
-def accelerate_from_scratch():
-    """Accelerate allows one precision a process."""
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 class Killed(BaseException):
     """What no handler catches."""
 
@@ -151,13 +143,18 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter,
     assert numbers(resumed) == numbers(whole)
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.fixture(scope="module", params=[1, 2])
+def accumulating(request, tmp_path_factory):
+    """A configuration that updates after so many batches, and its run that nobody killed."""
+    run = config("baseline", accumulation=request.param)
+    return run, execute(tmp_path_factory.mktemp("whole"), run)
+
+
 @pytest.mark.parametrize("stop", range(1, 9))
-def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, stop, accumulation):
+def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, accumulating, stop):
     """Three epochs of three steps; killed in the forward pass of each step in turn, with a checkpoint after every update."""
     monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
-    run = config("baseline", accumulation=accumulation)
-    whole = execute(tmp_path / "whole", run)
+    run, whole = accumulating
     forward, steps = DocreModel.forward, []
 
     def forward_or_die(model, *rest, **options):
@@ -172,7 +169,7 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(t
     before = len(steps)
     resumed = execute(tmp_path / "killed", run)
     # steps done before it was killed, less those since the last update (with two batches an update, one at most)
-    kept = stop if accumulation == 1 or stop % 3 != 1 else stop - 1
+    kept = stop if run.train.accumulation == 1 or stop % 3 != 1 else stop - 1
     assert len(steps) - before == 9 - kept
     assert numbers(resumed) == numbers(whole)
     weights = [read_tensors(run.path / "best.safetensors")[0] for run in (resumed, whole)]
