@@ -1,6 +1,6 @@
 """Stopping politely: clusters send SIGTERM or SIGUSR1 some time before they take a machine away.
 
-Work that can save its state holds the signal back (`held_back`) and looks for it where it can (`requested`); everything else stops
+Work that can save its state holds the signal back (`held_back`) and looks for it where it can (`received`); everything else stops
 at once. Either way the command ends with the exit code AGAIN: run it again, and it goes on.
 """
 
@@ -18,8 +18,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 class Preempted(KeyboardInterrupt):
     """The process was asked to stop, and what could be saved is saved. A KeyboardInterrupt, since nothing has failed.
 
-    Its text is the signal's name.
+    Its text is the signal's name: a worker is started again or not by what it says (benchmark/launch/task.py).
     """
+
+    def __init__(self, signal_name: str):
+        super().__init__(signal_name)
 
 
 _received: str | None = None  # name of the signal that was held back
@@ -55,7 +58,7 @@ def listening(*also: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """A signal that comes meanwhile waits: until the work asks for it (`requested`), or the block ends."""
+    """A signal that comes meanwhile waits: until the work asks for it (`received`), or the block ends."""
     global _holding
     _holding += 1
     try:
@@ -66,6 +69,6 @@ def held_back() -> Iterator[None]:
         raise Preempted(_received)
 
 
-def requested() -> bool:
-    """Whether a signal is waiting."""
-    return _received is not None
+def received() -> str | None:
+    """The name of the signal that is waiting, if one is."""
+    return _received

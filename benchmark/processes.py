@@ -114,8 +114,8 @@ def in_step() -> contextlib.AbstractContextManager:
 
 def stop_if_asked() -> None:
     """Raise Preempted in all processes where one of them was sent a signal. One process alone stops by itself."""
-    if count() > 1 and any(exchanged(interrupts.requested())):
-        raise interrupts.Preempted
+    if count() > 1 and (name := next(filter(None, exchanged(interrupts.received())), None)):
+        raise interrupts.Preempted(name)
 
 
 def start_run(order: dict[str, Any]) -> None:

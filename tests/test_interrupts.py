@@ -23,10 +23,10 @@ def test_work_that_holds_it_back_is_told_and_stops_at_its_end():
     reached = False
     with interrupts.listening(), pytest.raises(interrupts.Preempted):
         with interrupts.held_back():
-            assert not interrupts.requested()
+            assert not interrupts.received()
             with interrupts.held_back():  # the inner end is not the end
                 send()
-            assert interrupts.requested()
+            assert interrupts.received() == "SIGTERM"
             reached = True
         pytest.fail("went on")
     assert reached
@@ -34,7 +34,7 @@ def test_work_that_holds_it_back_is_told_and_stops_at_its_end():
 
 def test_without_a_signal_nothing_happens():
     with interrupts.listening(), interrupts.held_back():
-        assert not interrupts.requested()
+        assert not interrupts.received()
 
 
 def test_an_error_of_the_work_is_not_hidden_by_a_signal():
@@ -47,8 +47,8 @@ def test_the_handlers_before_come_back_and_an_old_signal_is_forgotten():
     before = signal.getsignal(signal.SIGTERM)
     with interrupts.listening(), pytest.raises(interrupts.Preempted):
         send()
-    assert signal.getsignal(signal.SIGTERM) == before and not interrupts.requested()
+    assert signal.getsignal(signal.SIGTERM) == before and not interrupts.received()
     with interrupts.held_back():
         pass
     with interrupts.listening():
-        assert not interrupts.requested()
+        assert not interrupts.received()

@@ -18,11 +18,10 @@ import submitit
 
 from benchmark import interrupts
 from benchmark.grid import Job, Outcome, hindrance
-from benchmark.launch.task import Launch, outcome, python
+from benchmark.launch.task import Launch, outcome, python, stop_file
 from benchmark.progress import Progress
 
 POLL = 0.2  # seconds between two looks at the workers
-ASK_AGAIN = 10.0  # seconds after which a worker that goes on is asked to stop once more
 YEARS = 10 * 365 * 24 * 60  # minutes; submitit wants a limit
 GPUS = "CUDA_VISIBLE_DEVICES"
 
@@ -86,19 +85,23 @@ def _next(waiting: list[Job], at_work: list[_AtWork]) -> Job | None:
 
 def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
     """Ask the workers that are left to stop, and wait until they have saved their states."""
-    if at_work:
-        progress.message(f"asking {len(at_work)} workers to save their state and stop")
-    asked = -ASK_AGAIN
-    while at_work:
-        if time.monotonic() - asked > ASK_AGAIN:  # a worker that was just starting may have missed it
-            asked = time.monotonic()
-            for worker in at_work:
-                os.kill(int(worker.submitted.job_id), signal.SIGTERM)  # to submitit's watcher of the worker, which hands it on
-        time.sleep(POLL)
-        for worker in [worker for worker in at_work if worker.gone]:
-            at_work.remove(worker)
-            ended = outcome(launch.folder, worker.job, worker.log)
-            progress.message(f"{ended.state} {worker.job.name}: {ended.detail}")
+    if not at_work:
+        return
+    with _no_keyboard():  # all are asked, or none
+        stop_file(launch.folder).touch()
+        for worker in at_work:
+            os.kill(int(worker.submitted.job_id), signal.SIGTERM)  # to submitit's watcher of the worker, which hands it on
+    progress.message(f"asking {len(at_work)} workers to save their state and stop")
+    try:
+        while at_work:
+            time.sleep(POLL)
+            for worker in [worker for worker in at_work if worker.gone]:
+                at_work.remove(worker)
+                ended = outcome(launch.folder, worker.job, worker.log)
+                progress.message(f"{ended.state} {worker.job.name}: {ended.detail}")
+    except KeyboardInterrupt:
+        progress.message(f"not waiting for {len(at_work)} workers: each ends when its state is saved; `status` tells")
+        raise
 
 
 @contextlib.contextmanager

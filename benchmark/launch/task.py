@@ -85,13 +85,19 @@ def answer_file(folder: Path, job: Job) -> Path:
     return folder / f"{'.'.join(map(str, cell(job)))}.json"
 
 
+def stop_file(folder: Path) -> Path:
+    """In a launch's folder: is there as soon as its workers are asked to stop, for one that is starting and hears no signal yet."""
+    return folder / "stop"
+
+
 def outcome(folder: Path, job: Job, log: Path) -> Outcome:
     """What became of a run, once its worker is gone."""
     with contextlib.suppress(FileNotFoundError):
         return Outcome(job, **json.loads(answer_file(folder, job).read_text(encoding="utf-8")))
     if job.directory.state() == "done":  # it was ended between the run's end and its answer
         return Outcome(job, "done")
-    return Outcome(job, "killed", f"its worker ended without a word; see {log}")
+    when = " when it was asked to stop" if stop_file(folder).exists() else ""
+    return Outcome(job, "killed", f"its worker ended without a word{when}; see {log}")
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,9 @@ class Worker(Task):
     def __call__(self) -> None:
         try:
             with interrupts.listening(REQUEUE):
+                if stop_file(Path(self.answer).parent).exists():
+                    self._tell({"state": "stopped", "detail": "asked to stop before it began"})
+                    return
                 super().__call__()
         except Preempted as stopped:
             self._tell({"state": "stopped", "detail": f"asked to stop ({stopped}); its state is saved"})

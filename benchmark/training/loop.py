@@ -152,8 +152,8 @@ class Loop:
             total += loss.detach()
             unseen.append(loss.detach())
             state.step = index + 1
-            now = [interrupts.requested(), time.monotonic() - saved > self.save_every]
-            asked, late = (any(votes) for votes in zip(*processes.exchanged(now), strict=True))
+            now = [interrupts.received(), time.monotonic() - saved > self.save_every]
+            asked, late = (next(filter(None, votes), None) for votes in zip(*processes.exchanged(now), strict=True))
             due = (asked or late) and self.accelerator.sync_gradients and state.step < len(loader)
             if due or index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
                 bar.advance(len(unseen), loss=self._require_finite_losses(unseen, state))
@@ -163,7 +163,7 @@ class Loop:
                 self._save(optimizer.optimizer, state)
                 saved = time.monotonic()
                 if asked:
-                    raise interrupts.Preempted
+                    raise interrupts.Preempted(asked)
         state.loss = float(total)
 
     def _require_finite_losses(self, losses: list[Tensor], state: Trained) -> float:

@@ -218,7 +218,7 @@ def test_safetensors_tells_of_a_full_disk_in_words_only(lab):
 
 
 def test_a_run_that_is_asked_to_stop_says_again(lab):
-    lab.raises["left noisy 0"] = interrupts.Preempted()
+    lab.raises["left noisy 0"] = interrupts.Preempted("SIGTERM")
     result = lab("run", "CONFIG")
     assert result.exit_code == interrupts.AGAIN == 75
     assert "asked to stop" in result.stderr and "Traceback" not in result.output

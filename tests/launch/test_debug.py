@@ -1,17 +1,24 @@
 """`--executor debug` takes the path of the workers in this process; what is asked of a launcher is looked at first."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_runs
 from typer.testing import CliRunner
 
+from benchmark.config import read_experiment
 from benchmark.errors import UserError
+from benchmark.grid import plan
 from benchmark.interrupts import Preempted
+from benchmark.launch.task import REQUEUE, Launch, outcome, stop_file
 from benchmark.results import RunDirectory
+from benchmark.training.model import DocreModel
 
 GRID = ["left none 0", "left noisy 0", "left learned 0"]
 ONE = ("--seeds", "0", "--backbones", "left")
@@ -109,6 +116,50 @@ def test_the_numbers_are_those_of_the_serial_run(tmp_path):
         assert tiny_runs.numbers(serial) == tiny_runs.numbers(debug)
         weights = "best.safetensors"
         assert (serial.path / weights).read_bytes() == (debug.path / weights).read_bytes()
+
+
+@pytest.fixture
+def requeued():
+    """The signals that were sent to have the task queued again."""
+    came: list[int] = []
+    before = signal.signal(REQUEUE, lambda number, _: came.append(number))
+    yield came
+    signal.signal(REQUEUE, before)
+
+
+@pytest.fixture
+def worker(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
+    experiment = read_experiment(tmp_path / "tiny.yaml", ["augmenters=[none]"])
+    launch = Launch.new(experiment, tmp_path / "results", plugins=(), save_every=600.0)
+    (job,) = plan(experiment, tmp_path / "results")
+    return SimpleNamespace(call=launch.task(job), outcome=lambda: outcome(launch.folder, job, Path("log")), folder=launch.folder, job=job)
+
+
+@pytest.mark.parametrize(("number", "again"), [(signal.SIGTERM, False), (signal.SIGUSR1, True), (REQUEUE, True)])
+def test_a_worker_that_is_stopped_in_mid_epoch_comes_again_only_for_its_time_limit(worker, requeued, monkeypatch, number, again):
+    """With the training loop as it is. Ctrl-C and SIGTERM of the command reach a worker as SIGTERM."""
+    forward, steps = DocreModel.forward, []
+
+    def forward_and_signal(model, *rest, **options):
+        steps.append(1)
+        if len(steps) == 2:  # of three batches an epoch
+            os.kill(os.getpid(), number)
+        return forward(model, *rest, **options)
+
+    monkeypatch.setattr(DocreModel, "forward", forward_and_signal)
+    worker.call()
+    stopped = worker.outcome()
+    assert (stopped.state, stopped.detail) == ("stopped", f"asked to stop ({signal.Signals(number).name}); its state is saved")
+    assert requeued == [REQUEUE] * again and len(steps) == 2
+    assert (worker.job.directory.path / "checkpoint.safetensors").is_file()
+
+
+def test_a_worker_that_starts_when_all_are_asked_to_stop_does_not_begin(worker, requeued):
+    stop_file(worker.folder).touch()
+    worker.call()
+    assert worker.outcome().state == "stopped" and not requeued
+    assert worker.job.directory.state() == "missing"
 
 
 @pytest.mark.long

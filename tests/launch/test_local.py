@@ -126,6 +126,27 @@ def test_told_to_stop_it_lets_its_workers_save_their_state(bench, press, code):
 
 
 @pytest.mark.long
+def test_interrupted_twice_it_ends_at_once_and_its_workers_when_they_have_saved(bench):
+    bench.plan(left_none_0="wait and save slowly", left_none_1="wait and save slowly")
+    process = bench.start("run", "--jobs", "2", "--augmenters", "none")
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.kill)
+        deadline = time.monotonic() + PATIENCE
+        while len(bench.events("start")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(2)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=PATIENCE) == 130 and not bench.events("saved")
+        while bench.running() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(bench.events("saved")) == 2 and not bench.events("end")
+        assert "not waiting for 2 workers" in "".join(process.communicate(timeout=PATIENCE))  # its workers share its output
+        time.sleep(5)  # would any begin again?
+        assert len(bench.events("start")) == len(bench.events("saved")) == 2 and not bench.running()
+
+
+@pytest.mark.long
 def test_a_worker_that_is_told_to_come_again_does(bench):
     bench.plan(left_none_0="once more")
     code, output = bench("run", "--jobs", "1", "--augmenters", "none", "--seeds", "0")

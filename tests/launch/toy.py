@@ -50,13 +50,14 @@ def event(what, name):
         file.write(f"{what} {name} {time.time()}\n")
 
 
-def saved(name, kill=None):
-    """Work until a signal comes (`kill`: from this process itself), then save the state, as the training loop does."""
+def saved(name, kill=None, seconds=0):
+    """Work until a signal comes (`kill`: from this process itself), then save the state, as the training loop does, in that time."""
     with interrupts.held_back():
         if kill:
             os.kill(os.getpid(), kill)
-        while not interrupts.requested():
+        while not interrupts.received():
             time.sleep(0.01)
+        time.sleep(seconds)
         event("saved", name)
 
 
@@ -70,6 +71,8 @@ def execute(run, directory, **_):
             os.kill(os.getpid(), signal.SIGKILL)
         case "wait":
             saved(name)
+        case "wait and save slowly":
+            saved(name, seconds=5)
         case "once more" if f"saved {name}" not in (FOLDER / "events").read_text():
             saved(name, kill=signal.SIGUSR1)
         case "slow":

@@ -191,7 +191,7 @@ def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(tmp_path, monkeyp
         return original(*arguments, **options)
 
     monkeypatch.setattr(place, method, and_signal)
-    with interrupts.listening(), pytest.raises(interrupts.Preempted):
+    with interrupts.listening(), pytest.raises(interrupts.Preempted, match="^SIGTERM$"):
         execute(tmp_path / "stopped", run)
     facts = read_facts(tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors")
     # the fifth step is the second of the second epoch; the second evaluation comes after all three steps of it
