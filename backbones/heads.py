@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 
 from backbones.pooling import entity_embeddings, localized_context
 from benchmark.data.batches import Batch, Encoded
@@ -41,6 +41,9 @@ class PairFeatures(nn.Module):
 
 
 def _features(layer: nn.Linear, entities: Tensor, index: Tensor, context: Tensor) -> Tensor:
-    """tanh(W [e; c] + b), where the half of W that meets the entity is applied once per entity, not once per pair."""
+    """tanh(W [e; c] + b), where the half of W that meets the entity is applied once per entity, not once per pair.
+
+    An entity's pairs add up in its gradient in their order, which `[index]` leaves to chance on several threads.
+    """
     of_entity, of_context = layer.weight.split(entities.shape[1], dim=1)
-    return torch.tanh(linear(entities, of_entity)[index] + linear(context, of_context, layer.bias))
+    return torch.tanh(embedding(index, linear(entities, of_entity)) + linear(context, of_context, layer.bias))

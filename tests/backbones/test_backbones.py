@@ -7,6 +7,7 @@ from batches_for_tests import COLLATE, only, random_batch, random_encoded, rando
 from backbones.axial import AxialStack
 from backbones.base import Pairs
 from backbones.bilinear import GroupedBilinear, _blocks
+from benchmark.data.batches import Encoded
 from benchmark.registry import BACKBONES
 
 SMALL = {
@@ -31,6 +32,32 @@ def test_packed_and_one_by_one_agree(backbone):
     assert together.shape == (6 + 20 + 2, backbone.width)
     alone = torch.cat([backbone.represent(e, b) for b, e in (only(batch, encoded, number, rows) for number in range(5))])
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-12)
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_two_threads_give_the_same_gradients_every_time(name, two_threads):
+    """The second document's pairs are the middle ones, so that both threads add to its entities' gradients."""
+    torch.manual_seed(0)
+    backbone = BACKBONES[name](16, CLASSES, **SMALL[name] | {"emb": 512, "block": 1})
+    batch = random_batch((12, 35, 16, 20))
+    encoded = Encoded(*(tensor.float() for tensor in random_encoded(batch)))
+    weights = torch.randn(len(batch.pair_cell), backbone.width)
+
+    def gradient():
+        backbone.zero_grad()
+        (backbone.represent(encoded, batch) * weights).sum().backward()
+        return torch.cat([p.grad.flatten() for p in backbone.parameters() if p.grad is not None])
+
+    first = gradient()
+    assert all(torch.equal(gradient(), first) for _ in range(9))
 
 
 def test_the_order_of_entities_does_not_matter(backbone):

@@ -133,7 +133,9 @@ def worker(tmp_path):
     experiment = read_experiment(tmp_path / "tiny.yaml", ["augmenters=[none]"])
     launch = Launch.new(experiment, tmp_path / "results", plugins=(), save_every=600.0)
     (job,) = plan(experiment, tmp_path / "results")
-    return SimpleNamespace(call=launch.task(job), outcome=lambda: outcome(launch.folder, job, Path("log")), folder=launch.folder, job=job)
+    return SimpleNamespace(
+        call=launch.task(job), outcome=lambda: outcome(launch.folder, job, Path("log")), folder=launch.folder, job=job
+    )
 
 
 @pytest.mark.parametrize(("number", "again"), [(signal.SIGTERM, False), (signal.SIGUSR1, True), (REQUEUE, True)])

@@ -51,7 +51,7 @@ def event(what, name):
 
 
 def saved(name, kill=None, seconds=0):
-    """Work until a signal comes (`kill`: from this process itself), then save the state, as the training loop does, in that time."""
+    """Work until a signal comes (`kill`: from this process itself), then save the state in `seconds`, as the training loop does."""
     with interrupts.held_back():
         if kill:
             os.kill(os.getpid(), kill)
