@@ -50,7 +50,7 @@ def run(
         bool, typer.Option("--dry-run", help="Show the runs, what is done, what the rest will take, and any mistake.")
     ] = False,
     checkpoint_every: Annotated[
-        float, typer.Option(min=0, metavar="MINUTES", help="Save the training state so often within an epoch.")
+        float, typer.Option(min=0, metavar="MINUTES", help="Save the training state at least so often.")
     ] = 10,
     executor: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who runs them: local (worker processes), slurm (job arrays), debug.")

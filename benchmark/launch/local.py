@@ -43,22 +43,37 @@ def in_workers(jobs: list[Job], launch: Launch, parallel: int | None, progress: 
     executor = submitit.LocalExecutor(launch.folder, python=python(**_same_gpus()))
     executor.update_parameters(timeout_min=YEARS, stderr_to_stdout=True)
     waiting, at_work = list(jobs), []
-    try:
-        while waiting or at_work:
-            while len(at_work) < (parallel or 1) and (job := _next(waiting, at_work)):
-                waiting.remove(job)
-                if hindered := hindrance(job):
-                    yield hindered
-                    continue
-                with interrupts.held_back(), _no_keyboard():
-                    at_work.append(_AtWork(job, executor.submit(launch.task(job))))
-                progress.message(f"run {jobs.index(job) + 1} of {len(jobs)}: {job.name}, log {at_work[-1].log}")
-            for worker in [worker for worker in at_work if worker.gone]:
-                at_work.remove(worker)
-                yield outcome(launch.folder, worker.job, worker.log)
-            time.sleep(POLL if at_work else 0)
-    finally:
-        _stop(at_work, launch, progress)
+    left = sum(job.directory.state() != "done" for job in jobs)
+    if note := _crowded(min(parallel or 1, left), jobs[0].config.train.threads):
+        progress.message(note)
+    with progress.task("runs", total=left) as bar:
+        try:
+            while waiting or at_work:
+                while len(at_work) < (parallel or 1) and (job := _next(waiting, at_work)):
+                    waiting.remove(job)
+                    if hindered := hindrance(job):
+                        bar.advance(hindered.state not in ("kept", "damaged"))
+                        yield hindered
+                        continue
+                    with interrupts.held_back(), _no_keyboard():
+                        at_work.append(_AtWork(job, executor.submit(launch.task(job))))
+                    progress.message(f"run {jobs.index(job) + 1} of {len(jobs)}: {job.name}, log {at_work[-1].log}")
+                for worker in [worker for worker in at_work if worker.gone]:
+                    at_work.remove(worker)
+                    bar.advance()
+                    yield outcome(launch.folder, worker.job, worker.log)
+                time.sleep(POLL if at_work else 0)
+        finally:
+            _stop(at_work, launch, progress)
+
+
+def _crowded(workers: int, threads: int) -> str | None:
+    """What to say of workers that take turns on the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers * threads <= cores:
+        return None
+    each = f"{workers} runs at a time, with {threads} threads each (train.threads)"
+    return f"note: {each}, share {cores} cores; without a GPU fewer may be faster"
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class Loop:
         mixing: what the loss of an epoch (from 0) is made of, as arguments of `Backbone.loss`.
         folder: of the run; gets best.safetensors, checkpoint.safetensors and, after `branch_epoch` epochs, branch.safetensors.
         on_epoch: told the history after every epoch.
-        save_every: seconds between two checkpoints within an epoch; one is written at the end of every epoch in any case.
+        save_every: seconds of training that may be lost; a checkpoint is written after every epoch's evaluation in any case.
     """
 
     model: DocreModel
@@ -106,7 +106,7 @@ class Loop:
             put_on_device=True,
             non_blocking=self.accelerator.non_blocking,
         )
-        state = Trained()
+        state, self.last_save = Trained(), time.monotonic()
         if start_from is not None:
             facts = load_state(start_from, self.model, optimizer.optimizer)
             state = Trained(**{name: facts.get(name, value) for name, value in vars(state).items()})
@@ -119,14 +119,16 @@ class Loop:
                 began = time.perf_counter()
                 with interrupts.held_back():
                     self._epoch(model, optimizer, loader, state, bar)
-                    self._save(optimizer.optimizer, state)
+                    self._require_finite_weights(state)
+                    if any(self._due()):
+                        self._save(optimizer.optimizer, state)
                     processes.stop_if_asked()
                 self._close_epoch(optimizer.optimizer, state, steps, time.perf_counter() - began)
         return state
 
     def _epoch(self, model, optimizer, loader, state: Trained, bar) -> None:
         """The rest of an epoch. Saves the training state now and then, and where it is asked to stop."""
-        epoch, saved = state.epoch, time.monotonic()
+        epoch = state.epoch
         model.train()
         loader.set_epoch(epoch)
         self.loader.batch_sampler.skip = state.step
@@ -152,8 +154,7 @@ class Loop:
             total += loss.detach()
             unseen.append(loss.detach())
             state.step = index + 1
-            now = [interrupts.received(), time.monotonic() - saved > self.save_every]
-            asked, late = (next(filter(None, votes), None) for votes in zip(*processes.exchanged(now), strict=True))
+            asked, late = self._due()
             due = (asked or late) and self.accelerator.sync_gradients and state.step < len(loader)
             if due or index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
                 bar.advance(len(unseen), loss=self._require_finite_losses(unseen, state))
@@ -161,10 +162,14 @@ class Loop:
             if due:
                 state.loss = float(total)
                 self._save(optimizer.optimizer, state)
-                saved = time.monotonic()
                 if asked:
                     raise interrupts.Preempted(asked)
         state.loss = float(total)
+
+    def _due(self) -> tuple[str | None, bool | None]:
+        """The name of a signal that some process was sent, and whether it is time to save: the same in all processes."""
+        now = [interrupts.received(), time.monotonic() - self.last_save > self.save_every]
+        return tuple(next(filter(None, votes), None) for votes in zip(*processes.exchanged(now), strict=True))
 
     def _require_finite_losses(self, losses: list[Tensor], state: Trained) -> float:
         """The last of these losses, of the last steps. Raises TrainingError naming the first that is not finite."""
@@ -205,10 +210,16 @@ class Loop:
         return now / warmup if now < warmup else (total - now) / max(1, total - warmup)
 
     def _close_epoch(self, optimizer: torch.optim.Optimizer, state: Trained, steps: int, seconds: float) -> None:
-        """Evaluate. Nothing is held back meanwhile: who is stopped here has only to evaluate again."""
+        """Evaluate, and save. A signal stops the evaluation at once: who is stopped in it has only to evaluate again."""
         began = time.perf_counter()
-        dev = self.evaluate()
-        processes.stop_if_asked()
+        try:
+            dev = self.evaluate()
+            processes.stop_if_asked()
+        except KeyboardInterrupt as stopped:
+            if processes.count() == 1 or isinstance(stopped, interrupts.Preempted):  # several processes meet Ctrl-C each on its own
+                with interrupts.held_back():
+                    self._save(optimizer, state)
+            raise
         state.epoch += 1
         state.history.append(
             {
@@ -237,6 +248,7 @@ class Loop:
         path = self.folder / name
         processes.on_main(lambda: save_state(path, self.model, optimizer, vars(state) | {"identity": self.identity}))
         if name == CHECKPOINT:
+            self.last_save = time.monotonic()
             self.saved = f"from {path} ({_standing(state)})"
 
 

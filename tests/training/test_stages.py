@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 from benchmark.leftovers import discard_basis, discard_state
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
+from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel, build_encoder
 from benchmark.training.predict import predict
@@ -176,28 +177,55 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(t
     assert all((weights[0][name] == tensor).all() for name, tensor in weights[1].items())
 
 
-@pytest.mark.parametrize("when", ["within an epoch", "while evaluating"])
-def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(tmp_path, monkeypatch, when):
-    """Only SIGTERM makes a checkpoint here: none is due within the ten minutes of an epoch."""
+@pytest.mark.parametrize(
+    ("place", "method", "call", "number", "saved"),
+    [
+        pytest.param(DocreModel, "forward", 5, signal.SIGTERM, (1, 2), id="within an epoch"),  # of three steps
+        pytest.param(Evaluator, "predict", 2, signal.SIGTERM, (1, 3), id="while evaluating"),
+        pytest.param(Evaluator, "predict", 2, signal.SIGINT, (1, 3), id="ctrl-c while evaluating"),
+    ],
+)
+def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(tmp_path, monkeypatch, place, method, call, number, saved):
+    """Only the signal makes a checkpoint here: none is due within the ten minutes of an epoch."""
     run = config("atlop")
     whole = execute(tmp_path / "whole", run)
-    place, method = (DocreModel, "forward") if when == "within an epoch" else (Loop, "_close_epoch")
     original, calls = getattr(place, method), []
 
     def and_signal(*arguments, **options):
         calls.append(1)
-        if len(calls) == (5 if method == "forward" else 2):
-            os.kill(os.getpid(), signal.SIGTERM)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
         return original(*arguments, **options)
 
     monkeypatch.setattr(place, method, and_signal)
-    with interrupts.listening(), pytest.raises(interrupts.Preempted, match="^SIGTERM$"):
+    with interrupts.listening(), pytest.raises(KeyboardInterrupt) as stopped:
         execute(tmp_path / "stopped", run)
+    assert str(stopped.value) == ("SIGTERM" if number == signal.SIGTERM else "")
     facts = read_facts(tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors")
-    # the fifth step is the second of the second epoch; the second evaluation comes after all three steps of it
-    assert (facts["epoch"], facts["step"]) == ((1, 2) if method == "forward" else (1, 3))
+    assert (facts["epoch"], facts["step"]) == saved
     monkeypatch.undo()
     assert numbers(execute(tmp_path / "stopped", run)) == numbers(whole)
+
+
+def test_a_run_killed_while_it_evaluates_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
+    """No state is saved before an evaluation unless one is due."""
+    whole, evaluate, calls = execute(tmp_path / "whole", config()), Evaluator.predict, []
+
+    def evaluate_or_die(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(Evaluator, "predict", evaluate_or_die)
+    for due, saved in ((600.0, (1, 0)), (0.0, (1, 3))):
+        calls.clear()
+        monkeypatch.setattr("tiny_runs.SAVE_EVERY", due)
+        with pytest.raises(Killed):
+            execute(tmp_path / str(due), config())
+        facts = read_facts(tmp_path / str(due) / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors")
+        assert (facts["epoch"], facts["step"]) == saved
+        assert numbers(execute(tmp_path / str(due), config())) == numbers(whole)
 
 
 def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkeypatch):
