@@ -103,7 +103,8 @@ def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
     if not at_work:
         return
     with _no_keyboard():  # all are asked, or none
-        stop_file(launch.folder).touch()
+        with contextlib.suppress(OSError):  # a full disk: those that hear the signal are asked
+            stop_file(launch.folder).touch()
         for worker in at_work:
             os.kill(int(worker.submitted.job_id), signal.SIGTERM)  # to submitit's watcher of the worker, which hands it on
     progress.message(f"asking {len(at_work)} workers to save their state and stop")

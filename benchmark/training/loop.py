@@ -120,9 +120,11 @@ class Loop:
                 with interrupts.held_back():
                     self._epoch(model, optimizer, loader, state, bar)
                     self._require_finite_weights(state)
-                    if any(self._due()):
+                    asked, late = self._due()
+                    if asked or late:
                         self._save(optimizer.optimizer, state)
-                    processes.stop_if_asked()
+                    if asked:
+                        raise interrupts.Preempted(asked)
                 self._close_epoch(optimizer.optimizer, state, steps, time.perf_counter() - began)
         return state
 
