@@ -58,6 +58,22 @@ class Bench:
         output = "".join(process.communicate(timeout=PATIENCE))
         return process.returncode, output
 
+    @contextlib.contextmanager
+    def two_at_work(self, what):
+        """The command, when both its workers are at work on runs that do `what`; killed in the end."""
+        self.plan(left_none_0=what, left_none_1=what)
+        process = self.start("run", "--jobs", "2", "--augmenters", "none")
+        with contextlib.ExitStack() as stack:
+            stack.callback(process.kill)
+            self.wait_until(lambda: len(self.events("start")) == 2)
+            yield process
+
+    def wait_until(self, holds):
+        deadline = time.monotonic() + PATIENCE
+        while not holds() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert holds()
+
     def events(self, what):
         """name -> time of the last such event."""
         lines = [line.split() for line in (self.folder / "events").read_text().splitlines()]
@@ -111,13 +127,7 @@ def test_one_at_a_time_unless_more_are_asked_for(bench):
     ],
 )
 def test_told_to_stop_it_lets_its_workers_save_their_state(bench, press, code):
-    bench.plan(left_none_0="wait", left_none_1="wait")
-    process = bench.start("run", "--jobs", "2", "--augmenters", "none")
-    with contextlib.ExitStack() as stack:
-        stack.callback(process.kill)
-        deadline = time.monotonic() + PATIENCE
-        while len(bench.events("start")) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+    with bench.two_at_work("wait") as process:
         assert len(bench.running()) == 2
         press(process)
         output = "".join(process.communicate(timeout=PATIENCE))
@@ -129,19 +139,12 @@ def test_told_to_stop_it_lets_its_workers_save_their_state(bench, press, code):
 
 @pytest.mark.long
 def test_interrupted_twice_it_ends_at_once_and_its_workers_when_they_have_saved(bench):
-    bench.plan(left_none_0="wait and save slowly", left_none_1="wait and save slowly")
-    process = bench.start("run", "--jobs", "2", "--augmenters", "none")
-    with contextlib.ExitStack() as stack:
-        stack.callback(process.kill)
-        deadline = time.monotonic() + PATIENCE
-        while len(bench.events("start")) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
+    with bench.two_at_work("wait and save slowly") as process:
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(2)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=PATIENCE) == 130 and not bench.events("saved")
-        while bench.running() and time.monotonic() < deadline:
-            time.sleep(0.05)
+        bench.wait_until(lambda: not bench.running())
         assert len(bench.events("saved")) == 2 and not bench.events("end")
         assert "not waiting for 2 workers" in "".join(process.communicate(timeout=PATIENCE))  # its workers share its output
         time.sleep(5)  # would any begin again?
