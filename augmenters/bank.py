@@ -1,7 +1,9 @@
-"""The control of what is fitted: the stage 1 model's own representations of training pairs, drawn by label set.
+"""The control of what is fitted: the stage 1 model's own representations of training pairs, drawn
+by label set.
 
-What a perfect generator would give. `copies` re-weights the batch's live features; this one re-weights rows that, like all
-generated ones, stand still in the space of the stage 1 model. A generator that does not beat it has added nothing of its own.
+What a perfect generator would give. `copies` re-weights the batch's live features; this one
+re-weights rows that, like all generated ones, stand still in the space of the stage 1 model. A
+generator that does not beat it has added nothing of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from benchmark.registry import AUGMENTERS
 
 @AUGMENTERS.register("bank")
 class Bank(Augmenter):
-    """Real training pairs with the requested label set, as the stage 1 model represents them: the control for generation."""
+    """Real training pairs with the requested label set, as the stage 1 model represents them: the
+    control for generation.
+    """
 
     needs_fitting = True
 
@@ -24,7 +28,13 @@ class Bank(Augmenter):
         self.rows, self._pool = Rows(width, classes), None
 
     def _fit(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator, held_out: Pairs | None, progress: Progress
+        self,
+        representations: Tensor,
+        labels: Tensor,
+        *,
+        rng: torch.Generator,
+        held_out: Pairs | None,
+        progress: Progress,
     ) -> list[dict]:
         self.rows.representations, self.rows.labels = representations, labels.bool()
         return []
@@ -39,7 +49,9 @@ class Bank(Augmenter):
 
 
 class Rows(nn.Module):
-    """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between devices."""
+    """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between
+    devices.
+    """
 
     def __init__(self, width: int, classes: int):
         super().__init__()

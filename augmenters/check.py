@@ -1,9 +1,11 @@
-"""One generator of checks that runs over every augmenter, the user's included: `run_benchmark.py check NAME` and the tests.
+"""One generator of checks that runs over every augmenter, the user's included: `run_benchmark.py
+check NAME` and the tests.
 
     for name, check in checks(AUGMENTERS["mixup"]):
         check()  # raises CheckFailed, which tells what is wrong and how to mend it
 
-The data are tiny and made up; `check_options` of the class (hyper-parameters such as `{"epochs": 2}`) keep a fit short.
+The data are tiny and made up; `check_options` of the class (hyper-parameters such as `{"epochs":
+2}`) keep a fit short.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class CheckFailed(UserError):
     """An augmenter breaks the contract."""
 
 
-def checks(augmenter_class: type, options: dict[str, Any] | None = None) -> Iterator[tuple[str, Callable[[], None]]]:
+def checks(
+    augmenter_class: type, options: dict[str, Any] | None = None
+) -> Iterator[tuple[str, Callable[[], None]]]:
     """Names and checks for a class; each check raises CheckFailed or returns.
 
     Args:
@@ -60,7 +64,10 @@ class Case:
     """The augmenter under test and the pairs it is given."""
 
     def __init__(self, augmenter_class: type, options: dict[str, Any]):
-        self.augmenter_class, self.name = augmenter_class, getattr(augmenter_class, "__name__", str(augmenter_class))
+        self.augmenter_class, self.name = (
+            augmenter_class,
+            getattr(augmenter_class, "__name__", str(augmenter_class)),
+        )
         self.options = {**getattr(augmenter_class, "check_options", {}), **options}
 
     def make(self) -> Augmenter:
@@ -89,7 +96,9 @@ def generator(seed: int) -> torch.Generator:
 
 
 def pairs(count: int = PAIRS, seed: int = 0) -> Pairs:
-    """Made-up pairs [count,WIDTH], [count,CLASSES] with one or two relations each; none has the last relation."""
+    """Made-up pairs [count,WIDTH], [count,CLASSES] with one or two relations each; none has the
+    last relation.
+    """
     rng = generator(seed)
     labels = torch.zeros(count, CLASSES)
     labels.scatter_(1, torch.randint(1, CLASSES - 1, (count, 2), generator=rng), 1.0)
@@ -106,49 +115,84 @@ def same(first: Pairs, second: Pairs) -> bool:
 
 def is_an_augmenter(case: Case) -> None:
     kind = case.augmenter_class
-    case.expect(inspect.isclass(kind) and issubclass(kind, Augmenter), "must be a class derived from augmenters.base.Augmenter")
+    case.expect(
+        inspect.isclass(kind) and issubclass(kind, Augmenter),
+        "must be a class derived from augmenters.base.Augmenter",
+    )
     for method in ("fit", "prepare", "augment", "diagnose"):
         kept = getattr(kind, method) is getattr(Augmenter, method)
-        case.expect(kept, f"overrides {method}(), which checks what goes in and out; write _{method}() instead")
+        case.expect(
+            kept,
+            f"overrides {method}(), which checks what goes in and out; write _{method}() instead",
+        )
     case.expect(kind.__doc__, "has no docstring; its first line stands in `list`")
 
 
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
     constructor = case.augmenter_class.__init__
-    parameters = [] if constructor is object.__init__ else list(inspect.signature(constructor).parameters.values())[1:]
+    parameters = (
+        []
+        if constructor is object.__init__
+        else list(inspect.signature(constructor).parameters.values())[1:]
+    )
     for parameter in parameters:
         name, default = parameter.name, parameter.default
         named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        case.expect(named, f"the constructor takes *{name}: name every hyper-parameter, for the experiment files")
-        case.expect(parameter.kind is parameter.KEYWORD_ONLY, f"make '{name}' keyword-only in the constructor (behind a bare *)")
+        case.expect(
+            named,
+            f"the constructor takes *{name}: name every hyper-parameter, for the experiment files",
+        )
+        case.expect(
+            parameter.kind is parameter.KEYWORD_ONLY,
+            f"make '{name}' keyword-only in the constructor (behind a bare *)",
+        )
         if default is parameter.empty:
             hint = f"give the class check_options = {{'{name}': ...}}"
-            case.expect(name in case.options, f"'{name}' has no default, so there is nothing to check with; {hint}")
+            case.expect(
+                name in case.options,
+                f"'{name}' has no default, so there is nothing to check with; {hint}",
+            )
         else:
             literal = isinstance(default, (bool, int, float, str, list, dict, type(None)))
-            case.expect(literal, f"the default of '{name}' must be a literal that an experiment file can hold, got {default!r}")
+            case.expect(
+                literal,
+                f"the default of '{name}' must be a literal that an experiment file can hold, got {default!r}",
+            )
     case.make()
 
 
 def fitting_is_declared(case: Case) -> None:
     augmenter = case.make()
     learns = type(augmenter)._fit is not Augmenter._fit
-    case.expect(augmenter.needs_fitting or not learns, "has a _fit() that is never called; set needs_fitting = True")
+    case.expect(
+        augmenter.needs_fitting or not learns,
+        "has a _fit() that is never called; set needs_fitting = True",
+    )
     case.expect(learns or not augmenter.needs_fitting, "has needs_fitting = True but no _fit()")
 
 
 def fit_returns_a_history(case: Case) -> None:
     calls = []
-    progress = lambda *done, **numbers: calls.append(done)  # noqa: E731
-    history = case.make().fit(*pairs(), rng=generator(1), held_out=pairs(10, seed=5), progress=progress)
+    progress = lambda *done, **numbers: calls.append(done)
+    history = case.make().fit(
+        *pairs(), rng=generator(1), held_out=pairs(10, seed=5), progress=progress
+    )
     good = isinstance(history, list) and all(isinstance(epoch, dict) for epoch in history)
-    case.expect(good, f"_fit() must return a list, one dict of numbers per epoch (an empty one is fine), got {type(history)}")
+    case.expect(
+        good,
+        f"_fit() must return a list, one dict of numbers per epoch (an empty one is fine), got {type(history)}",
+    )
     try:
         json.dumps(history)
     except TypeError as error:
-        raise CheckFailed(f"{case.name}: the history of _fit() must hold plain numbers, use float(tensor): {error}") from error
+        raise CheckFailed(
+            f"{case.name}: the history of _fit() must hold plain numbers, use float(tensor): {error}"
+        ) from error
     numbers = [value for epoch in history for value in epoch.values() if isinstance(value, float)]
-    case.expect(all(map(math.isfinite, numbers)), "the history of _fit() holds NaN or infinity; does the training diverge?")
+    case.expect(
+        all(map(math.isfinite, numbers)),
+        "the history of _fit() holds NaN or infinity; does the training diverge?",
+    )
     good = all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls)
     case.expect(good, f"progress is called as progress(done, total, **numbers), got {calls[:3]}")
 
@@ -158,14 +202,18 @@ def fit_is_reproducible(case: Case) -> None:
     for key in first:
         equal = torch.equal(first[key], second[key])
         case.expect(
-            equal, f"two fits with the same rng differ in '{key}'; draw from rng or torch, not from numpy, random or the clock"
+            equal,
+            f"two fits with the same rng differ in '{key}'; draw from rng or torch, not from numpy, random or the clock",
         )
 
 
 def fit_leaves_its_input_alone(case: Case) -> None:
     given = pairs()
     case.make().fit(*given, rng=generator(1))
-    case.expect(same(given, pairs()), "_fit() changes the representations or labels it is given; work on a clone")
+    case.expect(
+        same(given, pairs()),
+        "_fit() changes the representations or labels it is given; work on a clone",
+    )
 
 
 def fit_takes_a_single_pair(case: Case) -> None:
@@ -189,7 +237,9 @@ def state_survives_safetensors(case: Case) -> None:
         one.prepare(pairs()[1], rng=generator(2))
         results.append(one.augment(*pairs(), rng=generator(3)))
     advice = "keep what is learned in nn.Modules (buffers for tensors) that _build() creates"
-    case.expect(same(*results), f"a restored augmenter generates other rows than the stored one; {advice}")
+    case.expect(
+        same(*results), f"a restored augmenter generates other rows than the stored one; {advice}"
+    )
 
 
 def works_without_prepare(case: Case) -> None:
@@ -197,7 +247,9 @@ def works_without_prepare(case: Case) -> None:
 
 
 def generates_positive_pairs(case: Case) -> None:
-    case.ready().augment(*pairs(), rng=generator(3))  # the base class raises when shapes, label sets or values are wrong
+    case.ready().augment(
+        *pairs(), rng=generator(3)
+    )  # the base class raises when shapes, label sets or values are wrong
 
 
 def keeps_dtype_and_device(case: Case) -> None:
@@ -205,9 +257,14 @@ def keeps_dtype_and_device(case: Case) -> None:
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for dtype in (torch.float32, torch.bfloat16):
             rows, labels = pairs()
-            generated, wanted = augmenter.augment(rows.to(device, dtype), labels.to(device), rng=generator(3))
+            generated, wanted = augmenter.augment(
+                rows.to(device, dtype), labels.to(device), rng=generator(3)
+            )
             got = (generated.dtype, generated.device.type, wanted.dtype, wanted.device.type)
-            case.expect(got == (dtype, device, torch.float32, device), f"{dtype} rows on {device} came back as {got}")
+            case.expect(
+                got == (dtype, device, torch.float32, device),
+                f"{dtype} rows on {device} came back as {got}",
+            )
 
 
 def depends_on_the_rng_alone(case: Case) -> None:
@@ -215,12 +272,19 @@ def depends_on_the_rng_alone(case: Case) -> None:
     augmenter = case.ready()
     first = augmenter.augment(*pairs(), rng=generator(3))
     again = same(first, augmenter.augment(*pairs(), rng=generator(3)))
-    case.expect(again, "two calls with the same rows and rng differ; draw from rng or torch only and keep no state in _augment()")
+    case.expect(
+        again,
+        "two calls with the same rows and rng differ; draw from rng or torch only and keep no state in _augment()",
+    )
     augmenter.augment(*pairs(9, seed=8), rng=generator(4))
     again = same(first, augmenter.augment(*pairs(), rng=generator(3)))
-    case.expect(again, "what a call returns depends on the calls before it, which breaks resuming; keep no state in _augment()")
     case.expect(
-        same(first, case.ready().augment(*pairs(), rng=generator(3))), "two augmenters made alike differ; draw from rng only"
+        again,
+        "what a call returns depends on the calls before it, which breaks resuming; keep no state in _augment()",
+    )
+    case.expect(
+        same(first, case.ready().augment(*pairs(), rng=generator(3))),
+        "two augmenters made alike differ; draw from rng only",
     )
 
 
@@ -242,8 +306,13 @@ def leaves_global_generators_alone(case: Case) -> None:
 def sends_no_gradient_into_the_rows(case: Case) -> None:
     rows, labels = pairs()
     generated, _ = case.ready().augment(rows.requires_grad_(True), labels, rng=generator(3))
-    case.expect(not generated.requires_grad, "generated rows carry a gradient; return detached rows")
-    case.expect(torch.is_grad_enabled(), "leaves gradients switched off for the rest of the run; use `with torch.no_grad():`")
+    case.expect(
+        not generated.requires_grad, "generated rows carry a gradient; return detached rows"
+    )
+    case.expect(
+        torch.is_grad_enabled(),
+        "leaves gradients switched off for the rest of the run; use `with torch.no_grad():`",
+    )
 
 
 def leaves_the_rows_alone(case: Case) -> None:
@@ -252,12 +321,20 @@ def leaves_the_rows_alone(case: Case) -> None:
     case.expect(same(given, pairs()), "changes the real rows or labels in place; work on a clone")
     generated.add_(1.0)
     wanted.add_(1.0)
-    case.expect(same(given, pairs()), "returns rows or labels that share memory with the real ones; return a clone")
+    case.expect(
+        same(given, pairs()),
+        "returns rows or labels that share memory with the real ones; return a clone",
+    )
 
 
 def takes_an_empty_batch(case: Case) -> None:
-    generated, _ = case.ready().augment(torch.zeros(0, WIDTH), torch.zeros(0, CLASSES), rng=generator(3))
-    case.expect(len(generated) == 0, f"a batch without positive pairs must yield no row, got {len(generated)}")
+    generated, _ = case.ready().augment(
+        torch.zeros(0, WIDTH), torch.zeros(0, CLASSES), rng=generator(3)
+    )
+    case.expect(
+        len(generated) == 0,
+        f"a batch without positive pairs must yield no row, got {len(generated)}",
+    )
 
 
 def takes_one_pair(case: Case) -> None:
@@ -278,10 +355,16 @@ def takes_unseen_label_sets(case: Case) -> None:
 
 def diagnoses_in_plain_numbers(case: Case) -> None:
     augmenter, given = case.fitted(), pairs()
-    found = augmenter.diagnose(*given, rng=generator(4))  # the base class raises unless these are finite plain numbers
-    case.expect(same(given, pairs()), "_diagnose() changes the rows or labels it is given; work on a clone")
+    found = augmenter.diagnose(
+        *given, rng=generator(4)
+    )  # the base class raises unless these are finite plain numbers
+    case.expect(
+        same(given, pairs()), "_diagnose() changes the rows or labels it is given; work on a clone"
+    )
     again = augmenter.diagnose(*given, rng=generator(4))
-    case.expect(found == again, "two diagnoses with the same rng differ; draw from rng or torch only")
+    case.expect(
+        found == again, "two diagnoses with the same rng differ; draw from rng or torch only"
+    )
 
 
 def refuses_wrong_input(case: Case) -> None:
@@ -301,7 +384,9 @@ def refuses_wrong_input(case: Case) -> None:
             augmenter.augment(*batch, rng=generator(3))
         except UserError:
             continue
-        raise CheckFailed(f"{case.name}: augment() accepts {what}; leave the checks of the base class in place")
+        raise CheckFailed(
+            f"{case.name}: augment() accepts {what}; leave the checks of the base class in place"
+        )
 
 
 CHECKS: tuple[Callable[[Case], None], ...] = (

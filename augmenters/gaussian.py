@@ -1,4 +1,6 @@
-"""Gaussian noise on the positive pairs' representations: "Gaus Noise" of the paper's ablation (section 3.4); no official code."""
+"""Gaussian noise on the positive pairs' representations: "Gaus Noise" of the paper's ablation
+(section 3.4); no official code.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ class GaussianNoise(Augmenter):
 def spread(representations: Tensor) -> Tensor:
     """Per-dimension spread [d] of the rows [P,d] of this call.
 
-    The population form of the standard deviation, which does not change when every row is repeated m times. It is taken from the
-    rows at hand, not from a running mean: the result then depends on the call alone, and a resumed run equals an uninterrupted one.
+    The population form of the standard deviation, which does not change when every row is repeated
+    m times. It is taken from the
+    rows at hand, not from a running mean: the result then depends on the call alone, and a resumed
+        run equals an uninterrupted one.
     Rows that are all the same have no spread; the root mean square of the dimension stands in.
     """
     if len(representations) == 0:

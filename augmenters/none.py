@@ -1,4 +1,6 @@
-"""No augmentation: the "No Aug" row of the tables, and stage 1 of every augmenter that is fitted."""
+"""No augmentation: the "No Aug" row of the tables, and stage 1 of every augmenter that is
+fitted.
+"""
 
 from augmenters.base import Augmenter
 from benchmark.registry import AUGMENTERS

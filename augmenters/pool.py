@@ -1,7 +1,9 @@
-"""Rows filed by label set, and drawn at random for requested label sets, without a Python loop over pairs.
+"""Rows filed by label set, and drawn at random for requested label sets, without a Python loop over
+pairs.
 
-The rows are the training pairs themselves (`vae` samples their posteriors) or latents generated in advance (`vaediff`). The tables
-stay on the CPU, where the random numbers are drawn; only the numbers of the drawn rows go to the device.
+The rows are the training pairs themselves (`vae` samples their posteriors) or latents generated in
+advance (`vaediff`). The tables stay on the CPU, where the random numbers are drawn; only the
+numbers of the drawn rows go to the device.
 
 Suffixes: N filed rows, U distinct label sets, Q requested rows, R classes.
 """
@@ -26,7 +28,9 @@ class LabelSets:
 
     def __init__(self, labels: Tensor):
         labels = labels.detach().cpu().bool()
-        self.sets, self.ids, self.counts = torch.unique(labels, dim=0, return_inverse=True, return_counts=True)
+        self.sets, self.ids, self.counts = torch.unique(
+            labels, dim=0, return_inverse=True, return_counts=True
+        )
         self._hash = _hash_weights(self.sets)
         self._keys, self._order = torch.sort(_keys(self.sets, self._hash))
 
@@ -64,19 +68,29 @@ class Pool:
         self._start = self._count.cumsum(0) - self._count
 
     def draw(self, ids: Tensor, rng: torch.Generator) -> Tensor:
-        """Row numbers [Q], each of a row with the label set of that id [Q]; every id must be filed at least once."""
+        """Row numbers [Q], each of a row with the label set of that id [Q]; every id must be filed
+        at least once.
+        """
         share = torch.rand(len(ids), generator=rng, dtype=torch.float64)
         return self._rows[self._start[ids] + (share * self._count[ids]).long()]
 
     def draw_nearest(self, labels: Tensor, rng: torch.Generator) -> Tensor:
-        """Row numbers [Q] for label sets [Q,R]; one that is not filed takes any row of the largest Jaccard overlap."""
+        """Row numbers [Q] for label sets [Q,R]; one that is not filed takes any row of the largest
+        Jaccard overlap.
+        """
         ids = self.sets.lookup(labels)
         unseen = ids < 0
         if unseen.any():
             overlap = self.sets.overlap(labels[unseen.to(labels.device)])
-            rivals = (overlap == overlap.amax(1, keepdim=True)) * self._count  # [F,U]: rows to choose from
-            limit = torch.rand(len(rivals), 1, generator=rng, dtype=torch.float64) * rivals.sum(1, keepdim=True)
-            ids[unseen] = torch.searchsorted(rivals.cumsum(1).double(), limit, right=True).squeeze(1)
+            rivals = (
+                overlap == overlap.amax(1, keepdim=True)
+            ) * self._count  # [F,U]: rows to choose from
+            limit = torch.rand(len(rivals), 1, generator=rng, dtype=torch.float64) * rivals.sum(
+                1, keepdim=True
+            )
+            ids[unseen] = torch.searchsorted(rivals.cumsum(1).double(), limit, right=True).squeeze(
+                1
+            )
         return self.draw(ids, rng)
 
 
@@ -86,10 +100,14 @@ def _keys(labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _hash_weights(sets: Tensor) -> Tensor:
-    """Random weights [R] under which the distinct label sets have distinct keys: the first seed, except by a miracle."""
+    """Random weights [R] under which the distinct label sets have distinct keys: the first seed,
+    except by a miracle.
+    """
     seed = 0
     while True:
-        weights = torch.randint(-(2**63), 2**63 - 1, (sets.shape[1],), generator=torch.Generator().manual_seed(seed))
+        weights = torch.randint(
+            -(2**63), 2**63 - 1, (sets.shape[1],), generator=torch.Generator().manual_seed(seed)
+        )
         if len(_keys(sets, weights).unique()) == len(sets):
             return weights
         seed += 1

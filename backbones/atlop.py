@@ -1,4 +1,6 @@
-"""ATLOP (Zhou et al. 2021): localized context pooling, grouped bilinear classifier, adaptive threshold."""
+"""ATLOP (Zhou et al. 2021): localized context pooling, grouped bilinear classifier, adaptive
+threshold.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ import torch
 from torch import Tensor
 
 from backbones.base import Backbone
-from backbones.bilinear import GroupedBilinear
-from backbones.heads import PairFeatures
-from backbones.losses import adaptive_threshold
+from backbones.parts.bilinear import GroupedBilinear
+from backbones.parts.features import PairFeatures
+from backbones.parts.losses import adaptive_threshold
 from benchmark.data.batches import Batch, Encoded
 from benchmark.registry import BACKBONES
 
@@ -17,8 +19,8 @@ from benchmark.registry import BACKBONES
 class Atlop(Backbone):
     """ATLOP: localized context, grouped bilinear classifier, adaptive-threshold loss.
 
-    The representation that augmenters see is [h'; t'] after tanh, 2 x emb wide: the products of the bilinear map go straight to
-    the logits.
+    The representation that augmenters see is [h'; t'] after tanh, 2 x emb wide: the products of the
+    bilinear map go straight to the logits.
 
     Args:
         emb: width of head and tail features (official: 768).

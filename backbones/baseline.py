@@ -1,4 +1,6 @@
-"""The paper's stage 1 model (appendix A.3): KD-DocRE's structure with PMTEM and supervised contrastive loss."""
+"""The paper's stage 1 model (appendix A.3): KD-DocRE's structure with PMTEM and supervised
+contrastive loss.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +8,34 @@ from torch import Tensor
 
 from backbones.base import Pairs
 from backbones.kd_docre import AxialBackbone
-from backbones.losses import CONTRASTIVE, ENTROPY, pairwise_moving_threshold, supervised_contrastive
 from backbones.options import number, one_of
+from backbones.parts.losses import (
+    CONTRASTIVE,
+    ENTROPY,
+    pairwise_moving_threshold,
+    supervised_contrastive,
+)
 from benchmark.registry import BACKBONES
 
 
 @BACKBONES.register("baseline")
 class Baseline(AxialBackbone):
-    """The paper's baseline: KD-DocRE's structure, moving-threshold loss with entropy minimisation, contrastive loss (Eq. (29)).
+    """The paper's baseline: KD-DocRE's structure, moving-threshold loss with entropy minimisation,
+    contrastive loss (Eq. (29)).
 
     Args:
         emb, block, layers, axial_rate, axial, diagonal: as in `kd_docre`.
-        entropy: weighting of the entropy terms: vectorised (default), per_pair, broadcast (the official code's slip), or none
-            (Eq. (29) read literally).
-        contrastive: form of the contrastive loss: "cosine" similarity and mean of logs (official code), or "dot" product and log of
-            the mean (Eq. (28) as printed).
-        contrast_with: what an anchor is told apart from: the "positives" of the batch (official code), or "all" its pairs, NA too.
-        temperature: tau of the contrastive loss; its weight (lambda of Eq. (29)) is temperature / base_temperature.
+        entropy: weighting of the entropy terms: vectorised (default), per_pair, broadcast (the
+            official code's slip), or none (Eq. (29) read literally).
+        contrastive: form of the contrastive loss: "cosine" similarity and mean of logs (official
+            code), or "dot" product and log of the mean (Eq. (28) as printed).
+        contrast_with: what an anchor is told apart from: the "positives" of the batch (official
+            code), or "all" its pairs, NA too.
+        temperature: tau of the contrastive loss; its weight (lambda of Eq. (29)) is temperature /
+            base_temperature.
         base_temperature: see temperature.
-        reduction: "mean" over the pairs of the batch (official code), or their "sum" (Eq. (27) as printed), of either loss.
+        reduction: "mean" over the pairs of the batch (official code), or their "sum" (Eq. (27) as
+            printed), of either loss.
     """
 
     def __init__(
@@ -66,7 +77,9 @@ class Baseline(AxialBackbone):
         return pairwise_moving_threshold(logits, labels, entropy=self.entropy)
 
     def contrastive_loss(self, pairs: Pairs) -> Tensor:
-        """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs, with all others as contrasts if so asked."""
+        """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs, with all others
+        as contrasts if so asked.
+        """
         anchors, contrasts = pairs, None
         if self.contrast_with == "all":
             anchors, contrasts = pairs.only_positive(), pairs.representations[~pairs.positive]

@@ -1,23 +1,27 @@
-"""KD-DocRE (Tan et al. 2022): ATLOP's features, projected and refined by axial attention; adaptive focal loss."""
+"""KD-DocRE (Tan et al. 2022): ATLOP's features, projected and refined by axial attention; adaptive
+focal loss.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from backbones.axial import AXIAL, AxialStack
 from backbones.base import Backbone
-from backbones.bilinear import GroupedBilinear
-from backbones.heads import PairFeatures
-from backbones.losses import adaptive_focal
 from backbones.options import number, one_of, switch, whole
+from backbones.parts.axial import AXIAL, AxialStack
+from backbones.parts.bilinear import GroupedBilinear
+from backbones.parts.features import PairFeatures
+from backbones.parts.losses import adaptive_focal
 from benchmark.data.batches import Batch, Encoded
 from benchmark.registry import BACKBONES
 
 
 class AxialBackbone(Backbone):
-    """The structure that KD-DocRE and the paper's baseline share (appendix A.3.1); subclasses add the objective.
+    """The structure that KD-DocRE and the paper's baseline share (appendix A.3.1); subclasses add
+    the objective.
 
-    All n x n cells of a document take part in the attention; the diagonal is left out of losses, predictions and augmenters.
+    All n x n cells of a document take part in the attention; the diagonal is left out of losses,
+    predictions and augmenters.
 
     Args:
         emb, block, layers, axial_rate, axial, diagonal: see `KdDocre`.
@@ -41,7 +45,9 @@ class AxialBackbone(Backbone):
         self.diagonal = switch("diagonal", diagonal)
         self.features = PairFeatures(encoder_width, emb, heads="sum", epsilon=1e-10)
         self.projection = GroupedBilinear(emb, block, encoder_width, bias=False)
-        self.axial = AxialStack(encoder_width, whole("layers", layers, 0), axial=one_of("axial", axial, AXIAL))
+        self.axial = AxialStack(
+            encoder_width, whole("layers", layers, 0), axial=one_of("axial", axial, AXIAL)
+        )
         self.classifier = nn.Linear(encoder_width, classes)
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
@@ -51,7 +57,11 @@ class AxialBackbone(Backbone):
     def represent_cells(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[C, d]: `represent`, the diagonal included."""
         cells = self.projection(*self.features(encoded, batch, batch.cells))
-        absent = self.projection(*self.features.absent()) if self.axial.axial == "pad_to_42_unmasked" else None
+        absent = (
+            self.projection(*self.features.absent())
+            if self.axial.axial == "pad_to_42_unmasked"
+            else None
+        )
         return self.axial(cells, batch, absent) + cells
 
     def classify(self, representations: Tensor) -> Tensor:
@@ -70,12 +80,14 @@ class KdDocre(AxialBackbone):
         block: width of a bilinear group.
         layers: axial attention layers.
         axial_rate: learning rate of the axial layers: the encoder's (official code) or the head's.
-        axial: how a pair attends to its column and row: "masked", "pad_to_42_unmasked" (official code) or "sequential" (Eq. (21));
-            see `AxialStack`.
-        diagonal: the pairs of an entity with itself count in the classification loss as NA pairs with zero logits (official code).
-            They are a constant without gradient, and part of the mean.
+        axial: how a pair attends to its column and row: "masked", "pad_to_42_unmasked" (official
+            code) or "sequential" (Eq. (21)); see `AxialStack`.
+        diagonal: the pairs of an entity with itself count in the classification loss as NA pairs
+            with zero logits (official code). They are a constant without gradient, and part of the
+            mean.
         gamma: focal exponent.
-        distill_from: directory of a finished run (trained with train.store_logits) whose logits are matched by mean squared error.
+        distill_from: directory of a finished run (trained with train.store_logits) whose logits are
+            matched by mean squared error.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Checks of the backbones' hyper-parameters: each returns the value, or raises ConfigError that names what is allowed."""
+"""Checks of the backbones' hyper-parameters: each returns the value, or raises ConfigError that
+names what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,15 @@ def whole(option: str, value: Any, least: int = 1) -> int:
     return value
 
 
-def number(option: str, value: Any, *, least: float | None = None, above: float | None = None) -> float:
+def number(
+    option: str, value: Any, *, least: float | None = None, above: float | None = None
+) -> float:
     sound = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if not sound or (least is not None and value < least) or (above is not None and value <= above):
         allowed = f"of at least {least:g}" if least is not None else f"above {above:g}"
-        raise ConfigError(f"{option} must be a finite number {allowed}, not {value!r} (YAML reads 2e-4 as text: write 2.0e-4)")
+        raise ConfigError(
+            f"{option} must be a finite number {allowed}, not {value!r} (YAML reads 2e-4 as text: write 2.0e-4)"
+        )
     return value
 
 

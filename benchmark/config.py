@@ -10,7 +10,8 @@ One YAML file per experiment, never per cell::
     seeds: [0, 1, 2, 3, 4]
     train: {epochs: 30}
 
-A backbone, augmenter or dataset is a name, or a name with hyper-parameters (`- vaediff: {steps: 50}`, `dataset: {name: dwie,
+A backbone, augmenter or dataset is a name, or a name with hyper-parameters (`- vaediff: {steps:
+50}`, `dataset: {name: dwie,
 train: ...}`). Command-line overrides win over the file: `--set train.epochs=3`.
 """
 
@@ -22,7 +23,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from benchmark.errors import ConfigError, UnknownNameError
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
@@ -54,8 +63,9 @@ class EncoderConfig(Strict):
     """The pretrained encoder.
 
     name: a registered preset (`tiny`), a hub id, or a local folder.
-    mention: whose token state and attention stand for a mention: its opening "*" (Eq. (19)), or its first wordpiece. A frozen
-        encoder has never learned to gather anything at a "*": it wants the latter.
+    mention: whose token state and attention stand for a mention: its opening "*" (Eq. (19)), or its
+        first wordpiece. A frozen encoder has never learned to gather anything at a "*": it wants
+        the latter.
     """
 
     name: str
@@ -64,11 +74,15 @@ class EncoderConfig(Strict):
     attention_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
     hidden_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None
     mention: Literal["marker", "first_piece"] = "marker"
-    window_overlap: Annotated[Whole, Field(ge=0)] = 128  # least number of tokens that neighbouring windows share
+    window_overlap: Annotated[Whole, Field(ge=0)] = (
+        128  # least number of tokens that neighbouring windows share
+    )
 
 
 class TrainConfig(Strict):
-    """Stages 1 and 3. Defaults are the paper's (section 3.1) or, where it is silent, the official scripts'."""
+    """Stages 1 and 3. Defaults are the paper's (section 3.1) or, where it is silent, the official
+    scripts'.
+    """
 
     epochs: Annotated[Whole, Field(ge=1)] = 30
     batch_size: Annotated[Whole, Field(ge=1)] = 4  # documents
@@ -89,19 +103,32 @@ class TrainConfig(Strict):
 
 
 class AugmentConfig(Strict):
-    """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an experiment."""
+    """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an
+    experiment.
+    """
 
-    copies: Annotated[Whole, Field(ge=1, le=1000)] = 2  # m: pairs requested for each positive pair of the batch
+    copies: Annotated[Whole, Field(ge=1, le=1000)] = (
+        2  # m: pairs requested for each positive pair of the batch
+    )
     warmup_epochs: Annotated[Whole, Field(ge=0)] = 5  # n: epochs before augmentation sets in
-    rarity: Annotated[Real, Field(ge=0)] = 0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
+    rarity: Annotated[Real, Field(ge=0)] = (
+        0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
+    )
     combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code
-    weight: Annotated[Real, Field(ge=0)] = 1.0  # of a generated pair's loss, relative to a real pair's
-    start: Literal["fresh", "stage1"] = "fresh"  # initial weights of stage 3: untrained | those that the `none` run chose
-    warmup_contrastive: bool = True  # contrastive loss before augmentation sets in: Algorithm 1, line 5 | false: official code
+    weight: Annotated[Real, Field(ge=0)] = (
+        1.0  # of a generated pair's loss, relative to a real pair's
+    )
+    start: Literal["fresh", "stage1"] = (
+        "fresh"  # initial weights of stage 3: untrained | those that the `none` run chose
+    )
+    # contrastive loss before augmentation sets in: Algorithm 1, line 5 | false: official code
+    warmup_contrastive: bool = True
 
     @property
     def repeats_stage1(self) -> bool:
-        """Until augmentation sets in, stage 3 is the `none` run bit for bit, and may go on from its state."""
+        """Until augmentation sets in, stage 3 is the `none` run bit for bit, and may go on from its
+        state.
+        """
         return self.start == "fresh" and self.warmup_contrastive
 
 
@@ -110,14 +137,19 @@ OF_THE_LAUNCHER = ("array", "dependency", "error", "job-name", "output")
 
 
 class ClusterConfig(Strict):
-    """What a run asks of Slurm (`run --executor slurm`). It decides no number, and is no part of a run's identity.
+    """What a run asks of Slurm (`run --executor slurm`). It decides no number, and is no part of a
+    run's identity.
 
-    extra: further options of `sbatch` by their long names (`{account: mine, qos: low, signal: USR2@300}`); true for one without a
-        value. They win over the other keys.
+    extra: further options of `sbatch` by their long names (`{account: mine, qos: low, signal:
+        USR2@300}`); true for one without a value. They win over the other keys.
     """
 
-    partition: Annotated[str | None, Field(pattern=r"^[^\x00-\x1f\x7f]+$")] = None  # None: the cluster's own choice
-    hours: Annotated[Real, Field(gt=0)] = 24  # at its end the state is saved and the run queued again
+    partition: Annotated[str | None, Field(pattern=r"^[^\x00-\x1f\x7f]+$")] = (
+        None  # None: the cluster's own choice
+    )
+    hours: Annotated[Real, Field(gt=0)] = (
+        24  # at its end the state is saved and the run queued again
+    )
     gpus: Annotated[Whole, Field(ge=0, le=1)] = 0  # a run is one process on one device
     cpus: Annotated[Whole | None, Field(ge=1)] = None  # None: train.threads
     memory_gb: Annotated[Real | None, Field(gt=0)] = None
@@ -138,7 +170,9 @@ class ClusterConfig(Strict):
 
 
 class RunConfig(Strict):
-    """One cell of the grid for one seed: everything that decides its numbers. `augment` is null for `none`."""
+    """One cell of the grid for one seed: everything that decides its numbers. `augment` is null for
+    `none`.
+    """
 
     dataset: Choice
     encoder: EncoderConfig
@@ -150,7 +184,9 @@ class RunConfig(Strict):
 
 
 def _named(registry: Registry):
-    """Validator: a name, or {name: {option: value}}, as a Choice whose every option is known and present."""
+    """Validator: a name, or {name: {option: value}}, as a Choice whose every option is known and
+    present.
+    """
 
     def resolve(value: Any) -> Choice:
         if isinstance(value, Choice):
@@ -159,29 +195,39 @@ def _named(registry: Registry):
             name, options = value["name"], {k: v for k, v in value.items() if k != "name"}
             nested = options.pop("options", None) or {}
             if not isinstance(nested, dict):
-                raise ConfigError(f"{registry.kind} '{name}': options must be a mapping, got {nested!r}")
+                raise ConfigError(
+                    f"{registry.kind} '{name}': options must be a mapping, got {nested!r}"
+                )
             options = {**nested, **options}
         elif isinstance(value, dict) and len(value) == 1:
             ((name, options),) = value.items()
         else:
             name, options = value, {}
         if not isinstance(name, str) or not isinstance(options or {}, dict):
-            raise ConfigError(f"a {registry.kind} is a name, or a name with options ({{name: {{option: value}}}}); got {value!r}")
+            raise ConfigError(
+                f"a {registry.kind} is a name, or a name with options ({{name: {{option: value}}}}); got {value!r}"
+            )
         return Choice(name=name, options=complete_options(registry, name, options or {}))
 
     return BeforeValidator(resolve)
 
 
 def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """`options` with the entry's defaults filled in. Raises ConfigError on an unknown or a missing one."""
+    """`options` with the entry's defaults filled in. Raises ConfigError on an unknown or a missing
+    one.
+    """
     known = registry.entry(name).parameters
     for key in options:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: {', '.join(known) or 'none'}")
+            raise ConfigError(
+                f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: {', '.join(known) or 'none'}"
+            )
     if strange := [key for key, value in options.items() if not _is_finite(value)]:
-        raise ConfigError(f"{registry.kind} '{name}': {strange[0]}: expected finite numbers, got {options[strange[0]]!r:.80}")
+        raise ConfigError(
+            f"{registry.kind} '{name}': {strange[0]}: expected finite numbers, got {options[strange[0]]!r:.80}"
+        )
     missing = [key for key, default in known.items() if default is REQUIRED and key not in options]
     if missing:
         raise ConfigError(f"{registry.kind} '{name}' needs the option(s) {', '.join(missing)}")
@@ -231,13 +277,18 @@ class Experiment(Strict):
             )
         if self.encoder.name in ENCODERS:
             complete_options(ENCODERS, self.encoder.name, self.encoder.options)
-            if self.encoder.attention_dropout is not None or self.encoder.hidden_dropout is not None:
-                raise ValueError(f"encoder '{self.encoder.name}' is made on the spot: its dropout is encoder.options.dropout")
+            if (
+                self.encoder.attention_dropout is not None
+                or self.encoder.hidden_dropout is not None
+            ):
+                raise ValueError(
+                    f"encoder '{self.encoder.name}' is made on the spot: its dropout is encoder.options.dropout"
+                )
         return self
 
     def run(self, backbone: str, augmenter: str, seed: int) -> RunConfig:
         """The configuration of one run. `none` does not depend on how others augment."""
-        find = lambda choices, name: next(choice for choice in choices if choice.name == name)  # noqa: E731
+        find = lambda choices, name: next(choice for choice in choices if choice.name == name)
         plain = augmenter == "none"
         return RunConfig(
             dataset=self.dataset,
@@ -257,7 +308,9 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     """
     path = Path(path)
     if path.is_dir():
-        raise ConfigError(f"{path}: is a folder; expected an experiment file, such as configs/demo.yaml")
+        raise ConfigError(
+            f"{path}: is a folder; expected an experiment file, such as configs/demo.yaml"
+        )
     if not path.is_file():
         raise ConfigError(f"{path}: no such experiment file")
     try:
@@ -267,13 +320,17 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping with the keys {', '.join(Experiment.model_fields)}")
+        raise ConfigError(
+            f"{path}: expected a mapping with the keys {', '.join(Experiment.model_fields)}"
+        )
     for override in overrides:
         _override(values, override)
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(_explain(e, Experiment) for e in error.errors())) from error
+        raise ConfigError(
+            f"{path}: " + "; ".join(_explain(e, Experiment) for e in error.errors())
+        ) from error
     except (ConfigError, UnknownNameError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -286,7 +343,9 @@ def _override(values: dict, assignment: str) -> None:
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"--set {assignment}: '{parent}' is not a section of the experiment file")
+            raise ConfigError(
+                f"--set {assignment}: '{parent}' is not a section of the experiment file"
+            )
     try:
         values[last] = parse_yaml(text)
     except ConfigError as error:
@@ -301,11 +360,17 @@ def _explain(error: dict, model: type[BaseModel]) -> str:
         message = error["msg"].removeprefix("Value error, ")
         if not where:
             return message
-        return f"{where}: {message}" + (f" (got {error['input']!r})" if error["type"] != "missing" else "")
+        return f"{where}: {message}" + (
+            f" (got {error['input']!r})" if error["type"] != "missing" else ""
+        )
     for part in error["loc"][:-1]:
         model = model.model_fields[part].annotation if isinstance(part, str) else model
     known = list(model.model_fields)
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    below = "; what a preset such as 'tiny' takes stands below options" if model is EncoderConfig else ""
+    below = (
+        "; what a preset such as 'tiny' takes stands below options"
+        if model is EncoderConfig
+        else ""
+    )
     return f"unknown key '{where}'.{hint} Known: {', '.join(known)}{below}"

@@ -1,4 +1,6 @@
-"""The errors a user can cause, and therefore mend. The command line prints their text without a traceback and exits with 2."""
+"""The errors a user can cause, and therefore mend. The command line prints their text without a
+traceback and exits with 2.
+"""
 
 
 class UserError(Exception):

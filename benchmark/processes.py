@@ -1,10 +1,11 @@
 """One run over several processes, as `torchrun` or `accelerate launch` start them.
 
-The main process is the command: it plans, claims, decides, writes and reports. The others take their part in every run that it
-starts (`grid.follow`), and write nothing. Without a launcher there is one process, and all of this does nothing.
+The main process is the command: it plans, claims, decides, writes and reports. The others take
+their part in every run that it starts (`grid.follow`), and write nothing. Without a launcher there
+is one process, and all of this does nothing.
 
-What the processes tell each other here are small JSON values, over gloo whatever the device, so that no GPU is waited for. Tensors
-are the matter of `benchmark/training/gathering.py`.
+What the processes tell each other here are small JSON values, over gloo whatever the device, so
+that no GPU is waited for. Tensors are the matter of `benchmark/training/gathering.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from benchmark import interrupts
+from benchmark import signals
 
-PATIENCE = timedelta(days=30)  # stage 2 in the main process may take long; when a process dies, its launcher ends the others
+PATIENCE = timedelta(
+    days=30
+)  # stage 2 in the main process may take long; when a process dies, its launcher ends the others
 
 _group: Any = None  # the processes' gloo group; None: there is one process
 _alone = False  # the main process does something that the others wait for
@@ -38,15 +41,21 @@ def begin() -> None:
     import torch
     from accelerate import PartialState
 
-    PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" or not torch.cuda.is_available())
+    PartialState(
+        cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+        or not torch.cuda.is_available()
+    )
     _group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
 
 
 def started_alone() -> bool:
-    """Whether `accelerate launch --cpu` was asked for several processes and started this one only, as it does without mpirun."""
-    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and {"MASTER_ADDR", "WORLD_SIZE"} & os.environ.keys() == {
-        "MASTER_ADDR"
-    }
+    """Whether `accelerate launch --cpu` was asked for several processes and started this one only,
+    as it does without mpirun.
+    """
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and {
+        "MASTER_ADDR",
+        "WORLD_SIZE",
+    } & os.environ.keys() == {"MASTER_ADDR"}
 
 
 def count() -> int:
@@ -64,7 +73,9 @@ def is_main() -> bool:
 
 
 def exchanged(value: Any) -> list[Any]:
-    """What each process said, in their order. All have to call this; a value is what JSON can carry."""
+    """What each process said, in their order. All have to call this; a value is what JSON can
+    carry.
+    """
     if count() == 1:
         return [value]
     import torch
@@ -76,11 +87,15 @@ def exchanged(value: Any) -> list[Any]:
     room = int(max(sizes))
     texts = [torch.zeros(room, dtype=torch.uint8) for _ in sizes]
     all_gather(texts, torch.nn.functional.pad(said, (0, room - len(said))), group=_group)
-    return [json.loads(bytes(text[: int(size)].tolist())) for text, size in zip(texts, sizes, strict=True)]
+    return [
+        json.loads(bytes(text[: int(size)].tolist()))
+        for text, size in zip(texts, sizes, strict=True)
+    ]
 
 
 def on_main(work: Callable[[], Any]) -> Any:
-    """What `work()` returns in the main process, told to all (as JSON carries it). Within it the main process is on its own.
+    """What `work()` returns in the main process, told to all (as JSON carries it). Within it the
+    main process is on its own.
 
     Raises what it raises; in the other processes FailedInMain.
     """
@@ -91,9 +106,12 @@ def on_main(work: Callable[[], Any]) -> Any:
         try:
             with _on_its_own():
                 result = work()
-        except Exception as raised:  # of whatever kind: the others wait for this process, and are told before it is raised here
+        # of whatever kind: the others wait for this process, and are told before it is raised here
+        except Exception as raised:
             error = raised
-    result, failure = exchanged([result, None if error is None else f"{type(error).__name__}: {error}"])[0]
+    result, failure = exchanged(
+        [result, None if error is None else f"{type(error).__name__}: {error}"]
+    )[0]
     if error is not None:
         error.met_by_all = True
         raise error
@@ -108,14 +126,18 @@ def met_by_all(error: Exception) -> bool:
 
 
 def in_step() -> contextlib.AbstractContextManager:
-    """With several processes, a signal waits: none may stop where the others go on. They agree on it in `stop_if_asked`."""
-    return interrupts.held_back() if count() > 1 else contextlib.nullcontext()
+    """With several processes, a signal waits: none may stop where the others go on. They agree on
+    it in `stop_if_asked`.
+    """
+    return signals.held_back() if count() > 1 else contextlib.nullcontext()
 
 
 def stop_if_asked() -> None:
-    """Raise Preempted in all processes where one of them was sent a signal. One process alone stops by itself."""
-    if count() > 1 and (name := next(filter(None, exchanged(interrupts.received())), None)):
-        raise interrupts.Preempted(name)
+    """Raise Preempted in all processes where one of them was sent a signal. One process alone stops
+    by itself.
+    """
+    if count() > 1 and (name := next(filter(None, exchanged(signals.received())), None)):
+        raise signals.Preempted(name)
 
 
 def start_run(order: dict[str, Any]) -> None:
@@ -128,7 +150,9 @@ def next_run() -> dict[str, Any] | None:
     """In the others: the main process's next order; None when it has ended."""
     try:
         order = exchanged(None)[0]
-    except RuntimeError:  # the connection is closed: by its end, good or bad, which is the main process's to tell
+    except (
+        RuntimeError
+    ):  # the connection is closed: by its end, good or bad, which is the main process's to tell
         return None
     stop_if_asked()
     return order

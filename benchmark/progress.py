@@ -1,4 +1,5 @@
-"""Progress of long work: nested bars with rate, loss and time left in a terminal, a line now and then elsewhere, nothing in tests.
+"""Progress of long work: nested bars with rate, loss and time left in a terminal, a line now and
+then elsewhere, nothing in tests.
 
 Code that works for long takes a `Progress` and need not know which it got::
 
@@ -31,7 +32,9 @@ class Bar:
         self.update_to(self.done + n, self.total, **numbers)
 
     def update_to(self, done: int, total: int | None = None, **numbers: float) -> None:
-        """`done` steps of `total` are done: the callable `progress(done, total, **numbers)` that augmenters take."""
+        """`done` steps of `total` are done: the callable `progress(done, total, **numbers)` that
+        augmenters take.
+        """
         self.done = done
         self.total = self.total if total is None else total
         self.numbers |= numbers
@@ -66,7 +69,13 @@ class Progress:
 class LineProgress(Progress):
     """A line every `interval` seconds, and one when an outermost task ends: for log files."""
 
-    def __init__(self, console: Console, *, interval: float = 30.0, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        console: Console,
+        *,
+        interval: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.console, self.interval, self.clock = console, interval, clock
         self._depth = 0
 
@@ -130,7 +139,9 @@ class LiveProgress(Progress):
     def task(self, description: str, total: int) -> Iterator[Bar]:
         if self._depth == 0:
             self._bars.start()
-        identity = self._bars.add_task(description, total=total, indent="  " * self._depth, rate="", numbers="")
+        identity = self._bars.add_task(
+            description, total=total, indent="  " * self._depth, rate="", numbers=""
+        )
         bar = _LiveBar(description, total, self._bars, identity)
         self._depth += 1
         finished = False
@@ -144,7 +155,9 @@ class LiveProgress(Progress):
                 self._bars.stop()
         if finished and self._depth == 0:
             spent = duration(time.monotonic() - bar.started)
-            self.message(f"{description}: {bar.done}/{bar.total} in {spent}{numbers_text(bar.numbers, ', ')}")
+            self.message(
+                f"{description}: {bar.done}/{bar.total} in {spent}{numbers_text(bar.numbers, ', ')}"
+            )
 
     def message(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
@@ -160,12 +173,20 @@ class _LiveBar(Bar):
         seconds = time.monotonic() - self.started
         rate = f"{self.done / seconds:.3g}/s" if seconds > 0 else ""
         numbers = numbers_text(self.numbers)
-        self.bars.update(self.identity, completed=self.done, total=self.total, rate=rate, numbers=numbers)
+        self.bars.update(
+            self.identity, completed=self.done, total=self.total, rate=rate, numbers=numbers
+        )
 
 
 def numbers_text(numbers: dict[str, float], before: str = "") -> str:
-    """{"loss": 1.23456, "f1": 0.5} as "loss 1.235, f1 0.5", led by `before` where there is anything to show."""
-    return before + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()) if numbers else ""
+    """{"loss": 1.23456, "f1": 0.5} as "loss 1.235, f1 0.5", led by `before` where there is anything
+    to show.
+    """
+    return (
+        before + ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+        if numbers
+        else ""
+    )
 
 
 def duration(seconds: float) -> str:

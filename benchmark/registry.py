@@ -1,4 +1,5 @@
-"""Names for things that can be chosen in an experiment file: backbones, augmenters, datasets, encoders.
+"""Names for things that can be chosen in an experiment file: backbones, augmenters, datasets,
+encoders.
 
 A file that holds a decorated class is all it takes to add one::
 
@@ -8,9 +9,10 @@ A file that holds a decorated class is all it takes to add one::
 
         def __init__(self, *, alpha: float = 0.2): ...
 
-Files of the registry's own package are found by reading them (`ast`), not by importing them, so that `--help`, `list` and
-`run --dry-run` know every name, its one-line summary and its hyper-parameters without importing torch. A module is imported when
-one of its entries is asked for. Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_augmenter.py`.
+Files of the registry's own package are found by reading them (`ast`), not by importing them, so
+that `--help`, `list` and `run --dry-run` know every name, its one-line summary and its
+hyper-parameters without importing torch. A module is imported when one of its entries is asked for.
+Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_augmenter.py`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has 
 
 @dataclass
 class Entry:
-    """One registered name: where it lives, what it is, which keyword-only hyper-parameters it takes (name -> default)."""
+    """One registered name: where it lives, what it is, which keyword-only hyper-parameters it takes
+    (name -> default).
+    """
 
     name: str
     module: str
@@ -55,7 +59,8 @@ class Registry(Mapping[str, Any]):
 
     Args:
         kind: the noun that error messages use ("augmenter").
-        variable: the name of the instance, as it stands in front of `.register` in the source ("AUGMENTERS").
+        variable: the name of the instance, as it stands in front of `.register` in the source
+            ("AUGMENTERS").
         package: the importable package whose files are searched for entries.
     """
 
@@ -65,17 +70,31 @@ class Registry(Mapping[str, Any]):
         self._scanned = False
 
     def register(self, name: str) -> Callable[[Any], Any]:
-        """Class decorator that files the class under `name`. Raises UserError when another class has the name."""
+        """Class decorator that files the class under `name`. Raises UserError when another class
+        has the name.
+        """
 
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise UserError(f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are stored under it")
+            raise UserError(
+                f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are stored under it"
+            )
 
         def decorate(target: Any) -> Any:
             known = self.entries().get(name)
-            if known is not None and (known.module, known.qualname) != (target.__module__, target.__qualname__):
-                raise UserError(f"{self.kind} '{name}' is registered twice: in {known.module} and in {target.__module__}")
+            if known is not None and (known.module, known.qualname) != (
+                target.__module__,
+                target.__qualname__,
+            ):
+                raise UserError(
+                    f"{self.kind} '{name}' is registered twice: in {known.module} and in {target.__module__}"
+                )
             self._entries[name] = Entry(
-                name, target.__module__, _summary(target.__doc__), _parameters(target), target, target.__qualname__
+                name,
+                target.__module__,
+                _summary(target.__doc__),
+                _parameters(target),
+                target,
+                target.__qualname__,
             )
             return target
 
@@ -87,8 +106,9 @@ class Registry(Mapping[str, Any]):
             self._scanned = True
             spec = importlib.util.find_spec(self.package)
             for folder in spec.submodule_search_locations or []:
-                for file in sorted(Path(folder).glob("*.py")):
-                    for entry in _scan(file, self.variable, f"{self.package}.{file.stem}"):
+                for file in sorted(Path(folder).rglob("*.py")):
+                    parts = file.relative_to(folder).with_suffix("").parts
+                    for entry in _scan(file, self.variable, ".".join([self.package, *parts])):
                         self._entries.setdefault(entry.name, entry)
         return self._entries
 
@@ -98,7 +118,9 @@ class Registry(Mapping[str, Any]):
         if name not in entries:
             near = difflib.get_close_matches(str(name), entries, n=3)
             hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-            raise UnknownNameError(f"unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(entries))}")
+            raise UnknownNameError(
+                f"unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(entries))}"
+            )
         return entries[name]
 
     def __getitem__(self, name: str) -> Any:
@@ -117,11 +139,13 @@ class Registry(Mapping[str, Any]):
 BACKBONES = Registry("backbone", variable="BACKBONES", package="backbones")
 AUGMENTERS = Registry("augmenter", variable="AUGMENTERS", package="augmenters")
 DATASETS = Registry("dataset", variable="DATASETS", package="benchmark.data")
-ENCODERS = Registry("encoder", variable="ENCODERS", package="backbones")
+ENCODERS = Registry("encoder", variable="ENCODERS", package="backbones.encoders")
 
 
 def load_plugin(path: str | Path) -> None:
-    """Import the user's file so that its decorators run. Raises UserError when the file is missing or fails to import."""
+    """Import the user's file so that its decorators run. Raises UserError when the file is missing
+    or fails to import.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"--plugin {path}: no such file")
@@ -135,24 +159,41 @@ def load_plugin(path: str | Path) -> None:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # whatever the user's own file raises is the user's to mend: say where
-        raise UserError(f"--plugin {path} cannot be imported: {type(error).__name__}: {error}") from error
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever the user's own file raises is the user's to mend: say where
+        raise UserError(
+            f"--plugin {path} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
-    """Entries of one source file: every definition decorated with `<variable>.register("<name>")`."""
+    """Entries of one source file: every definition decorated with
+    `<variable>.register("<name>")`.
+    """
     source = file.read_text(encoding="utf-8")
     if f"{variable}.register(" not in source:
         return
     for node in ast.parse(source, filename=str(file)).body:
         for decorator in getattr(node, "decorator_list", []):
-            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"{variable}.register":
+            if (
+                isinstance(decorator, ast.Call)
+                and ast.unparse(decorator.func) == f"{variable}.register"
+            ):
                 name = ast.literal_eval(decorator.args[0])
-                yield Entry(name, module, _summary(ast.get_docstring(node)), _parameters_of_source(node), qualname=node.name)
+                yield Entry(
+                    name,
+                    module,
+                    _summary(ast.get_docstring(node)),
+                    _parameters_of_source(node),
+                    qualname=node.name,
+                )
 
 
 def _summary(docstring: str | None) -> str:
-    return (inspect.cleandoc(docstring).splitlines() or [""])[0] if docstring else ""
+    """The first paragraph, on one line."""
+    return " ".join(inspect.cleandoc(docstring or "").partition("\n\n")[0].split())
 
 
 def _parameters(target: Any) -> dict[str, Any]:
@@ -162,13 +203,19 @@ def _parameters(target: Any) -> dict[str, Any]:
 
 
 def _parameters_of_source(node: ast.AST) -> dict[str, Any]:
-    """`_parameters`, read from source. Defaults must be literals: they are written into experiment files."""
+    """`_parameters`, read from source. Defaults must be literals: they are written into experiment
+    files.
+    """
     function = node
     if isinstance(node, ast.ClassDef):
-        function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+        function = next(
+            (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None
+        )
     if function is None:
         return {}
     return {
         argument.arg: REQUIRED if default is None else ast.literal_eval(default)
-        for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+        for argument, default in zip(
+            function.args.kwonlyargs, function.args.kw_defaults, strict=True
+        )
     }

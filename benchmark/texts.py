@@ -1,7 +1,9 @@
-"""Foreign text (a title, a relation's name, a description) made fit to be shown: in a terminal, in Markdown, in HTML.
+"""Foreign text (a title, a relation's name, a description) made fit to be shown: in a terminal, in
+Markdown, in HTML.
 
-Letters of any script stay. What does something instead of being seen goes: control characters, which terminals obey, and the marks
-that turn the direction of the text around them. LaTeX has its own rules (`reports/latex.py`).
+Letters of any script stay. What does something instead of being seen goes: control characters,
+which terminals obey, and the marks that turn the direction of the text around them. LaTeX has its
+own rules (`reports/latex.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +29,11 @@ def escape(text: str) -> str:
 
 
 def markdown_escaped(text: str) -> str:
-    """`plain`, for a line or a cell of Markdown: no tag, no link, no cell of its own. What stands between backticks stays code."""
+    """`plain`, for a line or a cell of Markdown: no tag, no link, no cell of its own. What stands
+    between backticks stays code.
+    """
     parts = _CODE.split(plain(text))
-    return "".join(part.replace("|", "\\|") if index % 2 else _MARKDOWN.sub(r"\\\1", part) for index, part in enumerate(parts))
+    return "".join(
+        part.replace("|", "\\|") if index % 2 else _MARKDOWN.sub(r"\\\1", part)
+        for index, part in enumerate(parts)
+    )

@@ -1,4 +1,6 @@
-"""YAML as a user gives it, read into plain values: no object tags, no bombs of aliases, no nesting that breaks what comes after."""
+"""YAML as a user gives it, read into plain values: no object tags, no bombs of aliases, no nesting
+that breaks what comes after.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def parse_yaml(text: str) -> Any:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        for _ in _walked(node, _below_node):  # before values are made: merge keys (<<) multiply while they are
+        for _ in _walked(
+            node, _below_node
+        ):  # before values are made: merge keys (<<) multiply while they are
             pass
         value = None if node is None else loader.construct_document(node)
     except RecursionError as error:
@@ -37,7 +41,9 @@ def parse_yaml(text: str) -> Any:
 
 
 def _walked(root: Any, below: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
-    """`root` and all that is below it, aliases written out. Raises ConfigError where that is too much or too deep."""
+    """`root` and all that is below it, aliases written out. Raises ConfigError where that is too
+    much or too deep.
+    """
     waiting, seen = [(root, 0)], 0
     while waiting:
         value, depth = waiting.pop()
@@ -47,7 +53,9 @@ def _walked(root: Any, below: Callable[[Any], Iterable[Any]]) -> Iterable[Any]:
             raise ConfigError(f"nested deeper than {DEEPEST} levels")
         waiting += ((inner, depth + 1) for inner in below(value))
         if seen + len(waiting) > MOST_VALUES:
-            raise ConfigError(f"holds more than {MOST_VALUES:,} values, those that aliases (*name) repeat included")
+            raise ConfigError(
+                f"holds more than {MOST_VALUES:,} values, those that aliases (*name) repeat included"
+            )
 
 
 def _below_node(node: Any) -> Iterable[Any]:
@@ -57,16 +65,26 @@ def _below_node(node: Any) -> Iterable[Any]:
 
 
 def _below_value(value: Any) -> Iterable[Any]:
-    return [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (
+        [*value, *value.values()]
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else ()
+    )
 
 
 def _require_plain(value: Any) -> None:
     if isinstance(value, dict) and (strange := [key for key in value if not isinstance(key, str)]):
         raise ConfigError(f"the key {strange[0]!r:.80} is no text: put it into quotes")
     if not (value is None or isinstance(value, (bool, int, float, str, list, dict))):
-        raise ConfigError(f"{value!r:.80} is a {type(value).__name__}: expected a number, a text, a list or a mapping")
+        raise ConfigError(
+            f"{value!r:.80} is a {type(value).__name__}: expected a number, a text, a list or a mapping"
+        )
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ConfigError(f"{value!r:.80} is not valid Unicode (half of a surrogate pair)") from None
+            raise ConfigError(
+                f"{value!r:.80} is not valid Unicode (half of a surrogate pair)"
+            ) from None

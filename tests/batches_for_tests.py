@@ -11,9 +11,16 @@ COLLATE = Collator(WindowPlan(64, 0, 1, 2, 0))
 def random_row(number: int, entities: int, classes: int = 6, seed: int = 0) -> dict:
     rng = np.random.default_rng([seed, number])
     length = int(rng.integers(20, 40))
-    mentions = np.concatenate([np.arange(entities), rng.integers(0, max(entities, 1), entities)]) if entities else np.zeros(0, int)
+    mentions = (
+        np.concatenate([np.arange(entities), rng.integers(0, max(entities, 1), entities)])
+        if entities
+        else np.zeros(0, int)
+    )
     pairs = [(h, t) for h in range(entities) for t in range(entities) if h != t]
-    facts = [(*pairs[i], int(rng.integers(1, classes))) for i in rng.permutation(len(pairs))[: entities // 2]]
+    facts = [
+        (*pairs[i], int(rng.integers(1, classes)))
+        for i in rng.permutation(len(pairs))[: entities // 2]
+    ]
     head, tail, relation = zip(*facts, strict=True) if facts else ((), (), ())
     return {
         "row": number,
@@ -34,7 +41,9 @@ def random_batch(entities=(3, 5, 2, 0), seed: int = 0) -> Batch:
 def random_encoded(batch: Batch, width: int = 16, heads: int = 4, seed: int = 0) -> Encoded:
     rng = torch.Generator().manual_seed(seed)
     states = torch.randn(len(batch.rows), batch.width, width, generator=rng, dtype=torch.float64)
-    rows = torch.rand(len(batch.mention_state), heads, batch.width, generator=rng, dtype=torch.float64)
+    rows = torch.rand(
+        len(batch.mention_state), heads, batch.width, generator=rng, dtype=torch.float64
+    )
     document = batch.mention_state // batch.width
     real = torch.arange(batch.width) < batch.lengths[:, None]
     rows = rows * real[document][:, None]
@@ -45,4 +54,7 @@ def only(batch: Batch, encoded: Encoded, number: int, rows: list[dict]) -> tuple
     """One document of a batch on its own."""
     alone = COLLATE([rows[number]])
     mentions = batch.mention_state // batch.width == number
-    return alone, Encoded(encoded.states[number : number + 1, : alone.width], encoded.rows[mentions][..., : alone.width])
+    return alone, Encoded(
+        encoded.states[number : number + 1, : alone.width],
+        encoded.rows[mentions][..., : alone.width],
+    )

@@ -1,4 +1,6 @@
-"""A headless Chromium, driven over its debugging pipe: JSON messages that end in a zero byte on file descriptors 3 and 4."""
+"""A headless Chromium, driven over its debugging pipe: JSON messages that end in a zero byte on
+file descriptors 3 and 4.
+"""
 
 import base64
 import json
@@ -10,9 +12,18 @@ import sys
 import time
 from pathlib import Path
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
-OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-pipe")
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
+)
 
 _ON_3_AND_4 = """
 import fcntl, os, sys
@@ -35,13 +46,19 @@ class Browser:
         command = [sys.executable, "-c", _ON_3_AND_4, str(to_browser), str(from_browser), CHROMIUM]
         command += [*OPTIONS, f"--user-data-dir={profile}", "about:blank"]
         with open(profile.with_suffix(".log"), "wb") as log:
-            self._process = subprocess.Popen(command, pass_fds=(to_browser, from_browser), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, pass_fds=(to_browser, from_browser), stdout=log, stderr=log
+            )
         os.close(to_browser)
         os.close(from_browser)
         self._timeout, self._number, self._buffer, self._session = timeout, 0, b"", None
         self.events: list[dict] = []
-        target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self._session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        target = next(
+            t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"
+        )
+        self._session = self.call(
+            "Target.attachToTarget", targetId=target["targetId"], flatten=True
+        )["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -55,7 +72,9 @@ class Browser:
         os.close(self._write)
 
     def call(self, method: str, **parameters):
-        """Send a command and return its result; raises RuntimeError with the browser's words if it refuses."""
+        """Send a command and return its result; raises RuntimeError with the browser's words if it
+        refuses.
+        """
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -72,12 +91,18 @@ class Browser:
     def open(self, url: str) -> None:
         before = len(self.events)
         self.call("Page.navigate", url=url)
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events[before:]):
+        while not any(
+            event.get("method") == "Page.loadEventFired" for event in self.events[before:]
+        ):
             self.events.append(self._receive())
 
     def js(self, expression: str):
-        """The value of a JavaScript expression, that of a promise once it is kept; raises RuntimeError if it throws."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        """The value of a JavaScript expression, that of a promise once it is kept; raises
+        RuntimeError if it throws.
+        """
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
@@ -85,15 +110,25 @@ class Browser:
     def press(self, key: str, code: int, text: str = "", modifiers: int = 0) -> None:
         """One key down and up, as from a keyboard."""
         common = {"key": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
-        self.call("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {}))
+        self.call(
+            "Input.dispatchKeyEvent", type="keyDown", **common, **({"text": text} if text else {})
+        )
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=phone,
+        )
 
     def media(self, **features: str) -> None:
         """E.g. prefers_color_scheme="dark"."""
-        wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        wanted = [
+            {"name": name.replace("_", "-"), "value": value} for name, value in features.items()
+        ]
         self.call("Emulation.setEmulatedMedia", features=wanted)
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:

@@ -18,7 +18,17 @@ import benchmark.training
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Entry
 
 LEFTOVERS = ("checkpoint.safetensors", "branch.safetensors", "best.safetensors")
-SCORES = ("f1", "precision", "recall", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1")
+SCORES = (
+    "f1",
+    "precision",
+    "recall",
+    "ign_f1",
+    "freq_f1",
+    "ltail_f1",
+    "intra_f1",
+    "inter_f1",
+    "macro_f1",
+)
 
 EXPERIMENT = """
 name: toy
@@ -43,7 +53,8 @@ class Learned:
 class Lab:
     """A toy grid of 2 backbones x 3 augmenters x 2 seeds.
 
-    ran: the calls of `stages.execute`, in order. raises: what the run "<backbone> <augmenter> <seed>" raises instead of finishing.
+    ran: the calls of `stages.execute`, in order. raises: what the run "<backbone> <augmenter>
+        <seed>" raises instead of finishing.
     """
 
     def __init__(self, folder: Path):
@@ -58,7 +69,9 @@ class Lab:
         """Run the command line; `CONFIG` stands for the experiment file."""
         from benchmark.commands.app import app
 
-        arguments = [str(self.config) if argument == "CONFIG" else str(argument) for argument in arguments]
+        arguments = [
+            str(self.config) if argument == "CONFIG" else str(argument) for argument in arguments
+        ]
         if arguments[0] in ("run", "status", "report", "demo"):
             arguments += ["--results", str(self.results)]
         return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
@@ -78,7 +91,9 @@ class Lab:
 
     def execute(self, run, directory, *, corpus, stage1, branch_epoch, save_every, progress):
         name = f"{run.backbone.name} {run.augmenter.name} {run.seed}"
-        self.ran.append(SimpleNamespace(name=name, run=run, stage1=stage1, branch_epoch=branch_epoch))
+        self.ran.append(
+            SimpleNamespace(name=name, run=run, stage1=stage1, branch_epoch=branch_epoch)
+        )
         with progress.task(name, total=2) as bar:
             bar.advance(loss=1.5)
             if name in self.raises:
@@ -87,7 +102,10 @@ class Lab:
             (directory.path / file).touch()
         score = dict.fromkeys(SCORES, self.f1)
         score["bucket_f1"] = dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))
-        directory.write_json("metrics.json", {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10})
+        directory.write_json(
+            "metrics.json",
+            {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10},
+        )
 
     def left(self, name: str) -> set[str]:
         """What of LEFTOVERS is there of a run."""
@@ -96,7 +114,9 @@ class Lab:
 
 @pytest.fixture(autouse=True)
 def accelerate_from_scratch():
-    """Accelerate allows one precision a process, and the tests of a worker share one, in any order."""
+    """Accelerate allows one precision a process, and the tests of a worker share one, in any
+    order.
+    """
     yield
     if state := sys.modules.get("accelerate.state"):
         state.AcceleratorState._reset_state(reset_partial_state=True)
@@ -105,7 +125,9 @@ def accelerate_from_scratch():
 
 @cache
 def freeze_libraries():
-    """Every run ends in a full garbage collection, which takes 0.4 s for the libraries' objects alone."""
+    """Every run ends in a full garbage collection, which takes 0.4 s for the libraries' objects
+    alone.
+    """
     gc.collect()
     gc.freeze()
 
@@ -114,11 +136,15 @@ def freeze_libraries():
 def lab(tmp_path, monkeypatch):
     lab = Lab(tmp_path)
     for backbone in ("left", "right"):
-        monkeypatch.setitem(BACKBONES.entries(), backbone, Entry(backbone, "tests", "A toy.", {"width": 8}))
+        monkeypatch.setitem(
+            BACKBONES.entries(), backbone, Entry(backbone, "tests", "A toy.", {"width": 8})
+        )
     for name, target in {"none": Noisy, "noisy": Noisy, "learned": Learned, "spare": Noisy}.items():
         monkeypatch.setitem(AUGMENTERS.entries(), name, Entry(name, "tests", "A toy.", {}, target))
     monkeypatch.setitem(
-        DATASETS.entries(), "toy-data", Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus)
+        DATASETS.entries(),
+        "toy-data",
+        Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus),
     )
     fake = SimpleNamespace(execute=lab.execute, require_buildable=lambda run: None)
     monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)

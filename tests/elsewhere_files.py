@@ -1,4 +1,6 @@
-"""Runs that were tested on the documents of the official scorer's made-up example, and the example's files beside them."""
+"""Runs that were tested on the documents of the official scorer's made-up example, and the
+example's files beside them.
+"""
 
 import json
 from pathlib import Path
@@ -9,13 +11,16 @@ from stored_runs import run, write
 from benchmark.commands.score import reference_of
 from benchmark.scoring.counts import score
 
-MADE_UP = json.loads((Path(__file__).parent / "parity" / "data" / "metrics_made_up.json").read_text())
+MADE_UP = json.loads(
+    (Path(__file__).parent / "parity" / "data" / "metrics_made_up.json").read_text()
+)
 
 
 def store_made_up(folder: Path) -> SimpleNamespace:
     """Runs of `none` and `vae` in folder/results, with ever fewer of the example's predictions.
 
-    Returns the paths of the files gold, train and predictions, and under `expected` the official scores of the predictions.
+    Returns the paths of the files gold, train and predictions, and under `expected` the official
+    scores of the predictions.
     """
     files = {name: folder / f"{name}.json" for name in ("gold", "train", "predictions")}
     for name, path in files.items():

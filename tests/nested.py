@@ -1,4 +1,6 @@
-"""Every place of a nested value of lists and dicts, and the value with another one in that place."""
+"""Every place of a nested value of lists and dicts, and the value with another one in that
+place.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -12,21 +12,37 @@ def document(title, sentences, entities, facts=()):
             {
                 "type": "MISC",
                 "mentions": [
-                    {"name": " ".join(sentences[s].split()[start:end]), "sentence": s, "start": start, "end": end}
+                    {
+                        "name": " ".join(sentences[s].split()[start:end]),
+                        "sentence": s,
+                        "start": start,
+                        "end": end,
+                    }
                     for s, start, end in mentions
                 ],
             }
             for mentions in entities
         ],
-        "facts": [{"head": head, "tail": tail, "relation": relation} for head, tail, relation in facts],
+        "facts": [
+            {"head": head, "tail": tail, "relation": relation} for head, tail, relation in facts
+        ],
     }
 
 
 def corpus(train, dev=None, test=None, relations=("r1", "r2", "r3"), **options):
     from datasets import Dataset
 
-    make = lambda rows: Dataset.from_list(rows, features=FEATURES)  # noqa: E731
-    return Corpus("tests", make(train), make(dev or train), make(test or train), relations, {}, frozenset(relations[:1]), **options)
+    make = lambda rows: Dataset.from_list(rows, features=FEATURES)
+    return Corpus(
+        "tests",
+        make(train),
+        make(dev or train),
+        make(test or train),
+        relations,
+        {},
+        frozenset(relations[:1]),
+        **options,
+    )
 
 
 ADA = document(
@@ -35,7 +51,11 @@ ADA = document(
     [[(0, 0, 2), (1, 5, 6)], [(0, 5, 6)], [(1, 2, 3)]],
     [(0, 1, "r1"), (0, 2, "r2"), (2, 0, "r2"), (0, 2, "r3")],
 )
-ROME = document("Rome", ["Rome is the capital of Italy ."], [[(0, 0, 1)], [(0, 5, 6)]], [(0, 1, "r3")])
-EMPTY_HANDED = document("Paris", ["Paris is far from Oslo and Bonn ."], [[(0, 0, 1)], [(0, 4, 5)], [(0, 6, 7)]])
+ROME = document(
+    "Rome", ["Rome is the capital of Italy ."], [[(0, 0, 1)], [(0, 5, 6)]], [(0, 1, "r3")]
+)
+EMPTY_HANDED = document(
+    "Paris", ["Paris is far from Oslo and Bonn ."], [[(0, 0, 1)], [(0, 4, 5)], [(0, 6, 7)]]
+)
 LONELY = document("Alone", ["Nobody else is here but Zoe ."], [[(0, 5, 6)]])
 NOBODY = document("Nothing", ["It rains ."], [])

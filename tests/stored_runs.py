@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.results import RunDirectory, StoredRun
 from benchmark.scoring.counts import Counts
+from benchmark.store.runs import RunDirectory, StoredRun
 
 KEYS = ("ign_f1", "freq_f1", "ltail_f1", "precision", "recall", "macro_f1", "intra_f1", "inter_f1")
 BUCKETS = ("0", "1-10", "11-50", "51-200", "201+")
@@ -19,7 +19,13 @@ def scores(f1: float) -> dict:
 def relations(**f1: float | None) -> dict:
     """relation -> its scores; the first has 300 training facts, each further one a hundred less."""
     return {
-        name: {"precision": value, "recall": value, "f1": value, "gold": 10 + i, "train_frequency": 300 - 100 * i}
+        name: {
+            "precision": value,
+            "recall": value,
+            "f1": value,
+            "gold": 10 + i,
+            "train_frequency": 300 - 100 * i,
+        }
         for i, (name, value) in enumerate(f1.items())
     }
 
@@ -62,9 +68,11 @@ def run(
 
 
 def counts(f1: float, tail: float | None = None, *, spread: int = 0, documents: int = 10) -> Counts:
-    """Counts whose F1 is `f1`, and LTail F1 `tail` (else the same): 1,000 predicted and 1,000 gold facts in each document.
+    """Counts whose F1 is `f1`, and LTail F1 `tail` (else the same): 1,000 predicted and 1,000 gold
+    facts in each document.
 
-    spread: documents have so many true positives more and less, in turn, so that a bootstrap over documents sees a difference.
+    spread: documents have so many true positives more and less, in turn, so that a bootstrap over
+        documents sees a difference.
     """
 
     def table(score: float) -> np.ndarray:
@@ -73,26 +81,49 @@ def counts(f1: float, tail: float | None = None, *, spread: int = 0, documents: 
 
     groups = {"all": table(f1), "frequent": table(f1), "tail": table(f1 if tail is None else tail)}
     groups |= {"intra": table(f1), "inter": table(f1)}
-    return Counts(tuple(f"d{i}" for i in range(documents)), groups, {}, ("P1",), np.zeros((1, 3), int), np.zeros(1, int))
+    return Counts(
+        tuple(f"d{i}" for i in range(documents)),
+        groups,
+        {},
+        ("P1",),
+        np.zeros((1, 3), int),
+        np.zeros(1, int),
+    )
 
 
 def counted(
-    folder: Path, augmenter: str, seed: int, f1: float, tail: float | None = None, *, spread: int = 0, documents=10, **options
+    folder: Path,
+    augmenter: str,
+    seed: int,
+    f1: float,
+    tail: float | None = None,
+    *,
+    spread: int = 0,
+    documents=10,
+    **options,
 ) -> StoredRun:
     """A finished run on disk with its counts per document; `options` as of `run`."""
     stored = run(folder, augmenter, seed, f1, **options)
     stored.metrics["test"]["ltail_f1"] = f1 if tail is None else tail
-    write(stored, files={"counts_test.json": counts(f1, tail, spread=spread, documents=documents).to_json()})
+    write(
+        stored,
+        files={"counts_test.json": counts(f1, tail, spread=spread, documents=documents).to_json()},
+    )
     return stored
 
 
-def write(stored: StoredRun, *, relation_names: dict[str, str] | None = None, files: dict | None = None) -> RunDirectory:
+def write(
+    stored: StoredRun, *, relation_names: dict[str, str] | None = None, files: dict | None = None
+) -> RunDirectory:
     """The run on disk, with further JSON files by name."""
     directory = RunDirectory(stored.path)
     directory.start(stored.config, facts=stored.facts)
     directory.write_json("metrics.json", json.loads(json.dumps(stored.metrics)))
     if relation_names:
-        directory.write_json("relations.json", {"relations": [list(item) for item in relation_names.items()], "undirected": False})
+        directory.write_json(
+            "relations.json",
+            {"relations": [list(item) for item in relation_names.items()], "undirected": False},
+        )
     for name, content in (files or {}).items():
         directory.write_json(name, content)
     directory.finish()

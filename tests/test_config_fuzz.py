@@ -1,4 +1,6 @@
-"""Any nested YAML is either an experiment, which then survives being planned and stored, or a UserError that names the file."""
+"""Any nested YAML is either an experiment, which then survives being planned and stored, or a
+UserError that names the file.
+"""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +13,7 @@ from nested import places, replaced
 
 from benchmark.config import Experiment, read_experiment
 from benchmark.errors import UserError
-from benchmark.grid import plan
+from benchmark.grid.plan import plan
 
 SOME = settings(max_examples=100, deadline=None, derandomize=True)
 SOUND = {
@@ -25,14 +27,47 @@ SOUND = {
     "augment": {"warmup_epochs": 2},
 }
 KEYS = sorted(
-    {*Experiment.model_fields, "options", "epochs", "scale", "documents", "freeze", "warmup_epochs", "none", "atlop", "x"}
+    {
+        *Experiment.model_fields,
+        "options",
+        "epochs",
+        "scale",
+        "documents",
+        "freeze",
+        "warmup_epochs",
+        "none",
+        "atlop",
+        "x",
+    }
 )
-KNOWN = ["atlop", "baseline", "none", "vae", "synthetic", "dwie", "tiny", "fresh", "all", "../x", ""]
+KNOWN = [
+    "atlop",
+    "baseline",
+    "none",
+    "vae",
+    "synthetic",
+    "dwie",
+    "tiny",
+    "fresh",
+    "all",
+    "../x",
+    "",
+]
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(KNOWN) | st.text(max_size=6)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(KNOWN)
+    | st.text(max_size=6)
+)
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 

@@ -12,25 +12,56 @@ from benchmark.registry import DATASETS
 CONFIGS = Path(__file__).parents[1] / "configs"
 PAPER = ("redocred_bert", "redocred_roberta", "dwie_bert")
 
-# Section 3.1 of Tran et al. (2025), word for word: "we set the latent size of the EP-VAE to be 384 and employ a Cosine Annealing
-# schedule ... ranging from 2e-5 to 2e-4. For the Diffusion Prior, the diffusion step is set to T = 50 ... 6 layers with a
-# dimension of 256. During training, the probability p of self-condition and class condition is 0.1, and the hyper-parameter w in
-# Eq. (6) is set to 0.1. The VaeDiff model is trained over 100 epochs."
+# Section 3.1 of Tran et al. (2025), word for word: "we set the latent size of the EP-VAE to be 384
+# and employ a Cosine Annealing schedule ... ranging from 2e-5 to 2e-4. For the Diffusion Prior, the
+# diffusion step is set to T = 50 ... 6 layers with a dimension of 256. During training, the
+# probability p of self-condition and class condition is 0.1, and the hyper-parameter w in Eq. (6)
+# is set to 0.1. The VaeDiff model is trained over 100 epochs."
 VAE = {"latent": 384, "lr_min": 2e-5, "lr": 2e-4, "epochs": 100}
-VAEDIFF = VAE | {"steps": 50, "depth": 6, "width": 256, "class_drop": 0.1, "guidance": 0.1, "guidance_form": "paper"}
-# "In stage 1, we configure the learning rates for the document encoder at 3e-5 and the classifier head at 1e-4 for the DocRED and
-# Re-DocRED datasets, while setting 3e-4 for the DWIE dataset ... In stage 3, the initial training epochs n is 5 epochs on the
-# Re-DocRED datasets and 10 epochs on the DWIE dataset. We set m = 2. The overall training epochs for the DocRE models are 30 for
-# Re-DocRED and 50 for DWIE."
+VAEDIFF = VAE | {
+    "steps": 50,
+    "depth": 6,
+    "width": 256,
+    "class_drop": 0.1,
+    "guidance": 0.1,
+    "guidance_form": "paper",
+}
+# "In stage 1, we configure the learning rates for the document encoder at 3e-5 and the classifier
+# head at 1e-4 for the DocRED and Re-DocRED datasets, while setting 3e-4 for the DWIE dataset ... In
+# stage 3, the initial training epochs n is 5 epochs on the Re-DocRED datasets and 10 epochs on the
+# DWIE dataset. We set m = 2. The overall training epochs for the DocRE models are 30 for Re-DocRED
+# and 50 for DWIE."
 REDOCRED = {"lr_encoder": 3e-5, "lr_head": 1e-4, "epochs": 30, "warmup_epochs": 5}
 DWIE = {"lr_encoder": 3e-5, "lr_head": 3e-4, "epochs": 50, "warmup_epochs": 10}
-# What it leaves open: Stage_1/scripts/train.sh and train.py (batch, AdamW, warm-up, clip; full precision; four labels), Stage_2/
-# train.py and scripts/train.sh (10 epochs of the VAE alone, KL weights, rate of the prior, self-conditioning, average), Stage_1/
-# model.py (1,024 in groups of 64, six axial layers, which are not in the list of new parameters).
-TRAIN = {"batch_size": 4, "accumulation": 1, "weight_decay": 0.01, "adam_epsilon": 1e-6, "warmup": 0.06, "clip": 1.0}
+# What it leaves open: Stage_1/scripts/train.sh and train.py (batch, AdamW, warm-up, clip; full
+# precision; four labels), Stage_2/ train.py and scripts/train.sh (10 epochs of the VAE alone, KL
+# weights, rate of the prior, self-conditioning, average), Stage_1/ model.py (1,024 in groups of 64,
+# six axial layers, which are not in the list of new parameters).
+TRAIN = {
+    "batch_size": 4,
+    "accumulation": 1,
+    "weight_decay": 0.01,
+    "adam_epsilon": 1e-6,
+    "warmup": 0.06,
+    "clip": 1.0,
+}
 TRAIN |= {"precision": "fp32", "batching": "random", "max_labels": 4}
-STAGE2 = {"warmup_epochs": 10, "kl_warmup": 1e-6, "kl_weight": 1e-3, "norm": "rmsnorm", "weight_decay": 0.01, "clip": 1.0}
-PRIOR = {"lr_prior": 5e-5, "self_condition": 0.5, "ema": 0.995, "dropout": 0.1, "variance": "beta", "label_embedding": "mean"}
+STAGE2 = {
+    "warmup_epochs": 10,
+    "kl_warmup": 1e-6,
+    "kl_weight": 1e-3,
+    "norm": "rmsnorm",
+    "weight_decay": 0.01,
+    "clip": 1.0,
+}
+PRIOR = {
+    "lr_prior": 5e-5,
+    "self_condition": 0.5,
+    "ema": 0.995,
+    "dropout": 0.1,
+    "variance": "beta",
+    "label_embedding": "mean",
+}
 AXIAL = {"emb": 1024, "block": 64, "layers": 6, "axial_rate": "encoder"}
 
 
@@ -50,7 +81,9 @@ def test_every_file_is_an_experiment_of_its_own_name(path):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_files_can_be_planned_without_data(name, tmp_path):
-    result = CliRunner().invoke(app, ["run", str(CONFIGS / f"{name}.yaml"), "--dry-run", "--results", str(tmp_path)])
+    result = CliRunner().invoke(
+        app, ["run", str(CONFIGS / f"{name}.yaml"), "--dry-run", "--results", str(tmp_path)]
+    )
     assert result.exit_code == 0, result.output
     runs = 10 * 5 * len(experiment(name).backbones)
     assert f"{runs} of {runs} runs to do" in result.stdout
@@ -59,9 +92,24 @@ def test_the_papers_files_can_be_planned_without_data(name, tmp_path):
 @pytest.mark.parametrize(
     ("name", "encoder", "dataset", "backbones"),
     [
-        ("redocred_bert", "google-bert/bert-base-cased", "re-docred", {"baseline", "kd_docre", "atlop"}),
-        ("redocred_roberta", "FacebookAI/roberta-large", "re-docred", {"baseline", "kd_docre", "atlop"}),
-        ("dwie_bert", "google-bert/bert-base-cased", "dwie", {"baseline", "atlop"}),  # KD-DocRE has no row in Table 2
+        (
+            "redocred_bert",
+            "google-bert/bert-base-cased",
+            "re-docred",
+            {"baseline", "kd_docre", "atlop"},
+        ),
+        (
+            "redocred_roberta",
+            "FacebookAI/roberta-large",
+            "re-docred",
+            {"baseline", "kd_docre", "atlop"},
+        ),
+        (
+            "dwie_bert",
+            "google-bert/bert-base-cased",
+            "dwie",
+            {"baseline", "atlop"},
+        ),  # KD-DocRE has no row in Table 2
     ],
 )
 def test_what_the_papers_files_compare(name, encoder, dataset, backbones):
@@ -69,16 +117,28 @@ def test_what_the_papers_files_compare(name, encoder, dataset, backbones):
     assert (found.encoder.name, found.dataset.name) == (encoder, dataset)
     assert (found.encoder.freeze, found.encoder.mention) == ("none", "marker")
     assert {choice.name for choice in found.backbones} == backbones
-    assert [choice.name for choice in found.augmenters] == ["none", "copies", "gaussian", "vae", "vaediff"]
+    assert [choice.name for choice in found.augmenters] == [
+        "none",
+        "copies",
+        "gaussian",
+        "vae",
+        "vaediff",
+    ]
     assert found.seeds == list(range(10))  # "average of ten runs" (captions of Tables 1 and 2)
 
 
-@pytest.mark.parametrize(("name", "of_paper"), [("redocred_bert", REDOCRED), ("redocred_roberta", REDOCRED), ("dwie_bert", DWIE)])
+@pytest.mark.parametrize(
+    ("name", "of_paper"),
+    [("redocred_bert", REDOCRED), ("redocred_roberta", REDOCRED), ("dwie_bert", DWIE)],
+)
 def test_the_papers_files_hold_the_papers_numbers(name, of_paper):
     found = experiment(name)
     stages = {**found.train.model_dump(), "warmup_epochs": found.augment.warmup_epochs}
     assert {key: stages[key] for key in of_paper} == of_paper
-    assert (found.augment.copies, found.augment.combination) == (2, "concatenate")  # "We set m = 2"; Algorithm 1, l. 33
+    assert (found.augment.copies, found.augment.combination) == (
+        2,
+        "concatenate",
+    )  # "We set m = 2"; Algorithm 1, l. 33
     for augmenter, numbers in (("vae", VAE), ("vaediff", VAEDIFF)):
         assert options(found.augmenters, augmenter).items() >= numbers.items()
 
@@ -97,7 +157,9 @@ def test_what_the_paper_leaves_open_is_the_scripts(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_vae_is_vaediff_without_its_prior(name):
-    vae, vaediff = (options(experiment(name).augmenters, augmenter) for augmenter in ("vae", "vaediff"))
+    vae, vaediff = (
+        options(experiment(name).augmenters, augmenter) for augmenter in ("vae", "vaediff")
+    )
     assert {key: vaediff[key] for key in vae.keys() & vaediff.keys()} == vae
 
 
@@ -112,10 +174,15 @@ def test_lines_of_the_papers_files_tell_their_source(name):
 
 def test_redocred_is_taken_whole():
     given = experiment("redocred_bert").dataset.options
-    assert given == DATASETS.entry("re-docred").parameters  # the hub's three files, none of them cut
+    assert (
+        given == DATASETS.entry("re-docred").parameters
+    )  # the hub's three files, none of them cut
     assert given == experiment("redocred_roberta").dataset.options
 
 
 def test_dwie_needs_its_four_files():
     given = experiment("dwie_bert").dataset.options
-    assert all(given[key] for key in ("train", "dev", "test", "relations")) and given["dev_documents"] == 0
+    assert (
+        all(given[key] for key in ("train", "dev", "test", "relations"))
+        and given["dev_documents"] == 0
+    )

@@ -1,4 +1,6 @@
-"""The demo as a user runs it (`make test-long`): what it must reach, and that a SIGKILL at any moment costs nothing."""
+"""The demo as a user runs it (`make test-long`): what it must reach, and that a SIGKILL at any
+moment costs nothing.
+"""
 
 import json
 import random
@@ -17,7 +19,9 @@ pytestmark = pytest.mark.long
 def run(results, *options, timeout=None):
     """The process's exit code, or None when it was killed after `timeout` seconds."""
     arguments = [*COMMAND, "--results", str(results), *options]
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         return process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -27,7 +31,9 @@ def run(results, *options, timeout=None):
 
 
 def metrics(results, backbone, augmenter):
-    return json.loads((results / "demo" / backbone / augmenter / "seed-0" / "metrics.json").read_text())
+    return json.loads(
+        (results / "demo" / backbone / augmenter / "seed-0" / "metrics.json").read_text()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +58,14 @@ def test_killed_and_started_again_it_ends_in_the_same_table(uninterrupted, tmp_p
     assert killed > 0
     assert run(tmp_path, *options) == 0
     for augmenter in ("none", "gaussian", "vae", "vaediff"):
-        found, expected = (metrics(folder, "atlop", augmenter) for folder in (tmp_path, uninterrupted))
-        timeless = lambda values: {k: v for k, v in values.items() if not k.endswith("seconds")}  # noqa: E731
+        found, expected = (
+            metrics(folder, "atlop", augmenter) for folder in (tmp_path, uninterrupted)
+        )
+        timeless = lambda values: {k: v for k, v in values.items() if not k.endswith("seconds")}
         assert timeless(found) == timeless(expected)
-    tables = [(folder / "demo" / "report.csv").read_text().splitlines() for folder in (tmp_path, uninterrupted)]
+    tables = [
+        (folder / "demo" / "report.csv").read_text().splitlines()
+        for folder in (tmp_path, uninterrupted)
+    ]
     rows = [[row for row in table if ",atlop," in row] for table in tables]
     assert rows[0] and rows[0] == rows[1]

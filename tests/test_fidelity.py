@@ -1,4 +1,6 @@
-"""docs/fidelity.md against the code: every option that it names exists, takes the values listed, and has the default stated."""
+"""docs/fidelity.md against the code: every option that it names exists, takes the values listed,
+and has the default stated.
+"""
 
 import math
 import re
@@ -17,24 +19,41 @@ TEXT = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="
 SECTIONS = {"train": TrainConfig, "augment": AugmentConfig, "encoder": EncoderConfig}
 REGISTRIES = (AUGMENTERS, BACKBONES, DATASETS)
 NECESSARY = {"encoder": {"name": "a/b"}}  # fields without a default
-TOPICS = 46  # places where the paper and its code disagree, by the analysis that this suite started from
+TOPICS = (
+    46  # places where the paper and its code disagree, by the analysis that this suite started from
+)
 
 
 def rows():
     """The table rows with five columns: topic, paper, official code, ours, option."""
-    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in TEXT.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in row] for row in cells if len(row) == 5 and row[0].strip() not in ("topic", "---")]
+    cells = [
+        re.split(r"(?<!\\)\|", line)[1:-1] for line in TEXT.splitlines() if line.startswith("|")
+    ]
+    return [
+        [cell.strip() for cell in row]
+        for row in cells
+        if len(row) == 5 and row[0].strip() not in ("topic", "---")
+    ]
 
 
 def options():
-    """(key, the values listed, whether others are possible, the default or None) of every option in the tables."""
+    """(key, the values listed, whether others are possible, the default or None) of every option in
+    the tables.
+    """
     found = []
     for *_, cell in rows():
         for part in () if cell.startswith("none: ") else cell.split("; "):
             key, *values = re.findall(r"`([^`]+)`", part)
             bold = re.findall(r"\*\*`([^`]+)`\*\*", part)
             assert len(bold) <= 1, f"{key}: two defaults"
-            found.append((key, [yaml.safe_load(v) for v in values], "…" in part, yaml.safe_load(bold[0]) if bold else ...))
+            found.append(
+                (
+                    key,
+                    [yaml.safe_load(v) for v in values],
+                    "…" in part,
+                    yaml.safe_load(bold[0]) if bold else ...,
+                )
+            )
     return found
 
 
@@ -49,11 +68,19 @@ def take(key, value):
     """Make the thing whose option `key` is, with this value. Raises what a user would see."""
     name, _, option = key.partition(".")
     if key == "seeds":
-        values = {"name": "x", "dataset": "synthetic", "encoder": "tiny", "backbones": ["atlop"], "augmenters": ["none"]}
+        values = {
+            "name": "x",
+            "dataset": "synthetic",
+            "encoder": "tiny",
+            "backbones": ["atlop"],
+            "augmenters": ["none"],
+        }
         return Experiment.model_validate({**values, "seeds": value})
     if name in SECTIONS:
         return SECTIONS[name].model_validate({**NECESSARY.get(name, {}), option: value})
-    if name in DATASETS:  # a default that asks for no file: that it is one is all that can be told here
+    if (
+        name in DATASETS
+    ):  # a default that asks for no file: that it is one is all that can be told here
         return DATASETS.entry(name).parameters[option]
     registry = next(registry for registry in REGISTRIES if name in registry)
     with torch.device("meta"):
@@ -69,13 +96,17 @@ def default_of(key):
 
 
 def test_every_disagreement_has_its_row():
-    """And no row is empty: each says what the code does here, and names an option or the reason why there is none."""
+    """And no row is empty: each says what the code does here, and names an option or the reason why
+    there is none.
+    """
     main = TEXT[TEXT.index("## Where they disagree") : TEXT.index("Further differences")]
     assert sum(line.startswith("|") for line in main.splitlines()) - 2 == TOPICS
     assert len(rows()) > TOPICS
     for topic, *columns in rows():
         assert all(columns), topic
-        assert columns[-1].startswith(("none: ", "`")), f"{topic}: neither an option nor the reason why there is none"
+        assert columns[-1].startswith(("none: ", "`")), (
+            f"{topic}: neither an option nor the reason why there is none"
+        )
 
 
 @pytest.mark.parametrize(("key", "values", "more", "default"), OPTIONS, ids=[o[0] for o in OPTIONS])
@@ -97,7 +128,9 @@ def test_an_option_whose_values_are_all_listed_takes_no_other(key):
 
 
 def test_options_said_to_be_open_to_other_augmenters_and_backbones_are():
-    """ "What is said of `vaediff` holds for `vae` where `vae` has the option", likewise `baseline` and `kd_docre`."""
+    """ "What is said of `vaediff` holds for `vae` where `vae` has the option", likewise `baseline`
+    and `kd_docre`.
+    """
     for one, other in (("vaediff", "vae"), ("baseline", "kd_docre")):
         for key, values, _, default in OPTIONS:
             name, _, option = key.partition(".")
@@ -110,9 +143,18 @@ def test_options_said_to_be_open_to_other_augmenters_and_backbones_are():
 
 
 def test_the_sizes_of_the_denoiser_are_as_stated():
-    from augmenters.denoiser import Denoiser
+    from augmenters.vaediff.denoiser import Denoiser
 
-    options = {"width": 256, "depth": 6, "dropout": 0.1, "label_embedding": "mean", "null_class": "omit"}
+    options = {
+        "width": 256,
+        "depth": 6,
+        "dropout": 0.1,
+        "label_embedding": "mean",
+        "null_class": "omit",
+    }
     for attention, stated in (("linear", "10,443,264"), ("one_token", "10,836,480")):
-        size = sum(math.prod(p.shape) for p in Denoiser(384, 97, **options, attention=attention).parameters())
+        size = sum(
+            math.prod(p.shape)
+            for p in Denoiser(384, 97, **options, attention=attention).parameters()
+        )
         assert f"{size:,}" == stated and stated in TEXT

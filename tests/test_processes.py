@@ -1,6 +1,8 @@
-"""One experiment by two processes (gloo) and by one: the same losses, the same predictions, faults and signals met by both.
+"""One experiment by two processes (gloo) and by one: the same losses, the same predictions, faults
+and signals met by both.
 
-The processes are started as torchrun starts them, by their environment; a long test goes through `accelerate launch`.
+The processes are started as torchrun starts them, by their environment; a long test goes through
+`accelerate launch`.
 """
 
 import json
@@ -14,11 +16,14 @@ import pytest
 from samples import EMPTY_HANDED, LONELY
 from tiny_runs import five_documents
 
-from benchmark import interrupts, processes
-from benchmark.results import RunDirectory
+from benchmark import processes, signals
+from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[1]
-TINY = {"name": "tiny", "options": {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64}}
+TINY = {
+    "name": "tiny",
+    "options": {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64},
+}
 HEAD = {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head"}
 VAE = {"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4}
 
@@ -68,49 +73,88 @@ class Stopping(Augmenter):
 
 def raw(document):
     """A canonical row as DocRED-format JSON."""
-    mention = lambda m: {"name": m["name"], "sent_id": m["sentence"], "pos": [m["start"], m["end"]], "type": "MISC"}  # noqa: E731
+    mention = lambda m: {
+        "name": m["name"],
+        "sent_id": m["sentence"],
+        "pos": [m["start"], m["end"]],
+        "type": "MISC",
+    }
     return {
         "title": document["title"],
         "sents": document["sentences"],
         "vertexSet": [[mention(m) for m in entity["mentions"]] for entity in document["entities"]],
-        "labels": [{"h": fact["head"], "t": fact["tail"], "r": fact["relation"], "evidence": []} for fact in document["facts"]],
+        "labels": [
+            {"h": fact["head"], "t": fact["tail"], "r": fact["relation"], "evidence": []}
+            for fact in document["facts"]
+        ],
     }
 
 
 def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **train) -> list[str]:
-    """Seven training documents of one to four entities, in batches of three: the last batch is one document, for two processes.
+    """Seven training documents of one to four entities, in batches of three: the last batch is one
+    document, for two processes.
 
     Returns the command's arguments.
     """
-    splits = {"train": [*five_documents(), EMPTY_HANDED, LONELY], "dev": five_documents()[:2], "test": five_documents()[2:]}
+    splits = {
+        "train": [*five_documents(), EMPTY_HANDED, LONELY],
+        "dev": five_documents()[:2],
+        "test": five_documents()[2:],
+    }
     for split, documents in splits.items():
         (folder / f"{split}.json").write_text(json.dumps([raw(document) for document in documents]))
     (folder / "plugin.py").write_text(PLUGIN)
     experiment = {
         "name": "x",
-        "dataset": {"name": "docred-format", **{split: str(folder / f"{split}.json") for split in splits}},
+        "dataset": {
+            "name": "docred-format",
+            **{split: str(folder / f"{split}.json") for split in splits},
+        },
         "encoder": {**TINY, **(encoder or {})},
         "backbones": backbones,
         "augmenters": augmenters,
         "seeds": [0],
-        "train": {"epochs": 9, "batch_size": 3, "eval_batch_size": 2, "lr_encoder": 1e-2, "lr_head": 2e-2, "threads": 1, **train},
+        "train": {
+            "epochs": 9,
+            "batch_size": 3,
+            "eval_batch_size": 2,
+            "lr_encoder": 1e-2,
+            "lr_head": 2e-2,
+            "threads": 1,
+            **train,
+        },
         "augment": {"warmup_epochs": 7, "rarity": 0.5},
     }
     (folder / "x.yaml").write_text(json.dumps(experiment))
-    return ["run_benchmark.py", "run", str(folder / "x.yaml"), "--plugin", str(folder / "plugin.py")]
+    return [
+        "run_benchmark.py",
+        "run",
+        str(folder / "x.yaml"),
+        "--plugin",
+        str(folder / "plugin.py"),
+    ]
 
 
 def start(count: int, command: list[str]) -> list[subprocess.Popen]:
     """`count` processes that know of each other; one knows of none."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        world = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        world = {
+            "WORLD_SIZE": str(count),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free.getsockname()[1]),
+        }
     world |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     return [
         subprocess.Popen(
             [sys.executable, *command],
             cwd=ROOT,
-            env=os.environ | (world | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if count > 1 else {"OMP_NUM_THREADS": "1"}),
+            env=os.environ
+            | (
+                world | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                if count > 1
+                else {"OMP_NUM_THREADS": "1"}
+            ),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -131,7 +175,10 @@ def ended(started: list[subprocess.Popen]) -> list[tuple[int, str]]:
 
 def run_both(count: int, command: list[str], one: Path, many: Path) -> None:
     """To the end without an error, by one process and by `count`."""
-    started = [start(number, [*command, "--results", str(results)]) for number, results in ((1, one), (count, many))]
+    started = [
+        start(number, [*command, "--results", str(results)])
+        for number, results in ((1, one), (count, many))
+    ]
     for code, output in [result for group in started for result in ended(group)]:
         assert code == 0, output
 
@@ -145,7 +192,10 @@ def losses(run: RunDirectory) -> list[float]:
 
 
 def facts(run: RunDirectory) -> list[tuple]:
-    return [(fact["title"], fact["h_idx"], fact["t_idx"], fact["r"]) for fact in run.read_json("predictions_test.json")]
+    return [
+        (fact["title"], fact["h_idx"], fact["t_idx"], fact["r"])
+        for fact in run.read_json("predictions_test.json")
+    ]
 
 
 def assert_same(one: RunDirectory, other: RunDirectory) -> None:
@@ -160,8 +210,13 @@ def grids(tmp_path_factory):
     """The grid by one process, and by two, of which the second gets a signal in the last run."""
     folder = tmp_path_factory.mktemp("processes")
     baseline = {"baseline": {**HEAD, "temperature": 0.5, "diagonal": True}}
-    command = write_experiment(folder, [baseline], ["none", {"vae": VAE}, "overflowing", "stopping"])
-    alone, together = (start(count, [*command, "--results", str(folder / name)]) for count, name in ((1, "one"), (2, "two")))
+    command = write_experiment(
+        folder, [baseline], ["none", {"vae": VAE}, "overflowing", "stopping"]
+    )
+    alone, together = (
+        start(count, [*command, "--results", str(folder / name)])
+        for count, name in ((1, "one"), (2, "two"))
+    )
     (one,), two = ended(alone), ended(together)
     stopped = run_of(folder / "two", "baseline", "stopping")
     left = stopped.state(), (stopped.path / "checkpoint.safetensors").is_file()
@@ -170,14 +225,20 @@ def grids(tmp_path_factory):
 
 @pytest.mark.parametrize("augmenter", ["none", "vae"])
 def test_two_processes_train_and_predict_what_one_does(grids, augmenter):
-    """A contrastive loss, the diagonal, requests by rarity; documents without a positive pair; a last batch of one document."""
+    """A contrastive loss, the diagonal, requests by rarity; documents without a positive pair; a
+    last batch of one document.
+    """
     one, two = (run_of(grids["folder"] / name, "baseline", augmenter) for name in ("one", "two"))
     assert two.read_json("metrics.json")["device"].startswith("2 x cpu")
     assert len(facts(one)) > 3 and losses(one)[-1] != losses(one)[-2]
     assert_same(one, two)
-    assert sorted(path.name for path in one.path.iterdir()) == sorted(path.name for path in two.path.iterdir())
+    assert sorted(path.name for path in one.path.iterdir()) == sorted(
+        path.name for path in two.path.iterdir()
+    )
     if augmenter == "vae":
-        stage2 = [[epoch["loss"] for epoch in run.read_json("stage2_history.json")] for run in (one, two)]
+        stage2 = [
+            [epoch["loss"] for epoch in run.read_json("stage2_history.json")] for run in (one, two)
+        ]
         assert stage2[1] == pytest.approx(stage2[0], rel=1e-5)
 
 
@@ -187,13 +248,19 @@ def test_only_the_main_process_speaks(grids):
 
 
 def test_a_fault_that_all_meet_is_recorded_and_the_next_run_begins(grids):
-    failures = [run_of(grids["folder"] / name, "baseline", "overflowing").failure()["error"] for name in ("one", "two")]
-    assert all("TrainingError: the loss is" in text and "after step 22 (epoch 8, its step 1;" in text for text in failures)
+    failures = [
+        run_of(grids["folder"] / name, "baseline", "overflowing").failure()["error"]
+        for name in ("one", "two")
+    ]
+    assert all(
+        "TrainingError: the loss is" in text and "after step 22 (epoch 8, its step 1;" in text
+        for text in failures
+    )
     assert "run 4 of 4" in grids["two"][0][1]
 
 
 def test_a_signal_to_one_process_stops_both_with_the_state_saved(grids):
-    assert [code for code, _ in grids["two"]] == [interrupts.AGAIN] * 2
+    assert [code for code, _ in grids["two"]] == [signals.AGAIN] * 2
     assert grids["left"] == ("killed", True)
 
 
@@ -201,7 +268,9 @@ def test_a_signal_to_one_process_stops_both_with_the_state_saved(grids):
 def test_one_process_goes_on_with_what_two_have_begun(grids):
     (resumed,) = ended(start(1, [*grids["command"], "--results", str(grids["folder"] / "two")]))
     assert resumed[0] == grids["one"][0] == 1  # for the run that overflows
-    assert_same(*(run_of(grids["folder"] / name, "baseline", "stopping") for name in ("one", "two")))
+    assert_same(
+        *(run_of(grids["folder"] / name, "baseline", "stopping") for name in ("one", "two"))
+    )
 
 
 @pytest.mark.long
@@ -209,13 +278,18 @@ def test_one_process_goes_on_with_what_two_have_begun(grids):
     ("count", "options"),
     [
         (2, {"accumulation": 2, "batching": "bucketed"}),
-        (3, {"batch_size": 2, "encoder": {"freeze": "all"}}),  # never enough documents for all; encoded once, by the main process
+        (
+            3,
+            {"batch_size": 2, "encoder": {"freeze": "all"}},
+        ),  # never enough documents for all; encoded once, by the main process
     ],
 )
 def test_other_settings(tmp_path, count, options):
     """All backbones; teachers for a student of which a process has no document."""
     backbones = [{"kd_docre": HEAD}, {"atlop": {"emb": 8, "block": 4}}]
-    command = write_experiment(tmp_path, backbones, ["none", "gaussian"], store_logits=True, **options)
+    command = write_experiment(
+        tmp_path, backbones, ["none", "gaussian"], store_logits=True, **options
+    )
     run_both(count, command, tmp_path / "one", tmp_path / "many")
     for backbone in ("kd_docre", "atlop"):
         for augmenter in ("none", "gaussian"):
@@ -223,21 +297,38 @@ def test_other_settings(tmp_path, count, options):
     teacher = {"distill_from": str(run_of(tmp_path / "one", "kd_docre", "none").path)}
     command = write_experiment(tmp_path, [{"kd_docre": {**HEAD, **teacher}}], ["none"], **options)
     run_both(count, command, tmp_path / "taught", tmp_path / "taught by many")
-    assert_same(*(run_of(tmp_path / name, "kd_docre", "none") for name in ("taught", "taught by many")))
+    assert_same(
+        *(run_of(tmp_path / name, "kd_docre", "none") for name in ("taught", "taught by many"))
+    )
 
 
 @pytest.mark.long
 def test_a_signal_between_steps(tmp_path):
-    command = write_experiment(tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none", {"stopping": {"when": "prepared"}}])
-    assert [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))] == [interrupts.AGAIN] * 2
-    assert run_of(tmp_path, "atlop", "none").state() == "done" and run_of(tmp_path, "atlop", "stopping").state() == "killed"
+    command = write_experiment(
+        tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none", {"stopping": {"when": "prepared"}}]
+    )
+    assert [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))] == [
+        signals.AGAIN
+    ] * 2
+    assert (
+        run_of(tmp_path, "atlop", "none").state() == "done"
+        and run_of(tmp_path, "atlop", "stopping").state() == "killed"
+    )
     assert [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))] == [0, 0]
 
 
 @pytest.mark.long
 def test_accelerate_launch(tmp_path):
     command = write_experiment(tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none"])
-    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
+    launch = [
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--main_process_port",
+        "0",
+    ]
     alone = start(1, [*command, "--results", str(tmp_path / "one")])
     together = start(1, [*launch, *command, "--results", str(tmp_path / "two")])
     assert [code for code, _ in ended(alone) + ended(together)] == [0, 0]
@@ -248,5 +339,5 @@ def test_one_process_has_nobody_to_agree_with():
     assert processes.count() == 1 and processes.rank() == 0 and processes.is_main()
     value = object()
     assert processes.exchanged(value) == [value] and processes.on_main(lambda: value) is value
-    with interrupts.listening(), interrupts.held_back():
+    with signals.listening(), signals.held_back():
         processes.stop_if_asked()

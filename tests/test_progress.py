@@ -66,7 +66,12 @@ def test_bars_in_a_terminal():
             inner.advance(3, loss=0.25)
             progress._bars.refresh()
             shown = console.file.getvalue()
-            assert "outer [0]" in shown and "  inner" in shown and "3/4" in shown and "loss 0.25" in shown
+            assert (
+                "outer [0]" in shown
+                and "  inner" in shown
+                and "3/4" in shown
+                and "loss 0.25" in shown
+            )
         outer.advance(2)
         progress.message("a line [above]")
     assert "a line [above]" in console.file.getvalue()
@@ -83,7 +88,14 @@ def test_no_bars_in_a_file():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (185, "3 min 05 s"), (3599.4, "59 min 59 s"), (7800, "2 h 10 min")],
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.4, "59 min 59 s"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text

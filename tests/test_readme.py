@@ -32,7 +32,13 @@ def plugin(tmp_path):
 
 def test_the_experiment_file_is_valid():
     experiment = Experiment.model_validate(yaml.safe_load(block("yaml")))
-    assert [choice.name for choice in experiment.augmenters] == ["none", "copies", "gaussian", "vae", "vaediff"]
+    assert [choice.name for choice in experiment.augmenters] == [
+        "none",
+        "copies",
+        "gaussian",
+        "vae",
+        "vaediff",
+    ]
     assert experiment.augmenters[-1].options["steps"] == 50
 
 
@@ -49,9 +55,13 @@ def test_the_augmenter_does_what_it_says(plugin):
 
     load_plugin(plugin)
     rows, labels = torch.eye(3), torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    mixed, same = AUGMENTERS["mixup"](share=0.25).augment(rows, labels, rng=torch.Generator().manual_seed(0))
+    mixed, same = AUGMENTERS["mixup"](share=0.25).augment(
+        rows, labels, rng=torch.Generator().manual_seed(0)
+    )
     assert torch.equal(same, labels)
-    assert torch.allclose(mixed.sum(1), torch.ones(3))  # 0.75 of one unit vector and 0.25 of another
+    assert torch.allclose(
+        mixed.sum(1), torch.ones(3)
+    )  # 0.75 of one unit vector and 0.25 of another
     assert (mixed.diagonal() >= 0.75).all()
 
 

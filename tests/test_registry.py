@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UnknownNameError, UserError
-from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry, load_plugin
+from benchmark.registry import (
+    AUGMENTERS,
+    BACKBONES,
+    DATASETS,
+    ENCODERS,
+    REQUIRED,
+    Registry,
+    load_plugin,
+)
 
 MODULE = '''
 from things_registry import THINGS
@@ -59,7 +67,11 @@ def test_an_entry_is_imported_when_it_is_asked_for(things, monkeypatch):
     monkeypatch.setenv("MAY_IMPORT", "1")
     assert things["second"](rate=2) == 2
     assert things["first"].__name__ == "First"
-    assert things.entry("first").parameters == {"size": 3, "name": "x", "must": REQUIRED}  # by signature as by source
+    assert things.entry("first").parameters == {
+        "size": 3,
+        "name": "x",
+        "must": REQUIRED,
+    }  # by signature as by source
 
 
 def test_unknown_names_get_the_nearest_known(things):
@@ -72,7 +84,9 @@ def test_unknown_names_get_the_nearest_known(things):
 
 
 def test_a_name_is_registered_once(things):
-    with pytest.raises(UserError, match=r"thing 'first' is registered twice: in things\.module and in"):
+    with pytest.raises(
+        UserError, match=r"thing 'first' is registered twice: in things\.module and in"
+    ):
 
         @things.register("first")
         class Another:
@@ -92,7 +106,9 @@ def test_what_is_registered_elsewhere_joins_in(things):
 
 def test_plugins_register_by_being_imported(things, tmp_path):
     plugin = tmp_path / "my_thing.py"
-    plugin.write_text("from things_registry import THINGS\n@THINGS.register('mine')\nclass Mine: ...\n")
+    plugin.write_text(
+        "from things_registry import THINGS\n@THINGS.register('mine')\nclass Mine: ...\n"
+    )
     load_plugin(plugin)
     load_plugin(plugin)  # twice is no conflict
     assert things["mine"].__name__ == "Mine"
@@ -101,7 +117,9 @@ def test_plugins_register_by_being_imported(things, tmp_path):
 
 def test_a_plugin_that_takes_a_known_name(things, tmp_path):
     plugin = tmp_path / "clash.py"
-    plugin.write_text("from things_registry import THINGS\n@THINGS.register('first')\nclass Mine: ...\n")
+    plugin.write_text(
+        "from things_registry import THINGS\n@THINGS.register('first')\nclass Mine: ...\n"
+    )
     with pytest.raises(UserError, match="registered twice"):
         load_plugin(plugin)
 
@@ -139,11 +157,15 @@ def test_the_names_of_the_benchmark_are_known_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
-@pytest.mark.parametrize("registry", [AUGMENTERS, BACKBONES, DATASETS, ENCODERS], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize(
+    "registry", [AUGMENTERS, BACKBONES, DATASETS, ENCODERS], ids=lambda registry: registry.kind
+)
 def test_every_entry_has_a_summary_and_what_source_says_holds(registry):
     for name, entry in registry.entries().items():
         read = (entry.summary, entry.parameters)
-        assert entry.summary.endswith("."), f"{name}: the first line of its docstring should be a sentence"
+        assert entry.summary.endswith("."), (
+            f"{name}: the first line of its docstring should be a sentence"
+        )
         registry[name]
         assert (registry.entry(name).summary, registry.entry(name).parameters) == read
 

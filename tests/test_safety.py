@@ -1,4 +1,6 @@
-"""Nothing that is read can run: in the source, in experiment files, in names, in files of results, in models of others."""
+"""Nothing that is read can run: in the source, in experiment files, in names, in files of results,
+in models of others.
+"""
 
 import ast
 import json
@@ -13,21 +15,45 @@ from typer.testing import CliRunner
 from benchmark.commands.app import app
 from benchmark.config import read_experiment
 from benchmark.errors import ConfigError, UserError
-from benchmark.grid import plan
-from benchmark.status import stored_directories
+from benchmark.grid.plan import plan
+from benchmark.grid.status import stored_directories
 from benchmark.yamltext import parse_yaml
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "run_benchmark.py"]
-SOURCES += [path for package in ("benchmark", "augmenters", "backbones") for path in (ROOT / package).rglob("*.py")]
+SOURCES += [
+    path
+    for package in ("benchmark", "augmenters", "backbones")
+    for path in (ROOT / package).rglob("*.py")
+]
 
-RUNS_CODE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "codeop"}
+RUNS_CODE = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "marshal",
+    "shelve",
+    "code",
+    "codeop",
+}
 CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
 METHODS = {  # of these modules and objects
     "torch": {"load"},
     "np": {"load", "fromregex"},
     "numpy": {"load"},
-    "yaml": {"load", "load_all", "full_load", "unsafe_load", "UnsafeLoader", "FullLoader", "Loader", "CLoader"},
+    "yaml": {
+        "load",
+        "load_all",
+        "full_load",
+        "unsafe_load",
+        "UnsafeLoader",
+        "FullLoader",
+        "Loader",
+        "CLoader",
+    },
     "os": {"system", "popen"},
     "accelerator": {"save_state", "load_state"},
 }
@@ -40,17 +66,27 @@ def unsafe(source):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in RUNS_CODE)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in RUNS_CODE:
             yield node.module
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS:
+        elif (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS
+        ):
             yield node.func.id
-        elif isinstance(node, ast.Attribute) and node.attr in METHODS.get(getattr(node.value, "id", ""), ()):
+        elif isinstance(node, ast.Attribute) and node.attr in METHODS.get(
+            getattr(node.value, "id", ""), ()
+        ):
             yield f"{node.value.id}.{node.attr}"
         elif isinstance(node, ast.Call):
             options = {keyword.arg: keyword.value for keyword in node.keywords}
             if isinstance(node.func, ast.Attribute) and node.func.attr == "from_pretrained":
                 trusts = options.get("trust_remote_code")
-                if not (isinstance(trusts, ast.Constant) and trusts.value is False) and None not in options:
+                if (
+                    not (isinstance(trusts, ast.Constant) and trusts.value is False)
+                    and None not in options
+                ):
                     yield f"from_pretrained without trust_remote_code=False in line {node.lineno}"
-            if any(isinstance(options.get(name), ast.Constant) and options[name].value for name in ("shell", "allow_pickle")):
+            if any(
+                isinstance(options.get(name), ast.Constant) and options[name].value
+                for name in ("shell", "allow_pickle")
+            ):
                 yield f"shell or allow_pickle in line {node.lineno}"
 
 
@@ -92,16 +128,27 @@ augment: {warmup_epochs: 2}
 
 def bomb(line, levels=9):
     """Each level stands for nine of the one below."""
-    return "".join(line.format(n=n, below=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, levels + 1))
+    return "".join(
+        line.format(n=n, below=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, levels + 1)
+    )
 
 
 HOSTILE = {
     "a call": ("!!python/object/apply:os.system ['false']", "could not determine a constructor"),
-    "an object": (FILE + "description: !!python/object:benchmark.grid.Job {}\n", "could not determine a constructor"),
-    "a name": (FILE + "description: !!python/name:os.system\n", "could not determine a constructor"),
+    "an object": (
+        FILE + "description: !!python/object:benchmark.grid.plan.Job {}\n",
+        "could not determine a constructor",
+    ),
+    "a name": (
+        FILE + "description: !!python/name:os.system\n",
+        "could not determine a constructor",
+    ),
     "a tag of its own": (FILE + "description: !mine x\n", "could not determine a constructor"),
     "aliases": ("a0: &a0 [x]\n" + bomb("a{n}: &a{n} [{below}]\n"), "more than 100,000 values"),
-    "merge keys": ("a0: &a0 {k: 1}\n" + bomb("a{n}: &a{n} {{<<: [{below}]}}\n"), "more than 100,000 values"),
+    "merge keys": (
+        "a0: &a0 {k: 1}\n" + bomb("a{n}: &a{n} {{<<: [{below}]}}\n"),
+        "more than 100,000 values",
+    ),
     "a list in itself": (FILE + "description: &x [*x]\n", "nested deeper than 50"),
     "a mapping in itself": (FILE + "description: &x {a: *x}\n", "nested deeper than 50"),
     "brackets": ("a: " + "[" * 90_000, "nested deeper than 50"),
@@ -111,10 +158,19 @@ HOSTILE = {
     "a day": (FILE.replace("gaussian", "gaussian: {scale: 2026-12-05}"), "is a date"),
     "a set": (FILE.replace("gaussian", "gaussian: {scale: !!set {a}}"), "is a set"),
     "bytes": (FILE.replace("gaussian", "gaussian: {scale: !!binary aGVsbG8=}"), "is a bytes"),
-    "no number": (FILE.replace("gaussian", "gaussian: {scale: .nan}"), "scale: expected finite numbers, got nan"),
-    "an endless number": (FILE.replace("gaussian", "gaussian: {scale: -.inf}"), "scale: expected finite numbers"),
+    "no number": (
+        FILE.replace("gaussian", "gaussian: {scale: .nan}"),
+        "scale: expected finite numbers, got nan",
+    ),
+    "an endless number": (
+        FILE.replace("gaussian", "gaussian: {scale: -.inf}"),
+        "scale: expected finite numbers",
+    ),
     "5,000 digits": (FILE.replace("[0]", "[" + "9" * 5000 + "]"), "not valid YAML"),
-    "400 digits": (FILE.replace("[0]", "[" + "9" * 400 + "]"), "seeds.0: Input should be less than"),
+    "400 digits": (
+        FILE.replace("[0]", "[" + "9" * 400 + "]"),
+        "seeds.0: Input should be less than",
+    ),
     "a null character": (FILE + "description: 'a\0b'\n", "not valid YAML"),
     "half a character": (FILE + 'description: "\\ud800"\n', "not valid Unicode"),
     "Latin-1": (FILE.encode() + b"description: \xff\n", "not valid YAML"),
@@ -143,12 +199,18 @@ def test_an_override_is_read_as_carefully(tmp_path):
             read_experiment(path, [f"description={text}"])
 
 
-@pytest.mark.parametrize("text", ["", "a: 1", "[1, 2.5, null, true, 'x']", "x: &a {k: [1]}\ny: {<<: *a, l: 2}\nz: [*a, *a]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a: 1", "[1, 2.5, null, true, 'x']", "x: &a {k: [1]}\ny: {<<: *a, l: 2}\nz: [*a, *a]"],
+)
 def test_what_is_harmless_is_read_as_before(text):
     assert parse_yaml(text) == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("name", ["../../x", "/absolute", "..", ".", "", "a/b", "a\\b", "x\n", "-x", "x" * 101, "x\0", "é"])
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "/absolute", "..", ".", "", "a/b", "a\\b", "x\n", "-x", "x" * 101, "x\0", "é"],
+)
 def test_the_name_of_an_experiment_stays_in_its_folder(tmp_path, name):
     path = tmp_path / "trial.yaml"
     path.write_text(FILE)
@@ -179,7 +241,7 @@ def test_a_stored_grid_cannot_point_out_of_its_folder(tmp_path, where, name):
 
 def test_a_model_that_brings_code_is_refused(tmp_path):
     """Hugging Face would ask on the terminal whether to run it."""
-    from backbones.encoder import load_encoder
+    from backbones.encoders.huggingface import load_encoder
 
     marker = tmp_path / "ran"
     (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass C: pass\n")

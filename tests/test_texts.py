@@ -1,13 +1,15 @@
-"""Foreign texts in a terminal, in Markdown and in HTML: letters stay, what acts is gone or escaped."""
+"""Foreign texts in a terminal, in Markdown and in HTML: letters stay, what acts is gone or
+escaped.
+"""
 
 import io
 
 import pytest
 from rich.console import Console
 
-from benchmark.reports.html import html_document
-from benchmark.reports.latex import latex
-from benchmark.reports.render import markdown, terminal
+from benchmark.reports.render.html import html_document
+from benchmark.reports.render.latex import latex
+from benchmark.reports.render.text import markdown, terminal
 from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.texts import escape, markdown_escaped, plain
 
@@ -37,12 +39,23 @@ def test_plain(text, expected):
 
 
 def test_escaped_for_html_and_for_markdown():
-    assert escape("<b title=\"x\" id='y'>&\x1b") == "&lt;b title=&quot;x&quot; id=&#x27;y&#x27;&gt;&amp;"
-    assert markdown_escaped("a|b <i> [x](y) \\ `c|d<e`\n### f") == "a\\|b \\<i> \\[x](y) \\\\ `c\\|d<e` ### f"
+    assert (
+        escape("<b title=\"x\" id='y'>&\x1b")
+        == "&lt;b title=&quot;x&quot; id=&#x27;y&#x27;&gt;&amp;"
+    )
+    assert (
+        markdown_escaped("a|b <i> [x](y) \\ `c|d<e`\n### f")
+        == "a\\|b \\<i> \\[x](y) \\\\ `c\\|d<e` ### f"
+    )
 
 
 @pytest.mark.parametrize(
-    "rendered", [lambda t: markdown([t]), lambda t: html_document([t], t.title), lambda t: latex([t], document=True)]
+    "rendered",
+    [
+        lambda t: markdown([t]),
+        lambda t: html_document([t], t.title),
+        lambda t: latex([t], document=True),
+    ],
 )
 def test_every_face_of_a_hostile_table_is_a_file_without_what_acts(rendered, tmp_path):
     text = rendered(table())
@@ -54,7 +67,7 @@ def test_every_face_of_a_hostile_table_is_a_file_without_what_acts(rendered, tmp
 def test_markdown_keeps_its_lines_and_cells():
     title, blank, head, rule, row, *_ = markdown([table()]).splitlines()
     assert title.startswith("### ") and blank == ""
-    cells = lambda line: line.replace("\\\\", "").replace("\\|", "").count("|")  # noqa: E731
+    cells = lambda line: line.replace("\\\\", "").replace("\\|", "").count("|")
     assert cells(head) == cells(rule) == cells(row) == 5
 
 

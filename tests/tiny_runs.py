@@ -8,7 +8,7 @@ from samples import corpus, document
 
 from benchmark.config import AugmentConfig, Choice, EncoderConfig, RunConfig, TrainConfig
 from benchmark.progress import Progress
-from benchmark.results import RunDirectory
+from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
 
 SAVE_EVERY = 600.0  # seconds between checkpoints within an epoch
@@ -26,7 +26,16 @@ AUGMENTERS = {
     "copies": {},
     "gaussian": {"scale": 0.5},
     "vae": {"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4},
-    "vaediff": {"latent": 4, "width": 8, "depth": 1, "steps": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4, "draws": 2},
+    "vaediff": {
+        "latent": 4,
+        "width": 8,
+        "depth": 1,
+        "steps": 4,
+        "epochs": 3,
+        "warmup_epochs": 1,
+        "batch_size": 4,
+        "draws": 2,
+    },
 }
 EXPERIMENT = """
 name: tiny
@@ -51,7 +60,11 @@ def five_documents(seed=0):
         n = 2 + number % 3
         words = [f"w{i}" for i in rng.integers(0, 9, 4 * n)]
         facts = [(0, 1, "r1"), (1, 0, "r2")] + ([(2, 0, "r3"), (2, 0, "r1")] if n > 2 else [])
-        documents.append(document(f"d{number}", [" ".join(words)], [[(0, 4 * e, 4 * e + 1)] for e in range(n)], facts))
+        documents.append(
+            document(
+                f"d{number}", [" ".join(words)], [[(0, 4 * e, 4 * e + 1)] for e in range(n)], facts
+            )
+        )
     return documents
 
 
@@ -61,21 +74,34 @@ def tiny_corpus(**options):
     return corpus(rows, five_documents(seed=1)[:2], rows[2:], **options)
 
 
-def config(backbone="atlop", augmenter="none", *, seed=0, encoder=None, augment=None, options=None, **train) -> RunConfig:
-    train = {"epochs": 3, "batch_size": 2, "lr_encoder": 1e-2, "lr_head": 1e-2, "threads": 1, **train}
+def config(
+    backbone="atlop", augmenter="none", *, seed=0, encoder=None, augment=None, options=None, **train
+) -> RunConfig:
+    train = {
+        "epochs": 3,
+        "batch_size": 2,
+        "lr_encoder": 1e-2,
+        "lr_head": 1e-2,
+        "threads": 1,
+        **train,
+    }
     size = {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64}
     return RunConfig(
         dataset=Choice(name="synthetic"),
         encoder=EncoderConfig(name="tiny", options=size, **(encoder or {})),
         backbone=Choice(name=backbone, options={**BACKBONES[backbone], **(options or {})}),
         augmenter=Choice(name=augmenter, options=AUGMENTERS[augmenter]),
-        augment=None if augmenter == "none" else AugmentConfig(**{"warmup_epochs": 1, **(augment or {})}),
+        augment=None
+        if augmenter == "none"
+        else AugmentConfig(**{"warmup_epochs": 1, **(augment or {})}),
         train=TrainConfig(**train),
         seed=seed,
     )
 
 
-def execute(folder: Path, run: RunConfig, *, branch_epoch=None, finish=True, corpus=None) -> RunDirectory:
+def execute(
+    folder: Path, run: RunConfig, *, branch_epoch=None, finish=True, corpus=None
+) -> RunDirectory:
     """Run it where the grid would, beside its `none` run."""
     directory = RunDirectory.of(folder, "tests", run.backbone.name, run.augmenter.name, run.seed)
     stage1 = RunDirectory.of(folder, "tests", run.backbone.name, "none", run.seed)
@@ -96,6 +122,14 @@ def execute(folder: Path, run: RunConfig, *, branch_epoch=None, finish=True, cor
 
 def numbers(directory: RunDirectory) -> dict:
     """Everything of a run that must not change: no times."""
-    metrics = {k: v for k, v in directory.read_json("metrics.json").items() if not k.endswith("seconds")}
-    history = [{"epoch": e["epoch"], "loss": e["loss"], "dev": e["dev"]} for e in directory.read_history()]
-    return {"metrics": metrics, "history": history, "predictions": directory.read_json("predictions_test.json")}
+    metrics = {
+        k: v for k, v in directory.read_json("metrics.json").items() if not k.endswith("seconds")
+    }
+    history = [
+        {"epoch": e["epoch"], "loss": e["loss"], "dev": e["dev"]} for e in directory.read_history()
+    ]
+    return {
+        "metrics": metrics,
+        "history": history,
+        "predictions": directory.read_json("predictions_test.json"),
+    }

@@ -1,8 +1,8 @@
 """The command line as a whole: its commands, and what becomes of errors.
 
-A user's mistake (UserError) is one `error:` message on standard error and exit code 2. Exit code 1: the command ran, but runs or
-checks failed. 75: asked to stop by a signal; run it again. 130: interrupted. Anything else is a fault of the benchmark and shows
-its traceback.
+A user's mistake (UserError) is one `error:` message on standard error and exit code 2. Exit code 1:
+the command ran, but runs or checks failed. 75: asked to stop by a signal; run it again. 130:
+interrupted. Anything else is a fault of the benchmark and shows its traceback.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmark.commands import (
     speed,
 )
 from benchmark.errors import UserError
-from benchmark.interrupts import AGAIN, Preempted
+from benchmark.signals import AGAIN, Preempted
 
 EPILOG = "Start with: python run_benchmark.py demo"
 
@@ -42,10 +42,14 @@ class Commands(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from error
         except Preempted as error:
-            typer.echo("asked to stop; the same command goes on from the last saved state", err=True)
+            typer.echo(
+                "asked to stop; the same command goes on from the last saved state", err=True
+            )
             raise typer.Exit(AGAIN) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted; what is done stays, and the same command goes on from there", err=True)
+            typer.echo(
+                "interrupted; what is done stays, and the same command goes on from there", err=True
+            )
             raise typer.Exit(130) from error
 
 

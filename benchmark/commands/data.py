@@ -14,7 +14,9 @@ from rich.table import Table
 from benchmark.commands.score import FREQUENT_OF, Frequent
 from benchmark.scoring.submission import frequent_relations
 
-app = typer.Typer(no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None
+)
 
 Documents = Annotated[Path, typer.Argument(metavar="PATH", help="A DocRED-format JSON file.")]
 
@@ -36,23 +38,32 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
 
     shown = Table(box=box.SIMPLE, show_header=False)
     chosen = frequent_relations(frequent, FREQUENT_OF) if frequent is not None else None
-    for what, value in table(statistics(read_documents(path, labelled=False, distinct=False), chosen)):
+    for what, value in table(
+        statistics(read_documents(path, labelled=False, distinct=False), chosen)
+    ):
         shown.add_row(what, value)
     Console(markup=False).print(shown)
     if chosen is None:
-        Console().print("frequent: the ten most frequent of this file; --frequent names others", style="dim")
+        Console().print(
+            "frequent: the ten most frequent of this file; --frequent names others", style="dim"
+        )
 
 
 @app.command()
 def validate(
     path: Documents,
     relations: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The relations that may occur: rel_info.json, rel2id.json or a JSON list.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The relations that may occur: rel_info.json, rel2id.json or a JSON list.",
+        ),
     ] = None,
 ) -> None:
     """List every fault of a file.
 
-    Each with its document, title and field. Exit code 1 when one of them keeps the file from being loaded.
+    Each with its document, title and field. Exit code 1 when one of them keeps the file from being
+    loaded.
 
     Example:
 
@@ -71,7 +82,11 @@ def validate(
     for fault in faults(path, inventory):
         counts[fault.severity] += 1
         typer.echo(f"{fault.severity}: {fault}")
-    plural = (f"{counts[kind]} {kind}{'s' if counts[kind] != 1 else ''}" for kind in ("error", "warning") if counts[kind])
+    plural = (
+        f"{counts[kind]} {kind}{'s' if counts[kind] != 1 else ''}"
+        for kind in ("error", "warning")
+        if counts[kind]
+    )
     typer.echo(", ".join(plural) or f"{path}: no fault")
     if counts["error"]:
         raise typer.Exit(1)

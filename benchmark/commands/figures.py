@@ -10,7 +10,7 @@ import typer
 
 from benchmark.commands.options import names
 from benchmark.errors import UserError
-from benchmark.results import RunDirectory, StoredRun, find_runs
+from benchmark.store.runs import RunDirectory, StoredRun, find_runs
 
 if TYPE_CHECKING:
     from benchmark.reports.plots import Sample
@@ -19,27 +19,40 @@ SAMPLE = "sample.json"
 
 
 def figures(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of experiments or of single runs.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders of experiments or of single runs."),
+    ],
     relations: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="The relations whose pairs are shown: P40,P569. Default: eight of the rare ones."),
+        typer.Option(
+            metavar="LIST",
+            help="The relations whose pairs are shown: P40,P569. Default: eight of the rare ones.",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Where the figures go; default: figures/ in the first experiment.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Where the figures go; default: figures/ in the first experiment.",
+        ),
     ] = None,
 ) -> None:
     """Draw figures like the paper's Figures 1 and 5.
 
-    relation_frequency: training facts of each relation, a panel for each dataset. <backbone>-<augmenter>-seed-<k>: t-SNE of entity
-    pairs with a rare relation in the space of the stage 1 model, real ones of the dev split (dots) and generated ones (crosses),
-    for every run that measured its generated pairs (sample.json). Each as PNG and SVG. Needs matplotlib and scikit-learn, no data
-    and no model.
+    relation_frequency: training facts of each relation, a panel for each dataset.
+        <backbone>-<augmenter>-seed-<k>: t-SNE of entity
+    pairs with a rare relation in the space of the stage 1 model, real ones of the dev split (dots)
+    and generated ones (crosses), for every run that measured its generated pairs (sample.json).
+    Each as PNG and SVG. Needs matplotlib and scikit-learn, no data and no model.
 
     Examples:
 
       python run_benchmark.py figures results/demo
 
-      python run_benchmark.py figures results/redocred_500/atlop/vaediff/seed-0 --relations P40,P569,P570 --out figures
+      python run_benchmark.py figures results/redocred_500/atlop/vaediff/seed-0 --relations
+      P40,P569,P570 --out figures
 
       python run_benchmark.py figures results/redocred_500 results/dwie_389 --out figures
     """
@@ -56,7 +69,9 @@ def figures(
     out = out or folder_of(next(iter(runs.values()))) / "figures"
     sampled = [run for run in runs.values() if (run.path / SAMPLE).is_file()]
     if chosen is not None and not sampled:
-        raise UserError(f"--relations: no run there has a {SAMPLE}; see: run_benchmark.py quality --help")
+        raise UserError(
+            f"--relations: no run there has a {SAMPLE}; see: run_benchmark.py quality --help"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,12 +82,22 @@ def figures(
     with progress.task("figures", total=len(sampled)) as bar:
         for run in sampled:
             sample = _sample(run)
-            name = "-".join([*([run.experiment] if several else []), run.backbone, run.augmenter, f"seed-{run.seed}"])
+            name = "-".join(
+                [
+                    *([run.experiment] if several else []),
+                    run.backbone,
+                    run.augmenter,
+                    f"seed-{run.seed}",
+                ]
+            )
             title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, seed {run.seed}"
             written += generated_pairs(sample, sample.shown(chosen), title, out / name)
             bar.advance()
     if not sampled:
-        typer.echo(f"no run there has a {SAMPLE}, which is written with quality.json: no figure of pairs", err=True)
+        typer.echo(
+            f"no run there has a {SAMPLE}, which is written with quality.json: no figure of pairs",
+            err=True,
+        )
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
@@ -93,7 +118,10 @@ def _frequency_figure(runs: Iterable[StoredRun], out: Path) -> list[Path]:
     frequencies: dict[str, Any] = {}
     known: dict[str, str] = {}
     for run in runs:
-        counts = {name: of["train_frequency"] for name, of in run.metrics.get("test_relations", {}).items()}
+        counts = {
+            name: of["train_frequency"]
+            for name, of in run.metrics.get("test_relations", {}).items()
+        }
         if run.dataset not in frequencies and counts:
             inventory = _inventory(run)
             frequencies[run.dataset] = counts, inventory.get("frequent")
@@ -117,5 +145,8 @@ def _sample(run: StoredRun) -> Sample:
     if SAMPLE in directory.read_json("DONE").get("sha256", {}):
         directory.verify(SAMPLE)
     inventory = _inventory(run)
-    relations, frequent = [tuple(pair) for pair in inventory["relations"]], inventory.get("frequent") or ()
+    relations, frequent = (
+        [tuple(pair) for pair in inventory["relations"]],
+        inventory.get("frequent") or (),
+    )
     return Sample.of_json(directory.read_json(SAMPLE), relations, frequent, run.path / SAMPLE)

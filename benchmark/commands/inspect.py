@@ -1,4 +1,6 @@
-"""list, check: what can be chosen in an experiment file, and whether an augmenter keeps its contract."""
+"""list, check: what can be chosen in an experiment file, and whether an augmenter keeps its
+contract.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from rich.table import Table
 from benchmark.commands.options import Plugins, load_plugins
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Entry
 
-REGISTRIES = {"backbones": BACKBONES, "augmenters": AUGMENTERS, "datasets": DATASETS, "encoders": ENCODERS}
+REGISTRIES = {
+    "backbones": BACKBONES,
+    "augmenters": AUGMENTERS,
+    "datasets": DATASETS,
+    "encoders": ENCODERS,
+}
 
 
 class Kind(StrEnum):
@@ -40,16 +47,27 @@ def list_(
     load_plugins(plugin)
     console = Console(markup=False)
     for name in [kind.value] if kind else REGISTRIES:
-        table = Table("Name", "What it is", "Hyper-parameters", box=box.SIMPLE_HEAD, title=name, title_justify="left")
+        table = Table(
+            "Name",
+            "What it is",
+            "Hyper-parameters",
+            box=box.SIMPLE_HEAD,
+            title=name,
+            title_justify="left",
+        )
         for entry in sorted(REGISTRIES[name].entries().values(), key=lambda entry: entry.name):
             table.add_row(entry.name, entry.summary, ", ".join(_parameters(entry)))
         console.print(table)
         if name == "encoders":
-            console.print("Any Hugging Face encoder can be named as well, by its hub id or its folder.")
+            console.print(
+                "Any Hugging Face encoder can be named as well, by its hub id or its folder."
+            )
 
 
 def check(
-    augmenter: Annotated[str, typer.Argument(metavar="AUGMENTER", help="A registered name, yours included.")],
+    augmenter: Annotated[
+        str, typer.Argument(metavar="AUGMENTER", help="A registered name, yours included.")
+    ],
     plugin: Plugins = None,
 ) -> None:
     """Check that an augmenter keeps its contract.
@@ -72,7 +90,9 @@ def check(
             console.print(f"pass  {name}", markup=False, highlight=False)
         except Exception as error:  # whatever a user's augmenter raises is this check's result
             failed += 1
-            console.print(f"FAIL  {name}: {_reason(error)}", markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                f"FAIL  {name}: {_reason(error)}", markup=False, highlight=False, soft_wrap=True
+            )
     if failed:
         console.print(f"'{augmenter}' breaks the contract in {failed} point(s)")
         raise typer.Exit(1)
@@ -80,7 +100,10 @@ def check(
 
 
 def _parameters(entry: Entry) -> list[str]:
-    return [f"{name} (required)" if default is REQUIRED else f"{name}={default!r}" for name, default in entry.parameters.items()]
+    return [
+        f"{name} (required)" if default is REQUIRED else f"{name}={default!r}"
+        for name, default in entry.parameters.items()
+    ]
 
 
 def _reason(error: Exception) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.claims import now
-from benchmark.commands.elsewhere import AddPredictions, Gold, named_files
 from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
+from benchmark.commands.submitted import AddPredictions, Gold, named_files
 from benchmark.errors import UserError
-from benchmark.results import RunDirectory, StoredRun, find_runs
-from benchmark.status import Status, description_of, stored_directories
+from benchmark.grid.status import Status, description_of, stored_directories
+from benchmark.store.claims import now
+from benchmark.store.runs import RunDirectory, StoredRun, find_runs
 
 if TYPE_CHECKING:
     from benchmark.reports.evidence import Evidence
@@ -29,13 +29,25 @@ if TYPE_CHECKING:
 def leaderboard(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DIR]...", help="Folders of results, of experiments or of runs; default: results."),
+        typer.Argument(
+            metavar="[DIR]...",
+            help="Folders of results, of experiments or of runs; default: results.",
+        ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The file to write: a page (.html), or tables as .md, .tex or .csv.")
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file to write: a page (.html), or tables as .md, .tex or .csv.",
+        ),
     ] = Path("leaderboard.html"),
     with_published: Annotated[
-        bool, typer.Option("--with-published", help="Show published scores below each board, marked as reported, not run here.")
+        bool,
+        typer.Option(
+            "--with-published",
+            help="Show published scores below each board, marked as reported, not run here.",
+        ),
     ] = False,
     add_predictions: AddPredictions = None,
     gold: Gold = None,
@@ -46,10 +58,11 @@ def leaderboard(
 ) -> None:
     """Make the leaderboard of all finished runs.
 
-    A page, one HTML file that needs no network: sortable, filterable by dataset, backbone and augmenter, each row with its scores
-    per relation and its configuration; or the same rows as tables. Rank 1 is shared where the difference to the best is within
-    noise; a difference to none is marked where it is significant (Holm). Runs that are damaged are left out, and named. Needs no
-    GPU and no model.
+    A page, one HTML file that needs no network: sortable, filterable by dataset, backbone and
+    augmenter, each row with its scores per relation and its configuration; or the same rows as
+    tables. Rank 1 is shared where the difference to the best is within noise; a difference to none
+    is marked where it is significant (Holm). Runs that are damaged are left out, and named. Needs
+    no GPU and no model.
 
     Examples:
 
@@ -59,12 +72,13 @@ def leaderboard(
 
       python run_benchmark.py leaderboard --out leaderboard.tex
 
-      python run_benchmark.py leaderboard --add-predictions "My system=mine.json" --gold test.json --train train.json
+      python run_benchmark.py leaderboard --add-predictions "My system=mine.json" --gold test.json
+      --train train.json
     """
-    from benchmark.files import written_atomically
     from benchmark.reports.board_table import across_settings
     from benchmark.reports.published import reported_beside
     from benchmark.reports.studies import folder_of, studies
+    from benchmark.store.files import written_atomically
 
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)}")
@@ -90,11 +104,15 @@ def leaderboard(
     evidence = {data: _evidence(members) for data, members in boards.items()}
     tested = [pair for data, members in boards.items() for pair in _tested(members, evidence[data])]
     shown = _ranked([study for study, _ in tested], evidence)
-    across = across_settings({f"{study.label}: {study.dataset}": significance for study, significance in tested})
+    across = across_settings(
+        {f"{study.label}: {study.dataset}": significance for study, significance in tested}
+    )
     if files:
         shown += _elsewhere(files, reference, evidence, str(gold))
     published = {
-        data: reported_beside(_runs(members), {row.group for study in members for row in study.table.rows})
+        data: reported_beside(
+            _runs(members), {row.group for study in members for row in study.table.rows}
+        )
         for data, members in (boards.items() if with_published else ())
     }
     text = FORMATS[out.suffix](shown, published, left_out, across)
@@ -103,7 +121,10 @@ def leaderboard(
             part.write_text(text, encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{out}: its folder does not exist") from None
-    typer.echo(f"written: {out} ({sum(len(seeds) for study in found for seeds in study.runs.values())} runs)", err=True)
+    typer.echo(
+        f"written: {out} ({sum(len(seeds) for study in found for seeds in study.runs.values())} runs)",
+        err=True,
+    )
 
 
 def _read(directories: Iterable[RunDirectory]) -> tuple[list[StoredRun], list[str]]:
@@ -135,17 +156,21 @@ def _evidence(members: Iterable[Study]) -> Evidence:
     return Evidence(_runs(members))
 
 
-def _page(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
-    from benchmark.reports.page import page
+def _page(
+    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+) -> str:
+    from benchmark.reports.render.page import page
 
     made = f"Made {now()} with: python run_benchmark.py leaderboard"
     return page(shown, published=published, left_out=left_out, across=across, made=made)
 
 
 def _tables(shown: list[Study], published: Published, across: Table | None) -> list[Table]:
-    """A table for each board, the published ones of its dataset below it, and the one across all settings."""
+    """A table for each board, the published ones of its dataset below it, and the one across all
+    settings.
+    """
     from benchmark.reports.board_table import board_table
-    from benchmark.reports.boards import boards
+    from benchmark.reports.leaderboard import boards
 
     tables = []
     for board in boards(shown):
@@ -155,22 +180,30 @@ def _tables(shown: list[Study], published: Published, across: Table | None) -> l
     return [*tables, *([across] if across else [])]
 
 
-def _markdown(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
-    from benchmark.reports.render import markdown
+def _markdown(
+    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+) -> str:
+    from benchmark.reports.render.text import markdown
 
     return markdown(_tables(shown, published, across))
 
 
-def _latex(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
-    from benchmark.reports.latex import latex
+def _latex(
+    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+) -> str:
+    from benchmark.reports.render.latex import latex
 
     return latex(_tables(shown, published, across), document=True)
 
 
-def _csv(shown: list[Study], published: Published, left_out: list[str], across: Table | None) -> str:
-    from benchmark.reports.render import csv_text
+def _csv(
+    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+) -> str:
+    from benchmark.reports.render.text import csv_text
 
-    return csv_text(_tables(shown, {}, across))  # whoever averages over our rows meets no published one
+    return csv_text(
+        _tables(shown, {}, across)
+    )  # whoever averages over our rows meets no published one
 
 
 FORMATS = {".html": _page, ".md": _markdown, ".tex": _latex, ".csv": _csv}
@@ -186,33 +219,50 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, S
     tested = []
     for study in members:
         runs = _runs([study])
-        found = significance(runs, {(row.group, row.label): row.expected for row in study.table.rows}, evidence)
+        found = significance(
+            runs, {(row.group, row.label): row.expected for row in study.table.rows}, evidence
+        )
         table = marked(study.table, found)
         table = replace(table, notes=(*table.notes, *without_counts(found, len(runs))))
         tested.append((replace(study, table=table, intervals=found.intervals), found))
     return tested
 
 
-def _ranked(studies: list[Study], evidence: Mapping[tuple[str, str | None], Evidence]) -> list[Study]:
+def _ranked(
+    studies: list[Study], evidence: Mapping[tuple[str, str | None], Evidence]
+) -> list[Study]:
     """The studies with ranks, board by board."""
     from benchmark.reports.ranks import with_ranks
 
-    return [study for data, members in _boards(studies).items() for study in with_ranks(members, evidence[data])]
+    return [
+        study
+        for data, members in _boards(studies).items()
+        for study in with_ranks(members, evidence[data])
+    ]
 
 
 UNRANKED = "Predictions made elsewhere stand at their score, without a rank: compare them with a run by `compare`."
 
 
 def _elsewhere(
-    files: Mapping[str, Path], reference: Reference, evidence: Mapping[tuple[str, str | None], Evidence], gold: str
+    files: Mapping[str, Path],
+    reference: Reference,
+    evidence: Mapping[tuple[str, str | None], Evidence],
+    gold: str,
 ) -> list[Study]:
     """A study without runs on each board whose test documents the gold documents are."""
-    from benchmark.reports.elsewhere import LABEL, predictions_table, require_same_documents
     from benchmark.reports.studies import Study
+    from benchmark.reports.submitted import LABEL, predictions_table, require_same_documents
 
     fits = require_same_documents(reference, list(evidence.values()), gold)
     return [
-        Study(LABEL, *data, predictions_table(files, reference, each, data[0]), {}, board_notes=(UNRANKED,))
+        Study(
+            LABEL,
+            *data,
+            predictions_table(files, reference, each, data[0]),
+            {},
+            board_notes=(UNRANKED,),
+        )
         for (data, each), fit in zip(evidence.items(), fits, strict=True)
         if fit
     ]

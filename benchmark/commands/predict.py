@@ -13,9 +13,17 @@ from benchmark.errors import UserError
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run that kept its weights.")],
-    documents: Annotated[Path, typer.Argument(metavar="DOCUMENTS", help="DocRED-format JSON; labels are not needed.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the facts there instead of printing them.")] = None,
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="The folder of a finished run that kept its weights."),
+    ],
+    documents: Annotated[
+        Path, typer.Argument(metavar="DOCUMENTS", help="DocRED-format JSON; labels are not needed.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the facts there instead of printing them."),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Predict the relations in your own documents.
@@ -24,17 +32,22 @@ def predict(
 
     Example:
 
-      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --out facts.json
+      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --out
+      facts.json
     """
     load_plugins(plugin)
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     quiet_libraries()
-    from benchmark.files import written_atomically
-    from benchmark.training.predict import predict as predict_facts
+    from benchmark.interop.predict import predict as predict_facts
+    from benchmark.store.files import written_atomically
 
     facts = predict_facts(run, documents)
-    text = "[\n" + ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts) + "\n]\n" if facts else "[]\n"
+    text = (
+        "[\n" + ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts) + "\n]\n"
+        if facts
+        else "[]\n"
+    )
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -10,31 +10,42 @@ from rich.console import Console
 
 from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
 from benchmark.errors import UserError
-from benchmark.results import RunDirectory, StoredRun, find_runs
+from benchmark.store.runs import RunDirectory, StoredRun, find_runs
 
 
 def quality(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs, or folders that hold some.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Folders of finished runs, or folders that hold some."
+        ),
+    ],
     plugin: Plugins = None,
 ) -> None:
     """Measure how good generated pairs are.
 
-    For finished runs that have no quality.json yet: do generated pairs carry the labels asked for, how far are they from real
-    ones, has the generator collapsed? Needs the stored augmenter, the weights of the `none` run of the same seed, and the data.
-    Runs measure themselves when they train, so this is for older ones. Exit code 1 when a run cannot be measured. To measure a run
+    For finished runs that have no quality.json yet: do generated pairs carry the labels asked for,
+    how far are they from real ones, has the generator collapsed? Needs the stored augmenter, the
+    weights of the `none` run of the same seed, and the data. Runs measure themselves when they
+    train, so this is for older ones. Exit code 1 when a run cannot be measured. To measure a run
     again, remove its quality.json.
 
     Examples:
 
       python run_benchmark.py quality results/demo
 
-      python run_benchmark.py quality results/demo/atlop/vae/seed-0 results/demo/atlop/vaediff/seed-0
+      python run_benchmark.py quality results/demo/atlop/vae/seed-0
+      results/demo/atlop/vaediff/seed-0
     """
     load_plugins(plugin)
-    found = {directory.path.resolve(): directory for folder in runs for directory in find_runs(folder)}
+    found = {
+        directory.path.resolve(): directory for folder in runs for directory in find_runs(folder)
+    }
     if not found:
         raise UserError(f"{', '.join(map(str, runs))}: no finished run there")
-    augmented = [run for run in (directory.read() for directory in found.values()) if run.augmenter != "none"]
+    augmented = [
+        run for run in (directory.read() for directory in found.values()) if run.augmenter != "none"
+    ]
     if not augmented:
         raise UserError("only `none` runs there: they generate nothing")
     failed = _measure([run for run in augmented if not (run.path / "quality.json").is_file()])
@@ -48,11 +59,13 @@ def _measure(runs: list[StoredRun]) -> int:
     if not runs:
         return 0
     if len({run.config["train"].get("precision") for run in runs}) > 1:
-        raise UserError("these runs were trained in different precisions (train.precision): measure those of one at a time")
+        raise UserError(
+            "these runs were trained in different precisions (train.precision): measure those of one at a time"
+        )
     quiet_libraries()
     from benchmark.progress import Progress
+    from benchmark.quality.runs import Afterwards
     from benchmark.registry import DATASETS
-    from benchmark.training.measuring import Afterwards
 
     corpora: dict[str, Any] = {}
 
@@ -74,8 +87,8 @@ def _measure(runs: list[StoredRun]) -> int:
 
 def _show(runs: list[StoredRun]) -> None:
     """One table for each experiment and dataset."""
-    from benchmark.reports.quality_table import quality_tables
-    from benchmark.reports.render import terminal
+    from benchmark.reports.quality import quality_tables
+    from benchmark.reports.render.text import terminal
 
     experiments: dict[tuple[str, str], list[StoredRun]] = {}
     for run in runs:

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmark.commands.elsewhere import AddPredictions, Gold, named_files
 from benchmark.commands.leaderboard import leaderboard
-from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins, quiet_libraries
+from benchmark.commands.options import (
+    Overrides,
+    Plugins,
+    Results,
+    Target,
+    load_plugins,
+    quiet_libraries,
+)
 from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
+from benchmark.commands.submitted import AddPredictions, Gold, named_files
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
-from benchmark.grid import NONE
-from benchmark.status import Status, description_of, statuses
+from benchmark.grid.plan import NONE
+from benchmark.grid.status import Status, description_of, statuses
 
 if TYPE_CHECKING:
     from benchmark.scoring.submission import Reference
@@ -30,10 +37,18 @@ def report(
     results: Results = Path("results"),
     plugin: Plugins = None,
     with_published: Annotated[
-        bool, typer.Option("--with-published", help="Show published scores on the same dataset too, in tables of their own.")
+        bool,
+        typer.Option(
+            "--with-published",
+            help="Show published scores on the same dataset too, in tables of their own.",
+        ),
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="First make every score anew from the stored predictions; no tables where one differs.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="First make every score anew from the stored predictions; no tables where one differs.",
+        ),
     ] = False,
     add_predictions: AddPredictions = None,
     gold: Gold = None,
@@ -44,13 +59,14 @@ def report(
 ) -> None:
     """Make the tables of an experiment.
 
-    From its finished runs, as report.md, .csv, .tex (pdflatex compiles it) and .html in its folder, and in the terminal: scores,
-    differences to none with intervals and tests (Holm), generative quality. Missing runs are shown as missing. Needs no GPU and no
-    model. Of a folder of experiments: the tables of each, and their leaderboard (leaderboard.html).
+    From its finished runs, as report.md, .csv, .tex (pdflatex compiles it) and .html in its folder,
+    and in the terminal: scores, differences to none with intervals and tests (Holm), generative
+    quality. Missing runs are shown as missing. Needs no GPU and no model. Of a folder of
+    experiments: the tables of each, and their leaderboard (leaderboard.html).
 
-    With --verify, files are compared with their digests, and scores and counts with those that the stored predictions and the
-    dataset's files give (without these: with the stored counts). Exit code 1 and no tables when anything differs; each run, file
-    and score that does is named.
+    With --verify, files are compared with their digests, and scores and counts with those that the
+    stored predictions and the dataset's files give (without these: with the stored counts). Exit
+    code 1 and no tables when anything differs; each run, file and score that does is named.
 
     Examples:
 
@@ -70,22 +86,45 @@ def report(
         for experiment in experiments:
             report(experiment, overrides, results, None, with_published, verify)
         leaderboard(
-            [target], target / "leaderboard.html", with_published, add_predictions, gold, train, train_facts, frequent, undirected
+            [target],
+            target / "leaderboard.html",
+            with_published,
+            add_predictions,
+            gold,
+            train,
+            train_facts,
+            frequent,
+            undirected,
         )
         return
     found = statuses(target, results, overrides or ())
     folder = target if target.is_dir() else results / read_experiment(target, overrides or []).name
     if not any(run_status.state == "done" for run_status in found):
-        raise UserError(f"{folder}: no run of this experiment is done yet, so there is nothing to report")
+        raise UserError(
+            f"{folder}: no run of this experiment is done yet, so there is nothing to report"
+        )
     reference = reference_of(gold, train, train_facts, frequent, undirected) if files else None
     if verify:
-        _verify(found, None if target.is_dir() else read_experiment(target, overrides or []).dataset.model_dump(mode="json"))
-    publish(found, folder, Console(), with_published=with_published, files=files, reference=reference)
+        _verify(
+            found,
+            None
+            if target.is_dir()
+            else read_experiment(target, overrides or []).dataset.model_dump(mode="json"),
+        )
+    publish(
+        found, folder, Console(), with_published=with_published, files=files, reference=reference
+    )
 
 
 def _experiments_in(target: Path) -> list[Path]:
-    """The experiments with finished runs in a folder of results; none if `target` is an experiment itself, or a file."""
-    if not target.is_dir() or (target / "experiment.json").is_file() or any(target.glob("*/*/seed-*/DONE")):
+    """The experiments with finished runs in a folder of results; none if `target` is an experiment
+    itself, or a file.
+    """
+    if (
+        not target.is_dir()
+        or (target / "experiment.json").is_file()
+        or any(target.glob("*/*/seed-*/DONE"))
+    ):
         return []
     return sorted({marker.parents[3] for marker in target.glob("*/*/*/seed-*/DONE")})
 
@@ -98,10 +137,14 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # what is not at hand is not downloaded for this
     quiet_libraries()
     from benchmark.progress import Progress
-    from benchmark.verification import Documents, verify
+    from benchmark.scoring.verification import Documents, verify
 
     documents, verified = Documents(dataset), []
-    finished = [run_status.directory for run_status in found if run_status.state in ("done", "changed", "damaged")]
+    finished = [
+        run_status.directory
+        for run_status in found
+        if run_status.state in ("done", "changed", "damaged")
+    ]
     with Progress.for_console().task("verifying", total=len(finished)) as bar:
         for directory in finished:
             verified.append(verify(directory, documents))
@@ -113,7 +156,10 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
     for reason, runs in reasons.items():
         typer.echo(f"not verified, of {runs} run(s): {reason}", err=True)
     differing = sum(bool(run.differences) for run in verified)
-    typer.echo(f"verified: {len(verified)} runs, {len(verified) - differing} as their files give them, {differing} not", err=True)
+    typer.echo(
+        f"verified: {len(verified)} runs, {len(verified) - differing} as their files give them, {differing} not",
+        err=True,
+    )
     if differing:
         raise typer.Exit(1)
 
@@ -129,52 +175,75 @@ def publish(
 ) -> None:
     """Write the tables of the done runs into `folder` and print the main ones.
 
-    with_published: also those of the papers in results/published/ that are on the same dataset, below ours.
-    files: name -> predictions of systems that ran elsewhere, in a table of their own; `reference`: what they are scored against.
+    with_published: also those of the papers in results/published/ that are on the same dataset,
+        below ours.
+    files: name -> predictions of systems that ran elsewhere, in a table of their own; `reference`:
+        what they are scored against.
     """
-    from benchmark.files import written_atomically
     from benchmark.reports.difference_table import difference_table
-    from benchmark.reports.elsewhere import predictions_table, require_same_documents
     from benchmark.reports.evidence import Evidence
-    from benchmark.reports.html import html_document
-    from benchmark.reports.latex import latex
     from benchmark.reports.published import reported_beside
-    from benchmark.reports.quality_table import quality_tables
-    from benchmark.reports.render import csv_text, markdown, terminal
+    from benchmark.reports.quality import quality_tables
+    from benchmark.reports.render.html import html_document
+    from benchmark.reports.render.latex import latex
+    from benchmark.reports.render.text import csv_text, markdown, terminal
     from benchmark.reports.significance import marked, significance
+    from benchmark.reports.submitted import predictions_table, require_same_documents
     from benchmark.reports.tables import ablation_table
+    from benchmark.store.files import written_atomically
 
     if changed := sum(run_status.state == "changed" for run_status in found):
-        typer.echo(f"{changed} run(s) of another configuration are left out; see: run_benchmark.py status", err=True)
+        typer.echo(
+            f"{changed} run(s) of another configuration are left out; see: run_benchmark.py status",
+            err=True,
+        )
     for damaged in (run_status for run_status in found if run_status.state == "damaged"):
         typer.echo(f"left out: {damaged.detail}", err=True)
     expected: dict[tuple[str, str], list[int]] = {}
     for run_status in found:
         expected.setdefault(run_status.cell, []).append(run_status.seed)
     runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
-    main, detail = (ablation_table(runs, expected, detail=detail, description=description_of(folder)) for detail in (False, True))
+    main, detail = (
+        ablation_table(runs, expected, detail=detail, description=description_of(folder))
+        for detail in (False, True)
+    )
     evidence = Evidence(runs)
     tested = significance(runs, expected, evidence)
     shown = [marked(main, tested)]
-    shown += [difference_table(runs, expected, tested, resamples=evidence.resamples)] if tested else []
+    shown += (
+        [difference_table(runs, expected, tested, resamples=evidence.resamples)] if tested else []
+    )
     if files:
         require_same_documents(reference, [evidence], "--gold")
         shown.append(predictions_table(files, reference, evidence, runs[0].dataset))
     quality = quality_tables(runs, expected)
     tables = [*shown, detail, *quality]
     texts = {"report.md": markdown(tables), "report.csv": csv_text(tables)}
-    reported = reported_beside(runs, {backbone for backbone, _ in expected}) if with_published else None
+    reported = (
+        reported_beside(runs, {backbone for backbone, _ in expected}) if with_published else None
+    )
     if reported is not None:
-        texts = {"report.md": reported.below_markdown(texts["report.md"]), "report.csv": reported.below_csv(texts["report.csv"])}
+        texts = {
+            "report.md": reported.below_markdown(texts["report.md"]),
+            "report.csv": reported.below_csv(texts["report.csv"]),
+        }
         tables += reported.tables
-    texts |= {"report.tex": latex(tables, document=True), "report.html": html_document(tables, main.title)}
+    texts |= {
+        "report.tex": latex(tables, document=True),
+        "report.html": html_document(tables, main.title),
+    }
     for name, text in texts.items():
         with written_atomically(folder / name) as part:
             part.write_text(text, encoding="utf-8")
-    compared = [table for table in shown if any(not cell.absent for row in table.rows for cell in row.cells)]
+    compared = [
+        table for table in shown if any(not cell.absent for row in table.rows for cell in row.cells)
+    ]
     terminal([*compared, *quality], console)
     if len(compared) < len(shown):
-        typer.echo(f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show yet", err=True)
+        typer.echo(
+            f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show yet",
+            err=True,
+        )
     if reported is not None:
         reported.print(console)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

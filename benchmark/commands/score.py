@@ -29,10 +29,17 @@ LABELS = {
     "inter_f1": "inter-sentence F1",
 }
 Gold = Annotated[Path, typer.Option(metavar="FILE", help="Gold documents, DocRED-format JSON.")]
-Train = Annotated[Path | None, typer.Option(metavar="FILE", help="The documents trained on: for Ign, Freq and LTail F1.")]
+Train = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The documents trained on: for Ign, Freq and LTail F1."),
+]
 TrainFacts = Annotated[
     Path | None,
-    typer.Option("--train-facts", metavar="FILE", help="Or their facts: JSON list of [head name, tail name, relation]."),
+    typer.Option(
+        "--train-facts",
+        metavar="FILE",
+        help="Or their facts: JSON list of [head name, tail name, relation].",
+    ),
 ]
 Frequent = Annotated[
     str | None,
@@ -42,28 +49,35 @@ Frequent = Annotated[
         "the training facts.",
     ),
 ]
-Undirected = Annotated[bool, typer.Option("--undirected", help="Score unordered pairs, as in BioRED.")]
+Undirected = Annotated[
+    bool, typer.Option("--undirected", help="Score unordered pairs, as in BioRED.")
+]
 
 
 def score(
-    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="JSON list of {title, h_idx, t_idx, r}.")],
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="JSON list of {title, h_idx, t_idx, r}.")
+    ],
     gold: Gold,
     train: Train = None,
     train_facts: TrainFacts = None,
     frequent: Frequent = None,
     undirected: Undirected = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object of fractions; null where undefined.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object of fractions; null where undefined.")
+    ] = False,
 ) -> None:
     """Score a prediction file.
 
-    In the official DocRED submission format, with the formulas of the official Re-DocRED scorer. Any dataset, any relations.
-    Without training facts there is no Ign F1.
+    In the official DocRED submission format, with the formulas of the official Re-DocRED scorer.
+    Any dataset, any relations. Without training facts there is no Ign F1.
 
     Examples:
 
       python run_benchmark.py score predictions.json --gold test.json --train train.json
 
-      python run_benchmark.py score predictions.json --gold test.json --train-facts train.fact --frequent re-docred --json
+      python run_benchmark.py score predictions.json --gold test.json --train-facts train.fact
+      --frequent re-docred --json
     """
     reference = reference_of(gold, train, train_facts, frequent, undirected)
     scores = reference.score(read_predictions(predictions), str(predictions))
@@ -78,14 +92,26 @@ def score(
         typer.echo(remark)
 
 
-def reference_of(gold: Path, train: Path | None, train_facts: Path | None, frequent: str | None, undirected: bool) -> Reference:
+def reference_of(
+    gold: Path, train: Path | None, train_facts: Path | None, frequent: str | None, undirected: bool
+) -> Reference:
     """The options above as a Reference."""
-    return read_reference(gold, train=train, facts=train_facts, frequent=frequent, known_lists=FREQUENT_OF, undirected=undirected)
+    return read_reference(
+        gold,
+        train=train,
+        facts=train_facts,
+        frequent=frequent,
+        known_lists=FREQUENT_OF,
+        undirected=undirected,
+    )
 
 
 def remarks(reference: Reference) -> list[str]:
     """What a reader of the scores must know."""
-    facts = sum(len({(f["head"], f["tail"], f["relation"]) for f in document["facts"]}) for document in reference.documents)
+    facts = sum(
+        len({(f["head"], f["tail"], f["relation"]) for f in document["facts"]})
+        for document in reference.documents
+    )
     lines = [f"{len(reference.documents)} documents with {facts} gold facts."]
     if reference.train is None:
         lines.append("Ign F1 needs --train or --train-facts.")

@@ -1,8 +1,10 @@
-"""Feature rows -> one packed batch: windows of token ids, mentions, and only those entity pairs that exist.
+"""Feature rows -> one packed batch: windows of token ids, mentions, and only those entity pairs
+that exist.
 
-Letters in shapes: D documents, W windows of T tokens, L tokens of the longest document, M mentions, O occurrences of mentions in
-windows, E entities, N entities of the largest document, C = sum of n^2 cells (all ordered entity pairs, the diagonal included),
-P = sum of n(n-1) pairs, F facts, R classes including NA at index 0.
+Letters in shapes: D documents, W windows of T tokens, L tokens of the longest document, M mentions,
+O occurrences of mentions in windows, E entities, N entities of the largest document, C = sum of n^2
+cells (all ordered entity pairs, the diagonal included), P = sum of n(n-1) pairs, F facts, R classes
+including NA at index 0.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Encoded(NamedTuple):
 
 @dataclass
 class Batch:
-    """Documents of one training or evaluation step. All indices are int64 and batch-wide unless said otherwise."""
+    """Documents of one training or evaluation step. All indices are int64 and batch-wide unless
+    said otherwise.
+    """
 
     rows: Tensor  # [D] row numbers within the split
     lengths: Tensor  # [D] tokens of each document, its two special tokens included
@@ -38,7 +42,8 @@ class Batch:
 
     window_ids: Tensor  # [W, T] token ids, padded
     window_mask: Tensor  # [W, T] 1 for tokens, 0 for padding
-    window_target: Tensor  # [W, T] position in the flattened [D * L] document tokens; D * L for what is dropped
+    # [W, T] position in the flattened [D * L] document tokens; D * L for what is dropped
+    window_target: Tensor
 
     mention_state: Tensor  # [M] position of the opening marker in the flattened [D * L] tokens
     mention_entity: Tensor  # [M] entity of each mention
@@ -49,13 +54,16 @@ class Batch:
 
     entity_document: Tensor  # [E]
     entity_slot: Tensor  # [E] number within its document
-    cells: Tensor  # [C, 3] (document, head, tail), row-major by document; head and tail count within the document
+    # [C, 3] (document, head, tail), row-major by document; head and tail count within the document
+    cells: Tensor
     pair_cell: Tensor  # [P] the cells off the diagonal
     pair_reverse: Tensor  # [P] the pair with head and tail exchanged
 
     fact_pair: Tensor  # [F]
     fact_class: Tensor  # [F] 1 .. R-1
-    positive: Tensor  # the pairs that hold a relation, ascending: known here, so that a GPU need not be waited for to find them
+    # the pairs that hold a relation, ascending: known here, so that a GPU need not be waited for to
+    # find them
+    positive: Tensor
 
     width: int  # L
     largest: int  # N
@@ -84,7 +92,9 @@ class Batch:
         return offset + cells[:, 1], offset + cells[:, 2]
 
     def labels(self, classes: int) -> Tensor:
-        """Multi-hot [P, R] floats, built on the batch's device; column 0 is set where no relation holds."""
+        """Multi-hot [P, R] floats, built on the batch's device; column 0 is set where no relation
+        holds.
+        """
         labels = torch.zeros(len(self.pair_cell), classes, device=self.pair_cell.device)
         labels[self.fact_pair, self.fact_class] = 1.0
         labels[:, 0] = (labels.sum(1) == 0).float()
@@ -111,8 +121,8 @@ class WindowPlan:
 
     Args:
         size: positions of one window, special tokens included.
-        overlap: least number of tokens that neighbouring windows share, half a window at most. 0 with documents of up to two
-            windows is the official layout.
+        overlap: least number of tokens that neighbouring windows share, half a window at most. 0
+            with documents of up to two windows is the official layout.
         start, end: ids of the special token before and after the text.
         pad: the tokenizer's own padding id.
     """
@@ -124,17 +134,23 @@ class WindowPlan:
     pad: int
 
     def starts(self, tokens: int) -> np.ndarray:
-        """First token of each window: as few windows as the overlap allows, evenly spread, the last one flush with the end."""
+        """First token of each window: as few windows as the overlap allows, evenly spread, the last
+        one flush with the end.
+        """
         room = self.size - 2
         if tokens <= room:
             return np.zeros(1, dtype=np.int64)
-        overlap = min(self.overlap, room // 2)  # a token in more than two windows would cost much and tell little
+        overlap = min(
+            self.overlap, room // 2
+        )  # a token in more than two windows would cost much and tell little
         count = max(2, math.ceil((tokens - overlap) / (room - overlap)))
         return np.linspace(0, tokens - room, count).round().astype(np.int64)
 
 
 class Collator:
-    """Turns feature rows into a Batch; numpy throughout, one pass per document, nothing per pair or mention in Python."""
+    """Turns feature rows into a Batch; numpy throughout, one pass per document, nothing per pair or
+    mention in Python.
+    """
 
     def __init__(self, plan: WindowPlan):
         self.plan = plan
@@ -157,7 +173,11 @@ class Collator:
             for k, start in enumerate(starts[d]):
                 piece = tokens[d][start : start + room]
                 end = len(piece) + 1
-                ids[window, 0], ids[window, 1:end], ids[window, end] = self.plan.start, piece, self.plan.end
+                ids[window, 0], ids[window, 1:end], ids[window, end] = (
+                    self.plan.start,
+                    piece,
+                    self.plan.end,
+                )
                 mask[window, : end + 1] = 1
                 target[window, 1:end] = d * width + 1 + start + np.arange(len(piece))
                 if k == 0:  # the text's own start and end; those of inner windows are dropped
@@ -173,15 +193,20 @@ class Collator:
 
             n = int(row["entities"])
             parts["mention_state"].append(d * width + 1 + positions)
-            parts["mention_entity"].append(entity + np.asarray(row["mention_entity"], dtype=np.int64))
+            parts["mention_entity"].append(
+                entity + np.asarray(row["mention_entity"], dtype=np.int64)
+            )
             parts["entity_document"].append(np.full(n, d))
             parts["entity_slot"].append(np.arange(n))
             head, tail = np.divmod(np.arange(n * n), max(n, 1))
             parts["cells"].append(np.stack([np.full(n * n, d), head, tail], axis=1))
             parts["off_diagonal"].append(head != tail)
             parts["pair_reverse"].append(pair + _pair_number(tail, head, n)[head != tail])
-            # a fact that relates an entity to itself has no pair: gold keeps it, nothing is trained on it
-            fact_head, fact_tail, fact_class = (np.asarray(row[f"fact_{x}"], dtype=np.int64) for x in ("head", "tail", "class"))
+            # a fact that relates an entity to itself has no pair: gold keeps it, nothing is trained
+            # on it
+            fact_head, fact_tail, fact_class = (
+                np.asarray(row[f"fact_{x}"], dtype=np.int64) for x in ("head", "tail", "class")
+            )
             apart = fact_head != fact_tail
             parts["fact_pair"].append(pair + _pair_number(fact_head, fact_tail, n)[apart])
             parts["fact_class"].append(fact_class[apart])
@@ -242,10 +267,15 @@ class Rows(torch.utils.data.Dataset):
 
 
 BLANK = -1
-"""The row number of a document without text or entities: the part of a process to which nothing of a batch falls."""
+"""The row number of a document without text or entities: the part of a process to which nothing of
+a batch falls.
+"""
 
 _NOTHING = np.zeros(0, dtype=np.int64)
-_BLANK = dict.fromkeys(("tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"), _NOTHING)
+_BLANK = dict.fromkeys(
+    ("tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"),
+    _NOTHING,
+)
 _BLANK |= {"entities": 0}
 
 
@@ -253,21 +283,39 @@ class DocumentBatches(torch.utils.data.Sampler):
     """Batches of row numbers; the order of each epoch is a function of (seed, epoch) alone.
 
     Args:
-        sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order of length.
-        order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by size and shuffles the batches,
-            so that the documents of a batch are of similar size; the one batch that is not full, whose documents weigh more in
-            their batch's mean, is drawn before sorting, whatever their sizes. "sorted" is by size, for evaluation.
-        share: (number of this process, number of processes): only the part of each batch that falls to this process. The parts
-            are stretches of nearly equal length; where there are more processes than documents, some get a BLANK one.
+        sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order
+            of length.
+        order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by
+            size and shuffles the batches, so that the documents of a batch are of similar size; the
+            one batch that is not full, whose documents weigh more in their batch's mean, is drawn
+            before sorting, whatever their sizes. "sorted" is by size, for evaluation.
+        share: (number of this process, number of processes): only the part of each batch that falls
+            to this process. The parts are stretches of nearly equal length; where there are more
+            processes than documents, some get a BLANK one.
 
     Attributes:
-        skip: batches left out at the beginning of the next pass, for an epoch that goes on in its middle; 0 again after it.
+        skip: batches left out at the beginning of the next pass, for an epoch that goes on in its
+            middle; 0 again after it.
     """
 
     STRETCH = 16
 
-    def __init__(self, sizes: Sequence[int], batch_size: int, *, order: str, seed: int = 0, share: tuple[int, int] = (0, 1)):
-        self.sizes, self.batch_size, self.order, self.seed, self.share = np.asarray(sizes), batch_size, order, seed, share
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        batch_size: int,
+        *,
+        order: str,
+        seed: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ):
+        self.sizes, self.batch_size, self.order, self.seed, self.share = (
+            np.asarray(sizes),
+            batch_size,
+            order,
+            seed,
+            share,
+        )
         self.epoch, self.skip = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -283,16 +331,29 @@ class DocumentBatches(torch.utils.data.Sampler):
     def batches(self, epoch: int) -> list[list[int]]:
         """The whole batches of an epoch."""
         rng = np.random.default_rng(derive(self.seed, "order", epoch))
-        rows = np.argsort(-self.sizes, kind="stable") if self.order == "sorted" else rng.permutation(len(self.sizes))
+        rows = (
+            np.argsort(-self.sizes, kind="stable")
+            if self.order == "sorted"
+            else rng.permutation(len(self.sizes))
+        )
         if self.order == "bucketed":
             stretch, full = self.STRETCH * self.batch_size, len(rows) - len(rows) % self.batch_size
             pieces = [rows[i : min(i + stretch, full)] for i in range(0, full, stretch)]
-            rows = np.concatenate([*(piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces), rows[full:]])
-        batches = [rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)]
+            rows = np.concatenate(
+                [
+                    *(piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces),
+                    rows[full:],
+                ]
+            )
+        batches = [
+            rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)
+        ]
         if self.order == "bucketed":
             batches = [batches[i] for i in rng.permutation(len(batches))]
         return batches
 
     def _part(self, batch: list[int]) -> list[int]:
         process, processes = self.share
-        return batch[process * len(batch) // processes : (process + 1) * len(batch) // processes] or [BLANK]
+        return batch[
+            process * len(batch) // processes : (process + 1) * len(batch) // processes
+        ] or [BLANK]

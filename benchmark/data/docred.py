@@ -1,6 +1,7 @@
 """DocRED-format JSON files -> canonical rows (benchmark.data.documents) -> a corpus.
 
-What such a file must hold stands in validate.py. Parsed documents are kept on disk by `datasets`, under the digest of the file's
+What such a file must hold stands in validate.py. Parsed documents are kept on disk by `datasets`,
+under the digest of the file's
 content: a second load parses nothing, and a corpus of any size is memory-mapped.
 """
 
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from benchmark.data.jsonstream import existing_file, read_json
 from benchmark.data.validate import examined, is_na, unknown_relation
 from benchmark.errors import ConfigError, DataError, UserError
-from benchmark.files import says_torn
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
+from benchmark.store.files import says_torn
 
 if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does without
     from datasets import Dataset
@@ -50,11 +51,14 @@ def docred_format(
     """Any DocRED-format JSON files, by path.
 
     Args:
-        train, dev, test: the files. Without `dev`, `dev_documents` documents drawn by `split_seed` leave train to become dev.
-        relations: the inventory: a JSON file {name: number} (rel2id.json), {name: readable name} (rel_info.json) or [name], or the
-            names themselves. None: the relations of all three splits, sorted.
+        train, dev, test: the files. Without `dev`, `dev_documents` documents drawn by `split_seed`
+            leave train to become dev.
+        relations: the inventory: a JSON file {name: number} (rel2id.json), {name: readable name}
+            (rel_info.json) or [name], or the names themselves. None: the relations of all three
+            splits, sorted.
         relation_names: a JSON file {name: readable name}.
-        frequent: the relations of Freq F1. None: the ten most frequent in train, ties by name. Empty: Freq F1 is not defined.
+        frequent: the relations of Freq F1. None: the ten most frequent in train, ties by name.
+            Empty: Freq F1 is not defined.
         undirected: facts hold in both directions.
         shown_as: the dataset's name in tables.
         notes: what a reader of the scores must know.
@@ -112,7 +116,9 @@ def corpus_of_files(
     if dev is None:
         count = len(splits["train"])
         if dev_documents >= count:
-            raise ConfigError(f"dataset '{name}': dev_documents = {dev_documents}, but {train} holds only {count} documents")
+            raise ConfigError(
+                f"dataset '{name}': dev_documents = {dev_documents}, but {train} holds only {count} documents"
+            )
         splits["train"], splits["dev"] = split_off(splits["train"], dev_documents, split_seed)
     else:
         splits["dev"] = load_split(dev)
@@ -136,11 +142,17 @@ def corpus_of_files(
         frequent = sorted(counts, key=lambda relation: (-counts[relation], relation))[:10]
     for relation in frequent:
         if relation not in inventory:
-            raise ConfigError(f"dataset '{name}': frequent: {unknown_relation(str(relation), inventory)}")
+            raise ConfigError(
+                f"dataset '{name}': frequent: {unknown_relation(str(relation), inventory)}"
+            )
 
     notes = [*notes]
     if full_train is not None and len(splits["train"]) < full_train:
-        source = f"{Path(train).name}, less {dev_documents} to select on" if dev is None else Path(train).name
+        source = (
+            f"{Path(train).name}, less {dev_documents} to select on"
+            if dev is None
+            else Path(train).name
+        )
         notes.append(
             f"trained on {len(splits['train']):,} documents ({source}), not the {full_train:,} of the published training split: "
             "scores, Ign F1 above all, are not comparable with published ones"
@@ -159,14 +171,16 @@ def corpus_of_files(
     )
 
 
-def read_documents(path: str | os.PathLike, *, labelled: bool | None = True, distinct: bool = True) -> Iterator[dict[str, Any]]:
+def read_documents(
+    path: str | os.PathLike, *, labelled: bool | None = True, distinct: bool = True
+) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
     Gold is a set: a fact stated twice counts once. Facts that relate an entity to itself stay.
 
     Args:
-        labelled: every document must have `labels`. False: a document without them has no facts. None: no document has any,
-            whatever stands there.
+        labelled: every document must have `labels`. False: a document without them has no facts.
+            None: no document has any, whatever stands there.
         distinct: False leaves repeated facts as they stand, for statistics of the file.
 
     Raises:
@@ -180,7 +194,9 @@ def read_documents(path: str | os.PathLike, *, labelled: bool | None = True, dis
 
 
 def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Dataset:
-    """`read_documents` as a memory-mapped Dataset, parsed once and cached on disk. Raises DataError."""
+    """`read_documents` as a memory-mapped Dataset, parsed once and cached on disk. Raises
+    DataError.
+    """
     file = existing_file(path)
     digest = hashlib.sha256(f"{LAYOUT} {labelled}".encode())
     try:
@@ -190,11 +206,16 @@ def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Data
         long = file.stat().st_size > LONG
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    return cached(lambda: read_documents(path, labelled=labelled), key=digest.hexdigest(), progress=long)
+    return cached(
+        lambda: read_documents(path, labelled=labelled), key=digest.hexdigest(), progress=long
+    )
 
 
-def cached(rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: bool = False) -> Dataset:
-    """The Dataset of `rows()`, which is called only when the disk cache of `datasets` holds nothing, or a torn file, under `key`.
+def cached(
+    rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: bool = False
+) -> Dataset:
+    """The Dataset of `rows()`, which is called only when the disk cache of `datasets` holds
+    nothing, or a torn file, under `key`.
 
     Raises:
         UserError: `rows` raised it, or the cache cannot be written.
@@ -205,7 +226,9 @@ def cached(rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: 
     from benchmark.data.documents import FEATURES
 
     fingerprint = hashlib.sha256(f"{key} {FEATURES!r}".encode()).hexdigest()[:32]
-    make = partial(datasets.Dataset.from_generator, rows, features=FEATURES, fingerprint=fingerprint)
+    make = partial(
+        datasets.Dataset.from_generator, rows, features=FEATURES, fingerprint=fingerprint
+    )
     quiet = not progress and not datasets.are_progress_bars_disabled()
     if quiet:
         datasets.disable_progress_bars()
@@ -215,11 +238,17 @@ def cached(rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: 
         except (ValueError, OSError) as error:
             if not says_torn(error):
                 raise
-            for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(f"generator/*{fingerprint}*"):
+            for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(
+                f"generator/*{fingerprint}*"
+            ):
                 shutil.rmtree(folder)
             return make()
     except (DatasetGenerationError, OSError) as error:
-        cause = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ is not None else error
+        cause = (
+            error.__cause__
+            if isinstance(error, DatasetGenerationError) and error.__cause__ is not None
+            else error
+        )
         if isinstance(cause, UserError):
             raise cause from None
         if isinstance(cause, OSError):
@@ -246,15 +275,21 @@ def relation_frequencies(documents: Dataset) -> Counter[str]:
     """Number of facts of each relation."""
     counts: Counter[str] = Counter()
     for batch in documents.select_columns("facts").with_format("arrow").iter(1000):
-        for value in batch["facts"].combine_chunks().flatten().field("relation").value_counts().to_pylist():
+        for value in (
+            batch["facts"].combine_chunks().flatten().field("relation").value_counts().to_pylist()
+        ):
             counts[value["values"]] += value["counts"]
     return counts
 
 
-def read_inventory(source: str | os.PathLike | Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """(relations in class order, readable names where known) of rel2id.json, rel_info.json, a JSON list, or a list of names.
+def read_inventory(
+    source: str | os.PathLike | Sequence[str],
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """(relations in class order, readable names where known) of rel2id.json, rel_info.json, a JSON
+    list, or a list of names.
 
-    The entry for pairs without a relation ("Na") is left out. A {name: number} file is ordered by number, others as they stand.
+    The entry for pairs without a relation ("Na") is left out. A {name: number} file is ordered by
+    number, others as they stand.
     """
     where, content = "relations", source
     if isinstance(source, (str, os.PathLike)):
@@ -269,10 +304,14 @@ def read_inventory(source: str | os.PathLike | Sequence[str]) -> tuple[tuple[str
     elif isinstance(content, (list, tuple)) and all(isinstance(name, str) for name in content):
         relations = list(content)
     else:
-        raise DataError(f'{where}: expected relations as {{"P17": 1, ...}}, {{"P17": "country", ...}} or ["P17", ...]')
+        raise DataError(
+            f'{where}: expected relations as {{"P17": 1, ...}}, {{"P17": "country", ...}} or ["P17", ...]'
+        )
     relations = [relation for relation in relations if not is_na(relation)]
     if not relations or "" in relations or len(set(relations)) != len(relations):
-        raise DataError(f"{where}: expected at least one relation, each named once and none empty; got {len(relations)}")
+        raise DataError(
+            f"{where}: expected at least one relation, each named once and none empty; got {len(relations)}"
+        )
     return tuple(relations), names
 
 
@@ -329,7 +368,9 @@ def _check_options(
     if dev is not None and dev_documents > 0:
         refuse("dev_documents", dev_documents, f"0, since dev is given ({dev}); or leave dev out")
     for option, value in (("frequent", frequent), ("notes", notes)):
-        if value is not None and (not isinstance(value, Collection) or isinstance(value, (str, dict))):
+        if value is not None and (
+            not isinstance(value, Collection) or isinstance(value, (str, dict))
+        ):
             refuse(option, value, "a list")
     if type(undirected) is not bool:
         refuse("undirected", undirected, "true or false")
@@ -340,7 +381,9 @@ def _read_names(path: str | None) -> dict[str, str]:
         return {}
     names = read_json(path)
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise DataError(f'{path}: expected readable names of relations as {{"P17": "country", ...}}')
+        raise DataError(
+            f'{path}: expected readable names of relations as {{"P17": "country", ...}}'
+        )
     return names
 
 

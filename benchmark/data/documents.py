@@ -1,6 +1,7 @@
 """The one canonical schema of a document, and the corpus that an experiment runs on.
 
-Every loader turns its files into rows of `FEATURES`; everything after the loaders knows only these rows.
+Every loader turns its files into rows of `FEATURES`; everything after the loaders knows only these
+rows.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ class Corpus:
         train, dev, test: `datasets.Dataset` of FEATURES rows. Titles are unique within a split.
         relations: the dataset's inventory without NA, in class order: class r + 1 is relations[r].
         relation_names: a readable name per relation, where one is known ("P17" -> "country").
-        frequent: the relations that count for Freq F1; all others count for LTail F1. None: not defined.
+        frequent: the relations that count for Freq F1; all others count for LTail F1. None: not
+            defined.
         undirected: facts hold in both directions and are scored once per unordered pair (BioRED).
-        notes: what a reader of the scores must know ("400 of 3,053 training documents; Ign F1 is not comparable").
+        notes: what a reader of the scores must know ("400 of 3,053 training documents; Ign F1 is
+            not comparable").
     """
 
     name: str
@@ -71,7 +74,9 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the content (splits, inventory, frequent set), whatever the path it was read from."""
+        """Identifies the content (splits, inventory, frequent set), whatever the path it was read
+        from.
+        """
         import hashlib
         import json
 
@@ -79,5 +84,7 @@ class Corpus:
         for split in (self.train, self.dev, self.test):
             for row in split:
                 sha.update(json.dumps(row, sort_keys=True).encode())
-        sha.update(json.dumps([self.relations, sorted(self.frequent or ()), self.undirected]).encode())
+        sha.update(
+            json.dumps([self.relations, sorted(self.frequent or ()), self.undirected]).encode()
+        )
         return sha.hexdigest()[:16]

@@ -1,7 +1,7 @@
 """DWIE (Zaporojets et al. 2021) in its DocRED-format conversion (LogiRE).
 
-Every document is one "sentence", of up to 1,651 words and 88 entities. The annotations are GPL-3 and the articles Deutsche Welle's:
-there is no hub copy to take, the files are the user's own.
+Every document is one "sentence", of up to 1,651 words and 88 entities. The annotations are GPL-3
+and the articles Deutsche Welle's: there is no hub copy to take, the files are the user's own.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ def dwie(
     """DWIE in DocRED format, by path.
 
     Args:
-        relations: the conversion's rel2id.json (65 relations and Na). None: the relations that occur, fewer in a partial split.
+        relations: the conversion's rel2id.json (65 relations and Na). None: the relations that
+            occur, fewer in a partial split.
 
-    The other options are those of `docred-format`. Facts given twice (the conversion has some) count once.
+    The other options are those of `docred-format`. Facts given twice (the conversion has some)
+    count once.
     """
     return corpus_of_files(
         "dwie",

@@ -1,8 +1,10 @@
-"""Documents -> token ids, mention positions and facts as class numbers; done once per corpus and tokenizer, cached by `datasets`.
+"""Documents -> token ids, mention positions and facts as class numbers; done once per corpus and
+tokenizer, cached by `datasets`.
 
-Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in one literal "*" before its
-first and one after its last wordpiece (mentions that start or end at the same word share the marker), every word is tokenised
-on its own, and a mention's position is that of its opening marker.
+Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in
+one literal "*" before its first and one after its last wordpiece (mentions that start or end at the
+same word share the marker), every word is tokenised on its own, and a mention's position is that of
+its opening marker.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from datasets import Dataset, Features, List, Value
 from benchmark.data.documents import Corpus
 from benchmark.data.validate import MOST_ENTITIES
 from benchmark.errors import DataError
-from benchmark.files import explained, says_torn
+from benchmark.store.files import explained, says_torn
 
 MARKER = "*"
 LAYOUT = 1  # raise when this file's output changes: it is part of the cache key
@@ -41,32 +43,42 @@ FEATURES = Features(
 
 MOST_TOKENS = 200_000  # of a document: a book; all of them stand in memory together
 MOST_ATTENTION = 200_000_000  # mentions x tokens: an attention row for each mention, in each head
-MOST_CONTEXT = 100_000_000  # entities^2 x tokens: each pair's weights over the tokens, a dozen times over in a training step (5 GB)
+# entities^2 x tokens: each pair's weights over the tokens, a dozen times over in a training step (5
+# GB)
+MOST_CONTEXT = 100_000_000
 
 log = logging.getLogger(__name__)
 
 
-def featurise(documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: bool, mention: str = "marker") -> Dataset:
+def featurise(
+    documents: Dataset, corpus: Corpus, tokenizer: Any, *, training: bool, mention: str = "marker"
+) -> Dataset:
     """Rows of `FEATURES`, in the order of `documents`, cached on disk.
 
     Args:
         documents: one split of `corpus`.
         tokenizer: a Hugging Face fast tokenizer.
-        training: leave out facts that relate an entity to itself (no backbone scores the diagonal), with a warning, and
-            state the facts of an undirected corpus in both directions.
-        mention: the token that stands for a mention: its opening "marker", or its "first_piece", the one after that.
+        training: leave out facts that relate an entity to itself (no backbone scores the diagonal),
+            with a warning, and state the facts of an undirected corpus in both directions.
+        mention: the token that stands for a mention: its opening "marker", or its "first_piece",
+            the one after that.
 
     Raises:
-        DataError: a fact's relation is not in the corpus's inventory, or a document is larger than any memory.
+        DataError: a fact's relation is not in the corpus's inventory, or a document is larger than
+        any memory.
     """
     key = hashlib.sha256()
-    key.update(f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}{mention}".encode())
+    key.update(
+        f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}{mention}".encode()
+    )
     key.update(tokenizer.backend_tokenizer.to_str().encode())
     words = _Words(tokenizer)
     with explained(Path(datasets.config.HF_DATASETS_CACHE)):
         make = partial(
             documents.map,
-            lambda document: _row(document, corpus, words, training, after_marker=mention == "first_piece"),
+            lambda document: _row(
+                document, corpus, words, training, after_marker=mention == "first_piece"
+            ),
             features=FEATURES,
             remove_columns=documents.column_names,
             new_fingerprint=key.hexdigest()[:32],
@@ -90,19 +102,31 @@ class _Words:
 
     def __getitem__(self, word: str) -> list[int]:
         if word not in self.known:
-            # no truncation, no padding: some published tokenizers (all-MiniLM-L6-v2) switch both on in their files
-            encoded = self.tokenizer(word, add_special_tokens=False, truncation=False, padding=False)
+            # no truncation, no padding: some published tokenizers (all-MiniLM-L6-v2) switch both on
+            # in their files
+            encoded = self.tokenizer(
+                word, add_special_tokens=False, truncation=False, padding=False
+            )
             self.known[word] = encoded["input_ids"]
         return self.known[word]
 
 
-def _row(document: dict, corpus: Corpus, words: _Words, training: bool, *, after_marker: bool) -> dict[str, Any]:
+def _row(
+    document: dict, corpus: Corpus, words: _Words, training: bool, *, after_marker: bool
+) -> dict[str, Any]:
     tokens, position = _mark(document, words)
     mentions = [
-        (e, position[m["sentence"], m["start"]]) for e, entity in enumerate(document["entities"]) for m in entity["mentions"]
+        (e, position[m["sentence"], m["start"]])
+        for e, entity in enumerate(document["entities"])
+        for m in entity["mentions"]
     ]
     facts = sorted(set(_facts(document, corpus, training)))
-    _require_manageable(f"{corpus.name}: document {document['title']!r:.80}", len(document["entities"]), len(mentions), len(tokens))
+    _require_manageable(
+        f"{corpus.name}: document {document['title']!r:.80}",
+        len(document["entities"]),
+        len(mentions),
+        len(tokens),
+    )
     return {
         "tokens": tokens,
         "length": len(tokens),
@@ -116,7 +140,8 @@ def _row(document: dict, corpus: Corpus, words: _Words, training: bool, *, after
 
 
 def _require_manageable(document: str, entities: int, mentions: int, tokens: int) -> None:
-    """What a model holds of one document grows with these numbers; beyond any memory, the process would die without a word.
+    """What a model holds of one document grows with these numbers; beyond any memory, the process
+    would die without a word.
 
     Raises DataError naming the document and what there is too much of.
     """
@@ -127,11 +152,15 @@ def _require_manageable(document: str, entities: int, mentions: int, tokens: int
         ("entities squared times tokens", entities * entities * tokens, MOST_CONTEXT),
     ):
         if number > most:
-            raise DataError(f"{document}: {number:,} {what}, at most {most:,} can be taken: split the document")
+            raise DataError(
+                f"{document}: {number:,} {what}, at most {most:,} can be taken: split the document"
+            )
 
 
 def _mark(document: dict, words: _Words) -> tuple[list[int], dict[tuple[int, int], int]]:
-    """Token ids with markers, and the token position at which each (sentence, word) begins, its opening marker included."""
+    """Token ids with markers, and the token position at which each (sentence, word) begins, its
+    opening marker included.
+    """
     opening, closing = set(), set()
     for entity in document["entities"]:
         for mention in entity["mentions"]:
@@ -159,7 +188,11 @@ def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int
             )
         if training and head == tail:
             log.warning(
-                "%s: '%s': %s relates entity %d to itself; left out of training", corpus.name, document["title"], relation, head
+                "%s: '%s': %s relates entity %d to itself; left out of training",
+                corpus.name,
+                document["title"],
+                relation,
+                head,
             )
             continue
         yield head, tail, corpus.relation_index[relation]

@@ -1,4 +1,6 @@
-"""Re-DocRED (Tan et al. 2022), from the Hugging Face hub or local files: 96 relations, 3,053 / 500 / 500 Wikipedia documents."""
+"""Re-DocRED (Tan et al. 2022), from the Hugging Face hub or local files: 96 relations, 3,053 / 500
+/ 500 Wikipedia documents.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
 TRAIN_DOCUMENTS = 3053
 
-# The list is the official scorer's, not the ten most frequent of any split (tonytan48/Re-DocRED, evaluation.py).
+# The list is the official scorer's, not the ten most frequent of any split (tonytan48/Re-DocRED,
+# evaluation.py).
 FREQUENT = ("P17", "P131", "P27", "P150", "P175", "P577", "P463", "P527", "P495", "P361")
 
 
@@ -32,15 +35,22 @@ def redocred(
     """Re-DocRED, from the hub or from local files.
 
     Args:
-        hub: a dataset on the hub, or a folder, that holds train_revised.json, dev_revised.json and test_revised.json.
+        hub: a dataset on the hub, or a folder, that holds train_revised.json, dev_revised.json and
+            test_revised.json.
         train, dev, test: local files instead of the hub's.
-        dev_documents: select on so many documents of train, drawn by `split_seed`, instead of on a dev file.
+        dev_documents: select on so many documents of train, drawn by `split_seed`, instead of on a
+            dev file.
 
     Raises:
-        DataError: a file is faulty, or the hub cannot be reached and holds no copy of the file here.
+        DataError: a file is faulty, or the hub cannot be reached and holds no copy of the file
+        here.
     """
     paths = {"train": train, "dev": dev, "test": test}
-    wanted = [split for split, path in paths.items() if path is None and not (split == "dev" and dev_documents)]
+    wanted = [
+        split
+        for split, path in paths.items()
+        if path is None and not (split == "dev" and dev_documents)
+    ]
     if wanted:
         paths |= _from_hub(hub, wanted)
     return corpus_of_files(
@@ -58,27 +68,38 @@ def redocred(
 def _from_hub(hub: str, splits: list[str]) -> dict[str, str]:
     """Local paths of the hub's files for `splits`; downloads them the first time."""
     if not isinstance(hub, (str, os.PathLike)) or not os.fspath(hub):
-        raise ConfigError(f"dataset 're-docred': hub: expected the name of a hub dataset or a folder, got {hub!r}")
+        raise ConfigError(
+            f"dataset 're-docred': hub: expected the name of a hub dataset or a folder, got {hub!r}"
+        )
     names = {split: f"{split}_revised.json" for split in splits}
     folder = Path(hub).expanduser()
     if not folder.is_dir():
         folder = Path(_download(str(hub), list(names.values())))
     found = {split: next(iter(sorted(folder.rglob(name))), None) for split, name in names.items()}
     if missing := [names[split] for split, path in found.items() if path is None]:
-        raise DataError(f"{hub}: holds no {', '.join(missing)}. {_INSTEAD.format(', '.join(splits))}")
+        raise DataError(
+            f"{hub}: holds no {', '.join(missing)}. {_INSTEAD.format(', '.join(splits))}"
+        )
     return {split: str(path) for split, path in found.items()}
 
 
 def _download(hub: str, names: list[str]) -> str:
-    """The folder of the hub dataset's snapshot; out of the local cache when the hub cannot be reached."""
+    """The folder of the hub dataset's snapshot; out of the local cache when the hub cannot be
+    reached.
+    """
     from huggingface_hub import snapshot_download
 
     try:
-        return snapshot_download(hub, repo_type="dataset", allow_patterns=[f"*{name}" for name in names])
-    except Exception as error:  # offline, no such dataset, a name that the hub refuses: classes without a common base
+        return snapshot_download(
+            hub, repo_type="dataset", allow_patterns=[f"*{name}" for name in names]
+        )
+    # offline, no such dataset, a name that the hub refuses: classes without a common base
+    except Exception as error:
         splits = ", ".join(name.split("_")[0] for name in names)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{hub}: cannot be had from the Hugging Face hub: {reason} {_INSTEAD.format(splits)}") from error
+        raise DataError(
+            f"{hub}: cannot be had from the Hugging Face hub: {reason} {_INSTEAD.format(splits)}"
+        ) from error
 
 
 _INSTEAD = "Give local files by the option(s) {}, or a folder of them by the option hub"

@@ -1,4 +1,6 @@
-"""What a split looks like in numbers: its size, its sparsity, and how long its tail is. Pure Python; needs nothing but the rows."""
+"""What a split looks like in numbers: its size, its sparsity, and how long its tail is. Pure
+Python; needs nothing but the rows.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,25 @@ from typing import Any
 from benchmark.texts import plain
 
 
-def statistics(rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | None = None) -> dict[str, Any]:
+def statistics(
+    rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | None = None
+) -> dict[str, Any]:
     """Numbers of one split. Shares are fractions; what has no denominator is None.
 
     Args:
-        rows: canonical documents (benchmark.data.documents), read once. Facts that stand there twice count once; only
-            `read_documents(path, distinct=False)` leaves such.
-        frequent: the relations that count as frequent. None: the ten most frequent of these very rows, ties by name.
+        rows: canonical documents (benchmark.data.documents), read once. Facts that stand there
+            twice count once; only `read_documents(path, distinct=False)` leaves such.
+        frequent: the relations that count as frequent. None: the ten most frequent of these very
+            rows, ties by name.
 
     Returns:
-        documents, without_facts, under_two_entities; words, words_mean, words_max; sentences; entities, entities_mean,
-        entities_max, types ({name: entities}); mentions; facts, intra_share, inter_share (two mentions in one sentence, or not),
-        self_relations, duplicate_facts; pairs (all ordered pairs of different entities), positive_pairs (those with a relation),
-        na_share; labels_per_pair ({1: pairs with one relation, 2: ...}); relations ({name: facts}, most frequent first), frequent
-        (those that occur), frequent_share, tail_share (of facts).
+        documents, without_facts, under_two_entities; words, words_mean, words_max; sentences;
+        entities, entities_mean, entities_max, types ({name: entities}); mentions; facts,
+        intra_share, inter_share (two mentions in one sentence, or not), self_relations,
+        duplicate_facts; pairs (all ordered pairs of different entities), positive_pairs (those with
+        a relation), na_share; labels_per_pair ({1: pairs with one relation, 2: ...}); relations
+        ({name: facts}, most frequent first), frequent (those that occur), frequent_share,
+        tail_share (of facts).
     """
     n: Counter[str] = Counter()
     longest, most = 0, 0
@@ -31,8 +38,12 @@ def statistics(rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | No
     types: Counter[str] = Counter()
     for row in rows:
         words, entities = sum(map(len, row["sentences"])), row["entities"]
-        facts = list(dict.fromkeys((fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]))
-        in_sentences = [{mention["sentence"] for mention in entity["mentions"]} for entity in entities]
+        facts = list(
+            dict.fromkeys((fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"])
+        )
+        in_sentences = [
+            {mention["sentence"] for mention in entity["mentions"]} for entity in entities
+        ]
         longest, most = max(longest, words), max(most, len(entities))
 
         n["documents"] += 1
@@ -58,7 +69,11 @@ def statistics(rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | No
         labels_per_pair.update(labels.values())
 
     ordered = sorted(relations, key=lambda relation: (-relations[relation], relation))
-    frequent = ordered[:10] if frequent is None else [relation for relation in ordered if relation in frequent]
+    frequent = (
+        ordered[:10]
+        if frequent is None
+        else [relation for relation in ordered if relation in frequent]
+    )
     in_frequent = sum(relations[relation] for relation in frequent)
     return {
         "documents": n["documents"],
@@ -99,18 +114,39 @@ def table(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("words", _total(numbers, "words")),
         ("sentences", _total(numbers, "sentences")),
         ("entities", _total(numbers, "entities")),
-        ("  by type", ", ".join(f"{_shown(name) or '(blank)'} {count:,}" for name, count in numbers["types"].items()) or "-"),
+        (
+            "  by type",
+            ", ".join(
+                f"{_shown(name) or '(blank)'} {count:,}" for name, count in numbers["types"].items()
+            )
+            or "-",
+        ),
         ("mentions", f"{numbers['mentions']:,}"),
         ("facts", _total(numbers, "facts")),
-        ("  intra-sentence / inter-sentence", f"{_percent(numbers['intra_share'])} / {_percent(numbers['inter_share'])}"),
+        (
+            "  intra-sentence / inter-sentence",
+            f"{_percent(numbers['intra_share'])} / {_percent(numbers['inter_share'])}",
+        ),
         ("  of an entity with itself", f"{numbers['self_relations']:,}"),
         ("ordered entity pairs", f"{numbers['pairs']:,}"),
         ("  positive", f"{pairs:,}"),
         ("  without a relation (NA)", _percent(numbers["na_share"])),
-        ("relations of a positive pair", ", ".join(f"{k}: {count:,}" for k, count in numbers["labels_per_pair"].items()) or "-"),
+        (
+            "relations of a positive pair",
+            ", ".join(f"{k}: {count:,}" for k, count in numbers["labels_per_pair"].items()) or "-",
+        ),
         ("relations", f"{len(numbers['relations']):,}"),
-        ("  frequent / tail share of facts", f"{_percent(numbers['frequent_share'])} / {_percent(numbers['tail_share'])}"),
-        ("  frequent", ", ".join(f"{_shown(name)} {numbers['relations'][name]:,}" for name in numbers["frequent"]) or "-"),
+        (
+            "  frequent / tail share of facts",
+            f"{_percent(numbers['frequent_share'])} / {_percent(numbers['tail_share'])}",
+        ),
+        (
+            "  frequent",
+            ", ".join(
+                f"{_shown(name)} {numbers['relations'][name]:,}" for name in numbers["frequent"]
+            )
+            or "-",
+        ),
     ]
     if numbers["duplicate_facts"]:
         rows.insert(11, ("  stated twice (count once)", f"{numbers['duplicate_facts']:,}"))

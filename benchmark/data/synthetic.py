@@ -1,10 +1,12 @@
-"""Made-up DocRED-style documents: the embedded corpus of the demo and the tests, and a known truth to debug against.
+"""Made-up DocRED-style documents: the embedded corpus of the demo and the tests, and a known truth
+to debug against.
 
-A document is drawn in three steps. Entities with typed, invented names; facts between them, relations by a Zipf-Mandelbrot law;
-sentences that state each fact by one of its relation's phrases, mixed with sentences that state none. Types alone do not tell the
-relation (several share a pair of types, most pairs have none), and neither does the document as a bag of words (phrases
-also stand without their pair). A document is a function of (seed, split, index, options) only: a smaller corpus is the beginning of
-a larger one.
+A document is drawn in three steps. Entities with typed, invented names; facts between them,
+relations by a Zipf-Mandelbrot law; sentences that state each fact by one of its relation's phrases,
+mixed with sentences that state none. Types alone do not tell the relation (several share a pair of
+types, most pairs have none), and neither does the document as a bag of words (phrases also stand
+without their pair). A document is a function of (seed, split, index, options) only: a smaller
+corpus is the beginning of a larger one.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation and how it is said: `active` phrases stand between head and tail, `passive` ones between tail and head."""
+    """A relation and how it is said: `active` phrases stand between head and tail, `passive` ones
+    between tail and head.
+    """
 
     name: str
     head: str
@@ -37,17 +41,28 @@ class Relation:
     symmetric: bool = False
 
 
-# In order of frequency: the k-th is drawn with weight (k + 3)^-zipf. Frequent and rare relations share their pairs of types.
+# In order of frequency: the k-th is drawn with weight (k + 3)^-zipf. Frequent and rare relations
+# share their pairs of types.
 RELATIONS = (
     Relation("born_in", "PER", "LOC", ("was born in", "comes from"), ("is the birthplace of",)),
     Relation("works_for", "PER", "ORG", ("works for", "has a job at"), ("employs",)),
-    Relation("based_in", "ORG", "LOC", ("is based in", "has its main office in"), ("hosts the main office of",)),
+    Relation(
+        "based_in",
+        "ORG",
+        "LOC",
+        ("is based in", "has its main office in"),
+        ("hosts the main office of",),
+    ),
     Relation("located_in", "LOC", "LOC", ("lies in", "is a part of"), ("contains",)),
     Relation("lives_in", "PER", "LOC", ("lives in", "has a home in"), ("is home to",)),
     Relation("author_of", "PER", "MISC", ("wrote", "is the author of"), ("was written by",)),
-    Relation("studied_at", "PER", "ORG", ("studied at", "holds a degree from"), ("taught the young",)),
+    Relation(
+        "studied_at", "PER", "ORG", ("studied at", "holds a degree from"), ("taught the young",)
+    ),
     Relation("part_of", "ORG", "ORG", ("belongs to", "is a branch of"), ("runs its own branch",)),
-    Relation("member_of", "PER", "ORG", ("is a member of", "joined"), ("counts among its members",)),
+    Relation(
+        "member_of", "PER", "ORG", ("is a member of", "joined"), ("counts among its members",)
+    ),
     Relation("performed_in", "PER", "MISC", ("played in", "had a part in"), ("had as its star",)),
     Relation("child_of", "PER", "PER", ("is a child of", "was raised by"), ("is a parent of",)),
     Relation("founder_of", "PER", "ORG", ("founded", "set up"), ("was founded by",)),
@@ -57,13 +72,27 @@ RELATIONS = (
     Relation("set_in", "MISC", "LOC", ("is set in", "tells a story from"), ("is the scene of",)),
     Relation("owns", "ORG", "ORG", ("owns", "bought"), ("was bought by",)),
     Relation("chair_of", "PER", "ORG", ("chairs", "is the head of"), ("is chaired by",)),
-    Relation("capital_of", "LOC", "LOC", ("is the capital of", "is the seat of power in"), ("has as its capital",)),
+    Relation(
+        "capital_of",
+        "LOC",
+        "LOC",
+        ("is the capital of", "is the seat of power in"),
+        ("has as its capital",),
+    ),
     Relation("married_to", "PER", "PER", ("is married to", "is the spouse of"), (), symmetric=True),
     Relation("governs", "PER", "LOC", ("governs", "is the mayor of"), ("is governed by",)),
     Relation("made_in", "MISC", "LOC", ("was made in", "was filmed in"), ("saw the making of",)),
-    Relation("teacher_of", "PER", "PER", ("taught", "was the teacher of"), ("learned everything from",)),
+    Relation(
+        "teacher_of", "PER", "PER", ("taught", "was the teacher of"), ("learned everything from",)
+    ),
     Relation("borders", "LOC", "LOC", ("borders", "shares a border with"), (), symmetric=True),
-    Relation("translated", "PER", "MISC", ("translated", "prepared the translation of"), ("was translated by",)),
+    Relation(
+        "translated",
+        "PER",
+        "MISC",
+        ("translated", "prepared the translation of"),
+        ("was translated by",),
+    ),
     Relation("rival_of", "ORG", "ORG", ("is a rival of", "competes with"), (), symmetric=True),
     Relation("published_by", "MISC", "ORG", ("was published by", "came out with"), ("published",)),
     Relation("about", "MISC", "PER", ("is about", "tells the life of"), ("is the subject of",)),
@@ -72,7 +101,8 @@ _BY_NAME = {relation.name: relation for relation in RELATIONS}
 
 TYPES = {"PER": 0.3, "ORG": 0.28, "LOC": 0.28, "MISC": 0.14}  # share of entities
 
-# Said of any relation between such types: the best guess is then the most frequent one, which costs the tail its recall.
+# Said of any relation between such types: the best guess is then the most frequent one, which costs
+# the tail its recall.
 VAGUE = {
     ("PER", "LOC"): "is linked with",
     ("PER", "ORG"): "had to do with",
@@ -109,10 +139,37 @@ ANAPHORA = {
     "LOC": ("it", "the place", "this area"),
     "MISC": ("it", "the work", "this piece"),
 }
-WHEN = ("in 1962", "in 1978", "in 1985", "in 1994", "in 2003", "in 2011", "last year", "long ago", "in spring", "after the war")
+WHEN = (
+    "in 1962",
+    "in 1978",
+    "in 1985",
+    "in 1994",
+    "in 2003",
+    "in 2011",
+    "last year",
+    "long ago",
+    "in spring",
+    "after the war",
+)
 OPENERS = ("in fact ,", "as we know ,", "today ,", "of course ,", "according to a friend ,")
 
-_SYLLABLES = ("bar", "bel", "bor", "cal", "cor", "dan", "del", "dor", "fal", "fen", "gar", "gol", "hal", "hel", "jor") + (
+_SYLLABLES = (
+    "bar",
+    "bel",
+    "bor",
+    "cal",
+    "cor",
+    "dan",
+    "del",
+    "dor",
+    "fal",
+    "fen",
+    "gar",
+    "gol",
+    "hal",
+    "hel",
+    "jor",
+) + (
     "kal",
     "kel",
     "kor",
@@ -129,7 +186,24 @@ _SYLLABLES = ("bar", "bel", "bor", "cal", "cor", "dan", "del", "dor", "fal", "fe
     "val",
     "vel",
 )
-_ENDINGS = ("ak", "am", "an", "ard", "as", "ek", "en", "eth", "ik", "in", "is", "ok", "on", "or", "um", "us")
+_ENDINGS = (
+    "ak",
+    "am",
+    "an",
+    "ard",
+    "as",
+    "ek",
+    "en",
+    "eth",
+    "ik",
+    "in",
+    "is",
+    "ok",
+    "on",
+    "or",
+    "um",
+    "us",
+)
 _GIVEN = (
     "Ada",
     "Ben",
@@ -168,28 +242,40 @@ def synthetic(
     joined: float = 0.1,
     aliases: float = 0.5,
 ) -> Corpus:
-    """Made-up documents with a long tail, aliases, relations across sentences and multi-label pairs; no download.
+    """Made-up documents with a long tail, aliases, relations across sentences and multi-label
+    pairs; no download.
 
     Args:
         train, dev, test: documents of each split.
         seed: of the documents; has nothing to do with the seeds of the runs.
-        zipf: exponent of the relations' frequencies, (rank + 3)^-zipf; 0 makes all alike, more makes the tail rarer.
-        cue_noise: share of facts stated by a phrase that fits every relation of the same pair of types. Puts a ceiling on F1,
-            a lower one on that of rare relations.
-        cross_sentence: share of facts whose head is named one sentence before ("it", "the company", "the same holds for X").
+        zipf: exponent of the relations' frequencies, (rank + 3)^-zipf; 0 makes all alike, more
+            makes the tail rarer.
+        cue_noise: share of facts stated by a phrase that fits every relation of the same pair of
+            types. Puts a ceiling on F1, a lower one on that of rare relations.
+        cross_sentence: share of facts whose head is named one sentence before ("it", "the company",
+            "the same holds for X").
         multi_label: share of facts whose pair gets a second relation.
-        distractors: sentences without a fact, per fact: two entities and no relation, or a relation's phrase without its pair.
-        joined: share of statements that share a sentence with another one, so that phrases must be bound to the nearest mentions.
+        distractors: sentences without a fact, per fact: two entities and no relation, or a
+            relation's phrase without its pair.
+        joined: share of statements that share a sentence with another one, so that phrases must be
+            bound to the nearest mentions.
         aliases: share of mentions, after an entity's first, by its short name.
     """
     from benchmark.data.documents import Corpus
 
-    difficulty = Difficulty(zipf, cue_noise, cross_sentence, multi_label, distractors, joined, aliases)
+    difficulty = Difficulty(
+        zipf, cue_noise, cross_sentence, multi_label, distractors, joined, aliases
+    )
     for option, value in (("train", train), ("dev", dev), ("test", test), ("seed", seed)):
         least = 0 if option == "seed" else 1
         if type(value) is not int or value < least:
-            raise ConfigError(f"dataset 'synthetic': {option}: expected an integer from {least}, got {value!r}")
-    splits = {name: _split(name, count, seed, difficulty) for name, count in (("train", train), ("dev", dev), ("test", test))}
+            raise ConfigError(
+                f"dataset 'synthetic': {option}: expected an integer from {least}, got {value!r}"
+            )
+    splits = {
+        name: _split(name, count, seed, difficulty)
+        for name, count in (("train", train), ("dev", dev), ("test", test))
+    }
     counts = relation_frequencies(splits["train"])
     return Corpus(
         name="synthetic",
@@ -203,7 +289,9 @@ def synthetic(
 
 @dataclass(frozen=True)
 class Difficulty:
-    """The options of `synthetic` that shape a document. Raises ConfigError when one is out of range."""
+    """The options of `synthetic` that shape a document. Raises ConfigError when one is out of
+    range.
+    """
 
     zipf: float
     cue_noise: float
@@ -215,19 +303,34 @@ class Difficulty:
 
     def __post_init__(self):
         for option in fields(self):
-            value, most = getattr(self, option.name), 5 if option.name in ("zipf", "distractors") else 1
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-                raise ConfigError(f"dataset 'synthetic': {option.name}: expected a number from 0 to {most}, got {value!r}")
+            value, most = (
+                getattr(self, option.name),
+                5 if option.name in ("zipf", "distractors") else 1,
+            )
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float))
+                or not 0 <= value <= most
+            ):
+                raise ConfigError(
+                    f"dataset 'synthetic': {option.name}: expected a number from 0 to {most}, got {value!r}"
+                )
 
 
-def documents(split: str, count: int, seed: int, difficulty: Difficulty) -> Iterator[dict[str, Any]]:
+def documents(
+    split: str, count: int, seed: int, difficulty: Difficulty
+) -> Iterator[dict[str, Any]]:
     """The first `count` canonical rows of a split."""
     for index in range(count):
-        yield _Writer(random.Random(derive(seed, f"synthetic {split}", index)), difficulty).document(f"Synthetic {split} {index}")
+        yield _Writer(
+            random.Random(derive(seed, f"synthetic {split}", index)), difficulty
+        ).document(f"Synthetic {split} {index}")
 
 
 def _split(name: str, count: int, seed: int, difficulty: Difficulty) -> Any:
-    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()  # the cache must not outlive this file's text
+    source = hashlib.sha256(
+        Path(__file__).read_bytes()
+    ).hexdigest()  # the cache must not outlive this file's text
     key = f"synthetic {source} {name} {count} {seed} {asdict(difficulty)}"
     return cached(lambda: documents(name, count, seed, difficulty), key=key)
 
@@ -240,7 +343,9 @@ class _Entity:
 
 
 class _Writer:
-    """Draws one document. A clause is a list of words and entity numbers; a block is a list of clauses that must stay in order."""
+    """Draws one document. A clause is a list of words and entity numbers; a block is a list of
+    clauses that must stay in order.
+    """
 
     def __init__(self, rng: random.Random, difficulty: Difficulty):
         self.rng, self.difficulty = rng, difficulty
@@ -254,21 +359,35 @@ class _Writer:
         for block in self._join(blocks):
             for clause in block:
                 self._write(clause)
-        facts = [(head, tail, relation) for (head, tail), relations in self.facts.items() for relation in relations]
+        facts = [
+            (head, tail, relation)
+            for (head, tail), relations in self.facts.items()
+            for relation in relations
+        ]
         return {
             "title": title,
             "sentences": self.sentences,
-            "entities": [{"type": entity.type, "mentions": entity.mentions} for entity in self.entities],
-            "facts": [{"head": head, "tail": tail, "relation": relation} for head, tail, relation in sorted(facts)],
+            "entities": [
+                {"type": entity.type, "mentions": entity.mentions} for entity in self.entities
+            ],
+            "facts": [
+                {"head": head, "tail": tail, "relation": relation}
+                for head, tail, relation in sorted(facts)
+            ],
         }
 
     def _draw_entities(self) -> list[_Entity]:
-        """6 to 9 entities: two persons, one of each other type, the rest by their shares; no two share a name."""
+        """6 to 9 entities: two persons, one of each other type, the rest by their shares; no two
+        share a name.
+        """
         count = self.rng.randint(6, 9)
         types = ["PER", *TYPES, *self.rng.choices(list(TYPES), list(TYPES.values()), k=count - 5)]
         self.rng.shuffle(types)
         stems = [f"{first}{second}".capitalize() for first in _SYLLABLES for second in _ENDINGS]
-        return [_Entity(type, self._names(type, stem)) for type, stem in zip(types, self.rng.sample(stems, count), strict=True)]
+        return [
+            _Entity(type, self._names(type, stem))
+            for type, stem in zip(types, self.rng.sample(stems, count), strict=True)
+        ]
 
     def _names(self, type: str, stem: str) -> tuple[str, str]:
         if type == "PER":
@@ -284,7 +403,9 @@ class _Writer:
         blocks: list[list[list]] = []
         target = len(self.entities) + self.rng.randint(-1, 1)
         weights = [(rank + 3) ** -self.difficulty.zipf for rank in range(1, len(RELATIONS) + 1)]
-        for relation in self.rng.choices(RELATIONS, weights, k=4 * target):  # those that find no free pair are passed over
+        for relation in self.rng.choices(
+            RELATIONS, weights, k=4 * target
+        ):  # those that find no free pair are passed over
             pairs = self._free_pairs(relation)
             if pairs and sum(map(len, self.facts.values())) < target:
                 blocks.append(self._state(relation, *self.rng.choice(pairs)))
@@ -321,7 +442,10 @@ class _Writer:
         if rng.random() >= difficulty.cross_sentence:
             return [[head, *phrase.split(), tail]]
         if rng.random() < 2 / 3:
-            return [self._fill(rng.choice(PLAIN), a=head), [*rng.choice(ANAPHORA[relation.head]).split(), *phrase.split(), tail]]
+            return [
+                self._fill(rng.choice(PLAIN), a=head),
+                [*rng.choice(ANAPHORA[relation.head]).split(), *phrase.split(), tail],
+            ]
         others = [other for other, to in self._free_pairs(relation) if to == tail]
         if not others or relation.symmetric:
             return [[head, *phrase.split(), tail]]
@@ -332,21 +456,45 @@ class _Writer:
     def _second(self, relation: Relation) -> Relation | None:
         """Another relation between the same types, all alike likely."""
         types = (relation.head, relation.tail)
-        others = [other for other in RELATIONS if (other.head, other.tail) == types and other != relation and not other.symmetric]
+        others = [
+            other
+            for other in RELATIONS
+            if (other.head, other.tail) == types and other != relation and not other.symmetric
+        ]
         return self.rng.choice(others) if others and not relation.symmetric else None
 
     def _draw_distractors(self, statements: list[list[list]]) -> list[list[list]]:
         rng = self.rng
-        named = {item for block in statements for clause in block for item in clause if isinstance(item, int)}
-        blocks = [[self._fill(rng.choice(PLAIN), a=entity)] for entity in range(len(self.entities)) if entity not in named]
+        named = {
+            item
+            for block in statements
+            for clause in block
+            for item in clause
+            if isinstance(item, int)
+        }
+        blocks = [
+            [self._fill(rng.choice(PLAIN), a=entity)]
+            for entity in range(len(self.entities))
+            if entity not in named
+        ]
         expected = self.difficulty.distractors * len(statements)
         for _ in range(int(expected) + (rng.random() < expected % 1)):
             first, second = rng.sample(range(len(self.entities)), 2)
             if rng.random() < 0.5:
                 blocks.append([self._fill(rng.choice(NEUTRAL), a=first, b=second)])
             else:
-                relation = rng.choice([other for other in RELATIONS if other.head == self.entities[first].type])
-                blocks.append([[first, *rng.choice(relation.active).split(), *rng.choice(UNNAMED[relation.tail]).split()]])
+                relation = rng.choice(
+                    [other for other in RELATIONS if other.head == self.entities[first].type]
+                )
+                blocks.append(
+                    [
+                        [
+                            first,
+                            *rng.choice(relation.active).split(),
+                            *rng.choice(UNNAMED[relation.tail]).split(),
+                        ]
+                    ]
+                )
         return blocks
 
     def _fill(self, template: str, **entities: int) -> list:
@@ -364,7 +512,9 @@ class _Writer:
         self.rng.shuffle(blocks)
         joined: list[list[list]] = []
         for block in blocks:
-            open_end = joined and len(joined[-1]) == len(block) == 1 and "while" not in joined[-1][0]
+            open_end = (
+                joined and len(joined[-1]) == len(block) == 1 and "while" not in joined[-1][0]
+            )
             if open_end and self.rng.random() < self.difficulty.joined:
                 joined[-1][0] += [",", "while", *block[0]]
             else:
@@ -372,7 +522,9 @@ class _Writer:
         return joined
 
     def _write(self, clause: list) -> None:
-        """Turns a clause into a sentence and notes where it mentions whom. The first mention of an entity is its full name."""
+        """Turns a clause into a sentence and notes where it mentions whom. The first mention of an
+        entity is its full name.
+        """
         rng = self.rng
         words = rng.choice(OPENERS).split() if rng.random() < 0.15 else []
         for item in clause:
@@ -383,7 +535,9 @@ class _Writer:
             name = entity.names[bool(entity.mentions) and rng.random() < self.difficulty.aliases]
             start = len(words)
             words += name.split()
-            entity.mentions.append({"name": name, "sentence": len(self.sentences), "start": start, "end": len(words)})
+            entity.mentions.append(
+                {"name": name, "sentence": len(self.sentences), "start": start, "end": len(words)}
+            )
         if rng.random() < 0.15:
             words += rng.choice(WHEN).split()
         if words[0].islower():

@@ -1,7 +1,8 @@
-"""Runs on this machine: in this process (`debug`), or in several that share its cores and its GPU (`local`).
+"""Runs on this machine: in this process (`debug`), or in several that share its cores and its GPU
+(`local`).
 
-Workers get no signal from the keyboard. When the command is asked to stop, by Ctrl-C or a signal, it asks them in turn (SIGTERM),
-and ends when they have saved their states.
+Workers get no signal from the keyboard. When the command is asked to stop, by Ctrl-C or a signal,
+it asks them in turn (SIGTERM), and ends when they have saved their states.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import submitit
 
-from benchmark import interrupts
-from benchmark.grid import Job, Outcome, hindrance
-from benchmark.launch.task import Launch, outcome, python, stop_file
+from benchmark import signals
+from benchmark.grid.execute import hindrance
+from benchmark.grid.plan import Job, Outcome
+from benchmark.launch.worker import Launch, outcome, python, stop_file
 from benchmark.progress import Progress
 
 POLL = 0.2  # seconds between two looks at the workers
@@ -26,8 +28,12 @@ YEARS = 10 * 365 * 24 * 60  # minutes; submitit wants a limit
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
-def in_process(jobs: list[Job], launch: Launch, parallel: None, progress: Progress) -> Iterator[Outcome]:
-    """One after the other in this process, through submitit: an error that is no run's own opens the debugger."""
+def in_process(
+    jobs: list[Job], launch: Launch, parallel: None, progress: Progress
+) -> Iterator[Outcome]:
+    """One after the other in this process, through submitit: an error that is no run's own opens
+    the debugger.
+    """
     executor = submitit.DebugExecutor(launch.folder)
     for job in jobs:
         if hindered := hindrance(job):
@@ -38,8 +44,12 @@ def in_process(jobs: list[Job], launch: Launch, parallel: None, progress: Progre
         yield outcome(launch.folder, job, submitted.paths.stdout)
 
 
-def in_workers(jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress) -> Iterator[Outcome]:
-    """In worker processes, `parallel` at a time. What starts from a `none` run waits until that is over."""
+def in_workers(
+    jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress
+) -> Iterator[Outcome]:
+    """In worker processes, `parallel` at a time. What starts from a `none` run waits until that is
+    over.
+    """
     executor = submitit.LocalExecutor(launch.folder, python=python(**_same_gpus()))
     executor.update_parameters(timeout_min=YEARS, stderr_to_stdout=True)
     waiting, at_work = list(jobs), []
@@ -55,9 +65,11 @@ def in_workers(jobs: list[Job], launch: Launch, parallel: int | None, progress: 
                         bar.advance(hindered.state not in ("kept", "damaged"))
                         yield hindered
                         continue
-                    with interrupts.held_back(), _no_keyboard():
+                    with signals.held_back(), _no_keyboard():
                         at_work.append(_AtWork(job, executor.submit(launch.task(job))))
-                    progress.message(f"run {jobs.index(job) + 1} of {len(jobs)}: {job.name}, log {at_work[-1].log}")
+                    progress.message(
+                        f"run {jobs.index(job) + 1} of {len(jobs)}: {job.name}, log {at_work[-1].log}"
+                    )
                 for worker in [worker for worker in at_work if worker.gone]:
                     at_work.remove(worker)
                     bar.advance()
@@ -69,7 +81,9 @@ def in_workers(jobs: list[Job], launch: Launch, parallel: int | None, progress: 
 
 def _crowded(workers: int, threads: int) -> str | None:
     """What to say of workers that take turns on the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     if workers * threads <= cores:
         return None
     each = f"{workers} runs at a time, with {threads} threads each (train.threads)"
@@ -106,7 +120,9 @@ def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
         with contextlib.suppress(OSError):  # a full disk: those that hear the signal are asked
             stop_file(launch.folder).touch()
         for worker in at_work:
-            os.kill(int(worker.submitted.job_id), signal.SIGTERM)  # to submitit's watcher of the worker, which hands it on
+            os.kill(
+                int(worker.submitted.job_id), signal.SIGTERM
+            )  # to submitit's watcher of the worker, which hands it on
     progress.message(f"asking {len(at_work)} workers to save their state and stop")
     try:
         while at_work:
@@ -116,13 +132,17 @@ def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
                 ended = outcome(launch.folder, worker.job, worker.log)
                 progress.message(f"{ended.state} {worker.job.name}: {ended.detail}")
     except KeyboardInterrupt:
-        progress.message(f"not waiting for {len(at_work)} workers: each ends when its state is saved; `status` tells")
+        progress.message(
+            f"not waiting for {len(at_work)} workers: each ends when its state is saved; `status` tells"
+        )
         raise
 
 
 @contextlib.contextmanager
 def _no_keyboard() -> Iterator[None]:
-    """Processes started within it never get SIGINT: a terminal sends it to all, and a run that it ends has not saved its state."""
+    """Processes started within it never get SIGINT: a terminal sends it to all, and a run that it
+    ends has not saved its state.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -131,5 +151,7 @@ def _no_keyboard() -> Iterator[None]:
 
 
 def _same_gpus() -> dict[str, object]:
-    """The devices that this process may use: submitit would hide them all from a worker that asks for none."""
+    """The devices that this process may use: submitit would hide them all from a worker that asks
+    for none.
+    """
     return {"variables": {GPUS: os.environ[GPUS]}} if GPUS in os.environ else {"unset": [GPUS]}

@@ -1,11 +1,13 @@
-"""A board of the leaderboard as a Table, for every renderer, and the table of augmenters across all boards' settings."""
+"""A board of the leaderboard as a Table, for every renderer, and the table of augmenters across all
+boards' settings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from benchmark.reports.boards import Board, Entry
+from benchmark.reports.leaderboard import Board, Entry
 from benchmark.reports.significance import Significance
 from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, StatedCell, Table
 from benchmark.statistics.comparison import ALPHA
@@ -22,16 +24,37 @@ def board_table(board: Board) -> Table:
     columns = tuple(known[key] for key in SCORES if key in known)
     rows = []
     for entry in board.entries:
-        cells = (*(replace(entry.cell(column.key), best=False) for column in columns), _minutes(entry))
+        cells = (
+            *(replace(entry.cell(column.key), best=False) for column in columns),
+            _minutes(entry),
+        )
         group = f"{entry.row.group} ({entry.study.label})" if several else entry.row.group
-        rows.append(Row(group, entry.row.label, cells, entry.row.seeds, entry.row.expected, rank=entry.rank))
-    devices = sorted({str(run.metrics["device"]) for e in board.entries for run in e.runs.values() if run.metrics.get("device")})
+        rows.append(
+            Row(group, entry.row.label, cells, entry.row.seeds, entry.row.expected, rank=entry.rank)
+        )
+    devices = sorted(
+        {
+            str(run.metrics["device"])
+            for e in board.entries
+            for run in e.runs.values()
+            if run.metrics.get("device")
+        }
+    )
     notes = [note for study in board.studies for note in (*study.board_notes, *study.table.notes)]
     notes.append(
         f"min/run: without the minutes of the `{BASELINE}` run it starts from. Devices: {', '.join(devices) or 'unknown'}."
     )
-    notes = [note for note in dict.fromkeys(notes) if not note.startswith("Bold:")]  # nothing is bold where entries are ranked
-    return Table(f"{board.heading}: leaderboard", tuple(notes), "Backbone", "Augmenter", (*columns, TIME), tuple(rows))
+    notes = [
+        note for note in dict.fromkeys(notes) if not note.startswith("Bold:")
+    ]  # nothing is bold where entries are ranked
+    return Table(
+        f"{board.heading}: leaderboard",
+        tuple(notes),
+        "Backbone",
+        "Augmenter",
+        (*columns, TIME),
+        tuple(rows),
+    )
 
 
 def _minutes(entry: Entry) -> Cell:
@@ -42,7 +65,8 @@ def _minutes(entry: Entry) -> Cell:
 
 
 def across_settings(found: Mapping[str, Significance]) -> Table | None:
-    """On how many of all settings (experiment and dataset, backbone) an augmenter differs from `none`; None with fewer than two.
+    """On how many of all settings (experiment and dataset, backbone) an augmenter differs from
+    `none`; None with fewer than two.
 
     Args:
         found: by the label of the experiment and its dataset.
@@ -80,8 +104,24 @@ def across_settings(found: Mapping[str, Significance]) -> Table | None:
 
 def _across(augmenter: str, contrasts: Sequence) -> Row:
     means = [contrast.difference.mean for contrast in contrasts]
-    p_values = [contrast.test.p for contrast in contrasts if contrast.test is not None and contrast.test.p is not None]
+    p_values = [
+        contrast.test.p
+        for contrast in contrasts
+        if contrast.test is not None and contrast.test.p is not None
+    ]
     k_hat = datasets_with_effect(p_values, alpha=ALPHA)
-    numbers = (len(contrasts), sum(means) / len(means), sum(mean > 0 for mean in means), len(p_values), k_hat)
+    numbers = (
+        len(contrasts),
+        sum(means) / len(means),
+        sum(mean > 0 for mean in means),
+        len(p_values),
+        k_hat,
+    )
     seeds = tuple(sorted({seed for contrast in contrasts for seed in contrast.difference.values}))
-    return Row("", augmenter, tuple(StatedCell(number=number, over=len(seeds)) for number in numbers), seeds, seeds)
+    return Row(
+        "",
+        augmenter,
+        tuple(StatedCell(number=number, over=len(seeds)) for number in numbers),
+        seeds,
+        seeds,
+    )

@@ -1,4 +1,6 @@
-"""What a cell shows, in parts, for renderers that typeset the parts differently (LaTeX, HTML). `render.py` does plain text."""
+"""What a cell shows, in parts, for renderers that typeset the parts differently (LaTeX, HTML).
+`render.py` does plain text.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from benchmark.reports.tables import UNDEFINED, Cell, Column, Row
 class Shown:
     """The parts of a cell as text; "" where there is no such part.
 
-    absent: "missing" or "n/a"; the other parts are then empty. number: with its sign, "-" or "+" for a difference, "< 0.0001".
+    absent: "missing" or "n/a"; the other parts are then empty. number: with its sign, "-" or "+"
+        for a difference, "< 0.0001".
     spread: the standard deviation. n: the number of seeds, where it is not the row's.
     """
 
@@ -48,7 +51,9 @@ def row_groups(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def headings(columns: Sequence[Column]) -> Iterable[tuple[str, int, int]]:
-    """(heading, first, last) of neighbouring columns that share a heading; positions count from 0."""
+    """(heading, first, last) of neighbouring columns that share a heading; positions count from
+    0.
+    """
     first = 0
     for heading, members in groupby(columns, key=lambda column: column.heading):
         last = first + len(list(members)) - 1

@@ -1,7 +1,9 @@
-"""What finished runs on the same test documents hold for statistics: their counts per document, each file read once.
+"""What finished runs on the same test documents hold for statistics: their counts per document,
+each file read once.
 
-All intervals of one dataset share one matrix of document draws, made from a fixed seed: the same runs give the same numbers, and
-those of a comparison do not change when runs of other cells are added.
+All intervals of one dataset share one matrix of document draws, made from a fixed seed: the same
+runs give the same numbers, and those of a comparison do not change when runs of other cells are
+added.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.errors import DataError, UserError
-from benchmark.results import RunDirectory, StoredRun
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import RESAMPLES, crossed_from_scores
 from benchmark.statistics.measures import MEASURES, document_counts
 from benchmark.statistics.resampling import draw_documents, scores_under
 from benchmark.statistics.results import Interval
+from benchmark.store.runs import RunDirectory, StoredRun
 
 COUNTS = "counts_test.json"
 TESTED = ("f1", "ltail_f1")  # the measures that intervals are made of
@@ -30,8 +32,9 @@ _TOLERANCE = 1e-9  # counts and scores of one run differ by rounding at most
 class Evidence:
     """Counts of runs on the same documents, matched by title, and intervals made of them.
 
-    problems: the path of a run -> in words, why its counts are of no use: not there (an older run), changed since the run was done,
-        of other documents or gold facts than those of the first run, or of another score than the run's `metrics.json`.
+    problems: the path of a run -> in words, why its counts are of no use: not there (an older run),
+        changed since the run was done, of other documents or gold facts than those of the first
+        run, or of another score than the run's `metrics.json`.
     """
 
     def __init__(self, runs: Iterable[StoredRun], *, resamples: int = RESAMPLES):
@@ -56,21 +59,34 @@ class Evidence:
     def against_gold(self, counts: Counts, measure: str) -> np.ndarray:
         """The measure's counts [D, 4] of other predictions, in the order of the runs' documents.
 
-        Raises DataError when they are of other documents or other gold facts than the runs', or lack the measure's group.
+        Raises DataError when they are of other documents or other gold facts than the runs', or
+        lack the measure's group.
         """
-        return document_counts([self._first, counts], MEASURES[measure], ("the runs' documents", "this file"))[1]
+        return document_counts(
+            [self._first, counts], MEASURES[measure], ("the runs' documents", "this file")
+        )[1]
 
-    def interval(self, pairs: Sequence[tuple[StoredRun, StoredRun]], measure: str) -> Interval | None:
-        """Of the mean over pairs (A, B) of score(A) - score(B), a fraction, over seeds and documents; over documents alone where
-        there is one pair. None if there is none, or counts of one of the runs cannot be had."""
-        if not pairs or any((run.path, measure) not in self._tables for pair in pairs for run in pair):
+    def interval(
+        self, pairs: Sequence[tuple[StoredRun, StoredRun]], measure: str
+    ) -> Interval | None:
+        """Of the mean over pairs (A, B) of score(A) - score(B), a fraction, over seeds and
+        documents; over documents alone where there is one pair. None if there is none, or counts of
+        one of the runs cannot be had.
+        """
+        if not pairs or any(
+            (run.path, measure) not in self._tables for pair in pairs for run in pair
+        ):
             return None
         left, right = ([pair[side] for pair in pairs] for side in (0, 1))
         drawn = self._under_draws(left, measure) - self._under_draws(right, measure)
         observed = self._scores(left, measure) - self._scores(right, measure)
         rng = np.random.default_rng([SEED, len(pairs)])
         interval = crossed_from_scores(drawn, observed, documents=self.documents, rng=rng)
-        return replace(interval, name="bootstrap over documents, of one seed") if len(pairs) == 1 else interval
+        return (
+            replace(interval, name="bootstrap over documents, of one seed")
+            if len(pairs) == 1
+            else interval
+        )
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -81,12 +97,16 @@ class Evidence:
         new = [run for run in runs if (run.path, measure) not in self._drawn]
         if new:
             counts = np.stack([self._tables[run.path, measure] for run in new])
-            for run, scores in zip(new, scores_under(self._weights, counts, MEASURES[measure]).T, strict=True):
+            for run, scores in zip(
+                new, scores_under(self._weights, counts, MEASURES[measure]).T, strict=True
+            ):
                 self._drawn[run.path, measure] = scores
         return np.stack([self._drawn[run.path, measure] for run in runs], axis=1)
 
     def _scores(self, runs: Sequence[StoredRun], measure: str) -> np.ndarray:
-        return np.array([float(MEASURES[measure](self._tables[run.path, measure].sum(axis=0))) for run in runs])
+        return np.array(
+            [float(MEASURES[measure](self._tables[run.path, measure].sum(axis=0))) for run in runs]
+        )
 
     def _add(self, run: StoredRun) -> None:
         directory = RunDirectory(run.path)
@@ -97,14 +117,24 @@ class Evidence:
         first = self._first or counts
         tables = {}
         for name in TESTED:
-            if MEASURES[name].group not in counts.groups or MEASURES[name].group not in first.groups:
+            if (
+                MEASURES[name].group not in counts.groups
+                or MEASURES[name].group not in first.groups
+            ):
                 continue  # no frequent relations are defined
             try:
                 tables[name] = document_counts([first, counts], MEASURES[name])[1]
             except DataError:
-                raise DataError(f"{COUNTS} is of other documents or gold facts than the other runs'") from None
-            stored, counted = run.metrics["test"].get(name), float(MEASURES[name](tables[name].sum(axis=0)))
-            if (stored is None) != np.isnan(counted) or (stored is not None and abs(stored - counted) > _TOLERANCE):
+                raise DataError(
+                    f"{COUNTS} is of other documents or gold facts than the other runs'"
+                ) from None
+            stored, counted = (
+                run.metrics["test"].get(name),
+                float(MEASURES[name](tables[name].sum(axis=0))),
+            )
+            if (stored is None) != np.isnan(counted) or (
+                stored is not None and abs(stored - counted) > _TOLERANCE
+            ):
                 raise DataError(f"{COUNTS} and metrics.json disagree on test {name}")
         self._first = first
         self._tables |= {(run.path, name): table for name, table in tables.items()}

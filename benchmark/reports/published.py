@@ -1,7 +1,9 @@
-"""Tables of other people's papers, kept as data under `results/published/`, to stand beside our own in a report.
+"""Tables of other people's papers, kept as data under `results/published/`, to stand beside our own
+in a report.
 
-They are reported, not run here: they come as tables of their own, nothing in them is marked as best, nothing is averaged or
-subtracted, and the caption says where our setting differs. One JSON file per published table; `PublishedTable` is its format.
+They are reported, not run here: they come as tables of their own, nothing in them is marked as
+best, nothing is averaged or subtracted, and the caption says where our setting differs. One JSON
+file per published table; `PublishedTable` is its format.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import UserError
-from benchmark.reports.render import markdown, terminal
+from benchmark.reports.render.text import markdown, terminal
 from benchmark.reports.tables import Cell, Column, Row, StatedCell, Table
-from benchmark.results import StoredRun
+from benchmark.store.runs import StoredRun
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 
@@ -33,7 +35,9 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Score(_Strict):
-    """A number as printed, in percent. `spread`: what stands behind the ±; `mark`: how the paper set it off."""
+    """A number as printed, in percent. `spread`: what stands behind the ±; `mark`: how the paper
+    set it off.
+    """
 
     mean: Percent
     spread: Percent | None = None
@@ -51,7 +55,8 @@ class PublishedColumn(_Strict):
 class PublishedRow(_Strict):
     """One method.
 
-    method, citation, group: as printed ("KD-DocRE", "Tan et al., 2022a"; the heading above the row).
+    method, citation, group: as printed ("KD-DocRE", "Tan et al., 2022a"; the heading above the
+        row).
     own: whether it is the paper's own method.
     encoder: None where the paper names none.
     backbone, augmenter: our counterpart, None where this suite has none.
@@ -81,8 +86,10 @@ class Source(_Strict):
 class PublishedTable(_Strict):
     """One table of a paper.
 
-    dataset: its name in our tables. caption: the paper's. notes: what a reader of the numbers must know besides.
-    references: what `copied_from` names. encoders: the encoders that we have too, with their hub ids.
+    dataset: its name in our tables. caption: the paper's. notes: what a reader of the numbers must
+        know besides.
+    references: what `copied_from` names. encoders: the encoders that we have too, with their hub
+        ids.
     """
 
     table: int
@@ -100,7 +107,9 @@ class PublishedTable(_Strict):
         keys = {column.key for column in self.columns}
         for row in self.rows:
             if row.scores.keys() != keys:
-                raise ValueError(f"the scores of {row.method} are {', '.join(row.scores)}; the columns are {', '.join(keys)}")
+                raise ValueError(
+                    f"the scores of {row.method} are {', '.join(row.scores)}; the columns are {', '.join(keys)}"
+                )
             if row.copied_from.keys() != {column.split for column in self.columns}:
                 raise ValueError(f"copied_from of {row.method} must name the splits of the columns")
         return self
@@ -119,7 +128,9 @@ class ReportedRow(Row):
 
 @dataclass(frozen=True)
 class Reported:
-    """The published tables that stand beside ours; `instead` is the plain sentence for when there are none."""
+    """The published tables that stand beside ours; `instead` is the plain sentence for when there
+    are none.
+    """
 
     tables: list[Table]
     instead: str
@@ -129,7 +140,9 @@ class Reported:
         return f"{text}\n{markdown(self.tables) if self.tables else self.instead + chr(10)}"
 
     def below_csv(self, text: str) -> str:
-        """Our own CSV with the published rows below, in columns of their own: whoever averages over ours meets none of theirs."""
+        """Our own CSV with the published rows below, in columns of their own: whoever averages over
+        ours meets none of theirs.
+        """
         return csv_with_published(text, self.tables) if self.tables else text
 
     def print(self, console) -> None:
@@ -138,13 +151,17 @@ class Reported:
             console.print(self.instead, markup=False, highlight=False)
 
 
-def reported_beside(runs: Sequence[StoredRun], backbones: Iterable[str], folder: Path = PUBLISHED) -> Reported:
+def reported_beside(
+    runs: Sequence[StoredRun], backbones: Iterable[str], folder: Path = PUBLISHED
+) -> Reported:
     """The published tables of the dataset of `runs`.
 
-    A row whose method is one of our backbones is shown if the experiment has that backbone; rows of other methods always are.
+    A row whose method is one of our backbones is shown if the experiment has that backbone; rows of
+    other methods always are.
 
     Args:
-        runs: finished runs on one dataset; the captions say where the setting of each experiment differs from the published ones.
+        runs: finished runs on one dataset; the captions say where the setting of each experiment
+            differs from the published ones.
         backbones: those of the experiments.
 
     Raises:
@@ -158,7 +175,9 @@ def reported_beside(runs: Sequence[StoredRun], backbones: Iterable[str], folder:
 
 
 def read_published(folder: Path = PUBLISHED) -> list[PublishedTable]:
-    """All published tables in `folder`, by file name. Raises UserError naming the file and the key that is wrong."""
+    """All published tables in `folder`, by file name. Raises UserError naming the file and the key
+    that is wrong.
+    """
     tables = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -166,14 +185,26 @@ def read_published(folder: Path = PUBLISHED) -> list[PublishedTable]:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise UserError(f"{path}: not a published table: {where + ': ' if where else ''}{first['msg']}") from error
+            raise UserError(
+                f"{path}: not a published table: {where + ': ' if where else ''}{first['msg']}"
+            ) from error
     return tables
 
 
 def csv_with_published(text: str, tables: Iterable[Table]) -> str:
-    """Our own CSV with the rows of published tables below it; their numbers stand in columns that ours do not have."""
+    """Our own CSV with the rows of published tables below it; their numbers stand in columns that
+    ours do not have.
+    """
     header, *lines = csv.reader(io.StringIO(text))
-    own = ("reported", "reported spread", "reported runs", "method", "encoder", "counterpart", "copied from")
+    own = (
+        "reported",
+        "reported spread",
+        "reported runs",
+        "method",
+        "encoder",
+        "counterpart",
+        "copied from",
+    )
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*header, *own])
@@ -183,21 +214,41 @@ def csv_with_published(text: str, tables: Iterable[Table]) -> str:
             for column, cell in zip(table.columns, row.cells, strict=True):
                 if cell.mean is not None:
                     ours = {"table": table.title, "score": column.key}
-                    writer.writerow([*(ours.get(name, "") for name in header), *_csv_fields(row, column, cell)])
+                    writer.writerow(
+                        [*(ours.get(name, "") for name in header), *_csv_fields(row, column, cell)]
+                    )
     return out.getvalue()
 
 
 def _csv_fields(row: ReportedRow, column: Column, cell: Cell) -> list[str]:
     numbers = (cell.mean, cell.sd, row.published.runs)
-    texts = (row.label, row.published.encoder, _counterpart(row.published), row.published.copied_from[column.heading])
-    return [*("" if number is None else repr(number) for number in numbers), *(text or "" for text in texts)]
+    texts = (
+        row.label,
+        row.published.encoder,
+        _counterpart(row.published),
+        row.published.copied_from[column.heading],
+    )
+    return [
+        *("" if number is None else repr(number) for number in numbers),
+        *(text or "" for text in texts),
+    ]
 
 
 def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: set[str]) -> Table:
-    columns = tuple(Column(column.key, column.label, column.split, ()) for column in published.columns)
+    columns = tuple(
+        Column(column.key, column.label, column.split, ()) for column in published.columns
+    )
     shown = [row for row in published.rows if row.backbone is None or row.backbone in backbones]
     rows = tuple(
-        ReportedRow(row.encoder or NOT_REPORTED, _label(row), tuple(_cell(row, c) for c in columns), (), (), row) for row in shown
+        ReportedRow(
+            row.encoder or NOT_REPORTED,
+            _label(row),
+            tuple(_cell(row, c) for c in columns),
+            (),
+            (),
+            row,
+        )
+        for row in shown
     )
     title = f"Reported, not run here: {published.dataset}, Table {published.table} of {published.source.short}"
     return Table(title, tuple(_notes(published, shown, runs)), "Encoder", "Method", columns, rows)
@@ -205,7 +256,11 @@ def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: s
 
 def _cell(row: PublishedRow, column: Column) -> StatedCell:
     score = row.scores[column.key]
-    return StatedCell(absent=NOT_REPORTED) if score is None else StatedCell(number=score.mean, spread=score.spread)
+    return (
+        StatedCell(absent=NOT_REPORTED)
+        if score is None
+        else StatedCell(number=score.mean, spread=score.spread)
+    )
 
 
 def _label(row: PublishedRow) -> str:
@@ -216,8 +271,12 @@ def _counterpart(row: PublishedRow) -> str:
     return f"{row.backbone}/{row.augmenter}" if row.backbone else ""
 
 
-def _notes(published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]) -> Iterable[str]:
-    """The caption: whose numbers these are, why ours may differ, what the paper says and leaves unsaid."""
+def _notes(
+    published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]
+) -> Iterable[str]:
+    """The caption: whose numbers these are, why ours may differ, what the paper says and leaves
+    unsaid.
+    """
     yield (
         "These numbers are reported in a paper; nothing of them was run here. They were made with that paper's data, settings and "
         "selection: context for our rows, and no part of our means, marks and differences."
@@ -225,7 +284,9 @@ def _notes(published: PublishedTable, shown: list[PublishedRow], runs: Sequence[
     yield from _all_differences(published, shown, runs)
     yield f"Source: {published.source.citation} {published.source.url}"
     yield f'Its caption: "{published.caption}" Neither bold nor underlining is kept.'
-    if counterparts := dict.fromkeys(f"{row.method} = {_counterpart(row)}" for row in shown if row.backbone):
+    if counterparts := dict.fromkeys(
+        f"{row.method} = {_counterpart(row)}" for row in shown if row.backbone
+    ):
         yield f"Counterparts here: {'; '.join(counterparts)}."
     if left_out := dict.fromkeys(row.method for row in published.rows if row not in shown):
         yield f"Rows left out, of backbones that this experiment does not have: {', '.join(left_out)}."
@@ -242,12 +303,18 @@ def _copied(shown: list[PublishedRow]) -> Mapping[str, list[str]]:
         for reference in dict.fromkeys(filter(None, row.copied_from.values())):
             splits = [split for split, origin in row.copied_from.items() if origin == reference]
             of_split = "" if len(splits) == len(row.copied_from) else f", {splits[0]}"
-            with_encoder = f"{row.method} ({row.encoder}{of_split})" if row.encoder else f"{row.method}{of_split}"
+            with_encoder = (
+                f"{row.method} ({row.encoder}{of_split})"
+                if row.encoder
+                else f"{row.method}{of_split}"
+            )
             origins.setdefault(reference, []).append(with_encoder)
     return origins
 
 
-def _all_differences(published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]) -> Iterable[str]:
+def _all_differences(
+    published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]
+) -> Iterable[str]:
     """Of each experiment, by one run of it: all of its runs share what this is about."""
     experiments = {run.path.resolve().parents[2]: run for run in reversed(runs)}
     for run in reversed(experiments.values()):
@@ -255,18 +322,26 @@ def _all_differences(published: PublishedTable, shown: list[PublishedRow], runs:
         yield from (of + sentence for sentence in _differences(published, shown, run))
 
 
-def _differences(published: PublishedTable, shown: list[PublishedRow], run: StoredRun) -> Iterable[str]:
+def _differences(
+    published: PublishedTable, shown: list[PublishedRow], run: StoredRun
+) -> Iterable[str]:
     """Where the setting of `run` is known to be unlike the published one."""
     encoder = run.config["encoder"]
     name = Path(encoder["name"]).name
-    same = [label for label, hub in published.encoders.items() if Path(hub).name.lower() == name.lower()]
+    same = [
+        label for label, hub in published.encoders.items() if Path(hub).name.lower() == name.lower()
+    ]
     others = {row.encoder for row in shown} - set(same)
     if not same:
         yield f"Not comparable with ours: our encoder is {name}, which no row of this table has."
     elif others:
         yield f"Our encoder is {name}: rows of another encoder than {same[0]} are not comparable with ours."
     if (freeze := encoder.get("freeze", "none")) != "none":
-        part = "our encoder" if freeze == "all" else f"a part of our encoder ({freeze.replace(':', ' ')} layers)"
+        part = (
+            "our encoder"
+            if freeze == "all"
+            else f"a part of our encoder ({freeze.replace(':', ' ')} layers)"
+        )
         yield f"Not comparable with ours: {part} was not trained."
     if held_out := run.config["dataset"].get("options", {}).get("dev_documents"):
         yield f"Dev is not comparable with ours: {held_out} documents out of our training file, not the published dev split."

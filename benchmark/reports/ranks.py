@@ -1,8 +1,9 @@
-"""Ranks that know of noise: on a board the first rank is shared by all that cannot be told from the best.
+"""Ranks that know of noise: on a board the first rank is shared by all that cannot be told from the
+best.
 
-An entry shares it when the interval (benchmark/reports/evidence.py) of its difference to the best in test F1, over the seeds that
-both have, does not lie beyond 0. The best is the highest mean among the entries that have all their seeds; those behind the first
-rank follow by the mean that is shown.
+An entry shares it when the interval (benchmark/reports/evidence.py) of its difference to the best
+in test F1, over the seeds that both have, does not lie beyond 0. The best is the highest mean among
+the entries that have all their seeds; those behind the first rank follow by the mean that is shown.
 """
 
 from __future__ import annotations
@@ -13,41 +14,56 @@ from dataclasses import replace
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.studies import Study
 from benchmark.reports.tables import BASELINE, Row
-from benchmark.results import StoredRun
+from benchmark.store.runs import StoredRun
 
 _Key = tuple[int, int]  # study, row
 
 
 def with_ranks(studies: Sequence[Study], evidence: Evidence) -> list[Study]:
-    """The studies of one board with ranks in their tables, and what they mean in `board_notes`; unchanged where nothing can be
-    compared, for want of counts or of a complete entry."""
-    rows = {(s, r): row for s, study in enumerate(studies) for r, row in enumerate(study.table.rows)}
-    means = {key: mean for key, row in rows.items() if row.complete and (mean := _mean(studies[key[0]], row)) is not None}
+    """The studies of one board with ranks in their tables, and what they mean in `board_notes`;
+    unchanged where nothing can be compared, for want of counts or of a complete entry.
+    """
+    rows = {
+        (s, r): row for s, study in enumerate(studies) for r, row in enumerate(study.table.rows)
+    }
+    means = {
+        key: mean
+        for key, row in rows.items()
+        if row.complete and (mean := _mean(studies[key[0]], row)) is not None
+    }
     if not means:
         return list(studies)
     best = max(means, key=lambda key: means[key])
     within, behind, unranked = _compared(studies, rows, best, evidence)
     if len(within) + len(behind) == 1 and len(rows) > 1:
         return list(studies)
-    ranks = dict.fromkeys(within, "1") | {key: str(1 + len(within) + _better(key, behind)) for key in behind}
-    note = _note(rows[best], [rows[key] for key in unranked if rows[key].seeds], seeds=len(rows[best].seeds))
+    ranks = dict.fromkeys(within, "1") | {
+        key: str(1 + len(within) + _better(key, behind)) for key in behind
+    }
+    note = _note(
+        rows[best], [rows[key] for key in unranked if rows[key].seeds], seeds=len(rows[best].seeds)
+    )
     return [
-        replace(study, table=_ranked(study, s, ranks), board_notes=(*study.board_notes, note)) for s, study in enumerate(studies)
+        replace(study, table=_ranked(study, s, ranks), board_notes=(*study.board_notes, note))
+        for s, study in enumerate(studies)
     ]
 
 
 def _compared(
     studies: Sequence[Study], rows: Mapping[_Key, Row], best: _Key, evidence: Evidence
 ) -> tuple[list[_Key], dict[_Key, float], list[_Key]]:
-    """Entries that are within noise of the best, on the seeds that both have; those behind it, with their means as shown; and
-    those that cannot be compared with it."""
+    """Entries that are within noise of the best, on the seeds that both have; those behind it, with
+    their means as shown; and those that cannot be compared with it.
+    """
     leader = _runs(studies[best[0]], rows[best])
     within, behind, unranked = [best], {}, []
     for key, row in rows.items():
         if key == best:
             continue
         runs = _runs(studies[key[0]], row)
-        interval = evidence.interval([(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())], "f1")
+        interval = evidence.interval(
+            [(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())], "f1"
+        )
         if interval is None or interval.low is None:
             unranked.append(key)
         elif interval.low <= 0:
@@ -77,7 +93,11 @@ def _ranked(study: Study, number: int, ranks: Mapping[_Key, str]):
 
 
 def _note(best: Row, unranked: Sequence[Row], *, seeds: int) -> str:
-    over = "seeds and documents" if seeds > 1 else "documents (the best has one seed, so that this speaks of trained models alone)"
+    over = (
+        "seeds and documents"
+        if seeds > 1
+        else "documents (the best has one seed, so that this speaks of trained models alone)"
+    )
     note = (
         f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with all their seeds, and every entry "
         f"whose difference to it is within noise: the 95 % bootstrap interval of it over {over}, on the seeds that both have, "

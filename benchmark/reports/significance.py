@@ -1,9 +1,12 @@
-"""Is an augmenter's difference to `none` real? Tests and intervals of the comparisons that an experiment declares.
+"""Is an augmenter's difference to `none` real? Tests and intervals of the comparisons that an
+experiment declares.
 
-Two families are declared beforehand, every backbone x augmenter of the experiment against `none` of the same backbone, paired by
-seed: on test F1 (confirmatory) and on test LTail F1. Each is corrected by Holm for itself; a comparison that cannot be made counts.
-The p is one across seeds, a claim about the method (`auto` of benchmark/statistics/tests.py), and the interval is over seeds and
-documents. Whatever else a table shows is unmarked.
+Two families are declared beforehand, every backbone x augmenter of the experiment against `none` of
+the same backbone, paired by
+seed: on test F1 (confirmatory) and on test LTail F1. Each is corrected by Holm for itself; a
+    comparison that cannot be made counts.
+The p is one across seeds, a claim about the method (`auto` of benchmark/statistics/tests.py), and
+the interval is over seeds and documents. Whatever else a table shows is unmarked.
 """
 
 from __future__ import annotations
@@ -15,19 +18,36 @@ from statistics import median
 import numpy as np
 
 from benchmark.reports.evidence import SEED, Evidence
-from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Expected, Row, Table, score_cell
-from benchmark.results import StoredRun
+from benchmark.reports.tables import (
+    BASELINE,
+    MISSING,
+    Cell,
+    Column,
+    Expected,
+    Row,
+    Table,
+    score_cell,
+)
 from benchmark.statistics.advice import detectable_difference, too_few_seeds
 from benchmark.statistics.comparison import ALPHA, NAMES
 from benchmark.statistics.corrections import holm
 from benchmark.statistics.effects import cohens_dz, smallest_p
 from benchmark.statistics.results import Interval, Result
 from benchmark.statistics.tests import SEED_TESTS
+from benchmark.store.runs import StoredRun
 
 MARK = "*"
 FAMILIES = {  # measure -> the difference that is tested, and the key of the cell that gets the mark
-    "f1": (Column("test.f1.difference", "Δ", "test F1", ("test", "f1"), difference=True), "test.f1.difference"),
-    "ltail_f1": (Column("test.ltail_f1.difference", "Δ", "test LTail F1", ("test", "ltail_f1"), difference=True), "test.ltail_f1"),
+    "f1": (
+        Column("test.f1.difference", "Δ", "test F1", ("test", "f1"), difference=True),
+        "test.f1.difference",
+    ),
+    "ltail_f1": (
+        Column(
+            "test.ltail_f1.difference", "Δ", "test LTail F1", ("test", "ltail_f1"), difference=True
+        ),
+        "test.ltail_f1",
+    ),
 }
 
 
@@ -35,8 +55,10 @@ FAMILIES = {  # measure -> the difference that is tested, and the key of the cel
 class Contrast:
     """One augmenter against `none` on one measure.
 
-    difference: in points by seed, or why there is none. interval: of their mean, a fraction; None without counts per document.
-    test: across seeds; None with fewer than two. adjusted: its p after Holm. effect: Cohen's d_z, None where it is undefined.
+    difference: in points by seed, or why there is none. interval: of their mean, a fraction; None
+        without counts per document.
+    test: across seeds; None with fewer than two. adjusted: its p after Holm. effect: Cohen's d_z,
+        None where it is undefined.
     """
 
     backbone: str
@@ -58,8 +80,9 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Significance:
-    """The families by measure: (backbone, augmenter) -> its comparison. problems: "backbone/augmenter (seed)" -> why there are no
-    counts of this run."""
+    """The families by measure: (backbone, augmenter) -> its comparison. problems:
+    "backbone/augmenter (seed)" -> why there are no counts of this run.
+    """
 
     families: Mapping[str, Mapping[tuple[str, str], Contrast]]
     problems: Mapping[str, str]
@@ -69,12 +92,20 @@ class Significance:
 
     def contrasts(self) -> Iterator[tuple[str, Contrast]]:
         """(measure, comparison) of all families."""
-        return ((measure, contrast) for measure, family in self.families.items() for contrast in family.values())
+        return (
+            (measure, contrast)
+            for measure, family in self.families.items()
+            for contrast in family.values()
+        )
 
     @property
     def intervals(self) -> dict[tuple[str, str], Interval]:
         """Of the differences in test F1."""
-        return {cell: contrast.interval for cell, contrast in self.families["f1"].items() if contrast.interval is not None}
+        return {
+            cell: contrast.interval
+            for cell, contrast in self.families["f1"].items()
+            if contrast.interval is not None
+        }
 
     @property
     def size(self) -> int:
@@ -94,20 +125,32 @@ def significance(runs: Iterable[StoredRun], expected: Expected, evidence: Eviden
         UserError: a run does not hold a score, see `score_cell`.
     """
     runs = list(runs)
-    found = {cell: {run.seed: run for run in _of(runs, cell) if run.seed in set(seeds)} for cell, seeds in expected.items()}
+    found = {
+        cell: {run.seed: run for run in _of(runs, cell) if run.seed in set(seeds)}
+        for cell, seeds in expected.items()
+    }
     cells = [cell for cell in expected if cell[1] != BASELINE]
     families = {}
     for measure, (column, _) in FAMILIES.items():
-        contrasts = [_contrast(cell, found[cell], found.get((cell[0], BASELINE), {}), measure, column, evidence) for cell in cells]
+        contrasts = [
+            _contrast(
+                cell, found[cell], found.get((cell[0], BASELINE), {}), measure, column, evidence
+            )
+            for cell in cells
+        ]
         adjusted = holm([contrast.test.p if contrast.test else None for contrast in contrasts])
         pairs = zip(cells, contrasts, adjusted, strict=True)
         families[measure] = {cell: replace(contrast, adjusted=p) for cell, contrast, p in pairs}
-    problems = {f"{run.backbone}/{run.augmenter} (seed {run.seed})": evidence.problems.get(run.path) for run in runs}
+    problems = {
+        f"{run.backbone}/{run.augmenter} (seed {run.seed})": evidence.problems.get(run.path)
+        for run in runs
+    }
     return Significance(families, {name: problem for name, problem in problems.items() if problem})
 
 
 def marked(table: Table, found: Significance) -> Table:
-    """The ablation table with `*` beside what is significant after Holm, and in its notes what that means, or why there is none.
+    """The ablation table with `*` beside what is significant after Holm, and in its notes what that
+    means, or why there is none.
 
     A table without differences (`detail`) and an experiment without augmenters stay as they are.
     """
@@ -117,25 +160,45 @@ def marked(table: Table, found: Significance) -> Table:
     rows = []
     for row in table.rows:
         cells = [
-            replace(cell, mark=MARK) if (measure := places.get(column.key)) and _significant(found, measure, row) else cell
+            replace(cell, mark=MARK)
+            if (measure := places.get(column.key)) and _significant(found, measure, row)
+            else cell
             for column, cell in zip(table.columns, row.cells, strict=True)
         ]
         rows.append(replace(row, cells=tuple(cells)))
-    return replace(table, rows=tuple(rows), notes=(*table.notes, *_meaning(found), *warnings(found), *_untested(found)))
+    return replace(
+        table,
+        rows=tuple(rows),
+        notes=(*table.notes, *_meaning(found), *warnings(found), *_untested(found)),
+    )
 
 
 def warnings(found: Significance) -> list[str]:
-    """What must be known before significance, or its absence, is believed. Nothing where nothing was tested."""
+    """What must be known before significance, or its absence, is believed. Nothing where nothing
+    was tested.
+    """
     sentences = _too_few(found)
-    several = [contrast.difference for contrast in found.families["f1"].values() if contrast.difference.n > 1]
-    if several and not sentences and (spread := median(difference.sd for difference in several)) > 0:
-        detectable = detectable_difference(min(difference.n for difference in several), spread, found.size)
+    several = [
+        contrast.difference
+        for contrast in found.families["f1"].values()
+        if contrast.difference.n > 1
+    ]
+    if (
+        several
+        and not sentences
+        and (spread := median(difference.sd for difference in several)) > 0
+    ):
+        detectable = detectable_difference(
+            min(difference.n for difference in several), spread, found.size
+        )
         sentences.append(f"Test F1, at the median spread of the comparisons: {detectable}")
     return sentences
 
 
 def _of(runs: Iterable[StoredRun], cell: tuple[str, str]) -> list[StoredRun]:
-    return sorted((run for run in runs if (run.backbone, run.augmenter) == cell), key=lambda run: run.seed)
+    return sorted(
+        (run for run in runs if (run.backbone, run.augmenter) == cell), key=lambda run: run.seed
+    )
 
 
 def _contrast(
@@ -149,7 +212,9 @@ def _contrast(
     difference = score_cell(column, cell[1], runs, baseline)
     if not difference.values:
         return Contrast(*cell, difference)
-    interval = evidence.interval([(runs[seed], baseline[seed]) for seed in difference.values], measure)
+    interval = evidence.interval(
+        [(runs[seed], baseline[seed]) for seed in difference.values], measure
+    )
     if difference.n < 2:
         return Contrast(*cell, difference, interval)
     values = np.array(list(difference.values.values()))
@@ -175,28 +240,45 @@ def _meaning(found: Significance) -> Iterator[str]:
             f"`{MARK}` beside LTail F1: so is its difference to `{BASELINE}`, corrected as a family of its own."
         )
     else:
-        measures = dict.fromkeys(NAMES[measure] for measure, contrast in found.contrasts() if contrast.test is not None)
+        measures = dict.fromkeys(
+            NAMES[measure] for measure, contrast in found.contrasts() if contrast.test is not None
+        )
         yield f"No difference to `{BASELINE}` in test {' or '.join(measures)} is significant at {ALPHA} ({how})."
 
 
 def _untested(found: Significance) -> Iterator[str]:
-    names = [contrast.name for contrast in found.families["f1"].values() if contrast.difference.absent == MISSING]
+    names = [
+        contrast.name
+        for contrast in found.families["f1"].values()
+        if contrast.difference.absent == MISSING
+    ]
     if names and any(contrast.test for _, contrast in found.contrasts()):
         yield f"Without a p, for want of a seed that `{BASELINE}` has too, but counted in the correction: {', '.join(names)}."
 
 
 def _too_few(found: Significance) -> list[str]:
-    """Once: the tests that could not have passed Holm's first threshold, whatever the difference."""
-    tested = [(measure, contrast) for measure, contrast in found.contrasts() if contrast.test is not None]
+    """Once: the tests that could not have passed Holm's first threshold, whatever the
+    difference.
+    """
+    tested = [
+        (measure, contrast) for measure, contrast in found.contrasts() if contrast.test is not None
+    ]
     hopeless = [item for item in tested if _hopeless(item[1], found.size)]
     if not hopeless:
         return []
-    sentence = too_few_seeds(min(contrast.difference.n for _, contrast in hopeless), found.size, test="permutation")
+    sentence = too_few_seeds(
+        min(contrast.difference.n for _, contrast in hopeless), found.size, test="permutation"
+    )
     if len(hopeless) == len(tested):
         return [sentence]
-    names = ", ".join(dict.fromkeys(f"{contrast.name} ({NAMES[measure]})" for measure, contrast in hopeless))
+    names = ", ".join(
+        dict.fromkeys(f"{contrast.name} ({NAMES[measure]})" for measure, contrast in hopeless)
+    )
     return [f"Where the permutation test was taken ({names}): {sentence}"]
 
 
 def _hopeless(contrast: Contrast, comparisons: int) -> bool:
-    return "permutation" in contrast.test.name and smallest_p("permutation", contrast.difference.n) > ALPHA / comparisons
+    return (
+        "permutation" in contrast.test.name
+        and smallest_p("permutation", contrast.difference.n) > ALPHA / comparisons
+    )

@@ -1,7 +1,8 @@
-"""What the leaderboard page shows, as plain data: the finished runs of each experiment on each dataset, with their table.
+"""What the leaderboard page shows, as plain data: the finished runs of each experiment on each
+dataset, with their table.
 
-Experiments are told apart by their folder: two results folders may hold experiments of one name, and nothing of one is averaged
-with the other.
+Experiments are told apart by their folder: two results folders may hold experiments of one name,
+and nothing of one is averaged with the other.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.reports.tables import BASELINE, Expected, Row, Table, ablation_table
-from benchmark.results import RunDirectory, StoredRun
 from benchmark.statistics.results import Interval
+from benchmark.store.runs import RunDirectory, StoredRun
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,14 @@ class Study:
     """One experiment on one dataset.
 
     label: the experiment's name, with its folder where another has the same name.
-    dataset, digest: what it was trained and tested on; runs of another digest ran on other data under the same name.
-    table: its ablation table: rows are the entries of the leaderboard, with their ranks and marks if it has any.
+    dataset, digest: what it was trained and tested on; runs of another digest ran on other data
+        under the same name.
+    table: its ablation table: rows are the entries of the leaderboard, with their ranks and marks
+        if it has any.
     runs: (backbone, augmenter) -> seed -> the run.
     relation_names: relation -> its name in words, where that is known.
-    intervals: (backbone, augmenter) -> interval of the difference in test F1 to `none`, as a fraction.
+    intervals: (backbone, augmenter) -> interval of the difference in test F1 to `none`, as a
+        fraction.
     board_notes: what is to be said of all entries on its dataset together.
     """
 
@@ -49,13 +53,17 @@ class Study:
 
 
 def studies(
-    runs: Iterable[StoredRun], expected: Mapping[Path, Expected] | None = None, descriptions: Mapping[Path, str] | None = None
+    runs: Iterable[StoredRun],
+    expected: Mapping[Path, Expected] | None = None,
+    descriptions: Mapping[Path, str] | None = None,
 ) -> tuple[list[Study], list[str]]:
     """The studies among `runs`, by dataset and label, and in words what had to be left out.
 
     Args:
-        runs: finished runs of any number of experiments; one that comes twice (the same folder) counts once.
-        expected: by the experiment's folder (resolved), the cells and seeds that it asks for, see `ablation_table`.
+        runs: finished runs of any number of experiments; one that comes twice (the same folder)
+            counts once.
+        expected: by the experiment's folder (resolved), the cells and seeds that it asks for, see
+            `ablation_table`.
         descriptions: by the experiment's folder, what it says of itself.
 
     An experiment whose runs cannot stand in one table is left out; the others are not.
@@ -69,15 +77,23 @@ def studies(
     for (folder, dataset, digest), members in groups.items():
         stored = list(members.values())
         try:
-            table = ablation_table(stored, (expected or {}).get(folder), description=(descriptions or {}).get(folder, ""))
+            table = ablation_table(
+                stored,
+                (expected or {}).get(folder),
+                description=(descriptions or {}).get(folder, ""),
+            )
         except UserError as error:
             left_out.append(f"{labels[folder]}: {error}")
             continue
         cells: dict[tuple[str, str], dict[int, StoredRun]] = {}
         for run in sorted(stored, key=lambda run: run.seed):
             cells.setdefault((run.backbone, run.augmenter), {})[run.seed] = run
-        found.append(Study(labels[folder], dataset, digest, table, cells, _relation_names(stored[0])))
-    return sorted(found, key=lambda study: (study.dataset, study.digest or "", study.label)), left_out
+        found.append(
+            Study(labels[folder], dataset, digest, table, cells, _relation_names(stored[0]))
+        )
+    return sorted(
+        found, key=lambda study: (study.dataset, study.digest or "", study.label)
+    ), left_out
 
 
 def folder_of(run: StoredRun) -> Path:
@@ -87,13 +103,19 @@ def folder_of(run: StoredRun) -> Path:
 
 
 def _labels(folders: Iterable[Path]) -> dict[Path, str]:
-    """Each folder by its name, with as many of its parents as tell it from the others of that name."""
+    """Each folder by its name, with as many of its parents as tell it from the others of that
+    name.
+    """
     folders = list(folders)
     depth = dict.fromkeys(folders, 1)
     while True:
         labels = {folder: "/".join(folder.parts[-depth[folder] :]) for folder in folders}
         seen = Counter(labels.values())
-        again = [folder for folder in folders if seen[labels[folder]] > 1 and depth[folder] < len(folder.parts)]
+        again = [
+            folder
+            for folder in folders
+            if seen[labels[folder]] > 1 and depth[folder] < len(folder.parts)
+        ]
         if not again:
             return labels
         for folder in again:
@@ -101,10 +123,14 @@ def _labels(folders: Iterable[Path]) -> dict[Path, str]:
 
 
 def _relation_names(run: StoredRun) -> dict[str, str]:
-    """Of the run's dataset; empty where the run's folder does not tell (an older run, a folder without the data's files)."""
+    """Of the run's dataset; empty where the run's folder does not tell (an older run, a folder
+    without the data's files).
+    """
     try:
         stored = RunDirectory(run.path).read_json("relations.json")
     except UserError:
         return {}
     pairs = stored.get("relations", []) if isinstance(stored, dict) else []
-    return {str(pair[0]): str(pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2}
+    return {
+        str(pair[0]): str(pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2
+    }

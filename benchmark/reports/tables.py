@@ -1,7 +1,9 @@
-"""Tables from finished runs: values with their spread, seeds and marks, never formatted strings. `render.py` writes them.
+"""Tables from finished runs: values with their spread, seeds and marks, never formatted strings.
+`render.py` writes them.
 
-Everything is in percent. A cell averages over seeds; it says over how many and out of how many that were expected. A cell
-with a seed short, or with an undefined score, is shown as what it is and takes no part in the marking of the best.
+Everything is in percent. A cell averages over seeds; it says over how many and out of how many that
+were expected. A cell with a seed short, or with an undefined score, is shown as what it is and
+takes no part in the marking of the best.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.results import IDENTIFYING_FACTS, RunDirectory, StoredRun, differing
+from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory, StoredRun, differing
 
-Expected = Mapping[tuple[str, str], Iterable[int]]  # (backbone, augmenter) -> seeds that the experiment asks for, in table order
+Expected = Mapping[
+    tuple[str, str], Iterable[int]
+]  # (backbone, augmenter) -> seeds that the experiment asks for, in table order
 
 BASELINE = "none"
 MISSING, UNDEFINED = "missing", "undefined"
@@ -23,7 +27,8 @@ MISSING, UNDEFINED = "missing", "undefined"
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `path` leads to its score in `metrics.json`; `heading` names the split ("dev", "test").
+    """One column. `path` leads to its score in `metrics.json`; `heading` names the split ("dev",
+    "test").
 
     difference: the cells hold differences to the row `none` of the same backbone, paired by seed.
     least: a smaller number is shown as "< least", as a p-value is.
@@ -40,12 +45,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A score over seeds, in percent; `absent` says why there is none ("missing": no run, "undefined": no such score)."""
+    """A score over seeds, in percent; `absent` says why there is none ("missing": no run,
+    "undefined": no such score).
+    """
 
     values: Mapping[int, float] = field(default_factory=dict)  # seed -> value
     absent: str | None = None
     best: bool = False
-    mark: str = field(default="", kw_only=True)  # set beside the number, such as "†"; the notes say what it means
+    mark: str = field(
+        default="", kw_only=True
+    )  # set beside the number, such as "†"; the notes say what it means
 
     @property
     def n(self) -> int:
@@ -60,12 +69,16 @@ class Cell:
         """Standard deviation with n - 1 in the denominator; None with fewer than two seeds."""
         if self.n < 2:
             return None
-        return math.sqrt(math.fsum((value - self.mean) ** 2 for value in self.values.values()) / (self.n - 1))
+        return math.sqrt(
+            math.fsum((value - self.mean) ** 2 for value in self.values.values()) / (self.n - 1)
+        )
 
 
 @dataclass(frozen=True)
 class StatedCell(Cell):
-    """A number that is no mean over the seeds' values: a p, the end of an interval, or what somebody else reports."""
+    """A number that is no mean over the seeds' values: a p, the end of an interval, or what
+    somebody else reports.
+    """
 
     number: float | None = None
     spread: float | None = None
@@ -104,12 +117,18 @@ class Row:
         """The seeds column: "3", "2/3" or "missing"."""
         if not self.seeds:
             return MISSING
-        return str(len(self.seeds)) if self.complete else f"{len(set(self.seeds) & set(self.expected))}/{len(self.expected)}"
+        return (
+            str(len(self.seeds))
+            if self.complete
+            else f"{len(set(self.seeds) & set(self.expected))}/{len(self.expected)}"
+        )
 
 
 @dataclass(frozen=True)
 class Table:
-    """What every renderer gets. `notes` are the caption's sentences; cells of a row stand in the order of `columns`."""
+    """What every renderer gets. `notes` are the caption's sentences; cells of a row stand in the
+    order of `columns`.
+    """
 
     title: str
     notes: tuple[str, ...]
@@ -122,7 +141,11 @@ class Table:
 _SCORES = (("ign_f1", "Ign F1"), ("f1", "F1"), ("freq_f1", "Freq F1"), ("ltail_f1", "LTail F1"))
 
 ABLATION = (
-    *(Column(f"{split}.{key}", label, split, (split, key)) for split in ("dev", "test") for key, label in _SCORES),
+    *(
+        Column(f"{split}.{key}", label, split, (split, key))
+        for split in ("dev", "test")
+        for key, label in _SCORES
+    ),
     Column("test.f1.difference", "Δ F1", "test", ("test", "f1"), difference=True),
 )
 
@@ -140,11 +163,16 @@ DETAIL = (
 
 
 def ablation_tables(
-    runs: Iterable[RunDirectory], expected: Mapping[str, Expected] | None = None, *, detail: bool = False
+    runs: Iterable[RunDirectory],
+    expected: Mapping[str, Expected] | None = None,
+    *,
+    detail: bool = False,
 ) -> list[Table]:
-    """One `ablation_table` per experiment and dataset among `runs`, sorted by name; `expected` by experiment.
+    """One `ablation_table` per experiment and dataset among `runs`, sorted by name; `expected` by
+    experiment.
 
-    An experiment in `expected` without a finished run has no dataset to head a table with: the caller must say so.
+    An experiment in `expected` without a finished run has no dataset to head a table with: the
+    caller must say so.
     """
     groups: dict[tuple[str, str], list[StoredRun]] = {}
     for run in runs:
@@ -157,20 +185,26 @@ def ablation_tables(
 
 
 def ablation_table(
-    runs: Iterable[StoredRun], expected: Expected | None = None, *, detail: bool = False, description: str = ""
+    runs: Iterable[StoredRun],
+    expected: Expected | None = None,
+    *,
+    detail: bool = False,
+    description: str = "",
 ) -> Table:
     """Backbones as row groups, augmenters as rows, scores over seeds as cells.
 
     Args:
         runs: finished runs of one experiment on one dataset.
-        expected: the cells that the experiment asks for, in the order of the rows. A cell without a run is shown as missing;
-            a run that was not asked for is left out. None: the cells there are, each expected to have every seed that any has.
-        detail: instead of the four F1 on dev and test, the rest of what is known of test: precision, recall, macro, intra- and
-            inter-sentence F1, F1 by training frequency.
+        expected: the cells that the experiment asks for, in the order of the rows. A cell without a
+            run is shown as missing; a run that was not asked for is left out. None: the cells there
+            are, each expected to have every seed that any has.
+        detail: instead of the four F1 on dev and test, the rest of what is known of test:
+            precision, recall, macro, intra- and inter-sentence F1, F1 by training frequency.
         description: what the experiment says of itself; stands in the caption.
 
     Raises:
-        UserError: no run; two runs of one cell and seed; runs that cannot stand in one table because their settings differ.
+        UserError: no run; two runs of one cell and seed; runs that cannot stand in one table
+        because their settings differ.
     """
     runs, columns = list(runs), DETAIL if detail else ABLATION
     if not runs:
@@ -202,13 +236,17 @@ def ablation_table(
             if cell[0] == backbone
         ]
         rows += _mark_best(group, columns)
-    title = ": ".join(filter(None, (used[0].experiment, used[0].dataset))) + (", test in detail" if detail else "")
+    title = ": ".join(filter(None, (used[0].experiment, used[0].dataset))) + (
+        ", test in detail" if detail else ""
+    )
     notes = (*filter(None, [description]), *_notes(used, rows, columns))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
 def expected_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], list[int]]:
-    """What runs ask for where no experiment does: the cells there are, each with every seed that any has."""
+    """What runs ask for where no experiment does: the cells there are, each with every seed that
+    any has.
+    """
     runs = list(runs)
     cells = {(run.backbone, run.augmenter) for run in runs}
     order = sorted(cells, key=lambda cell: (cell[0], cell[1] != BASELINE, cell[1]))
@@ -226,8 +264,11 @@ def _row(
     return Row(cell[0], cell[1], cells, tuple(runs), expected)
 
 
-def score_cell(column: Column, augmenter: str, runs: Mapping[int, StoredRun], baseline: Mapping[int, StoredRun]) -> Cell:
-    """The column's score over the runs (seed -> run), or over the seeds shared with `baseline` its difference to that.
+def score_cell(
+    column: Column, augmenter: str, runs: Mapping[int, StoredRun], baseline: Mapping[int, StoredRun]
+) -> Cell:
+    """The column's score over the runs (seed -> run), or over the seeds shared with `baseline` its
+    difference to that.
 
     Raises UserError naming the file and the key of a score that a run does not hold.
     """
@@ -236,7 +277,10 @@ def score_cell(column: Column, augmenter: str, runs: Mapping[int, StoredRun], ba
     values = {seed: _score(run, column) for seed, run in runs.items()}
     if column.difference:
         others = {seed: _score(baseline[seed], column) for seed in values.keys() & baseline.keys()}
-        values = {seed: None if None in (values[seed], others[seed]) else values[seed] - others[seed] for seed in sorted(others)}
+        values = {
+            seed: None if None in (values[seed], others[seed]) else values[seed] - others[seed]
+            for seed in sorted(others)
+        }
     if not values:
         return Cell(absent=MISSING)
     if None in values.values():  # undefined for one seed, undefined for the mean
@@ -245,17 +289,23 @@ def score_cell(column: Column, augmenter: str, runs: Mapping[int, StoredRun], ba
 
 
 def _score(run: StoredRun, column: Column) -> float | None:
-    """A score of `metrics.json` in percent. Raises UserError naming file and key when it is absent, rather than null."""
+    """A score of `metrics.json` in percent. Raises UserError naming file and key when it is absent,
+    rather than null.
+    """
     value: Any = run.metrics
     for key in column.path:
         if not isinstance(value, dict) or key not in value:
-            raise UserError(f"{run.path / 'metrics.json'}: the key {'.'.join(column.path)} is missing")
+            raise UserError(
+                f"{run.path / 'metrics.json'}: the key {'.'.join(column.path)} is missing"
+            )
         value = value[key]
     return None if value is None else 100 * value
 
 
 def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
-    """Mark the highest mean of each column among the rows that have all their seeds; equal as shown is equal."""
+    """Mark the highest mean of each column among the rows that have all their seeds; equal as shown
+    is equal.
+    """
     for index, column in enumerate(columns):
         means = {
             r: round(row.cells[index].mean, column.decimals)
@@ -287,12 +337,17 @@ def _require_comparable(runs: list[StoredRun]) -> None:
         settings["augmenter", run.augmenter] = run.config["augmenter"]
         if run.augmenter != BASELINE:
             settings["augment", ""] = run.config.get("augment")
-        settings |= {(fact, ""): run.facts[fact] for fact in IDENTIFYING_FACTS if run.facts.get(fact) is not None}
+        settings |= {
+            (fact, ""): run.facts[fact]
+            for fact in IDENTIFYING_FACTS
+            if run.facts.get(fact) is not None
+        }
         for (key, name), value in settings.items():
             other, known = first.setdefault((key, name), (run, value))
             for where, left, right in differing({key: known}, {key: value}):
                 if "nothing" in (left, right):
-                    continue  # a setting that only a later version has; its default keeps the numbers
+                    # a setting that only a later version has; its default keeps the numbers
+                    continue
                 raise UserError(
                     "these runs cannot stand in one table, for their settings differ: "
                     f"{where} is {left} in {other.path}, and {right} in {run.path}"
@@ -300,40 +355,66 @@ def _require_comparable(runs: list[StoredRun]) -> None:
 
 
 def _notes(runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...]) -> tuple[str, ...]:
-    """The caption: what the numbers are, over which seeds, of which data and encoder, and what is not there."""
+    """The caption: what the numbers are, over which seeds, of which data and encoder, and what is
+    not there.
+    """
     seeds = sorted({run.seed for run in runs})
     listed = ", ".join(map(str, seeds))
     if len(seeds) == 1:
         notes = [f"Scores in percent, one seed ({listed}): nothing is known of their spread."]
     else:
         notes = [f"Scores in percent: mean ± standard deviation (n - 1) over the seeds {listed}."]
-    notes.append(f"Encoder: {_encoder(runs[0].config['encoder'])}. The model is chosen by dev F1; test is scored once with it.")
+    notes.append(
+        f"Encoder: {_encoder(runs[0].config['encoder'])}. The model is chosen by dev F1; test is scored once with it."
+    )
     if any(column.difference for column in columns):
         spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
-        notes.append(f"Δ F1: test F1 minus that of `{BASELINE}` with the same backbone and seed{spread}.")
+        notes.append(
+            f"Δ F1: test F1 minus that of `{BASELINE}` with the same backbone and seed{spread}."
+        )
     if any("bucket_f1" in column.path for column in columns):
-        notes.append("F1 (1-10): over the relations with so many training facts. Macro F1: over the relations with gold facts.")
+        notes.append(
+            "F1 (1-10): over the relations with so many training facts. Macro F1: over the relations with gold facts."
+        )
     if any(cell.best for row in rows for cell in row.cells):
         notes.append("Bold: the best of its column within the backbone; no claim of significance.")
     short = [row for row in rows if not row.complete]
     if short:
         lacking = (
-            f"{row.group}/{row.label} (seed {', '.join(map(str, sorted(set(row.expected) - set(row.seeds))))})" for row in short
+            f"{row.group}/{row.label} (seed {', '.join(map(str, sorted(set(row.expected) - set(row.seeds))))})"
+            for row in short
         )
-        notes.append(f"Missing: {'; '.join(lacking)}. Such rows average over the seeds they have and are never marked as best.")
+        notes.append(
+            f"Missing: {'; '.join(lacking)}. Such rows average over the seeds they have and are never marked as best."
+        )
     early = [run for run in runs if _chosen_in_warmup(run)]
     if early:
-        listed = ", ".join(f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})" for run in early)
-        notes.append(f"Best on dev before augmentation set in, so that the scored model never met a generated pair: {listed}.")
+        listed = ", ".join(
+            f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
+            for run in early
+        )
+        notes.append(
+            f"Best on dev before augmentation set in, so that the scored model never met a generated pair: {listed}."
+        )
     if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
-        notes.append("n/a: undefined, for want of gold facts of that kind, or of predictions (precision).")
+        notes.append(
+            "n/a: undefined, for want of gold facts of that kind, or of predictions (precision)."
+        )
     notes += dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
     return tuple(notes)
 
 
 def _encoder(config: Mapping[str, Any]) -> str:
-    name = Path(config["name"]).name if Path(config["name"]).expanduser().is_absolute() else config["name"]
+    name = (
+        Path(config["name"]).name
+        if Path(config["name"]).expanduser().is_absolute()
+        else config["name"]
+    )
     freeze = config.get("freeze", "none")
     if freeze == "none":
         return f"{name}, trained"
-    return f"{name}, frozen" if freeze == "all" else f"{name}, its lowest {freeze.removeprefix('lower:')} layers frozen"
+    return (
+        f"{name}, frozen"
+        if freeze == "all"
+        else f"{name}, its lowest {freeze.removeprefix('lower:')} layers frozen"
+    )

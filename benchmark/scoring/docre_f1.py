@@ -1,7 +1,9 @@
-"""DocRE F1 as an `evaluate` module: a thin adapter over `benchmark.scoring.counts`, which holds every formula.
+"""DocRE F1 as an `evaluate` module: a thin adapter over `benchmark.scoring.counts`, which holds
+every formula.
 
-Loads offline, with the project importable, by `evaluate.load("benchmark/scoring/docre_f1.py")`, or as `DocREF1()`.
-(`evaluate` reads the import lines below by regular expression: one module per line.)
+Loads offline, with the project importable, by `evaluate.load("benchmark/scoring/docre_f1.py")`, or
+as `DocREF1()`. (`evaluate` reads the import lines below by regular expression: one module per
+line.)
 """
 
 import datasets
@@ -36,15 +38,45 @@ class DocREF1(evaluate.Metric):
     """See DESCRIPTION and ARGUMENTS."""
 
     def _info(self) -> evaluate.MetricInfo:
-        facts = datasets.List({"h_idx": datasets.Value("int32"), "t_idx": datasets.Value("int32"), "r": datasets.Value("string")})
-        features = {"predictions": {"title": datasets.Value("string"), "facts": facts}, "references": dict(FEATURES)}
+        facts = datasets.List(
+            {
+                "h_idx": datasets.Value("int32"),
+                "t_idx": datasets.Value("int32"),
+                "r": datasets.Value("string"),
+            }
+        )
+        features = {
+            "predictions": {"title": datasets.Value("string"), "facts": facts},
+            "references": dict(FEATURES),
+        }
         return evaluate.MetricInfo(
-            description=DESCRIPTION, citation=CITATION, inputs_description=ARGUMENTS, features=datasets.Features(features)
+            description=DESCRIPTION,
+            citation=CITATION,
+            inputs_description=ARGUMENTS,
+            features=datasets.Features(features),
         )
 
-    def _compute(self, predictions, references, *, relations, frequent=None, train_documents=(), undirected=False):
-        submission = [{"title": document["title"], **fact} for document in predictions for fact in document["facts"]]
+    def _compute(
+        self,
+        predictions,
+        references,
+        *,
+        relations,
+        frequent=None,
+        train_documents=(),
+        undirected=False,
+    ):
+        submission = [
+            {"title": document["title"], **fact}
+            for document in predictions
+            for fact in document["facts"]
+        ]
         counts = count(
-            references, submission, relations=relations, frequent=frequent, train_documents=train_documents, undirected=undirected
+            references,
+            submission,
+            relations=relations,
+            frequent=frequent,
+            train_documents=train_documents,
+            undirected=undirected,
         )
         return score(counts)

@@ -1,4 +1,6 @@
-"""What a careful statistician would say: warnings as plain sentences, or None (an empty list) when there is nothing to say."""
+"""What a careful statistician would say: warnings as plain sentences, or None (an empty list) when
+there is nothing to say.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,28 @@ DOCUMENT_LEVEL = (
 
 
 def too_few_seeds(
-    n: int, comparisons: int, *, test: str = "permutation", alpha: float = 0.05, alternative: str = "two-sided"
+    n: int,
+    comparisons: int,
+    *,
+    test: str = "permutation",
+    alpha: float = 0.05,
+    alternative: str = "two-sided",
 ) -> str | None:
-    """Whether no result at all of this test across n seeds could pass Holm's first threshold, alpha / comparisons."""
+    """Whether no result at all of this test across n seeds could pass Holm's first threshold, alpha
+    / comparisons.
+    """
     smallest, threshold = smallest_p(test, n, alternative=alternative), alpha / comparisons
     if smallest is not None and smallest <= threshold:
         return None
     if smallest is None:
         return f"With {_seeds(n)} no test across seeds can be made: it takes at least two."
     enough = next(
-        (k for k in range(n, _MOST_SEEDS) if (p := smallest_p(test, k, alternative=alternative)) and p <= threshold), None
+        (
+            k
+            for k in range(n, _MOST_SEEDS)
+            if (p := smallest_p(test, k, alternative=alternative)) and p <= threshold
+        ),
+        None,
     )
     remedy = f"it takes {enough} seeds" if enough else "no number of seeds helps, take another test"
     return (
@@ -43,9 +57,12 @@ def detectable_difference(
     alternative: str = "two-sided",
     unit: str = "points",
 ) -> str | None:
-    """What difference the t-test finds on n paired seeds; sd: standard deviation of the paired differences, in `unit`. None with
-    n < 2."""
-    effect = minimum_detectable_effect(n, power=power, alpha=alpha / comparisons, alternative=alternative)
+    """What difference the t-test finds on n paired seeds; sd: standard deviation of the paired
+    differences, in `unit`. None with n < 2.
+    """
+    effect = minimum_detectable_effect(
+        n, power=power, alpha=alpha / comparisons, alternative=alternative
+    )
     if effect is None:
         return None
     return (
@@ -55,8 +72,11 @@ def detectable_difference(
     )
 
 
-def missing_cells(expected: Mapping[Hashable, Iterable[int]], found: Mapping[Hashable, Iterable[int]]) -> list[str]:
-    """A sentence for each cell of the declared family that lacks seeds, and one for those that lack all.
+def missing_cells(
+    expected: Mapping[Hashable, Iterable[int]], found: Mapping[Hashable, Iterable[int]]
+) -> list[str]:
+    """A sentence for each cell of the declared family that lacks seeds, and one for those that lack
+    all.
 
     Both arguments: cell -> seeds; cells print as given.
     """
@@ -68,10 +88,14 @@ def missing_cells(expected: Mapping[Hashable, Iterable[int]], found: Mapping[Has
         if wanted and len(absent) == len(wanted):
             missing.append(name)
         elif absent:
-            sentences.append(f"{name} lacks {_named(absent)} of {_seeds(len(wanted))}: it is compared over the seeds that it has.")
+            sentences.append(
+                f"{name} lacks {_named(absent)} of {_seeds(len(wanted))}: it is compared over the seeds that it has."
+            )
     if missing:
         verb, whose = ("is", "its") if len(missing) == 1 else ("are", "their")
-        sentences.append(f"{', '.join(missing)} {verb} missing: {whose} comparisons have no p and still count in the correction.")
+        sentences.append(
+            f"{', '.join(missing)} {verb} missing: {whose} comparisons have no p and still count in the correction."
+        )
     return sentences
 
 
@@ -82,7 +106,11 @@ def unpaired_seeds(a: Iterable[int], b: Iterable[int]) -> str | None:
         return None
     if not a & b:
         return f"A and B share no seed ({_named(sorted(a))} against {_named(sorted(b))}): nothing can be paired or tested."
-    alone = [f"{name} alone has {_named(sorted(more))}" for name, more in (("A", a - b), ("B", b - a)) if more]
+    alone = [
+        f"{name} alone has {_named(sorted(more))}"
+        for name, more in (("A", a - b), ("B", b - a))
+        if more
+    ]
     return f"{' and '.join(alone)}: left out, {_seeds(len(a & b))} paired."
 
 

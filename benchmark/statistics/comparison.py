@@ -1,4 +1,5 @@
-"""Two systems, each with one or several seeds, compared on all of their scores: what `compare` prints.
+"""Two systems, each with one or several seeds, compared on all of their scores: what `compare`
+prints.
 
 Scores are in percent here, as in tables; differences are A - B.
 """
@@ -12,9 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.scoring.counts import Counts
-from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds, unpaired_seeds
+from benchmark.statistics.advice import (
+    DOCUMENT_LEVEL,
+    detectable_difference,
+    too_few_seeds,
+    unpaired_seeds,
+)
 from benchmark.statistics.document_tests import approximate_randomisation_each
-from benchmark.statistics.effects import almost_stochastic_order, cohens_dz, probability_of_superiority
+from benchmark.statistics.effects import (
+    almost_stochastic_order,
+    cohens_dz,
+    probability_of_superiority,
+)
 from benchmark.statistics.intervals import RESAMPLES, crossed_interval
 from benchmark.statistics.measures import MEASURES, document_counts
 from benchmark.statistics.results import Interval, Result
@@ -27,9 +37,11 @@ NAMES = {"f1": "F1", "ign_f1": "Ign F1", "freq_f1": "Freq F1", "ltail_f1": "LTai
 
 @dataclass(frozen=True)
 class Effects:
-    """How large a difference over several seeds is. d_z: mean over standard deviation of the pairs; superiority: P(A > B), that one
-    run of A beats one of B, whatever their seeds; eps_min: of almost stochastic order of A over B, 0 if A dominates, 1 if B does,
-    no p-value. None where undefined."""
+    """How large a difference over several seeds is. d_z: mean over standard deviation of the pairs;
+    superiority: P(A > B), that one run of A beats one of B, whatever their seeds; eps_min: of
+    almost stochastic order of A over B, 0 if A dominates, 1 if B does, no p-value. None where
+    undefined.
+    """
 
     d_z: float | None
     superiority: float | None
@@ -38,9 +50,10 @@ class Effects:
 
 @dataclass(frozen=True)
 class Line:
-    """One score. a, b: percent for each paired seed; `interval` and `across_seeds` in points; p values of the tests across
-    documents, one for each seed, are in `across_documents`; `effects` over several seeds; `undefined` says why there is nothing
-    else."""
+    """One score. a, b: percent for each paired seed; `interval` and `across_seeds` in points; p
+    values of the tests across documents, one for each seed, are in `across_documents`; `effects`
+    over several seeds; `undefined` says why there is nothing else.
+    """
 
     measure: str
     a: tuple[float, ...] = ()
@@ -75,10 +88,16 @@ class Comparison:
         size = f"{abs(line.difference):.2f} points {'above' if line.difference > 0 else 'below'}"
         where = "level with" if abs(line.difference) < 0.005 else size
         interval = line.interval
-        span = f"95 % interval {interval.low:+.2f} to {interval.high:+.2f}" if interval.low is not None else "no interval"
+        span = (
+            f"95 % interval {interval.low:+.2f} to {interval.high:+.2f}"
+            if interval.low is not None
+            else "no interval"
+        )
         runs = "one run of each" if len(self.seeds) == 1 else f"{len(self.seeds)} paired seeds"
         over = f"{runs} and {self.documents} document{'' if self.documents == 1 else 's'}"
-        return f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over}): {_verdict(line)}."
+        return (
+            f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over}): {_verdict(line)}."
+        )
 
 
 def compare(
@@ -108,12 +127,18 @@ def compare(
         raise ValueError(unpaired_seeds(a, b))
     options = {"alternative": alternative, "rng": rng}
     both = [a[seed] for seed in seeds] + [b[seed] for seed in seeds]
-    called = [f"{side}, seed {seed}" if len(seeds) > 1 else side for side in ("A", "B") for seed in seeds]
+    called = [
+        f"{side}, seed {seed}" if len(seeds) > 1 else side for side in ("A", "B") for seed in seeds
+    ]
     lines = tuple(_line(name, both, called, test, resamples, options) for name in measures)
-    return Comparison(names, seeds, len(both[0].titles), lines, tuple(_warnings(a, b, lines, test, alternative)))
+    return Comparison(
+        names, seeds, len(both[0].titles), lines, tuple(_warnings(a, b, lines, test, alternative))
+    )
 
 
-def _line(name: str, both: list[Counts], called: list[str], test: str, resamples: int, options: dict) -> Line:
+def _line(
+    name: str, both: list[Counts], called: list[str], test: str, resamples: int, options: dict
+) -> Line:
     measure = MEASURES[name]
     if any(measure.group not in counts.groups for counts in both):
         return Line(name, undefined="no frequent relations are defined")
@@ -123,9 +148,11 @@ def _line(name: str, both: list[Counts], called: list[str], test: str, resamples
     if np.isnan(scores).any():
         return Line(name, undefined="undefined, for want of gold facts of that kind")
     a, b = tuple(scores[:seeds].tolist()), tuple(scores[seeds:].tolist())
-    percent = lambda totals: 100 * measure(totals)  # noqa: E731
+    percent = lambda totals: 100 * measure(totals)
     interval = crossed_interval(left, right, percent, rng=options["rng"], resamples=resamples)
-    across_documents = approximate_randomisation_each(left, right, percent, resamples=resamples, **options)
+    across_documents = approximate_randomisation_each(
+        left, right, percent, resamples=resamples, **options
+    )
     if seeds == 1:
         return Line(name, a, b, interval, None, across_documents)
     d, left, right = np.subtract(a, b), np.array(a), np.array(b)
@@ -138,7 +165,11 @@ def _verdict(line: Line) -> str:
     if line.across_seeds is None:
         p = line.across_documents[0].p
         told = f"p = {p:.3g} across documents"
-        return f"these two models differ ({told})" if p <= ALPHA else f"no difference of these two models is shown ({told})"
+        return (
+            f"these two models differ ({told})"
+            if p <= ALPHA
+            else f"no difference of these two models is shown ({told})"
+        )
     p = line.across_seeds.p
     if p is None:
         return f"no test across seeds could be made ({'; '.join(line.across_seeds.warnings)})"
@@ -154,11 +185,15 @@ def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, altern
     if seeds == 1:
         yield f"One seed on each side: {DOCUMENT_LEVEL}"
     elif first is not None:
-        taken = "permutation" if test == "auto" and "permutation" in first.across_seeds.name else test
+        taken = (
+            "permutation" if test == "auto" and "permutation" in first.across_seeds.name else test
+        )
         spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
         if few := too_few_seeds(seeds, 1, test=taken, alternative=alternative):
             yield few
-        elif spread > 0 and (detectable := detectable_difference(seeds, spread, alternative=alternative)):
+        elif spread > 0 and (
+            detectable := detectable_difference(seeds, spread, alternative=alternative)
+        ):
             yield f"{NAMES[first.measure]}: {detectable}"
         yield DOCUMENT_LEVEL
     said: dict[str, list[str]] = {}  # warning -> the scores that it is about

@@ -1,7 +1,9 @@
-"""From metric names of `metrics.json` to functions of summed counts, and from runs to the arrays of counts they work on.
+"""From metric names of `metrics.json` to functions of summed counts, and from runs to the arrays of
+counts they work on.
 
-The formulas are those of `benchmark.scoring.counts`, which is vectorised over leading axes: one formula serves the score of a
-run and the scores of ten thousand resamples. An undefined score is NaN, never 0.
+The formulas are those of `benchmark.scoring.counts`, which is vectorised over leading axes: one
+formula serves the score of a run and the scores of ten thousand resamples. An undefined score is
+NaN, never 0.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _GOLD = COLUMNS.index("gold")
 
 @dataclass(frozen=True)
 class Measure:
-    """A score as a function of the sums of one group of counts; call it with totals [..., 4] to get scores [...].
+    """A score as a function of the sums of one group of counts; call it with totals [..., 4] to get
+    scores [...].
 
     group: the key of `Counts.groups` that is summed. score: "precision", "recall" or "f1".
     ignore_seen: leave the true positives seen in training out of the precision, as Ign F1 does.
@@ -31,7 +34,9 @@ class Measure:
     ignore_seen: bool = False
 
     def __call__(self, totals: np.ndarray) -> np.ndarray:
-        return precision_recall_f1(totals, ignore_seen=self.ignore_seen)[("precision", "recall", "f1").index(self.score)]
+        return precision_recall_f1(totals, ignore_seen=self.ignore_seen)[
+            ("precision", "recall", "f1").index(self.score)
+        ]
 
 
 MEASURES = {
@@ -49,8 +54,11 @@ MEASURES = {
 }
 
 
-def document_counts(runs: Sequence[Counts], measure: Measure, names: Sequence[str] = ()) -> np.ndarray:
-    """The counts of the measure's group of several runs on the same documents: [runs, D, 4], columns as in COLUMNS.
+def document_counts(
+    runs: Sequence[Counts], measure: Measure, names: Sequence[str] = ()
+) -> np.ndarray:
+    """The counts of the measure's group of several runs on the same documents: [runs, D, 4],
+    columns as in COLUMNS.
 
     Documents are matched by title and stand in the order of the first run.
 
@@ -58,13 +66,16 @@ def document_counts(runs: Sequence[Counts], measure: Measure, names: Sequence[st
         names: what errors call the runs; without any: run 0, run 1 and so on.
 
     Raises:
-        DataError: a title is missing or stands twice, gold facts differ, or a run lacks the group (no frequent relations).
+        DataError: a title is missing or stands twice, gold facts differ, or a run lacks the group
+        (no frequent relations).
     """
     if not runs:
         raise ValueError("no runs: at least one is needed")
     names = names or [f"run {number}" for number in range(len(runs))]
     titles = runs[0].titles
-    tables = [_table(run, titles, measure, name, names[0]) for run, name in zip(runs, names, strict=True)]
+    tables = [
+        _table(run, titles, measure, name, names[0]) for run, name in zip(runs, names, strict=True)
+    ]
     for name, table in zip(names, tables, strict=True):
         if differing := np.flatnonzero(table[:, _GOLD] != tables[0][:, _GOLD]).tolist():
             raise DataError(
@@ -74,9 +85,13 @@ def document_counts(runs: Sequence[Counts], measure: Measure, names: Sequence[st
     return np.stack(tables)
 
 
-def _table(run: Counts, titles: tuple[str, ...], measure: Measure, name: str, first: str) -> np.ndarray:
+def _table(
+    run: Counts, titles: tuple[str, ...], measure: Measure, name: str, first: str
+) -> np.ndarray:
     if measure.group not in run.groups:
-        raise DataError(f"{name}: {measure.name} needs counts of the group '{measure.group}', there are {sorted(run.groups)}")
+        raise DataError(
+            f"{name}: {measure.name} needs counts of the group '{measure.group}', there are {sorted(run.groups)}"
+        )
     row = {title: index for index, title in enumerate(run.titles)}
     if len(row) < len(run.titles):
         twice = next(title for title in run.titles if run.titles.count(title) > 1)

@@ -1,7 +1,9 @@
-"""Drawing again: sign flips of differences, swaps and bootstrap draws of documents, in chunks of bounded memory.
+"""Drawing again: sign flips of differences, swaps and bootstrap draws of documents, in chunks of
+bounded memory.
 
-Scores are functions of sums over documents, so that all resamples at once are one matrix product [resamples, D] x [D, counts].
-Draws of documents can be made once and shared by all runs on the same documents (`draw_documents`, `scores_under`).
+Scores are functions of sums over documents, so that all resamples at once are one matrix product
+[resamples, D] x [D, counts]. Draws of documents can be made once and shared by all runs on the same
+documents (`draw_documents`, `scores_under`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-Score = Callable[[np.ndarray], np.ndarray]  # totals [..., k] -> scores [...]; benchmark.statistics.measures.MEASURES holds some
+Score = Callable[
+    [np.ndarray], np.ndarray
+]  # totals [..., k] -> scores [...]; benchmark.statistics.measures.MEASURES holds some
 
 EXACT_UP_TO = 20  # differences: 2^20 sign patterns take 8 MB
 FLIPS = 99_999  # drawn sign patterns beyond
@@ -20,8 +24,8 @@ _CHUNK = 2**21  # numbers in a temporary array: 8 to 16 MB
 def sign_flip_sums(differences: np.ndarray) -> np.ndarray:
     """The sums of `differences` [n] under all 2^n sign patterns, [2^n].
 
-    scipy.stats.permutation_test does the same in a Python loop over the patterns: 80 ms at n = 14, where this takes 0.1 ms,
-    and some 7 s at n = 20.
+    scipy.stats.permutation_test does the same in a Python loop over the patterns: 80 ms at n = 14,
+    where this takes 0.1 ms, and some 7 s at n = 20.
     """
     sums = np.zeros(1)
     for difference in differences:
@@ -29,19 +33,32 @@ def sign_flip_sums(differences: np.ndarray) -> np.ndarray:
     return sums
 
 
-def drawn_sign_flip_sums(differences: np.ndarray, rng: np.random.Generator, draws: int = FLIPS) -> np.ndarray:
+def drawn_sign_flip_sums(
+    differences: np.ndarray, rng: np.random.Generator, draws: int = FLIPS
+) -> np.ndarray:
     """The sums of `differences` [n] under `draws` random sign patterns, [draws]."""
-    parts = [(1.0 - 2.0 * _bits(rng, rows, len(differences))) @ differences for rows in _chunks(draws, len(differences))]
+    parts = [
+        (1.0 - 2.0 * _bits(rng, rows, len(differences))) @ differences
+        for rows in _chunks(draws, len(differences))
+    ]
     return np.concatenate(parts)
 
 
 def draw_documents(rng: np.random.Generator, documents: int, resamples: int) -> np.ndarray:
-    """How often each document is drawn in each bootstrap resample: [resamples, documents] of uint8, rows summing to `documents`."""
-    weights = np.empty((resamples, documents), dtype=np.uint8)  # more than 255 draws of one of 256 or more never happen
+    """How often each document is drawn in each bootstrap resample: [resamples, documents] of uint8,
+    rows summing to `documents`.
+    """
+    weights = np.empty(
+        (resamples, documents), dtype=np.uint8
+    )  # more than 255 draws of one of 256 or more never happen
     start = 0
     for rows in _chunks(resamples, documents):
-        drawn = rng.integers(documents, size=(rows, documents)) + documents * np.arange(rows)[:, None]
-        weights[start : start + rows] = np.bincount(drawn.ravel(), minlength=rows * documents).reshape(rows, documents)
+        drawn = (
+            rng.integers(documents, size=(rows, documents)) + documents * np.arange(rows)[:, None]
+        )
+        weights[start : start + rows] = np.bincount(
+            drawn.ravel(), minlength=rows * documents
+        ).reshape(rows, documents)
         start += rows
     return weights
 
@@ -65,8 +82,11 @@ def scores_under(weights: np.ndarray, counts: np.ndarray, measure: Score) -> np.
     return np.concatenate(parts)
 
 
-def swapped_differences(a: np.ndarray, b: np.ndarray, measure: Score, *, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Differences of scores, A - B, when each document's two rows of counts change sides with probability 1/2.
+def swapped_differences(
+    a: np.ndarray, b: np.ndarray, measure: Score, *, rng: np.random.Generator, resamples: int
+) -> np.ndarray:
+    """Differences of scores, A - B, when each document's two rows of counts change sides with
+    probability 1/2.
 
     a, b: [..., D, k]. Returns: [resamples, ...]; the swaps are shared by all leading axes.
     """
@@ -80,7 +100,8 @@ def swapped_differences(a: np.ndarray, b: np.ndarray, measure: Score, *, rng: np
 
 
 def as_extreme(null: np.ndarray, observed: float, alternative: str, tie: float) -> np.ndarray:
-    """Which values of a null distribution are at least as extreme as the observed one; what is within `tie` of it is a tie.
+    """Which values of a null distribution are at least as extreme as the observed one; what is
+    within `tie` of it is a tie.
 
     NaN, a resample without a score, counts as extreme: it must not speak for a difference.
     """
@@ -98,8 +119,13 @@ def _columns(counts: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
     """
     counts = np.asarray(counts)
     moved = np.moveaxis(counts, -2, 0)
-    exact = np.issubdtype(counts.dtype, np.integer) and np.abs(counts).max(initial=0) * counts.shape[-2] < 2**24
-    return moved.reshape(counts.shape[-2], -1).astype(np.float32 if exact else np.float64), moved.shape[1:]
+    exact = (
+        np.issubdtype(counts.dtype, np.integer)
+        and np.abs(counts).max(initial=0) * counts.shape[-2] < 2**24
+    )
+    return moved.reshape(counts.shape[-2], -1).astype(
+        np.float32 if exact else np.float64
+    ), moved.shape[1:]
 
 
 def _bits(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Logits of a finished run as targets for another one (KD-DocRE's knowledge distillation), aligned by document title."""
+"""Logits of a finished run as targets for another one (KD-DocRE's knowledge distillation), aligned
+by document title.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,25 @@ from benchmark.training.checkpoints import read_tensors, write_tensors
 FILE = "logits_train.safetensors"
 
 
-def store_logits(folder: Path, logits: list[Tensor], titles: list[str], relations: tuple[str, ...]) -> None:
+def store_logits(
+    folder: Path, logits: list[Tensor], titles: list[str], relations: tuple[str, ...]
+) -> None:
     """Write each training document's pair logits [P, R]."""
     pairs = torch.tensor([len(document) for document in logits])
-    write_tensors(folder / FILE, {"logits": torch.cat(logits), "pairs": pairs}, {"titles": titles, "relations": list(relations)})
+    write_tensors(
+        folder / FILE,
+        {"logits": torch.cat(logits), "pairs": pairs},
+        {"titles": titles, "relations": list(relations)},
+    )
 
 
 def require_teacher(run: str) -> Path:
     """The file of a teacher's logits. Raises UserError when the run stored none."""
     path = Path(run).expanduser() / FILE
     if not path.is_file():
-        raise UserError(f"distill_from: {path} is missing: run the teacher with --set train.store_logits=true")
+        raise UserError(
+            f"distill_from: {path} is missing: run the teacher with --set train.store_logits=true"
+        )
     return path
 
 
@@ -33,7 +43,8 @@ class Teacher:
     """The stored logits of a finished run.
 
     Raises:
-        UserError: the run stored no logits, has another relation inventory, or lacks one of the documents.
+        UserError: the run stored no logits, has another relation inventory, or lacks one of the
+        documents.
     """
 
     def __init__(self, run: str, titles: list[str], relations: tuple[str, ...]):
@@ -43,8 +54,12 @@ class Teacher:
             raise UserError(f"distill_from: {path} was made with another relation inventory")
         missing = sorted(set(titles) - set(facts["titles"]))
         if missing:
-            raise UserError(f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. '{missing[0]}'")
-        split = dict(zip(facts["titles"], tensors["logits"].split(tensors["pairs"].tolist()), strict=True))
+            raise UserError(
+                f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. '{missing[0]}'"
+            )
+        split = dict(
+            zip(facts["titles"], tensors["logits"].split(tensors["pairs"].tolist()), strict=True)
+        )
         self.logits = [split[title] for title in titles]
 
     def attach(self, batch: Batch) -> Batch:

@@ -1,4 +1,6 @@
-"""A model over a whole split: predictions in submission format, logits per document, representations of positive pairs."""
+"""A model over a whole split: predictions in submission format, logits per document,
+representations of positive pairs.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,29 @@ class Evaluator:
         max_labels: relations predicted for one pair at most.
     """
 
-    def __init__(self, model: DocreModel, accelerator: Accelerator, corpus: Corpus, progress: Progress, *, max_labels: int):
-        self.model, self.accelerator, self.corpus, self.progress = model, accelerator, corpus, progress
+    def __init__(
+        self,
+        model: DocreModel,
+        accelerator: Accelerator,
+        corpus: Corpus,
+        progress: Progress,
+        *,
+        max_labels: int,
+    ):
+        self.model, self.accelerator, self.corpus, self.progress = (
+            model,
+            accelerator,
+            corpus,
+            progress,
+        )
         self.max_labels = max_labels
 
     @torch.no_grad()
-    def predict(self, loader: DataLoader, titles: list[str], description: str = "predicting") -> list[dict]:
-        """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head, tail and class.
+    def predict(
+        self, loader: DataLoader, titles: list[str], description: str = "predicting"
+    ) -> list[dict]:
+        """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head,
+        tail and class.
 
         Of several processes each predicts those of its part of the loader, and all get all of them.
         """
@@ -43,8 +61,16 @@ class Evaluator:
             rows = torch.stack([batch.rows[pairs[:, 0]], pairs[:, 1], pairs[:, 2], facts[:, 1]], 1)
             found += zip(rows.tolist(), scores.tolist(), strict=True)
         return [
-            {"title": titles[row], "h_idx": head, "t_idx": tail, "r": self.corpus.relations[relation - 1], "score": score}
-            for (row, head, tail, relation), score in sorted(itertools.chain(*processes.exchanged(found)))
+            {
+                "title": titles[row],
+                "h_idx": head,
+                "t_idx": tail,
+                "r": self.corpus.relations[relation - 1],
+                "score": score,
+            }
+            for (row, head, tail, relation), score in sorted(
+                itertools.chain(*processes.exchanged(found))
+            )
             if not self.corpus.undirected or head < tail
         ]
 
@@ -53,7 +79,9 @@ class Evaluator:
         """Representations and labels of all pairs that hold a relation, in the loader's order."""
         found = []
         for batch in self._batches(loader, description):
-            pairs = Pairs(self.model.represent(batch).float(), batch.labels(self.model.classes)).only_positive()
+            pairs = Pairs(
+                self.model.represent(batch).float(), batch.labels(self.model.classes)
+            ).only_positive()
             found.append(Pairs(*(t.cpu() for t in pairs)))
         return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 
@@ -62,7 +90,11 @@ class Evaluator:
         """[P, R] logits of each document."""
         logits: list[Tensor | None] = [None] * documents
         for batch in self._batches(loader, description):
-            parts = self.model.logits(batch).cpu().split((batch.entities * (batch.entities - 1)).tolist())
+            parts = (
+                self.model.logits(batch)
+                .cpu()
+                .split((batch.entities * (batch.entities - 1)).tolist())
+            )
             for row, part in zip(batch.rows.tolist(), parts, strict=True):
                 logits[row] = part
         return logits

@@ -1,12 +1,15 @@
-"""One batch over several processes: each computes the pairs of its own documents, and all of them the loss of the whole batch.
+"""One batch over several processes: each computes the pairs of its own documents, and all of them
+the loss of the whole batch.
 
-What a batch's loss is made of crosses documents: its means are over all pairs, the contrastive loss compares each pair with each,
-and augmenters scale their noise by the spread of all. So the pairs are gathered before any of that, and every process computes the
-same loss as one process with the whole batch would, whatever the backbone's objective. It repeats the classifier, which is small
+What a batch's loss is made of crosses documents: its means are over all pairs, the contrastive loss
+compares each pair with each, and augmenters scale their noise by the spread of all. So the pairs
+are gathered before any of that, and every process computes the same loss as one process with the
+whole batch would, whatever the backbone's objective. It repeats the classifier, which is small
 beside the encoder.
 
-The gradients add up: Accelerate's DDP takes the mean of the processes' gradients. For what comes after the gathering they are
-all alike. For what comes before, each process has the part of its own documents, times the number of processes.
+The gradients add up: Accelerate's DDP takes the mean of the processes' gradients. For what comes
+after the gathering they are all alike. For what comes before, each process has the part of its own
+documents, times the number of processes.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from backbones.base import Pairs
 from benchmark import processes
 
 
-def joined(real: Pairs, positive: Tensor, teacher: Tensor | None, entities: int) -> tuple[Pairs, Tensor, Tensor | None, int]:
+def joined(
+    real: Pairs, positive: Tensor, teacher: Tensor | None, entities: int
+) -> tuple[Pairs, Tensor, Tensor | None, int]:
     """The whole batch's pairs, in the order of its documents, from the part of each process.
 
     Args:
@@ -29,7 +34,9 @@ def joined(real: Pairs, positive: Tensor, teacher: Tensor | None, entities: int)
     """
     if processes.count() == 1:
         return real, positive, teacher, entities
-    pairs, positives, counts = zip(*processes.exchanged([len(real.labels), len(positive), entities]), strict=True)
+    pairs, positives, counts = zip(
+        *processes.exchanged([len(real.labels), len(positive), entities]), strict=True
+    )
     whole = Pairs(*(_Gather.apply(part, pairs) for part in real))
     positive = _Gather.apply(sum(pairs[: processes.rank()]) + positive, positives)
     return whole, positive, None if teacher is None else _Gather.apply(teacher, pairs), sum(counts)

@@ -1,4 +1,6 @@
-"""Encoder + backbone as one module: the thing that Accelerate wraps, checkpoints store and `predict` loads."""
+"""Encoder + backbone as one module: the thing that Accelerate wraps, checkpoints store and
+`predict` loads.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.base import Backbone, Pairs
-from backbones.encoder import Encoder, freeze, load_encoder
+from backbones.encoders.huggingface import Encoder, freeze, load_encoder
 from benchmark.config import EncoderConfig, RunConfig
 from benchmark.data.batches import Batch
 from benchmark.data.documents import Corpus
@@ -26,7 +28,8 @@ class DocreModel(nn.Module):
     """A document-level relation extractor.
 
     Args:
-        encoder: the language model; not called for batches that bring their encoding along (a frozen encoder's, computed once).
+        encoder: the language model; not called for batches that bring their encoding along (a
+            frozen encoder's, computed once).
         backbone: the head.
         classes: R, relations and NA.
     """
@@ -41,10 +44,14 @@ class DocreModel(nn.Module):
         return self.backbone.represent(encoded, batch)
 
     def forward(self, batch: Batch, augment: Augment | None = None, **mixing: Any) -> Tensor:
-        """The training loss of a batch, of which several processes have a part each. `augment` maps the detached positive pairs to
-        generated ones; `mixing`: how these enter, see `Backbone.loss`."""
+        """The training loss of a batch, of which several processes have a part each. `augment` maps
+        the detached positive pairs to generated ones; `mixing`: how these enter, see
+        `Backbone.loss`.
+        """
         real = Pairs(self.represent(batch), batch.labels(self.classes))
-        real, positive, teacher, entities = joined(real, batch.positive, batch.teacher, len(batch.entity_document))
+        real, positive, teacher, entities = joined(
+            real, batch.positive, batch.teacher, len(batch.entity_document)
+        )
         if self.backbone.diagonal:
             mixing["diagonal"] = entities
         generated = None
@@ -52,7 +59,9 @@ class DocreModel(nn.Module):
             augmented = real.at(positive)
             generated = augment(Pairs(augmented.representations.detach().float(), augmented.labels))
         if generated is not None and self.backbone.bounds is not None:
-            generated = Pairs(generated.representations.clamp(*self.backbone.bounds), generated.labels)
+            generated = Pairs(
+                generated.representations.clamp(*self.backbone.bounds), generated.labels
+            )
         return self.backbone.loss(real, generated, teacher=teacher, positive=positive, **mixing)
 
     @torch.no_grad()
@@ -64,16 +73,24 @@ class DocreModel(nn.Module):
     def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict]:
         """Trainable parameters at two learning rates."""
         slow = {id(p) for p in self.backbone.slow_parameters()}
-        at_encoder_rate = [*self.encoder.parameters(), *(p for p in self.backbone.parameters() if id(p) in slow)]
+        at_encoder_rate = [
+            *self.encoder.parameters(),
+            *(p for p in self.backbone.parameters() if id(p) in slow),
+        ]
         at_head_rate = [p for p in self.backbone.parameters() if id(p) not in slow]
-        groups = [{"params": at_encoder_rate, "lr": lr_encoder}, {"params": at_head_rate, "lr": lr_head}]
+        groups = [
+            {"params": at_encoder_rate, "lr": lr_encoder},
+            {"params": at_head_rate, "lr": lr_head},
+        ]
         for group in groups:
             group["params"] = [p for p in group["params"] if p.requires_grad]
         return [group for group in groups if group["params"]]
 
 
 def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
-    """The model of a run at its initial weights, which depend on the seed, the encoder and the backbone alone."""
+    """The model of a run at its initial weights, which depend on the seed, the encoder and the
+    backbone alone.
+    """
     torch.manual_seed(derive(run.seed, "initialisation", 0))
     encoder = build_encoder(run.encoder, corpus)
     return _with_backbone(run, encoder, len(corpus.relations) + 1)
@@ -97,7 +114,9 @@ def restore_model(run: RunConfig, folder: Path, classes: int) -> DocreModel:
     """The stored model of a finished run, from its own directory alone."""
     from benchmark.training.checkpoints import load_weights
 
-    encoder = load_encoder(str(folder / "encoder"), overlap=run.encoder.window_overlap, weights=False)
+    encoder = load_encoder(
+        str(folder / "encoder"), overlap=run.encoder.window_overlap, weights=False
+    )
     model = _with_backbone(run, encoder, classes)
     load_weights(model, folder / "best.safetensors")
     return model

@@ -1,4 +1,6 @@
-"""Which positive pairs of a batch are augmented, and how often: the same for every augmenter of an experiment."""
+"""Which positive pairs of a batch are augmented, and how often: the same for every augmenter of an
+experiment.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ class Requests:
 
     Args:
         copies: m of section 2.3.3: m * N rows are chosen among N pairs.
-        rarity: 0 repeats every pair m times (the natural distribution, as the paper does). Above 0, rows are drawn with
-            replacement with weight (training frequency of the pair's rarest relation) ^ -rarity.
+        rarity: 0 repeats every pair m times (the natural distribution, as the paper does). Above 0,
+            rows are drawn with replacement with weight (training frequency of the pair's rarest
+            relation) ^ -rarity.
         label_sets: [N, R] label sets of all positive training pairs, for the frequencies.
     """
 
@@ -28,5 +31,9 @@ class Requests:
         held = labels[:, 1:].cpu() > 0
         rarest = self.frequency.expand(N, -1).masked_fill(~held, torch.inf).min(1).values
         rarest = rarest.clamp(min=1).double()
-        weights = (rarest / rarest.min()) ** -self.rarity  # at most 1, and 1 for the rarest: no rarity makes all of them vanish
-        return torch.multinomial(weights, self.copies * N, replacement=True, generator=rng).to(labels.device)
+        weights = (
+            rarest / rarest.min()
+        ) ** -self.rarity  # at most 1, and 1 for the rarest: no rarity makes all of them vanish
+        return torch.multinomial(weights, self.copies * N, replacement=True, generator=rng).to(
+            labels.device
+        )

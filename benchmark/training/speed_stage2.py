@@ -1,8 +1,10 @@
-"""Stage 2 from stored pair representations, against encoding every document again in every epoch, as the official code does.
+"""Stage 2 from stored pair representations, against encoding every document again in every epoch,
+as the official code does.
 
-The paper's stage 1 model is frozen while EP-VAE and the prior are fitted, so that its pair representations never change; the
-official stage 2 computes them anew in each of 100 epochs. Here they are computed once. What is compared is an epoch of fitting with
-and without the forward pass (this suite's own, without gradients) over the documents that the pairs come from.
+The paper's stage 1 model is frozen while EP-VAE and the prior are fitted, so that its pair
+representations never change; the official stage 2 computes them anew in each of 100 epochs. Here
+they are computed once. What is compared is an epoch of fitting with and without the forward pass
+(this suite's own, without gradients) over the documents that the pairs come from.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from benchmark.seeds import derive
 
 EPOCHS = 10  # of a timed fit at most; its warm-up, which costs less, keeps its share
 
-Timed = Callable[[Callable[[], Any]], tuple[Any, float]]  # work -> its result, and the seconds it took
+Timed = Callable[
+    [Callable[[], Any]], tuple[Any, float]
+]  # work -> its result, and the seconds it took
 
 
 @dataclass
 class Stage2:
-    """One backbone and augmenter. Seconds per epoch over the timed documents, the median of the rounds; `ratio` is (encoding +
-    fitting) / fitting, taken within a round, with the lowest and highest one."""
+    """One backbone and augmenter. Seconds per epoch over the timed documents, the median of the
+    rounds; `ratio` is (encoding + fitting) / fitting, taken within a round, with the lowest and
+    highest one.
+    """
 
     subject: str
     pairs: int
@@ -49,7 +55,12 @@ def shortened(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def measure_stage2(
-    augmenters: dict[str, Augmenter], encode: Callable[[], Pairs], timed: Timed, *, rounds: int, done: Callable[[], Any]
+    augmenters: dict[str, Augmenter],
+    encode: Callable[[], Pairs],
+    timed: Timed,
+    *,
+    rounds: int,
+    done: Callable[[], Any],
 ) -> list[Stage2]:
     """Time augmenters that are fitted, by subject.
 
@@ -67,7 +78,10 @@ def measure_stage2(
             history, seconds = timed(lambda: augmenter.fit(*pairs, rng=rng))  # noqa: B023
             fitting[subject].append(seconds / max(1, len(history)))
             done()
-    return [_line(subject, len(pairs.labels), encoding[1:], times[1:]) for subject, times in fitting.items()]
+    return [
+        _line(subject, len(pairs.labels), encoding[1:], times[1:])
+        for subject, times in fitting.items()
+    ]
 
 
 def _line(subject: str, pairs: int, encoding: list[float], fitting: list[float]) -> Stage2:

@@ -1,10 +1,12 @@
 """One run of the grid, stage by stage.
 
-Stage 1 trains the backbone; stage 2 fits the augmenter to the pair representations of the stage 1 model; stage 3 trains the
-backbone anew with generated pairs (the paper's section 2.3). A run with the augmenter `none` is stage 1 and nothing else, and
-its model serves every augmenter of the same backbone and seed. Until augmentation sets in, stage 3 repeats stage 1 bit for bit,
-so it starts from the training state that the `none` run left there, where there is one (not with `augment.start: stage1`, which
-trains the stage 1 model on with a new optimiser, nor with `augment.warmup_contrastive: false`, which makes the warm-up another).
+Stage 1 trains the backbone; stage 2 fits the augmenter to the pair representations of the stage 1
+model; stage 3 trains the backbone anew with generated pairs (the paper's section 2.3). A run with
+the augmenter `none` is stage 1 and nothing else, and its model serves every augmenter of the same
+backbone and seed. Until augmentation sets in, stage 3 repeats stage 1 bit for bit, so it starts
+from the training state that the `none` run left there, where there is one (not with `augment.start:
+stage1`, which trains the stage 1 model on with a new optimiser, nor with
+`augment.warmup_contrastive: false`, which makes the warm-up another).
 """
 
 from __future__ import annotations
@@ -27,26 +29,33 @@ from torch.utils.data import DataLoader
 
 from augmenters.base import Augmenter
 from backbones.base import Pairs
-from backbones.encoder import freeze, load_encoder, save_encoder
+from backbones.encoders.huggingface import freeze, load_encoder, save_encoder
 from benchmark import processes
 from benchmark.config import Choice, EncoderConfig, RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
-from benchmark.environment import NUMERICS_VERSION, encoder_digest, teacher_digest
 from benchmark.errors import ConfigError, UserError
-from benchmark.leftovers import BRANCH, BRANCH_BEST, CHECKPOINT, PAIRS
+from benchmark.grid.identity import NUMERICS_VERSION, encoder_digest, teacher_digest
 from benchmark.progress import Progress
+from benchmark.quality.runs import (
+    Stage1,
+    discard,
+    hindrance,
+    measure_run,
+    rare_relations,
+    read_pairs,
+)
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
-from benchmark.results import RunDirectory
 from benchmark.scoring.counts import TrainFacts, count, score, score_relations, train_facts
 from benchmark.seeds import derive
+from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, PAIRS
+from benchmark.store.runs import RunDirectory
+from benchmark.training.cache import EncodedCollator, encode_once
 from benchmark.training.checkpoints import is_sound, link, load_weights, read_tensors, write_tensors
 from benchmark.training.distillation import TaughtCollator, Teacher, require_teacher, store_logits
-from benchmark.training.encoded import EncodedCollator, encode_once
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
-from benchmark.training.measuring import Stage1, discard, hindrance, measure_run, rare_relations, read_pairs
 from benchmark.training.model import DocreModel, build_model, restore_model
 from benchmark.training.requests import Requests
 
@@ -63,14 +72,16 @@ def execute(
 ) -> None:
     """Train, score and store one run. Everything but the DONE marker is written into `directory`.
 
-    Several processes train and predict together. The main one does alone what is not made faster by that: it fits the augmenter
-    (the others read it), computes stage 1 representations, measures quality, and writes. Pools are filled in each of them alike:
-    each draws from its own.
+    Several processes train and predict together. The main one does alone what is not made faster by
+    that: it fits the augmenter (the others read it), computes stage 1 representations, measures
+    quality, and writes. Pools are filled in each of them alike: each draws from its own.
 
     Args:
-        stage1: directory of the finished `none` run of the same backbone and seed. Needed by augmenters that are fitted and by
-            `augment.start: stage1`; others start from its training state if it is there and train from the beginning otherwise.
-        branch_epoch: for a `none` run: keep the training state after so many epochs, for the augmented runs to start from.
+        stage1: directory of the finished `none` run of the same backbone and seed. Needed by
+            augmenters that are fitted and by `augment.start: stage1`; others start from its
+            training state if it is there and train from the beginning otherwise.
+        branch_epoch: for a `none` run: keep the training state after so many epochs, for the
+            augmented runs to start from.
         save_every: seconds between two checkpoints within an epoch.
     """
     began = time.perf_counter()
@@ -78,7 +89,9 @@ def execute(
     accelerator = Accelerator(
         mixed_precision="bf16" if run.train.precision == "bf16" else "no",
         gradient_accumulation_steps=run.train.accumulation,
-        dataloader_config=DataLoaderConfiguration(non_blocking=True),  # out of pinned memory, see `_Session.loader`
+        dataloader_config=DataLoaderConfiguration(
+            non_blocking=True
+        ),  # out of pinned memory, see `_Session.loader`
     )
     session = _Session(run, directory, corpus, accelerator, progress)
     metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
@@ -108,19 +121,33 @@ def execute(
     if augmentation is not None:
         loop.augment_at = augmentation.at
         loop.mixing = augmentation.mixing
-    start_from = processes.on_main(lambda: str(_starting_point(run, directory, corpus, stage1) or "")) or None
+    start_from = (
+        processes.on_main(lambda: str(_starting_point(run, directory, corpus, stage1) or ""))
+        or None
+    )
     if start_from is None and run.augment is not None and run.augment.start == "stage1":
         load_weights(session.model, _stage1_weights(stage1, "augment.start: stage1"))
     trained = loop.run(start_from=start_from and Path(start_from))
     load_weights(session.model, directory.path / "best.safetensors")
-    names = [[relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations]
+    names = [
+        [relation, corpus.relation_names.get(relation, relation)] for relation in corpus.relations
+    ]
     frequent = None if corpus.frequent is None else sorted(corpus.frequent)
-    written = {"relations.json": {"relations": names, "frequent": frequent, "undirected": corpus.undirected}}
+    written = {
+        "relations.json": {
+            "relations": names,
+            "frequent": frequent,
+            "undirected": corpus.undirected,
+        }
+    }
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     for split in ("dev", "test"):
         metrics[split], predictions, counts = session.scores(split, f"predicting {split}")
         metrics[f"{split}_relations"] = score_relations(counts)
-        written |= {f"predictions_{split}.json": predictions, f"counts_{split}.json": counts.to_json()}
+        written |= {
+            f"predictions_{split}.json": predictions,
+            f"counts_{split}.json": counts.to_json(),
+        }
     metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
     metrics["seconds"] = time.perf_counter() - began
     metrics["device"] = _device_name(accelerator.device)
@@ -129,19 +156,24 @@ def execute(
 
 
 def _store(session: _Session, written: dict[str, Any]) -> None:
-    """Write what a trained run leaves beside its weights. What it is continued from stays until it is declared done."""
+    """Write what a trained run leaves beside its weights. What it is continued from stays until it
+    is declared done.
+    """
     directory = session.directory
     save_encoder(session.model.encoder, directory.path / "encoder")
     for name, content in written.items():
         directory.write_json(name, content)
     if session.run.train.store_logits:
         titles = list(session.documents["train"]["title"])
-        logits = session.evaluator.document_logits(session.loader("train"), len(titles), "storing logits")
+        logits = session.evaluator.document_logits(
+            session.loader("train"), len(titles), "storing logits"
+        )
         store_logits(directory.path, logits, titles, session.corpus.relations)
 
 
 def require_buildable(run: RunConfig) -> None:
-    """Try a run's hyper-parameters: an encoder without its weights, a backbone without memory, an augmenter that is not fitted.
+    """Try a run's hyper-parameters: an encoder without its weights, a backbone without memory, an
+    augmenter that is not fitted.
 
     Raises:
         UserError: names what cannot be made, and why.
@@ -152,18 +184,26 @@ def require_buildable(run: RunConfig) -> None:
     for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
         try:
             with torch.device("meta"):
-                registry[choice.name](*((width, 3) if registry is BACKBONES else ()), **choice.options)
+                registry[choice.name](
+                    *((width, 3) if registry is BACKBONES else ()), **choice.options
+                )
         except UserError as error:
             raise ConfigError(f"{registry.kind} '{choice.name}': {error}") from error
         except Exception as error:  # whatever a constructor raises on values it cannot take
-            raise ConfigError(f"{registry.kind} '{choice.name}' cannot be made with {choice.options}: {error}") from error
+            raise ConfigError(
+                f"{registry.kind} '{choice.name}' cannot be made with {choice.options}: {error}"
+            ) from error
         if registry is AUGMENTERS and not issubclass(registry[choice.name], Augmenter):
-            raise ConfigError(f"augmenter '{choice.name}': its class must derive from augmenters.base.Augmenter")
+            raise ConfigError(
+                f"augmenter '{choice.name}': its class must derive from augmenters.base.Augmenter"
+            )
 
 
 @functools.cache
 def _encoder_width(config: str) -> int:
-    """The width of an encoder's states, its configuration and tokenizer tried on the way; once for all runs that share it."""
+    """The width of an encoder's states, its configuration and tokenizer tried on the way; once for
+    all runs that share it.
+    """
     wanted = EncoderConfig.model_validate_json(config)
     if wanted.name in ENCODERS:
         try:
@@ -171,7 +211,9 @@ def _encoder_width(config: str) -> int:
         except UserError:
             raise
         except Exception as error:  # whatever a constructor raises on values it cannot take
-            raise ConfigError(f"encoder '{wanted.name}' cannot be made with {wanted.options}: {error}") from error
+            raise ConfigError(
+                f"encoder '{wanted.name}' cannot be made with {wanted.options}: {error}"
+            ) from error
     else:
         with torch.device("meta"):
             encoder = load_encoder(wanted.name, weights=False)
@@ -182,20 +224,43 @@ def _encoder_width(config: str) -> int:
 class _Session:
     """What all stages of a run share: features, loaders, model, scorer."""
 
-    def __init__(self, run: RunConfig, directory: RunDirectory, corpus: Corpus, accelerator: Accelerator, progress: Progress):
-        self.run, self.directory, self.corpus, self.accelerator, self.progress = run, directory, corpus, accelerator, progress
+    def __init__(
+        self,
+        run: RunConfig,
+        directory: RunDirectory,
+        corpus: Corpus,
+        accelerator: Accelerator,
+        progress: Progress,
+    ):
+        self.run, self.directory, self.corpus, self.accelerator, self.progress = (
+            run,
+            directory,
+            corpus,
+            accelerator,
+            progress,
+        )
         self.identity = _digest(run, corpus)
         set_seed(derive(run.seed, "session") % 2**32)
         self.model = build_model(run, corpus).to(accelerator.device)
-        self.documents: dict[str, Dataset] = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
+        self.documents: dict[str, Dataset] = {
+            "train": corpus.train,
+            "dev": corpus.dev,
+            "test": corpus.test,
+        }
         tokenizer = self.model.encoder.tokenizer
         self.features = {
-            split: featurise(documents, corpus, tokenizer, training=split == "train", mention=run.encoder.mention)
+            split: featurise(
+                documents, corpus, tokenizer, training=split == "train", mention=run.encoder.mention
+            )
             for split, documents in self.documents.items()
         }
-        self.evaluator = Evaluator(self.model, accelerator, corpus, progress, max_labels=run.train.max_labels)
+        self.evaluator = Evaluator(
+            self.model, accelerator, corpus, progress, max_labels=run.train.max_labels
+        )
         scored = itertools.chain(corpus.dev, corpus.test)
-        self.train_facts: TrainFacts = train_facts(corpus.train, undirected=corpus.undirected, asked_by=scored)
+        self.train_facts: TrainFacts = train_facts(
+            corpus.train, undirected=corpus.undirected, asked_by=scored
+        )
         self.collators = {split: self._collator(split) for split in self.features}
 
     def loader(self, split: str, *, training: bool = False) -> DataLoader:
@@ -209,7 +274,9 @@ class _Session:
         )
         collate = self.collators[split]
         if training and (teacher := self.model.backbone.distill_from):
-            collate = TaughtCollator(collate, Teacher(teacher, list(self.corpus.train["title"]), self.corpus.relations))
+            collate = TaughtCollator(
+                collate, Teacher(teacher, list(self.corpus.train["title"]), self.corpus.relations)
+            )
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
             Rows(features),
@@ -222,7 +289,9 @@ class _Session:
     def scores(self, split: str, description: str):
         """Score, predictions and counts of the model as it is."""
         documents = self.documents[split]
-        predictions = self.evaluator.predict(self.loader(split), list(documents["title"]), description)
+        predictions = self.evaluator.predict(
+            self.loader(split), list(documents["title"]), description
+        )
         counts = count(
             documents,
             predictions,
@@ -239,7 +308,14 @@ class _Session:
             return collator
         cache = self.directory.path.parents[2] / "cache"
         return EncodedCollator(
-            collator, encode_once(self.model.encoder, self.features[split], cache, self.accelerator.device, self.progress)
+            collator,
+            encode_once(
+                self.model.encoder,
+                self.features[split],
+                cache,
+                self.accelerator.device,
+                self.progress,
+            ),
         )
 
 
@@ -259,9 +335,13 @@ class _Augmentation:
             train, dev = self._stage1_pairs()
             label_sets = train.labels
             stored = directory.path / "augmenter.safetensors"
-            restore = lambda: self.augmenter.load_state_dict(read_tensors(stored)[0])  # noqa: E731
-            fit = lambda: self._fit(Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev)))  # noqa: E731
-            processes.on_main(lambda: restore() if stored.is_file() and self._fitted_before() else fit())
+            restore = lambda: self.augmenter.load_state_dict(read_tensors(stored)[0])
+            fit = lambda: self._fit(
+                Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev))
+            )
+            processes.on_main(
+                lambda: restore() if stored.is_file() and self._fitted_before() else fit()
+            )
             if not processes.is_main():
                 restore()
         else:
@@ -288,12 +368,18 @@ class _Augmentation:
 
         def augment(positive: Pairs) -> Pairs:
             rows = self.requests.rows(positive.labels, rng)
-            return Pairs(*self.augmenter.augment(positive.representations[rows], positive.labels[rows], rng=rng))
+            return Pairs(
+                *self.augmenter.augment(
+                    positive.representations[rows], positive.labels[rows], rng=rng
+                )
+            )
 
         return augment
 
     def measure(self) -> None:
-        """Write `quality.json`; where it cannot be had, say why. A restarted run measures again, and finds the same."""
+        """Write `quality.json`; where it cannot be had, say why. A restarted run measures again,
+        and finds the same.
+        """
         session, progress = self.session, self.session.progress
         if reason := hindrance(self.stage1):
             progress.message(f"quality of generated pairs not measured: {reason}")
@@ -301,25 +387,40 @@ class _Augmentation:
             return
         train, dev = self._stage1_pairs()
         device = session.accelerator.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):  # a model's making is random
+        with torch.random.fork_rng(
+            [device] if device.type == "cuda" else [], device_type="cuda"
+        ):  # a model's making is random
             backbone = restore_model(session.run, self.stage1, session.model.classes).backbone
-        stage1 = Stage1(train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent))
+        stage1 = Stage1(
+            train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent)
+        )
         measure_run(session.run, session.directory, self.augmenter, stage1, device, progress)
 
     def _fit(self, train: Pairs, dev: Pairs) -> None:
         run, directory = self.session.run, self.session.directory
         with self.session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
             rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
-            history = self.augmenter.fit(*train, rng=rng, held_out=tuple(dev), progress=bar.update_to)
+            history = self.augmenter.fit(
+                *train, rng=rng, held_out=tuple(dev), progress=bar.update_to
+            )
         directory.write_json("stage2_history.json", history)
-        write_tensors(directory.path / "augmenter.safetensors", self.augmenter.state_dict(), {"run": self.session.identity})
+        write_tensors(
+            directory.path / "augmenter.safetensors",
+            self.augmenter.state_dict(),
+            {"run": self.session.identity},
+        )
 
     def _fitted_before(self) -> bool:
         """A killed attempt at this very run got past stage 2."""
-        return _facts_of(self.session.directory.path / "augmenter.safetensors").get("run") == self.session.identity
+        return (
+            _facts_of(self.session.directory.path / "augmenter.safetensors").get("run")
+            == self.session.identity
+        )
 
     def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
-        """Representations of the positive train and dev pairs in the stage 1 model; computed once per `none` run."""
+        """Representations of the positive train and dev pairs in the stage 1 model; computed once
+        per `none` run.
+        """
         if self.stage1 is None:
             raise UserError(
                 f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there"
@@ -333,21 +434,40 @@ class _Augmentation:
         """Write the representations of the positive pairs of train and dev."""
         _stage1_weights(self.stage1, "stage 2")
         session, device = self.session, self.session.accelerator.device
-        model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(device)
-        evaluator = Evaluator(model, session.accelerator, session.corpus, session.progress, max_labels=session.run.train.max_labels)
+        model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(
+            device
+        )
+        evaluator = Evaluator(
+            model,
+            session.accelerator,
+            session.corpus,
+            session.progress,
+            max_labels=session.run.train.max_labels,
+        )
         for split, file in zip(("train", "dev"), files, strict=True):
-            pairs = evaluator.positive_pairs(session.loader(split), f"stage 1 representations of {split}")
+            pairs = evaluator.positive_pairs(
+                session.loader(split), f"stage 1 representations of {split}"
+            )
             frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
-            tensors = {"representations": pairs.representations, "labels": pairs.labels.to(torch.uint8)}
+            tensors = {
+                "representations": pairs.representations,
+                "labels": pairs.labels.to(torch.uint8),
+            }
             write_tensors(file, tensors, {"frequent": frequent})
 
 
 def _stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
-    """The weights that the `none` run chose. Raises UserError when there is no such run, or when it kept none."""
+    """The weights that the `none` run chose. Raises UserError when there is no such run, or when it
+    kept none.
+    """
     if stage1 is None:
-        raise UserError(f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there")
+        raise UserError(
+            f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there"
+        )
     if not (stage1 / "best.safetensors").is_file():
-        raise UserError(f"{stage1}: its weights are gone, and {wanted_by} needs them: run `none` again in another results folder")
+        raise UserError(
+            f"{stage1}: its weights are gone, and {wanted_by} needs them: run `none` again in another results folder"
+        )
     return stage1 / "best.safetensors"
 
 
@@ -362,10 +482,14 @@ def _label_sets(session: _Session) -> torch.Tensor:
     return torch.cat(sets)
 
 
-def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, stage1: Path | None) -> Path | None:
-    """The training state to go on from: the run's own, if it was killed; else the `none` run's at the end of warm-up, if kept.
+def _starting_point(
+    run: RunConfig, directory: RunDirectory, corpus: Corpus, stage1: Path | None
+) -> Path | None:
+    """The training state to go on from: the run's own, if it was killed; else the `none` run's at
+    the end of warm-up, if kept.
 
-    A state that was made under another configuration or with other data is removed: it must not meet the weights of this run.
+    A state that was made under another configuration or with other data is removed: it must not
+    meet the weights of this run.
     """
     own = directory.path / CHECKPOINT
     if own.is_file():
@@ -381,14 +505,19 @@ def _starting_point(run: RunConfig, directory: RunDirectory, corpus: Corpus, sta
         return None
     plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
     facts = _facts_of(state)
-    if facts.get("identity") != _digest(plain, corpus) or facts["epoch"] != run.augment.warmup_epochs:
+    if (
+        facts.get("identity") != _digest(plain, corpus)
+        or facts["epoch"] != run.augment.warmup_epochs
+    ):
         return None
     link(best, directory.path / "best.safetensors")
     return state
 
 
 def _facts_of(state: Path) -> dict[str, Any]:
-    """What a file says of itself; nothing when it is torn or not as it was written, and then it counts as not there."""
+    """What a file says of itself; nothing when it is torn or not as it was written, and then it
+    counts as not there.
+    """
     try:
         return read_tensors(state)[1]
     except UserError:
@@ -397,11 +526,16 @@ def _facts_of(state: Path) -> dict[str, Any]:
 
 def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> None:
     with directory.writing("history.jsonl") as part:
-        part.write_text("".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history), encoding="utf-8")
+        part.write_text(
+            "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history),
+            encoding="utf-8",
+        )
 
 
 def _digest(run: RunConfig, corpus: Corpus) -> str:
-    """Identifies what a training state belongs to: the configuration, the data, the encoder, the teacher, the augmenter's code."""
+    """Identifies what a training state belongs to: the configuration, the data, the encoder, the
+    teacher, the augmenter's code.
+    """
     try:
         source = inspect.getsource(AUGMENTERS[run.augmenter.name])
     except OSError:  # defined in a session, not in a file
@@ -413,7 +547,11 @@ def _digest(run: RunConfig, corpus: Corpus) -> str:
 
 
 def _device_name(device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}, {_threads()}"
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type}, {_threads()}"
+    )
     return name if processes.count() == 1 else f"{processes.count()} x {name}"
 
 

@@ -43,6 +43,8 @@ def test_an_unseen_label_set_takes_the_nearest():
 def test_what_is_stored_gives_the_same_rows():
     bank, loaded = fitted(), Bank()
     loaded.load_state_dict(bank.state_dict())
-    assert torch.equal(loaded.augment(ROWS, LABELS, rng=rng(1))[0], bank.augment(ROWS, LABELS, rng=rng(1))[0])
+    assert torch.equal(
+        loaded.augment(ROWS, LABELS, rng=rng(1))[0], bank.augment(ROWS, LABELS, rng=rng(1))[0]
+    )
     bank.fit(ROWS + 100, LABELS, rng=rng())  # fitted anew: nothing of the old rows is left
     assert bank.augment(ROWS, LABELS, rng=rng(1))[0].min() >= 100

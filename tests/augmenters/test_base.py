@@ -29,7 +29,9 @@ class Shift(Augmenter):
 
     def _augment(self, representations, labels, *, rng):
         noise = torch.randn_like(representations)  # torch's global generator: seeded from rng
-        return representations + self.memory.rows.mean(0) + self.layer.weight.mean() + noise, labels.clone()
+        return representations + self.memory.rows.mean(
+            0
+        ) + self.layer.weight.mean() + noise, labels.clone()
 
 
 class Echo(Augmenter):
@@ -49,16 +51,28 @@ def fitted():
 @pytest.mark.parametrize(
     ("rows", "labels", "message"),
     [
-        (ROWS[0], LABELS, r"representations must be a float tensor \[pairs, width\], got torch.float32 \[4\]"),
+        (
+            ROWS[0],
+            LABELS,
+            r"representations must be a float tensor \[pairs, width\], got torch.float32 \[4\]",
+        ),
         (ROWS.long(), LABELS, "representations must be a float tensor.*int64"),
         ([[1.0]], LABELS, "representations must be a float tensor.*list"),
         (ROWS, LABELS[:2], "representations have 3 rows, the labels 2"),
         (ROWS, LABELS.long(), "labels must be a float tensor.*int64"),
         (ROWS, LABELS[:, :1], "labels must be a float tensor"),
         (ROWS, LABELS * 0.5, "labels are not multi-hot .* row 0"),
-        (ROWS, torch.eye(5)[[1, 0, 2]], r"labels have the threshold class \(column 0\) set.* row 1"),
+        (
+            ROWS,
+            torch.eye(5)[[1, 0, 2]],
+            r"labels have the threshold class \(column 0\) set.* row 1",
+        ),
         (ROWS, torch.cat([LABELS[:2], torch.zeros(1, 5)]), "labels have no relation.* row 2"),
-        (torch.where(torch.arange(3)[:, None] == 1, torch.nan, ROWS), LABELS, "NaN or infinity, first in row 1"),
+        (
+            torch.where(torch.arange(3)[:, None] == 1, torch.nan, ROWS),
+            LABELS,
+            "NaN or infinity, first in row 1",
+        ),
         (ROWS / 0, LABELS, "NaN or infinity"),
     ],
 )
@@ -120,14 +134,19 @@ def test_augmenters_see_detached_rows_of_full_precision():
     assert not echo.seen[0].requires_grad and not generated.requires_grad
     generated, labels = echo.augment(ROWS.bfloat16(), LABELS.bfloat16(), rng=rng())
     assert echo.seen[0].dtype == torch.float32
-    assert generated.dtype == labels.dtype == torch.bfloat16 and torch.equal(generated, ROWS.bfloat16())
+    assert generated.dtype == labels.dtype == torch.bfloat16 and torch.equal(
+        generated, ROWS.bfloat16()
+    )
     generated, _ = echo.augment(ROWS.double(), LABELS, rng=rng())
     assert generated.dtype == torch.float64
 
 
 def test_global_randomness_follows_rng_and_stays_untouched():
     before = torch.random.get_rng_state()
-    first, again = fitted().augment(ROWS, LABELS, rng=rng(1)), fitted().augment(ROWS, LABELS, rng=rng(1))
+    first, again = (
+        fitted().augment(ROWS, LABELS, rng=rng(1)),
+        fitted().augment(ROWS, LABELS, rng=rng(1)),
+    )
     other = fitted().augment(ROWS, LABELS, rng=rng(2))
     assert torch.equal(first[0], again[0]) and not torch.equal(first[0], other[0])
     assert torch.equal(before, torch.random.get_rng_state())
@@ -146,7 +165,9 @@ def test_state_round_trip_restores_modules_and_buffers_of_any_length():
     state = augmenter.state_dict()
     assert set(state) == {"fitted_shape", "layer.weight", "layer.bias", "memory.rows"}
     restored.load_state_dict(load(save(state)))
-    assert torch.equal(restored.augment(ROWS, LABELS, rng=rng())[0], augmenter.augment(ROWS, LABELS, rng=rng())[0])
+    assert torch.equal(
+        restored.augment(ROWS, LABELS, rng=rng())[0], augmenter.augment(ROWS, LABELS, rng=rng())[0]
+    )
     restored.load_state_dict(state)  # once more, over a used one
 
 
@@ -171,5 +192,7 @@ def test_a_state_that_does_not_fit():
 
 def test_progress_and_history_are_passed_on():
     calls = []
-    history = Shift().fit(ROWS, LABELS, rng=rng(), progress=lambda *done, **numbers: calls.append((done, numbers)))
+    history = Shift().fit(
+        ROWS, LABELS, rng=rng(), progress=lambda *done, **numbers: calls.append((done, numbers))
+    )
     assert history == [{"epoch": 1, "loss": 0.5}] and calls == [((1, 1), {"loss": 0.5})]

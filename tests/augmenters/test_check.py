@@ -1,4 +1,6 @@
-"""Every registered augmenter passes every check, and each check fails on an augmenter that is broken in its way."""
+"""Every registered augmenter passes every check, and each check fails on an augmenter that is
+broken in its way.
+"""
 
 import random
 
@@ -24,14 +26,20 @@ def test_registered_augmenters_pass(name):
 
 
 def test_all_built_in_augmenters_are_covered():
-    assert {name for name, entry in AUGMENTERS.entries().items() if entry.module.startswith("augmenters.")} == set(OURS)
+    assert {
+        name
+        for name, entry in AUGMENTERS.entries().items()
+        if entry.module.startswith("augmenters.")
+    } == set(OURS)
 
 
 class Plain(Augmenter):
     """Rows plus noise: passes everything; the broken ones derive from it."""
 
     def _augment(self, representations, labels, *, rng):
-        return representations + torch.randn(representations.shape, generator=rng).to(representations), labels.clone()
+        return representations + torch.randn(representations.shape, generator=rng).to(
+            representations
+        ), labels.clone()
 
 
 class Learner(Augmenter):
@@ -176,7 +184,9 @@ class ForgetsState(Learner):
         return super()._fit(representations, labels, **options)
 
     def _augment(self, representations, labels, *, rng):
-        return getattr(self, "row", torch.zeros(representations.shape[1])).expand(len(labels), -1).clone(), labels.clone()
+        return getattr(self, "row", torch.zeros(representations.shape[1])).expand(
+            len(labels), -1
+        ).clone(), labels.clone()
 
 
 class SharedState(Learner):
@@ -202,7 +212,9 @@ class ThresholdClass(Plain):
     """Labels its rows as pairs without a relation."""
 
     def _augment(self, representations, labels, *, rng):
-        return representations.clone(), torch.zeros_like(labels).index_fill_(1, torch.tensor([0]), 1.0)
+        return representations.clone(), torch.zeros_like(labels).index_fill_(
+            1, torch.tensor([0]), 1.0
+        )
 
 
 class TooNarrow(Plain):
@@ -224,7 +236,9 @@ class NumpyNoise(Plain):
     """Noise from numpy."""
 
     def _augment(self, representations, labels, *, rng):
-        return representations + torch.from_numpy(np.random.randn(*representations.shape)).float(), labels.clone()
+        return representations + torch.from_numpy(
+            np.random.randn(*representations.shape)
+        ).float(), labels.clone()
 
 
 class RunningMean(Plain):
@@ -280,7 +294,9 @@ class AlwaysSome(Plain):
 
     def _augment(self, representations, labels, *, rng):
         width, classes = representations.shape[1], labels.shape[1]
-        return torch.cat([representations, torch.zeros(1, width)]), torch.cat([labels, torch.eye(classes)[1:2]])
+        return torch.cat([representations, torch.zeros(1, width)]), torch.cat(
+            [labels, torch.eye(classes)[1:2]]
+        )
 
 
 class Standardises(Plain):
@@ -320,14 +336,21 @@ class Unchecked(Plain):
 
 
 BROKEN = {
-    "is an augmenter": [(NotDerived, "derived from"), (OwnAugment, r"write _augment\(\) instead"), (Undocumented, "no docstring")],
+    "is an augmenter": [
+        (NotDerived, "derived from"),
+        (OwnAugment, r"write _augment\(\) instead"),
+        (Undocumented, "no docstring"),
+    ],
     "options are keywords with literal defaults": [
         (Positional, "make 'scale' keyword-only"),
         (Anything, "name every hyper-parameter"),
         (NoLiteral, "'dtype' must be a literal"),
         (NoDefault, "check_options = {'scale'"),
     ],
-    "fitting is declared": [(NeverFitted, "set needs_fitting = True"), (NothingToFit, r"no _fit\(\)")],
+    "fitting is declared": [
+        (NeverFitted, "set needs_fitting = True"),
+        (NothingToFit, r"no _fit\(\)"),
+    ],
     "fit returns a history": [
         (NoHistory, "must return a list"),
         (TensorHistory, r"use float\(tensor\)"),
@@ -337,18 +360,31 @@ BROKEN = {
     "fit is reproducible": [(NumpyFit, "two fits with the same rng differ in 'mean.row'")],
     "fit leaves its input alone": [(CentresInPlace, "work on a clone")],
     "fit takes a single pair": [(NeedsTwoPairs, "NaN or infinity")],
-    "state survives safetensors": [(ForgetsState, "keep what is learned in nn.Modules"), (SharedState, "share no memory")],
+    "state survives safetensors": [
+        (ForgetsState, "keep what is learned in nn.Modules"),
+        (SharedState, "share no memory"),
+    ],
     "works without prepare": [(NeedsPrepare, "raised AttributeError")],
-    "generates positive pairs": [(ThresholdClass, "threshold class"), (TooNarrow, "11 wide, expected 12")],
+    "generates positive pairs": [
+        (ThresholdClass, "threshold class"),
+        (TooNarrow, "11 wide, expected 12"),
+    ],
     "keeps dtype and device": [(Float32Only, "raised AssertionError")],
     "depends on the rng alone": [(NumpyNoise, "draw from rng"), (RunningMean, "keep no state")],
-    "leaves global generators alone": [(NumpyNoise, "numpy's"), (PythonNoise, "Python's"), (MovesTorch, "torch's")],
+    "leaves global generators alone": [
+        (NumpyNoise, "numpy's"),
+        (PythonNoise, "Python's"),
+        (MovesTorch, "torch's"),
+    ],
     "sends no gradient into the rows": [(CarriesGradient, "return detached rows")],
     "leaves the rows alone": [(InPlace, "in place"), (Alias, "share memory")],
     "takes an empty batch": [(AlwaysSome, "must yield no row, got 1")],
     "takes one pair": [(Standardises, "NaN or infinity")],
     "takes unseen label sets": [(KnownLabelsOnly, "a label set that no training pair has")],
-    "diagnoses in plain numbers": [(TensorDiagnosis, "finite plain numbers"), (NumpyDiagnosis, "draw from rng")],
+    "diagnoses in plain numbers": [
+        (TensorDiagnosis, "finite plain numbers"),
+        (NumpyDiagnosis, "draw from rng"),
+    ],
     "refuses wrong input": [(Unchecked, "accepts")],
 }
 
@@ -357,7 +393,10 @@ def test_every_check_has_a_way_to_fail():
     assert list(BROKEN) == [check.__name__.replace("_", " ") for check in CHECKS]
 
 
-@pytest.mark.parametrize(("name", "broken", "message"), [(name, *case) for name, cases in BROKEN.items() for case in cases])
+@pytest.mark.parametrize(
+    ("name", "broken", "message"),
+    [(name, *case) for name, cases in BROKEN.items() for case in cases],
+)
 def test_a_broken_augmenter_fails_with_advice(name, broken, message):
     check = dict(checks(broken))[name]
     with pytest.raises(CheckFailed, match=message):

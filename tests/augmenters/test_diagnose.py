@@ -1,4 +1,6 @@
-"""What fitted augmenters tell of themselves: by hand, on a VAE and a prior whose numbers are known."""
+"""What fitted augmenters tell of themselves: by hand, on a VAE and a prior whose numbers are
+known.
+"""
 
 import math
 
@@ -6,10 +8,10 @@ import pytest
 import torch
 
 from augmenters.base import Augmenter, AugmenterError
-from augmenters.ep_vae import kl_to_standard_normal
-from augmenters.prior import DiffusionPrior
-from augmenters.vae import Vae, diagnose_vae
-from augmenters.vaediff import VaeDiff
+from augmenters.vaediff.ep_vae import kl_to_standard_normal
+from augmenters.vaediff.prior import DiffusionPrior
+from augmenters.vaediff.vae import Vae, diagnose_vae
+from augmenters.vaediff.vaediff import VaeDiff
 
 
 def rng(seed=0):
@@ -18,11 +20,15 @@ def rng(seed=0):
 
 def rows_and_labels(count=60, seed=0):
     labels = torch.eye(4)[1 + torch.randint(3, (count,), generator=rng(seed))]
-    return 2 * labels @ torch.randn(4, 7, generator=rng(50)) + 0.1 * torch.randn(count, 7, generator=rng(seed + 1)), labels
+    return 2 * labels @ torch.randn(4, 7, generator=rng(50)) + 0.1 * torch.randn(
+        count, 7, generator=rng(seed + 1)
+    ), labels
 
 
 class Linear:
-    """An "EP-VAE" on two dimensions that keeps the first, with a posterior deviation of 0.5, and forgets the second."""
+    """An "EP-VAE" on two dimensions that keeps the first, with a posterior deviation of 0.5, and
+    forgets the second.
+    """
 
     def encode(self, rows):
         mean = torch.stack([rows[:, 0], torch.zeros(len(rows))], 1)
@@ -41,15 +47,37 @@ def test_reconstruction_and_active_units_by_hand():
 
 
 def test_prior_error_of_a_perfect_and_of_the_gaussian_denoiser(monkeypatch):
-    """The yardstick's closed form is the mean error of sqrt(kept) x_t; a denoiser that knows x0 makes none."""
-    network = {"width": 4, "depth": 1, "dropout": 0.0, "label_embedding": "mean", "null_class": "omit"}
-    options = {"class_drop": 0.1, "class_drop_per": "sample", "guidance": 0.1, "guidance_form": "paper"}
-    prior = DiffusionPrior(3, 4, network=network, steps=20, variance="beta", self_condition=0.0, **options)
-    latents, labels = 1.5 * torch.randn(4000, 3, generator=rng(1)), torch.eye(4)[torch.arange(4000) % 3 + 1]
+    """The yardstick's closed form is the mean error of sqrt(kept) x_t; a denoiser that knows x0
+    makes none.
+    """
+    network = {
+        "width": 4,
+        "depth": 1,
+        "dropout": 0.0,
+        "label_embedding": "mean",
+        "null_class": "omit",
+    }
+    options = {
+        "class_drop": 0.1,
+        "class_drop_per": "sample",
+        "guidance": 0.1,
+        "guidance_form": "paper",
+    }
+    prior = DiffusionPrior(
+        3, 4, network=network, steps=20, variance="beta", self_condition=0.0, **options
+    )
+    latents, labels = (
+        1.5 * torch.randn(4000, 3, generator=rng(1)),
+        torch.eye(4)[torch.arange(4000) % 3 + 1],
+    )
     kept = prior.diffusion.alphas_cumprod.float()
     times = []
-    monkeypatch.setattr(prior.denoiser, "condition", lambda t, labels, dropped=None: times.append(t))
-    monkeypatch.setattr(prior.denoiser, "forward", lambda xt, estimate, condition: kept[times[-1], None].sqrt() * xt)
+    monkeypatch.setattr(
+        prior.denoiser, "condition", lambda t, labels, dropped=None: times.append(t)
+    )
+    monkeypatch.setattr(
+        prior.denoiser, "forward", lambda xt, estimate, condition: kept[times[-1], None].sqrt() * xt
+    )
     found = prior.diagnose(latents, labels, rng(2))
     assert found["prior_error"] == pytest.approx(found["prior_error_gaussian"], rel=0.05)
     assert found["prior_error_wrong_class"] == found["prior_error"]  # it never looks at the class
@@ -57,12 +85,21 @@ def test_prior_error_of_a_perfect_and_of_the_gaussian_denoiser(monkeypatch):
 
 def test_a_trained_prior_beats_the_gaussian_and_knows_the_class():
     rows, labels = rows_and_labels(300)
-    options = {"latent": 4, "hidden": 16, "width": 16, "depth": 1, "steps": 8, "epochs": 40, "warmup_epochs": 10}
+    options = {
+        "latent": 4,
+        "hidden": 16,
+        "width": 16,
+        "depth": 1,
+        "steps": 8,
+        "epochs": 40,
+        "warmup_epochs": 10,
+    }
     model = VaeDiff(**options, batch_size=64, lr=1e-2, lr_prior=5e-3)
     model.fit(rows, labels, rng=rng(3))
     found = model.diagnose(*rows_and_labels(100, seed=7), rng=rng(4))
     assert (
-        found["prior_error"] < 0.7 * found["prior_error_gaussian"] and found["prior_error"] < 0.7 * found["prior_error_wrong_class"]
+        found["prior_error"] < 0.7 * found["prior_error_gaussian"]
+        and found["prior_error"] < 0.7 * found["prior_error_wrong_class"]
     )
     assert found["reconstruction_mse"] < 0.3 * float(rows.var(0).mean())
     assert found["kl"] > 0
@@ -73,7 +110,9 @@ def test_kl_is_the_mean_over_pairs():
     model = Vae(**{**Vae.check_options, "epochs": 2})
     model.fit(rows, labels, rng=rng())
     found = model.diagnose(rows, labels, rng=rng(1))
-    assert found["kl"] == pytest.approx(kl_to_standard_normal(*model.vae.encode(rows)).mean().item(), rel=1e-5)
+    assert found["kl"] == pytest.approx(
+        kl_to_standard_normal(*model.vae.encode(rows)).mean().item(), rel=1e-5
+    )
     assert found == model.diagnose(rows, labels, rng=rng(1))
 
 

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from augmenters.pool import LabelSets, Pool
 
-LABELS = torch.tensor([[0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0]], dtype=torch.float32)
+LABELS = torch.tensor(
+    [[0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0]], dtype=torch.float32
+)
 
 
 def rng(seed=0):
@@ -14,12 +16,18 @@ def rng(seed=0):
 
 def test_distinct_label_sets_are_counted():
     sets = LabelSets(LABELS)
-    counted = {tuple(row): count for row, count in zip(sets.sets.int().tolist(), sets.counts.tolist(), strict=True)}
+    counted = {
+        tuple(row): count
+        for row, count in zip(sets.sets.int().tolist(), sets.counts.tolist(), strict=True)
+    }
     assert counted == {(0, 1, 0, 0): 3, (0, 0, 1, 0): 1, (0, 1, 1, 0): 1}
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.lists(st.booleans(), min_size=70, max_size=70), min_size=1, max_size=20), st.integers(0, 2**31))
+@given(
+    st.lists(st.lists(st.booleans(), min_size=70, max_size=70), min_size=1, max_size=20),
+    st.integers(0, 2**31),
+)
 def test_lookup_agrees_with_comparing_all_rows(rows, seed):
     known = torch.tensor(rows, dtype=torch.float32)
     asked = torch.cat([known, torch.randint(0, 2, (5, 70), generator=rng(seed)).float()])
@@ -47,7 +55,9 @@ def test_draws_are_rows_with_the_label_set_and_reach_all_of_them():
     rows = pool.draw(sets.lookup(LABELS.repeat(200, 1)), rng())
     torch.testing.assert_close(LABELS[rows], LABELS.repeat(200, 1))
     drawn = torch.bincount(rows, minlength=5)
-    assert (drawn[[0, 3, 4]] > 150).all() and drawn[1] == drawn[2] == 200  # rows 0, 3, 4 share 600 draws
+    assert (drawn[[0, 3, 4]] > 150).all() and drawn[1] == drawn[
+        2
+    ] == 200  # rows 0, 3, 4 share 600 draws
 
 
 def test_draws_follow_the_generator():
@@ -62,7 +72,8 @@ def test_overlap_is_jaccard():
     sets = LabelSets(LABELS)
     overlap = sets.overlap(torch.tensor([[0.0, 1, 1, 1]]))[0]
     expected = [
-        len({1, 2, 3} & s) / len({1, 2, 3} | s) for s in ({i for i, v in enumerate(row) if v} for row in sets.sets.tolist())
+        len({1, 2, 3} & s) / len({1, 2, 3} | s)
+        for s in ({i for i, v in enumerate(row) if v} for row in sets.sets.tolist())
     ]
     assert overlap.tolist() == pytest.approx(expected)
 
@@ -70,7 +81,8 @@ def test_overlap_is_jaccard():
 def test_unseen_label_sets_take_the_nearest_rows():
     sets = LabelSets(LABELS)
     pool = Pool(sets, sets.ids)
-    # {1,2,3} is nearest to {1,2} (row 2); {1,3} is nearest to {1} (rows 0, 3, 4); {2} is known (row 1)
+    # {1,2,3} is nearest to {1,2} (row 2); {1,3} is nearest to {1} (rows 0, 3, 4); {2} is known (row
+    # 1)
     asked = torch.tensor([[0.0, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]]).repeat(100, 1)
     rows = pool.draw_nearest(asked, rng()).view(100, 3)
     assert set(rows[:, 0].tolist()) == {2}

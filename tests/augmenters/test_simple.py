@@ -46,7 +46,9 @@ def test_spread_does_not_depend_on_how_often_rows_are_repeated():
 
 def test_rows_without_spread_take_their_own_size():
     torch.testing.assert_close(spread(torch.tensor([[3.0, -4.0]])), torch.tensor([3.0, 4.0]))
-    torch.testing.assert_close(spread(torch.tensor([[0.3, -4.0]]).repeat(3, 1)), torch.tensor([0.3, 4.0]))
+    torch.testing.assert_close(
+        spread(torch.tensor([[0.3, -4.0]]).repeat(3, 1)), torch.tensor([0.3, 4.0])
+    )
 
 
 @pytest.mark.parametrize("scale", [-1, float("nan"), "0.1", True])

@@ -1,12 +1,14 @@
-"""Every backbone: packed and one-by-one computation agree, order does not matter, losses are finite with few positives."""
+"""Every backbone: packed and one-by-one computation agree, order does not matter, losses are finite
+with few positives.
+"""
 
 import pytest
 import torch
 from batches_for_tests import COLLATE, only, random_batch, random_encoded, random_row
 
-from backbones.axial import AxialStack
 from backbones.base import Pairs
-from backbones.bilinear import GroupedBilinear, _blocks
+from backbones.parts.axial import AxialStack
+from backbones.parts.bilinear import GroupedBilinear, _blocks
 from benchmark.data.batches import Encoded
 from benchmark.registry import BACKBONES
 
@@ -30,7 +32,12 @@ def test_packed_and_one_by_one_agree(backbone):
     encoded = random_encoded(batch)
     together = backbone.represent(encoded, batch)
     assert together.shape == (6 + 20 + 2, backbone.width)
-    alone = torch.cat([backbone.represent(e, b) for b, e in (only(batch, encoded, number, rows) for number in range(5))])
+    alone = torch.cat(
+        [
+            backbone.represent(e, b)
+            for b, e in (only(batch, encoded, number, rows) for number in range(5))
+        ]
+    )
     torch.testing.assert_close(together, alone, rtol=1e-10, atol=1e-12)
 
 
@@ -44,7 +51,9 @@ def two_threads():
 
 @pytest.mark.parametrize("name", SMALL)
 def test_two_threads_give_the_same_gradients_every_time(name, two_threads):
-    """The second document's pairs are the middle ones, so that both threads add to its entities' gradients."""
+    """The second document's pairs are the middle ones, so that both threads add to its entities'
+    gradients.
+    """
     torch.manual_seed(0)
     backbone = BACKBONES[name](16, CLASSES, **SMALL[name] | {"emb": 512, "block": 1})
     batch = random_batch((12, 35, 16, 20))
@@ -66,7 +75,15 @@ def test_the_order_of_entities_does_not_matter(backbone):
     order = torch.tensor([2, 0, 3, 1])  # the new number of each entity
     row = random_row(0, 4)
     renamed = COLLATE(
-        [{**row, "mention_entity": order[row["mention_entity"]].numpy(), "fact_head": (), "fact_tail": (), "fact_class": ()}]
+        [
+            {
+                **row,
+                "mention_entity": order[row["mention_entity"]].numpy(),
+                "fact_head": (),
+                "fact_tail": (),
+                "fact_class": (),
+            }
+        ]
     )
     before, after = backbone.represent(encoded, batch), backbone.represent(encoded, renamed)
     number = {tuple(pair): i for i, pair in enumerate(renamed.pairs.tolist())}
@@ -83,27 +100,41 @@ def test_loss_and_gradients_are_finite_with_few_positive_pairs(backbone, positiv
     representations = backbone.represent(random_encoded(batch), batch)
     loss = backbone.loss(Pairs(representations, labels))
     loss.backward()
-    assert loss.isfinite() and all(p.grad.isfinite().all() for p in backbone.parameters() if p.grad is not None)
+    assert loss.isfinite() and all(
+        p.grad.isfinite().all() for p in backbone.parameters() if p.grad is not None
+    )
 
 
 def test_a_batch_without_pairs_has_a_loss_of_zero(backbone):
     batch = random_batch((1, 0))
-    loss = backbone.loss(Pairs(backbone.represent(random_encoded(batch), batch), batch.labels(CLASSES).double()))
+    loss = backbone.loss(
+        Pairs(backbone.represent(random_encoded(batch), batch), batch.labels(CLASSES).double())
+    )
     loss.backward()
     assert loss == 0
 
 
 def test_generated_pairs_enter_by_concatenation_or_by_two_means(backbone):
     batch = random_batch((4,))
-    real = Pairs(backbone.represent(random_encoded(batch), batch).detach(), batch.labels(CLASSES).double())
+    real = Pairs(
+        backbone.represent(random_encoded(batch), batch).detach(), batch.labels(CLASSES).double()
+    )
     extra = Pairs(real.only_positive().representations * 0.9, real.only_positive().labels)
-    mean = lambda *groups: torch.cat(  # noqa: E731
-        [backbone.classification_loss(backbone.classify(g.representations), g.labels) for g in groups]
+    mean = lambda *groups: torch.cat(
+        [
+            backbone.classification_loss(backbone.classify(g.representations), g.labels)
+            for g in groups
+        ]
     ).mean()
     contrast = backbone.contrastive_loss(real.joined_with(extra).only_positive())
     torch.testing.assert_close(backbone.loss(real, extra), mean(real, extra) + contrast)
-    torch.testing.assert_close(backbone.loss(real, extra, combination="two_means"), mean(real) + mean(extra) + contrast)
-    sums = [backbone.classification_loss(backbone.classify(g.representations), g.labels).sum() for g in (real, extra)]
+    torch.testing.assert_close(
+        backbone.loss(real, extra, combination="two_means"), mean(real) + mean(extra) + contrast
+    )
+    sums = [
+        backbone.classification_loss(backbone.classify(g.representations), g.labels).sum()
+        for g in (real, extra)
+    ]
     weighted = (sums[0] + 0.5 * sums[1]) / (len(real.labels) + 0.5 * len(extra.labels))
     torch.testing.assert_close(backbone.loss(real, extra, weight=0.5), weighted + contrast)
     nothing = Pairs(extra.representations[:0], extra.labels[:0])
@@ -112,7 +143,9 @@ def test_generated_pairs_enter_by_concatenation_or_by_two_means(backbone):
 
 def test_a_teacher_adds_the_mean_squared_error_of_logits(backbone):
     batch = random_batch((4,))
-    real = Pairs(backbone.represent(random_encoded(batch), batch).detach(), batch.labels(CLASSES).double())
+    real = Pairs(
+        backbone.represent(random_encoded(batch), batch).detach(), batch.labels(CLASSES).double()
+    )
     logits = backbone.classify(real.representations)
     added = backbone.loss(real, teacher=logits.float() + 2) - backbone.loss(real)
     assert added.item() == pytest.approx(4.0, rel=1e-5)
@@ -120,7 +153,13 @@ def test_a_teacher_adds_the_mean_squared_error_of_logits(backbone):
 
 def test_prediction_rule(backbone):
     #            threshold  relations
-    logits = torch.tensor([[0.0, 1.0, -1.0, 2.0, 3.0, 4.0], [5.0, 1.0, 2.0, 3.0, 4.0, 4.9], [0.0, 0.5, -1.0, -1.0, -1.0, -1.0]])
+    logits = torch.tensor(
+        [
+            [0.0, 1.0, -1.0, 2.0, 3.0, 4.0],
+            [5.0, 1.0, 2.0, 3.0, 4.0, 4.9],
+            [0.0, 0.5, -1.0, -1.0, -1.0, -1.0],
+        ]
+    )
     facts, margins = backbone.predict(logits, max_labels=3)
     assert facts.tolist() == [[0, 3], [0, 4], [0, 5], [2, 1]]
     assert margins.tolist() == [2.0, 3.0, 4.0, 0.5]
@@ -138,9 +177,14 @@ def test_axial_stack_against_its_formula():
     for index, (d, h, t) in enumerate(batch.cells.tolist()):
         n = (3, 4)[d]
         total = table[d, h, t]
-        for attention, line in ((layer.column, [(d, i, t) for i in range(n)]), (layer.row, [(d, h, i) for i in range(n)])):
+        for attention, line in (
+            (layer.column, [(d, i, t) for i in range(n)]),
+            (layer.row, [(d, h, i) for i in range(n)]),
+        ):
             query = attention.project(table[d, h, t])[:16].view(8, 2)
-            _, key, value = attention.project(torch.stack([table[c] for c in line])).view(n, 3, 8, 2).unbind(1)
+            _, key, value = (
+                attention.project(torch.stack([table[c] for c in line])).view(n, 3, 8, 2).unbind(1)
+            )
             weight = torch.einsum("hk,nhk->hn", query, key).div(2**0.5).softmax(-1)
             total = total + attention.out(torch.einsum("hn,nhk->hk", weight, value).flatten())
         torch.testing.assert_close(found[index], layer.norm(layer.linear(total)))
@@ -150,7 +194,7 @@ def test_axial_stack_against_its_formula():
     ("fit", "blocks"), [(100, 1), (10, 2), (3, 2 * 4), (0, 2 * 10)]
 )  # products of so many pairs and groups fit
 def test_grouped_bilinear_against_all_products(monkeypatch, fit, blocks):
-    monkeypatch.setattr("backbones.bilinear.BLOCK_BYTES", fit * 4 * 4 * 8)
+    monkeypatch.setattr("backbones.parts.bilinear.BLOCK_BYTES", fit * 4 * 4 * 8)
     torch.manual_seed(0)
     layer = GroupedBilinear(8, 4, 5, bias=True).double()
     head, tail = (torch.randn(10, 8, dtype=torch.float64, requires_grad=True) for _ in range(2))
@@ -158,7 +202,9 @@ def test_grouped_bilinear_against_all_products(monkeypatch, fit, blocks):
     products = torch.einsum("pgi,pgj->pgij", head.view(10, 2, 4), tail.view(10, 2, 4)).flatten(1)
     torch.testing.assert_close(layer(head, tail), layer.linear(products))
     assert torch.autograd.gradcheck(layer, (head, tail))
-    naive = torch.autograd.grad(layer.linear(products).sin().sum(), [head, tail, *layer.parameters()], retain_graph=True)
+    naive = torch.autograd.grad(
+        layer.linear(products).sin().sum(), [head, tail, *layer.parameters()], retain_graph=True
+    )
     ours = torch.autograd.grad(layer(head, tail).sin().sum(), [head, tail, *layer.parameters()])
     torch.testing.assert_close(ours, naive)
     assert layer(head[:0], tail[:0]).shape == (0, 5)
@@ -170,7 +216,7 @@ def test_half_precision_weight_gradients_are_summed_in_single(monkeypatch):
     head, tail = torch.randn(600, 8), torch.randn(600, 8)
     gradients = []
     for fit in (1, 2 * 600):  # products of so many pairs and groups at a time
-        monkeypatch.setattr("backbones.bilinear.BLOCK_BYTES", fit * 4 * 4 * 2)
+        monkeypatch.setattr("backbones.parts.bilinear.BLOCK_BYTES", fit * 4 * 4 * 2)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = layer(head, tail)
         gradients.append(torch.autograd.grad(output.float().sin().sum(), layer.linear.weight)[0])

@@ -1,4 +1,6 @@
-"""Whatever the documents: packed and one by one agree, and what is only a matter of order moves rows and changes nothing else."""
+"""Whatever the documents: packed and one by one agree, and what is only a matter of order moves
+rows and changes nothing else.
+"""
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backbones.base import Pairs
-from backbones.encoder import Encoder
-from backbones.tiny import tiny
+from backbones.encoders.huggingface import Encoder
+from backbones.encoders.tiny import tiny
 from benchmark.data.batches import Collator, Encoded, WindowPlan
 from benchmark.registry import BACKBONES
 
@@ -79,8 +81,10 @@ def test_the_order_of_documents_moves_rows_and_leaves_the_loss(backbone, entitie
     mentions = torch.cat([(mention_document == i).nonzero()[:, 0] for i in order])
     moved = Encoded(encoded.states[order], encoded.rows[mentions])
     assert_same(predictions(backbone, moved, other), predictions(backbone, encoded, batch))
-    loss = lambda e, b: backbone.loss(Pairs(backbone.represent(e, b), b.labels(CLASSES).double()))  # noqa: E731
-    torch.testing.assert_close(loss(moved, other), loss(encoded, batch), rtol=1e-6, atol=1e-9)  # summed in single precision
+    loss = lambda e, b: backbone.loss(Pairs(backbone.represent(e, b), b.labels(CLASSES).double()))
+    torch.testing.assert_close(
+        loss(moved, other), loss(encoded, batch), rtol=1e-6, atol=1e-9
+    )  # summed in single precision
 
 
 @SOME
@@ -89,9 +93,15 @@ def test_the_order_of_mentions_changes_nothing(backbone, entities, seed, random)
     (row,), batch, encoded = documents([entities], seed)
     order = list(range(len(row["mention_entity"])))
     random.shuffle(order)
-    shuffled = {**row, "mention_position": row["mention_position"][order], "mention_entity": row["mention_entity"][order]}
+    shuffled = {
+        **row,
+        "mention_position": row["mention_position"][order],
+        "mention_entity": row["mention_entity"][order],
+    }
     moved = Encoded(encoded.states, encoded.rows[order])
-    assert_same(predictions(backbone, moved, COLLATE([shuffled])), predictions(backbone, encoded, batch))
+    assert_same(
+        predictions(backbone, moved, COLLATE([shuffled])), predictions(backbone, encoded, batch)
+    )
 
 
 @SOME
@@ -105,8 +115,14 @@ def test_the_numbers_of_entities_are_names(backbone, entities, seed, random):
         renamed[key] = [name[e] for e in row[key]]
     other = COLLATE([renamed])
     before = predictions(backbone, encoded, batch)
-    assert_same(predictions(backbone, encoded, other), {(d, name[h], name[t]): x for (d, h, t), x in before.items()})
-    facts = lambda b: {(*b.pairs[p].tolist()[1:], c) for p, c in zip(b.fact_pair, b.fact_class.tolist(), strict=True)}  # noqa: E731
+    assert_same(
+        predictions(backbone, encoded, other),
+        {(d, name[h], name[t]): x for (d, h, t), x in before.items()},
+    )
+    facts = lambda b: {
+        (*b.pairs[p].tolist()[1:], c)
+        for p, c in zip(b.fact_pair, b.fact_class.tolist(), strict=True)
+    }
     assert facts(other) == {(name[h], name[t], c) for h, t, c in facts(batch)}
 
 
@@ -116,7 +132,11 @@ def test_the_numbers_of_entities_are_names(backbone, entities, seed, random):
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    made: Encoder = tiny([[f"w{i}" for i in range(40)]], vocabulary=150, width=8, layers=1, heads=2).eval().double()
+    made: Encoder = (
+        tiny([[f"w{i}" for i in range(40)]], vocabulary=150, width=8, layers=1, heads=2)
+        .eval()
+        .double()
+    )
     for parameter in made.parameters():  # far from the near-uniform attention of fresh weights
         parameter.data.mul_(5)
     return made
@@ -131,7 +151,9 @@ def texts(encoder, entities, seed):
 @SOME
 @given(several, seeds, st.integers(0, 200), st.integers(0, 30))
 @torch.no_grad()
-def test_windows_agree_with_a_single_pass_where_the_text_fits(encoder, entities, seed, overlap, room):
+def test_windows_agree_with_a_single_pass_where_the_text_fits(
+    encoder, entities, seed, overlap, room
+):
     rows = texts(encoder, entities, seed)
     longest = max(len(row["tokens"]) for row in rows)
     plan = encoder.windows
@@ -157,7 +179,9 @@ def test_windows_do_not_depend_on_the_other_documents(encoder, entities, seed, s
         alone = encoder(collate([row]))
         length, mentions = len(row["tokens"]) + 2, len(row["mention_position"])
         torch.testing.assert_close(together.states[number, :length], alone.states[0], **CLOSE)
-        torch.testing.assert_close(together.rows[first : first + mentions, :, :length], alone.rows, **CLOSE)
+        torch.testing.assert_close(
+            together.rows[first : first + mentions, :, :length], alone.rows, **CLOSE
+        )
         first += mentions
 
 

@@ -50,7 +50,14 @@ def test_an_unknown_command_is_a_mistake_of_the_user():
     assert result.exit_code == 2 and "report" in result.stderr
 
 
-LIGHT = ("--help", "list", "run --help", "status FOLDER", "report FOLDER", "leaderboard FOLDER --out FOLDER/page.html")
+LIGHT = (
+    "--help",
+    "list",
+    "run --help",
+    "status FOLDER",
+    "report FOLDER",
+    "leaderboard FOLDER --out FOLDER/page.html",
+)
 
 
 @pytest.mark.parametrize("arguments", [line.split() for line in LIGHT])
@@ -72,5 +79,10 @@ def test_top_level_script():
     script = [sys.executable, str(ROOT / "run_benchmark.py")]
     help_text = subprocess.run([*script, "--help"], capture_output=True, text=True, cwd=ROOT.parent)
     assert help_text.returncode == 0 and "Usage: run_benchmark.py" in help_text.stdout
-    mistake = subprocess.run([*script, "run", "nowhere.yaml"], capture_output=True, text=True, cwd=ROOT)
-    assert (mistake.returncode, mistake.stderr) == (2, "error: nowhere.yaml: no such experiment file\n")
+    mistake = subprocess.run(
+        [*script, "run", "nowhere.yaml"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (mistake.returncode, mistake.stderr) == (
+        2,
+        "error: nowhere.yaml: no such experiment file\n",
+    )

@@ -1,4 +1,6 @@
-"""compare: runs, sets of runs and prediction files; what is paired, what is said, what is refused."""
+"""compare: runs, sets of runs and prediction files; what is paired, what is said, what is
+refused.
+"""
 
 import json
 import math
@@ -9,19 +11,25 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
-from benchmark.results import RunDirectory
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.comparison import compare
 from benchmark.statistics.tests import paired_t
+from benchmark.store.runs import RunDirectory
 
-MADE_UP = json.loads((Path(__file__).parents[1] / "parity" / "data" / "metrics_made_up.json").read_text())
+MADE_UP = json.loads(
+    (Path(__file__).parents[1] / "parity" / "data" / "metrics_made_up.json").read_text()
+)
 
 
 def counts(right, documents=200, *, seed=0, frequent=True):
-    """Ten gold facts a document, eight predicted, of which `right` of eight are right on average."""
+    """Ten gold facts a document, eight predicted, of which `right` of eight are right on
+    average.
+    """
     rng = np.random.default_rng(seed)
     tp = rng.binomial(8, right, documents)
-    table = np.stack([tp, np.full(documents, 8), np.full(documents, 10), np.zeros(documents, int)], axis=1)
+    table = np.stack(
+        [tp, np.full(documents, 8), np.full(documents, 10), np.zeros(documents, int)], axis=1
+    )
     groups = dict.fromkeys(("all", "intra"), table) | {"inter": 0 * table}
     groups |= {"frequent": table, "tail": table} if frequent else {}
     titles = tuple(f"d{i}" for i in range(documents))
@@ -31,7 +39,14 @@ def counts(right, documents=200, *, seed=0, frequent=True):
 def store(results, augmenter, seed, of, predictions=()):
     """A finished run with these counts."""
     directory = RunDirectory.of(results, "toy", "atlop", augmenter, seed)
-    directory.start({"backbone": {"name": "atlop"}, "augmenter": {"name": augmenter}, "seed": seed, "dataset": {"name": "toy"}})
+    directory.start(
+        {
+            "backbone": {"name": "atlop"},
+            "augmenter": {"name": augmenter},
+            "seed": seed,
+            "dataset": {"name": "toy"},
+        }
+    )
     directory.write_json("metrics.json", {})
     for split in ("dev", "test"):
         directory.write_json(f"counts_{split}.json", of.to_json())
@@ -64,13 +79,18 @@ def test_sets_of_runs_are_paired_by_seed(tmp_path):
     differences = np.subtract(f1["a"], f1["b"])
     assert f1["across_seeds"]["p"] == pytest.approx(paired_t(differences).p)
     assert f1["interval"]["low"] < differences.mean() < f1["interval"]["high"]
-    assert len(f1["across_documents"]) == 5 and all(result["p"] <= 0.01 for result in f1["across_documents"])
+    assert len(f1["across_documents"]) == 5 and all(
+        result["p"] <= 0.01 for result in f1["across_documents"]
+    )
     assert any("seed 9: left out" in warning for warning in found["warnings"]), found["warnings"]
     assert "significant at 0.05" in found["sentence"] and "F1 of vae is" in found["sentence"]
 
 
 def test_a_single_run_is_no_claim_about_a_method(tmp_path):
-    a, b = store(tmp_path, "vae", 0, counts(0.5, seed=1)), store(tmp_path, "none", 0, counts(0.5, seed=2))
+    a, b = (
+        store(tmp_path, "vae", 0, counts(0.5, seed=1)),
+        store(tmp_path, "none", 0, counts(0.5, seed=2)),
+    )
     found = as_json(a, b)
     assert found["lines"][0]["across_seeds"] is None
     assert "no difference of these two models is shown" in found["sentence"]
@@ -83,7 +103,10 @@ def test_swapping_the_two_mirrors_everything(tmp_path):
     for seed in range(3):
         store(tmp_path, "none", seed, counts(0.5, seed=seed))
         store(tmp_path, "vae", seed, counts(0.52, seed=10 + seed))
-    one, other = (as_json(*(tmp_path / "toy/atlop" / name for name in pair)) for pair in (("vae", "none"), ("none", "vae")))
+    one, other = (
+        as_json(*(tmp_path / "toy/atlop" / name for name in pair))
+        for pair in (("vae", "none"), ("none", "vae"))
+    )
     for left, right in zip(one["lines"], other["lines"], strict=True):
         assert (left["a"], left["b"]) == (right["b"], right["a"])
         assert left["across_seeds"]["p"] == pytest.approx(right["across_seeds"]["p"])
@@ -91,7 +114,10 @@ def test_swapping_the_two_mirrors_everything(tmp_path):
 
 
 def test_the_same_command_prints_the_same_numbers(tmp_path):
-    a, b = store(tmp_path, "vae", 0, counts(0.5, seed=1)), store(tmp_path, "none", 0, counts(0.5, seed=2))
+    a, b = (
+        store(tmp_path, "vae", 0, counts(0.5, seed=1)),
+        store(tmp_path, "none", 0, counts(0.5, seed=2)),
+    )
     assert as_json(a, b) == as_json(a, b)
 
 
@@ -106,7 +132,11 @@ def test_identical_systems_do_not_differ(tmp_path):
 def test_without_frequent_relations_their_scores_are_said_to_be_undefined(tmp_path):
     a, b = (store(tmp_path, name, 0, counts(0.5, frequent=False)) for name in ("vae", "none"))
     lines = {line["measure"]: line for line in as_json(a, b)["lines"]}
-    assert lines["freq_f1"]["undefined"] and lines["ltail_f1"]["undefined"] and not lines["f1"]["undefined"]
+    assert (
+        lines["freq_f1"]["undefined"]
+        and lines["ltail_f1"]["undefined"]
+        and not lines["f1"]["undefined"]
+    )
     assert "no frequent relations are defined" in invoke(a, b).stdout
 
 
@@ -120,11 +150,21 @@ def files(tmp_path):
 
 
 def test_prediction_files_have_the_official_scores(files):
-    options = ("--gold", files / "gold.json", "--train", files / "train.json", "--frequent", "re-docred")
+    options = (
+        "--gold",
+        files / "gold.json",
+        "--train",
+        files / "train.json",
+        "--frequent",
+        "re-docred",
+    )
     found = as_json(files / "a.json", files / "b.json", *options)
     for line in found["lines"]:
         assert line["a"] == [pytest.approx(100 * MADE_UP["expected"][line["measure"]])]
-    assert math.isclose(found["lines"][0]["interval"]["estimate"], found["lines"][0]["a"][0] - found["lines"][0]["b"][0])
+    assert math.isclose(
+        found["lines"][0]["interval"]["estimate"],
+        found["lines"][0]["a"][0] - found["lines"][0]["b"][0],
+    )
 
 
 def test_without_training_facts_ign_f1_is_left_out(files):
@@ -134,7 +174,9 @@ def test_without_training_facts_ign_f1_is_left_out(files):
 
 def test_a_run_against_a_prediction_file(files):
     run = store(files, "none", 0, counts(0.5), MADE_UP["predictions"])
-    found = as_json(run, files / "b.json", "--gold", files / "gold.json", "--train", files / "train.json")
+    found = as_json(
+        run, files / "b.json", "--gold", files / "gold.json", "--train", files / "train.json"
+    )
     assert found["lines"][0]["a"] == [pytest.approx(100 * MADE_UP["expected"]["f1"])]
 
 
@@ -142,7 +184,10 @@ def test_two_single_runs_are_compared_whatever_their_seeds(files):
     store(files, "none", 3, counts(0.5))
     one = store(files, "vae", 8, counts(0.6))
     result = invoke(one, files / "toy" / "atlop" / "none", "--json")
-    assert result.exit_code == 0 and "A is of seed 8, B of seed 3: they are paired by their documents alone" in result.stderr
+    assert (
+        result.exit_code == 0
+        and "A is of seed 8, B of seed 3: they are paired by their documents alone" in result.stderr
+    )
     found = json.loads(result.stdout)
     assert found["seeds"] == [0] and found["lines"][0]["across_seeds"] is None
     assert found["lines"][0]["interval"]["low"] is not None
@@ -153,14 +198,26 @@ def test_two_single_runs_are_compared_whatever_their_seeds(files):
     [
         (("a.json", "b.json"), "a prediction file needs --gold"),
         (("toy/atlop/none", "toy/atlop/none", "--undirected"), "go with --gold"),
-        (("toy", "toy/atlop/none"), "holds runs of 2 cells (toy/atlop/none, toy/atlop/vae); give the folder of one"),
+        (
+            ("toy", "toy/atlop/none"),
+            "holds runs of 2 cells (toy/atlop/none, toy/atlop/vae); give the folder of one",
+        ),
         (("apart", "toy/atlop/none"), "A and B share no seed"),
         (("toy/atlop/none", "b.json", "--gold", "gold.json"), "can be compared with one run; "),
         (("toy/atlop/none", "nowhere"), "no such folder"),
         (("empty", "toy/atlop/none"), "holds no finished run"),
         (("toy/atlop/vae", "other"), "documents are in only one of A and B, such as"),
         (
-            ("toy/atlop/none", "b.json", "--gold", "gold.json", "--train", "gold.json", "--train-facts", "a.json"),
+            (
+                "toy/atlop/none",
+                "b.json",
+                "--gold",
+                "gold.json",
+                "--train",
+                "gold.json",
+                "--train-facts",
+                "a.json",
+            ),
             "give one of them",
         ),
     ],

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-import benchmark.training
+import benchmark.interop.predict
 from benchmark.commands.app import app
 from benchmark.errors import UserError
 
@@ -23,7 +23,9 @@ DOCUMENT = {
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(
+        app, [str(argument) for argument in arguments], env={"COLUMNS": "200"}
+    )
 
 
 @pytest.fixture
@@ -36,7 +38,9 @@ def documents(tmp_path):
 def test_stats(documents):
     result = invoke("data", "stats", documents)
     assert result.exit_code == 0, result.output
-    rows = dict(line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip())
+    rows = dict(
+        line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip()
+    )
     assert rows["documents"].strip() == "1"
     assert rows["mentions"].strip() == "2"
     assert rows["ordered entity pairs"].strip() == "2"
@@ -46,7 +50,10 @@ def test_stats_of_a_faulty_file(documents):
     documents.write_text(json.dumps([DOCUMENT | {"labels": [{"h": 0, "t": 7, "r": "lives_in"}]}]))
     result = invoke("data", "stats", documents)
     assert result.exit_code == 2
-    assert "'A town', labels[0].t: entity 7 does not exist" in result.stderr and "Traceback" not in result.output
+    assert (
+        "'A town', labels[0].t: entity 7 does not exist" in result.stderr
+        and "Traceback" not in result.output
+    )
 
 
 def test_validate_a_sound_file(documents):
@@ -55,7 +62,10 @@ def test_validate_a_sound_file(documents):
 
 
 def test_validate_lists_all_faults(documents):
-    faulty = DOCUMENT | {"title": "Another", "labels": [{"h": 0, "t": 7, "r": "lives_in"}, {"h": 0, "t": 1, "r": "live_in"}]}
+    faulty = DOCUMENT | {
+        "title": "Another",
+        "labels": [{"h": 0, "t": 7, "r": "lives_in"}, {"h": 0, "t": 1, "r": "live_in"}],
+    }
     documents.write_text(json.dumps([DOCUMENT, DOCUMENT, faulty]))
     inventory = documents.parent / "relations.json"
     inventory.write_text(json.dumps(["lives_in"]))
@@ -69,22 +79,30 @@ def test_validate_lists_all_faults(documents):
 
 def test_validate_a_file_that_is_not_there(tmp_path):
     result = invoke("data", "validate", tmp_path / "nowhere.json")
-    assert result.exit_code == 2 and result.stderr.startswith("error: ") and "no such file" in result.stderr
+    assert (
+        result.exit_code == 2
+        and result.stderr.startswith("error: ")
+        and "no such file" in result.stderr
+    )
 
 
 def test_validate_a_truncated_file(documents):
     documents.write_text(documents.read_text()[:-20])
     result = invoke("data", "validate", documents)
-    assert result.exit_code == 1 and str(documents) in result.stdout and "1 error\n" in result.stdout
+    assert (
+        result.exit_code == 1 and str(documents) in result.stdout and "1 error\n" in result.stdout
+    )
 
 
 @pytest.fixture
 def model(monkeypatch):
     """A stored model that finds two facts."""
-    facts = [{"title": "Zürich", "h_idx": 0, "t_idx": 1, "r": "P17", "relation": "country", "score": 1.5}] * 2
+    facts = [
+        {"title": "Zürich", "h_idx": 0, "t_idx": 1, "r": "P17", "relation": "country", "score": 1.5}
+    ] * 2
     fake = SimpleNamespace(facts=facts)
     module = SimpleNamespace(predict=lambda run, documents: fake.facts)
-    monkeypatch.setitem(sys.modules, "benchmark.training.predict", module)
+    monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
     monkeypatch.setattr(benchmark.training, "predict", module, raising=False)
     return fake
 
@@ -114,7 +132,7 @@ def test_predict_without_a_model(model, documents, monkeypatch):
     def missing(run, documents):
         raise UserError(f"{run}: not a finished run")
 
-    monkeypatch.setattr(benchmark.training.predict, "predict", missing)
+    monkeypatch.setattr(benchmark.interop.predict, "predict", missing)
     result = invoke("predict", "some/run", documents)
     assert (result.exit_code, result.stderr) == (2, "error: some/run: not a finished run\n")
 
@@ -130,4 +148,8 @@ def test_stats_count_repeated_facts_and_take_a_list_of_frequent_relations(docume
 
 def test_predict_to_a_folder_is_a_mistake_of_the_user(model, documents, tmp_path):
     result = invoke("predict", "some/run", documents, "--out", tmp_path)
-    assert result.exit_code == 2 and "a folder stands there" in result.stderr and "Traceback" not in result.output
+    assert (
+        result.exit_code == 2
+        and "a folder stands there" in result.stderr
+        and "Traceback" not in result.output
+    )

@@ -17,7 +17,10 @@ def figures(*arguments):
 
 
 def pairs(count):
-    return {"rows": np.random.default_rng(count).normal(size=(count, 3)).tolist(), "labels": [[i % 2] for i in range(count)]}
+    return {
+        "rows": np.random.default_rng(count).normal(size=(count, 3)).tolist(),
+        "labels": [[i % 2] for i in range(count)],
+    }
 
 
 @pytest.fixture
@@ -25,7 +28,9 @@ def results(tmp_path):
     of_relations = relations(P1=0.5, P2=0.25)
     write(run(tmp_path, "none", 0, 0.5, of_relations=of_relations), relation_names=NAMES)
     sampled = {"sample.json": {"real": pairs(8), "generated": pairs(9)}}
-    write(run(tmp_path, "vae", 0, 0.5, of_relations=of_relations), relation_names=NAMES, files=sampled)
+    write(
+        run(tmp_path, "vae", 0, 0.5, of_relations=of_relations), relation_names=NAMES, files=sampled
+    )
     return tmp_path / "demo"
 
 
@@ -33,13 +38,17 @@ def test_an_experiment_becomes_figures_in_its_folder(results):
     done = figures(results)
     assert done.exit_code == 0, done.output
     assert {file.name for file in (results / "figures").iterdir()} == {
-        f"{name}.{ending}" for name in ("relation_frequency", "atlop-vae-seed-0") for ending in ("png", "svg")
+        f"{name}.{ending}"
+        for name in ("relation_frequency", "atlop-vae-seed-0")
+        for ending in ("png", "svg")
     }
     assert "P1 first (4 / 5)" in (results / "figures" / "atlop-vae-seed-0.svg").read_text()
 
 
 def test_chosen_relations_and_another_folder(results, tmp_path):
-    done = figures(results / "atlop" / "vae" / "seed-0", "--relations", "P2", "--out", tmp_path / "a" / "b")
+    done = figures(
+        results / "atlop" / "vae" / "seed-0", "--relations", "P2", "--out", tmp_path / "a" / "b"
+    )
     assert done.exit_code == 0, done.output
     text = (tmp_path / "a" / "b" / "atlop-vae-seed-0.svg").read_text()
     assert "P2 second (4 / 4)" in text and "P1 first" not in text

@@ -18,7 +18,19 @@ def invoke(*arguments):
 def test_list_shows_names_summaries_and_defaults():
     result = invoke("list")
     assert result.exit_code == 0
-    for name in ("atlop", "kd_docre", "baseline", "none", "copies", "gaussian", "vae", "vaediff", "re-docred", "synthetic", "tiny"):
+    for name in (
+        "atlop",
+        "kd_docre",
+        "baseline",
+        "none",
+        "copies",
+        "gaussian",
+        "vae",
+        "vaediff",
+        "re-docred",
+        "synthetic",
+        "tiny",
+    ):
         assert name in result.stdout
     assert "scale=0.1" in result.stdout and "train (required)" in result.stdout
 
@@ -72,7 +84,10 @@ def test_check_goes_on_after_a_failure_and_tells_reason_and_place(contract, lab)
     result = lab("check", "noisy")
     assert result.exit_code == 1
     assert "FAIL  shapes: returned labels have 3 columns, expected 4\n" in result.stdout
-    assert "FAIL  gradient: KeyError: 'x' (" in result.stdout and "test_inspect.py, line" in result.stdout
+    assert (
+        "FAIL  gradient: KeyError: 'x' (" in result.stdout
+        and "test_inspect.py, line" in result.stdout
+    )
     assert "pass  pool" in result.stdout
     assert "in 2 point(s)" in result.stdout
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from elsewhere_files import store_made_up
-from reports.test_page import rows_of
+from reports.render.test_page import rows_of
 from stored_runs import counted, run, write
 from typer.testing import CliRunner
 
@@ -38,7 +38,10 @@ def test_by_default_results_become_leaderboard_html(results, tmp_path, monkeypat
 def test_a_damaged_run_is_left_out_and_named(results, tmp_path):
     (results / "demo" / "atlop" / "vae" / "seed-0" / "metrics.json").write_text("{}")
     done = leaderboard(results, "--out", tmp_path / "page.html")
-    assert done.exit_code == 0 and "vae/seed-0/metrics.json: changed after the run was done" in done.stderr
+    assert (
+        done.exit_code == 0
+        and "vae/seed-0/metrics.json: changed after the run was done" in done.stderr
+    )
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "Left out" in text and "vae/seed-0/metrics.json: changed" in text and "53.00" not in text
 
@@ -60,10 +63,15 @@ def test_a_torn_experiment_file_hides_only_what_is_missing(results, tmp_path):
 
 def test_part_of_an_experiment_asks_for_nothing_else(results, tmp_path):
     done = leaderboard(results / "demo" / "atlop" / "vae", "--out", tmp_path / "page.html")
-    assert done.exit_code == 0 and (tmp_path / "page.html").read_text(encoding="utf-8").count("<tr data-entry") == 1
+    assert (
+        done.exit_code == 0
+        and (tmp_path / "page.html").read_text(encoding="utf-8").count("<tr data-entry") == 1
+    )
 
 
-@pytest.mark.parametrize("folder, message", [("nowhere", "no such folder"), ("empty", "no finished run to show")])
+@pytest.mark.parametrize(
+    "folder, message", [("nowhere", "no such folder"), ("empty", "no finished run to show")]
+)
 def test_nothing_to_show_is_an_error(tmp_path, folder, message):
     (tmp_path / "empty").mkdir()
     done = leaderboard(tmp_path / folder, "--out", tmp_path / "page.html")
@@ -92,13 +100,18 @@ def test_ranks_marks_and_intervals_are_shown(tmp_path):
     rows = [cells for _, cells in rows_of(text)]
     assert [(cells[0], cells[2]) for cells in rows] == [("1", "atlop + vae"), ("2", "atlop + none")]
     assert "+2.50 ± 3.67*" in rows[0][4]
-    assert "95%, crossed bootstrap over seeds and documents" in text and "Rank 1: <code>atlop + vae</code>" in text
+    assert (
+        "95%, crossed bootstrap over seeds and documents" in text
+        and "Rank 1: <code>atlop + vae</code>" in text
+    )
 
 
 def test_predictions_of_a_system_that_ran_elsewhere_are_an_entry_without_rank(tmp_path):
     files = store_made_up(tmp_path)
     options = ["--gold", files.gold, "--train", files.train, "--frequent", "re-docred"]
-    text = page_of(tmp_path / "results", "--add-predictions", f"Mine <b>={files.predictions}", *options)
+    text = page_of(
+        tmp_path / "results", "--add-predictions", f"Mine <b>={files.predictions}", *options
+    )
     (cells,) = [cells for _, cells in rows_of(text) if cells[1] == "Mine <b>"]
     # rank, system, kind, study, F1, difference, Ign F1, Freq F1, LTail F1, dev, seeds, time, device
     scores = [f"{100 * files.expected[key]:.2f}" for key in ("f1", "ign_f1", "freq_f1", "ltail_f1")]
@@ -109,7 +122,9 @@ def test_predictions_of_a_system_that_ran_elsewhere_are_an_entry_without_rank(tm
 
 def test_what_the_given_files_do_not_tell_is_not_shown(tmp_path):
     files = store_made_up(tmp_path)
-    text = page_of(tmp_path / "results", "--add-predictions", f"Mine={files.predictions}", "--gold", files.gold)
+    text = page_of(
+        tmp_path / "results", "--add-predictions", f"Mine={files.predictions}", "--gold", files.gold
+    )
     (cells,) = [cells for _, cells in rows_of(text) if cells[1] == "Mine"]
     assert cells[6:9] == ["n/a"] * 3 and "Mine: no Ign F1 and no Freq and LTail F1." in text
 
@@ -118,10 +133,15 @@ def test_other_test_documents_are_refused(tmp_path):
     files = store_made_up(tmp_path)
     documents, other = json.loads(files.gold.read_text()), tmp_path / "other.json"
     option = ["--add-predictions", f"Mine={files.predictions}", "--gold", other]
-    for change, message in (({"title": "elsewhere"}, "documents are in only one of"), ({"labels": []}, "different gold facts")):
+    for change, message in (
+        ({"title": "elsewhere"}, "documents are in only one of"),
+        ({"labels": []}, "different gold facts"),
+    ):
         other.write_text(json.dumps([documents[0] | change, *documents[1:]]))
         done = leaderboard(tmp_path / "results", "--out", tmp_path / "page.html", *option)
-        assert done.exit_code == 2 and "not the documents that the runs were tested on" in done.stderr, done.output
+        assert (
+            done.exit_code == 2 and "not the documents that the runs were tested on" in done.stderr
+        ), done.output
         assert message in done.stderr
 
 
@@ -131,7 +151,10 @@ def test_other_test_documents_are_refused(tmp_path):
         (["--add-predictions", "mine.json"], "expected NAME=FILE"),
         (["--add-predictions", "a=b.json"], "needs --gold"),
         (["--gold", "b.json"], "go with --add-predictions"),
-        (["--add-predictions", "a=b", "--add-predictions", "a=c", "--gold", "g"], "the name 'a' comes twice"),
+        (
+            ["--add-predictions", "a=b", "--add-predictions", "a=c", "--gold", "g"],
+            "the name 'a' comes twice",
+        ),
     ],
 )
 def test_options_that_lack_others_are_refused(results, options, message):
@@ -146,12 +169,16 @@ def test_published_scores_stand_below_the_board_on_request(tmp_path):
     plain, text = page_of(tmp_path), page_of(tmp_path, "--with-published")
     assert "Reported" not in plain and len(rows_of(plain)) == len(rows_of(text)) == 4
     boards = text.split("<section")[1:]
-    assert "Reported, not run here: dwie, Table 2 of Tran et al. (2025)" in boards[0] and "RSMAN" in boards[0]
+    assert (
+        "Reported, not run here: dwie, Table 2 of Tran et al. (2025)" in boards[0]
+        and "RSMAN" in boards[0]
+    )
     assert "No published scores are kept here for toy" in boards[1] and "RSMAN" not in boards[1]
 
 
 @pytest.mark.parametrize(
-    "ending, start", [(".md", "### toy: leaderboard"), (".tex", "\\documentclass"), (".csv", "table,backbone")]
+    "ending, start",
+    [(".md", "### toy: leaderboard"), (".tex", "\\documentclass"), (".csv", "table,backbone")],
 )
 def test_the_same_rows_as_tables(results, tmp_path, ending, start):
     done = leaderboard(results, "--out", tmp_path / f"board{ending}")
@@ -162,4 +189,6 @@ def test_the_same_rows_as_tables(results, tmp_path, ending, start):
 
 def test_an_ending_that_is_no_format_is_named(results, tmp_path):
     done = leaderboard(results, "--out", tmp_path / "board.pdf")
-    assert done.exit_code == 2 and "expected a name that ends in .html, .md, .tex, .csv" in done.stderr
+    assert (
+        done.exit_code == 2 and "expected a name that ends in .html, .md, .tex, .csv" in done.stderr
+    )

@@ -7,7 +7,7 @@ from tiny_runs import config, execute
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
-from benchmark.files import sha256
+from benchmark.store.files import sha256
 
 
 def invoke(*arguments):
@@ -35,10 +35,18 @@ def test_measures_what_was_not_measured_and_shows_the_table(trained):
     before = files(trained)
     result = invoke(trained)
     assert result.exit_code == 0, result.output
-    assert "generative quality" in result.stdout and "(real, dev)" in result.stdout and "vae" in result.stdout
+    assert (
+        "generative quality" in result.stdout
+        and "(real, dev)" in result.stdout
+        and "vae" in result.stdout
+    )
     assert "copies: generated pairs repeat training pairs" in result.stdout
     new = {path.relative_to(trained).as_posix() for path in files(trained).keys() - before.keys()}
-    assert new == {f"{augmenter}/seed-0/{file}.json" for augmenter in ("copies", "vae") for file in ("quality", "sample")}
+    assert new == {
+        f"{augmenter}/seed-0/{file}.json"
+        for augmenter in ("copies", "vae")
+        for file in ("quality", "sample")
+    }
     assert before.items() <= files(trained).items()  # nothing else was touched
 
 
@@ -59,7 +67,11 @@ def test_a_run_that_cannot_be_measured_is_told_and_the_others_are(trained):
     result = invoke(trained)
     stored.with_name("away").rename(stored)
     assert result.exit_code == 1
-    assert "not measured: " in result.stderr and "kept no augmenter" in result.stderr and "Traceback" not in result.output
+    assert (
+        "not measured: " in result.stderr
+        and "kept no augmenter" in result.stderr
+        and "Traceback" not in result.output
+    )
     assert (trained / "copies" / "seed-0" / "quality.json").is_file()
 
 

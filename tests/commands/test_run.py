@@ -1,4 +1,6 @@
-"""The grid as a user meets it: what runs, what is kept, what a failure does to the others, what the exit code says."""
+"""The grid as a user meets it: what runs, what is kept, what a failure does to the others, what the
+exit code says.
+"""
 
 import errno
 import json
@@ -10,14 +12,17 @@ import time
 
 import pytest
 
-from benchmark import environment, interrupts
-from benchmark.claims import HEARTBEAT
+from benchmark import signals
 from benchmark.config import RunConfig
 from benchmark.errors import DataError, UserError
+from benchmark.grid import identity
 from benchmark.progress import Progress
-from benchmark.results import RunDirectory
+from benchmark.store.claims import HEARTBEAT
+from benchmark.store.runs import RunDirectory
 
-GRID = [f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")]
+GRID = [
+    f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")
+]
 
 
 def test_runs_the_whole_grid_and_writes_the_tables(lab):
@@ -45,7 +50,11 @@ def test_augmented_runs_get_the_none_run_of_their_seed_as_stage_1(lab):
 def test_stores_what_the_runs_depend_on(lab):
     lab("run", "CONFIG")
     config = json.loads((lab.folder("left learned 1") / "config.json").read_text())
-    assert config["train"]["epochs"] == 3 and config["augment"]["warmup_epochs"] == 2 and config["seed"] == 1
+    assert (
+        config["train"]["epochs"] == 3
+        and config["augment"]["warmup_epochs"] == 2
+        and config["seed"] == 1
+    )
     assert config["facts"]["corpus_digest"] == "d1" and config["facts"]["torch"]
     assert json.loads((lab.folder("left none 1") / "config.json").read_text())["augment"] is None
 
@@ -63,7 +72,9 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
     result = lab("run", "CONFIG")
     assert result.exit_code == 1
     assert "11 done now, 1 failed" in result.stderr
-    assert "ValueError: the loss is not a number" in result.stderr and "Traceback" not in result.output
+    assert (
+        "ValueError: the loss is not a number" in result.stderr and "Traceback" not in result.output
+    )
     failure = json.loads((lab.folder("left noisy 0") / "FAILED").read_text())
     assert failure["error"] == "ValueError: the loss is not a number"
     assert "Traceback" in failure["traceback"] and "conftest.py" in failure["traceback"]
@@ -93,7 +104,9 @@ def test_a_killed_run_is_seen_and_done_again(lab):
     process.wait()
     folder = lab.folder("right learned 1")
     (folder / "DONE").unlink()
-    (folder / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "then"}))
+    (folder / "RUNNING").write_text(
+        json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "then"})
+    )
     assert "11 done, 1 killed of 12 runs" in lab("status", "CONFIG").stdout
     lab.ran.clear()
     assert lab("run", "CONFIG").exit_code == 0
@@ -105,11 +118,20 @@ def test_a_run_of_another_process_is_left_alone(lab):
     try:
         folder = lab.folder("left none 0")
         folder.mkdir(parents=True)
-        (folder / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "now"}))
+        (folder / "RUNNING").write_text(
+            json.dumps({"host": socket.gethostname(), "pid": process.pid, "time": "now"})
+        )
         result = lab("run", "CONFIG", "--seeds", "0")
-        # what starts from it waits for it, fitted or not: numbers and files must not depend on who was faster
-        assert (result.exit_code, lab.names()) == (1, ["right none 0", "right noisy 0", "right learned 0"])
-        assert "another process works on it" in result.stderr and "3 at work in another process" in result.stderr
+        # what starts from it waits for it, fitted or not: numbers and files must not depend on who
+        # was faster
+        assert (result.exit_code, lab.names()) == (
+            1,
+            ["right none 0", "right noisy 0", "right learned 0"],
+        )
+        assert (
+            "another process works on it" in result.stderr
+            and "3 at work in another process" in result.stderr
+        )
         assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
     finally:
         process.kill()
@@ -133,32 +155,48 @@ def test_a_run_taken_between_the_look_and_the_start_is_left_alone(lab, monkeypat
 
     def start(directory, config, *, facts):
         directory.path.mkdir(parents=True)
-        (directory.path / "RUNNING").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getppid(), "time": "now"}))
+        (directory.path / "RUNNING").write_text(
+            json.dumps({"host": socket.gethostname(), "pid": os.getppid(), "time": "now"})
+        )
         raise UserError("another process works on this run")
 
-    monkeypatch.setattr("benchmark.results.RunDirectory.start", start)
+    monkeypatch.setattr("benchmark.store.runs.RunDirectory.start", start)
     result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
     assert result.exit_code == 1
     assert "has just taken it" in result.stderr
     assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
 
 
-def test_what_starts_from_a_run_that_was_at_work_elsewhere_waits_even_if_it_has_died_since(lab, monkeypatch):
-    states = iter(["missing", "running", *["killed"] * 20])  # as seen by `prepare`, by the look at it, and from then on
+def test_what_starts_from_a_run_that_was_at_work_elsewhere_waits_even_if_it_has_died_since(
+    lab, monkeypatch
+):
+    states = iter(
+        ["missing", "running", *["killed"] * 20]
+    )  # as seen by `prepare`, by the look at it, and from then on
     state = RunDirectory.state
     none = lab.folder("left none 0")
-    monkeypatch.setattr(RunDirectory, "state", lambda run: next(states) if run.path == none else state(run))
+    monkeypatch.setattr(
+        RunDirectory, "state", lambda run: next(states) if run.path == none else state(run)
+    )
     result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
-    assert result.exit_code == 1 and not lab.ran and "its `none` run is at work in another process" in result.stderr
+    assert (
+        result.exit_code == 1
+        and not lab.ran
+        and "its `none` run is at work in another process" in result.stderr
+    )
 
 
-def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_kept(lab, monkeypatch):
+def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_kept(
+    lab, monkeypatch
+):
     start, folder = RunDirectory.start, lab.folder("left none 0")
 
     def too_late(directory, config, *, facts):
         start(directory, config, facts=facts)
         nothing = dict.fromkeys(("corpus", "stage1", "branch_epoch", "save_every"))
-        lab.execute(RunConfig.model_validate(config), directory, **nothing, progress=Progress.silent())
+        lab.execute(
+            RunConfig.model_validate(config), directory, **nothing, progress=Progress.silent()
+        )
         directory.finish()
         return start(directory, config, facts=facts)
 
@@ -169,11 +207,17 @@ def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_k
 
 
 def test_a_run_that_was_taken_over_meanwhile_is_left_to_who_took_it(lab, monkeypatch):
-    """A process that slept for hours, and whose run another host took over, has no say in it any more."""
-    folder, taken = lab.folder("left none 0"), json.dumps({"host": "elsewhere", "pid": 1, "time": "now"})
+    """A process that slept for hours, and whose run another host took over, has no say in it any
+    more.
+    """
+    folder, taken = (
+        lab.folder("left none 0"),
+        json.dumps({"host": "elsewhere", "pid": 1, "time": "now"}),
+    )
     execute = lab.execute
     monkeypatch.setattr(
-        "benchmark.training.stages.execute", lambda *a, **k: (execute(*a, **k), (folder / "RUNNING").write_text(taken))
+        "benchmark.training.stages.execute",
+        lambda *a, **k: (execute(*a, **k), (folder / "RUNNING").write_text(taken)),
     )
     result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
     assert result.exit_code == 1 and "has just taken it" in result.stderr
@@ -212,17 +256,21 @@ def test_a_full_disk_stops_the_grid_and_loses_nothing(lab):
 
 
 def test_safetensors_tells_of_a_full_disk_in_words_only(lab):
-    lab.raises["left none 0"] = UserError("best.safetensors cannot be written: I/O error: No space left on device (os error 28)")
+    lab.raises["left none 0"] = UserError(
+        "best.safetensors cannot be written: I/O error: No space left on device (os error 28)"
+    )
     result = lab("run", "CONFIG")
     assert (result.exit_code, lab.names()) == (1, GRID[:1])
 
 
 def test_a_run_that_is_asked_to_stop_says_again(lab):
-    lab.raises["left noisy 0"] = interrupts.Preempted("SIGTERM")
+    lab.raises["left noisy 0"] = signals.Preempted("SIGTERM")
     result = lab("run", "CONFIG")
-    assert result.exit_code == interrupts.AGAIN == 75
+    assert result.exit_code == signals.AGAIN == 75
     assert "asked to stop" in result.stderr and "Traceback" not in result.output
-    assert "1 done" in lab("status", "CONFIG").stdout and "1 killed" in lab("status", "CONFIG").stdout
+    assert (
+        "1 done" in lab("status", "CONFIG").stdout and "1 killed" in lab("status", "CONFIG").stdout
+    )
     del lab.raises["left noisy 0"]
     assert lab("run", "CONFIG").exit_code == 0
 
@@ -244,8 +292,15 @@ def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritte
     assert "train.epochs: 3 stored, 4 asked for" in result.stderr and "--set name" in result.stderr
     assert (lab.folder("left none 0") / "config.json").read_bytes() == before
     shown = lab("status", "CONFIG", "--set", "train.epochs=4").stdout
-    assert "6 missing, 6 changed of 12 runs" in shown and "with --set must be told here too" in shown
-    assert lab("run", "CONFIG", "--set", "train.epochs=4", "--set", "name=longer", "--seeds", "0").exit_code == 0
+    assert (
+        "6 missing, 6 changed of 12 runs" in shown and "with --set must be told here too" in shown
+    )
+    assert (
+        lab(
+            "run", "CONFIG", "--set", "train.epochs=4", "--set", "name=longer", "--seeds", "0"
+        ).exit_code
+        == 0
+    )
     assert len(lab.ran) == 6
 
 
@@ -262,7 +317,11 @@ def test_moving_the_data_loses_no_run_but_changing_it_is_an_error(lab):
 
 def test_adding_seeds_and_augmenters_touches_nothing_that_is_there(lab):
     lab("run", "CONFIG", "--seeds", "0")
-    before = {file: file.read_bytes() for file in lab.results.rglob("*.json") if file.parent.name == "seed-0"}
+    before = {
+        file: file.read_bytes()
+        for file in lab.results.rglob("*.json")
+        if file.parent.name == "seed-0"
+    }
     lab.ran.clear()
     assert lab("run", "CONFIG", "--set", "augmenters=[none, noisy, learned, spare]").exit_code == 0
     assert lab.names() == [
@@ -277,10 +336,16 @@ def test_adding_seeds_and_augmenters_touches_nothing_that_is_there(lab):
     ("options", "expected"),
     [
         (("--seeds", "1"), GRID[6:]),
-        (("--seeds", "0-1", "--backbones", "right", "--augmenters", "noisy,none"), [GRID[3], GRID[4], GRID[9], GRID[10]]),
+        (
+            ("--seeds", "0-1", "--backbones", "right", "--augmenters", "noisy,none"),
+            [GRID[3], GRID[4], GRID[9], GRID[10]],
+        ),
         (("--augmenters", "noisy", "--seeds", "1"), ["left noisy 1", "right noisy 1"]),
         (("--augmenters", "learned", "--backbones", "left"), [GRID[0], GRID[2], GRID[6], GRID[8]]),
-        (("--augmenters", "spare", "--backbones", "left", "--seeds", "7"), ["left spare 7"]),  # not in the file
+        (
+            ("--augmenters", "spare", "--backbones", "left", "--seeds", "7"),
+            ["left spare 7"],
+        ),  # not in the file
     ],
 )
 def test_narrowing(lab, options, expected):
@@ -291,7 +356,9 @@ def test_narrowing(lab, options, expected):
 
 
 def test_none_is_added_when_the_file_lacks_it(lab):
-    result = lab("run", "CONFIG", "--set", "augmenters=[learned]", "--seeds", "0", "--backbones", "left")
+    result = lab(
+        "run", "CONFIG", "--set", "augmenters=[learned]", "--seeds", "0", "--backbones", "left"
+    )
     assert lab.names() == ["left none 0", "left learned 0"]
     assert "'none' is run as well" in result.stderr
 
@@ -306,7 +373,10 @@ def test_none_is_added_when_the_file_lacks_it(lab):
         (("--seeds", "5-2"), "'5-2' is no seed"),
         (("--augmenters", ","), "an empty list"),
         (("--seeds", ""), "an empty list"),
-        (("--set", "train.epochs=-1"), "train.epochs: Input should be greater than or equal to 1 (got -1)"),
+        (
+            ("--set", "train.epochs=-1"),
+            "train.epochs: Input should be greater than or equal to 1 (got -1)",
+        ),
         (("--seeds", "0-99999999999"), "more than 10000 seeds"),
         (("--set", "train.epoch=5"), "unknown key 'train.epoch'. Did you mean 'epochs'?"),
         (("--set", "dataset=toy-dat"), "unknown dataset 'toy-dat'. Did you mean 'toy-data'?"),
@@ -323,7 +393,16 @@ def test_mistakes_on_the_command_line(lab, options, message):
 
 
 def test_an_added_none_is_remembered_as_part_of_the_grid(lab):
-    lab("run", "CONFIG", "--set", "augmenters=[noisy, learned]", "--seeds", "0", "--backbones", "left")
+    lab(
+        "run",
+        "CONFIG",
+        "--set",
+        "augmenters=[noisy, learned]",
+        "--seeds",
+        "0",
+        "--backbones",
+        "left",
+    )
     grid = json.loads((lab.results / "toy" / "experiment.json").read_text())
     assert [choice["name"] for choice in grid["augmenters"]] == ["none", "noisy", "learned"]
     assert "3 done, 9 missing of 12 runs" in lab("status", lab.results / "toy").stdout
@@ -343,19 +422,31 @@ def test_what_a_process_killed_after_the_end_left_is_removed_by_the_next_call(la
     options = ("--seeds", "0", "--backbones", "left")
     lab("run", "CONFIG", *options)
     for name in ("left none 0", "left learned 0"):
-        for file in ("RUNNING", "checkpoint.safetensors", "branch.safetensors", ".best.safetensors.host.17.tmp", ".tmpAbCdEf"):
+        for file in (
+            "RUNNING",
+            "checkpoint.safetensors",
+            "branch.safetensors",
+            ".best.safetensors.host.17.tmp",
+            ".tmpAbCdEf",
+        ):
             (lab.folder(name) / file).touch()
     (lab.folder("left none 0") / "mine.txt").touch()
     lab("run", "CONFIG", *(options if all_done else ()))
     for name in ("left none 0", "left learned 0"):
-        assert lab.left(name) == {"best.safetensors"} and not [*lab.folder(name).glob(".*"), *lab.folder(name).glob("RUNNING")]
+        assert lab.left(name) == {"best.safetensors"} and not [
+            *lab.folder(name).glob(".*"),
+            *lab.folder(name).glob("RUNNING"),
+        ]
     assert (lab.folder("left none 0") / "mine.txt").exists()
 
 
 def test_what_killed_processes_were_writing_where_all_write_goes_after_a_day(lab):
     folder = lab.results / "toy"
     (folder / "cache").mkdir(parents=True)
-    old, young = (folder / ".report.md.host.1.tmp", folder / "cache" / ".tmpAbCdEf"), (folder / ".report.md.host.2.tmp",)
+    old, young = (
+        (folder / ".report.md.host.1.tmp", folder / "cache" / ".tmpAbCdEf"),
+        (folder / ".report.md.host.2.tmp",),
+    )
     for path in (*old, *young):
         path.touch()
     for path in old:
@@ -365,10 +456,24 @@ def test_what_killed_processes_were_writing_where_all_write_goes_after_a_day(lab
 
 
 def test_what_a_run_of_another_grid_needs_is_kept(lab):
-    """The file was narrowed while `noisy` was killed: its `none` run's state is there for it still."""
+    """The file was narrowed while `noisy` was killed: its `none` run's state is there for it
+    still.
+    """
     lab.raises["left noisy 0"] = KeyboardInterrupt()
     lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none,noisy")
-    assert lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--set", "augmenters=[none, learned]").exit_code == 0
+    assert (
+        lab(
+            "run",
+            "CONFIG",
+            "--seeds",
+            "0",
+            "--backbones",
+            "left",
+            "--set",
+            "augmenters=[none, learned]",
+        ).exit_code
+        == 0
+    )
     assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}
 
 
@@ -380,7 +485,9 @@ def test_weights_are_given_up_when_the_experiment_says_so(lab):
 def test_dry_run_runs_nothing(lab):
     result = lab("run", "CONFIG", "--dry-run")
     assert (result.exit_code, lab.ran) == (0, [])
-    assert "12 of 12 runs to do: time and disk are unknown until a first run is done" in result.stdout
+    assert (
+        "12 of 12 runs to do: time and disk are unknown until a first run is done" in result.stdout
+    )
     assert not lab.results.exists()
 
 
@@ -388,7 +495,10 @@ def test_dry_run_tells_what_run_would_refuse(lab):
     lab.broken_data = UserError("data/train.json: no such file")
     result = lab("run", "CONFIG", "--dry-run")
     assert result.exit_code == 0 and "12 of 12 runs to do" in result.stdout
-    assert "`run` would stop: data/train.json: no such file" in result.stderr and not lab.results.exists()
+    assert (
+        "`run` would stop: data/train.json: no such file" in result.stderr
+        and not lab.results.exists()
+    )
 
 
 def test_dry_run_estimates_from_what_is_done(lab):
@@ -407,7 +517,10 @@ def test_status_names_failures_and_counts_states(lab):
         result = lab("status", target)
         assert result.exit_code == 0
         assert "2 done, 1 failed, 9 missing of 12 runs" in result.stdout
-        assert f"failed: {lab.folder('left noisy 0')}: ValueError: the loss is not a number" in result.stdout
+        assert (
+            f"failed: {lab.folder('left noisy 0')}: ValueError: the loss is not a number"
+            in result.stdout
+        )
 
 
 def test_status_of_a_folder_without_the_experiment(lab):
@@ -447,7 +560,10 @@ def test_report_of_a_file_that_was_changed_by_hand(lab):
     metrics.write_text(metrics.read_text().replace("0.5", "0.9"))
     result = lab("report", "CONFIG")
     assert result.exit_code == 0
-    assert "left out: " in result.stderr and f"{metrics}: changed after the run was done" in result.stderr
+    assert (
+        "left out: " in result.stderr
+        and f"{metrics}: changed after the run was done" in result.stderr
+    )
     assert "Missing: left/none (seed 0, 1)" in (lab.results / "toy" / "report.md").read_text()
 
 
@@ -490,7 +606,12 @@ def test_what_the_command_line_adds_changes_no_expectation(lab):
 
 def test_the_grid_is_known_before_the_first_run_ends(lab):
     lab.raises["left none 0"] = ValueError("bad")
-    assert lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none").exit_code == 1
+    assert (
+        lab(
+            "run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none"
+        ).exit_code
+        == 1
+    )
     assert (lab.results / "toy" / "experiment.json").is_file()
 
 
@@ -507,7 +628,18 @@ def test_a_plugin_joins_the_grid(lab, tmp_path, monkeypatch):
         "    def __init__(self, *, share=0.5): ...\n"
     )
     try:
-        result = lab("run", "CONFIG", "--plugin", plugin, "--augmenters", "none,mine", "--seeds", "0", "--backbones", "left")
+        result = lab(
+            "run",
+            "CONFIG",
+            "--plugin",
+            plugin,
+            "--augmenters",
+            "none,mine",
+            "--seeds",
+            "0",
+            "--backbones",
+            "left",
+        )
         assert result.exit_code == 0, result.stderr
         assert lab.names() == ["left none 0", "left mine 0"]
         assert lab.ran[1].run.augmenter.options == {"share": 0.5}
@@ -521,7 +653,11 @@ def test_a_plugin_that_does_not_import(lab, tmp_path):
     plugin = tmp_path / "broken.py"
     plugin.write_text("import nowhere_to_be_found\n")
     result = lab("status", "CONFIG", "--plugin", plugin)
-    assert result.exit_code == 2 and "ModuleNotFoundError" in result.stderr and "Traceback" not in result.stderr
+    assert (
+        result.exit_code == 2
+        and "ModuleNotFoundError" in result.stderr
+        and "Traceback" not in result.stderr
+    )
 
 
 def test_demo_is_the_grid_of_its_file(lab, monkeypatch):
@@ -553,7 +689,11 @@ def test_a_table_that_cannot_be_written_hides_no_outcome(lab, monkeypatch):
     monkeypatch.setattr("benchmark.commands.run.publish", full)
     lab.raises["left noisy 0"] = ValueError("broken")
     result = lab("run", "CONFIG")
-    assert result.exit_code == 1 and "failed: left noisy seed 0" in result.stderr and "the disk is full" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "failed: left noisy seed 0" in result.stderr
+        and "the disk is full" in result.stderr
+    )
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", '{"backbones": 3}'])
@@ -561,7 +701,9 @@ def test_a_grid_file_that_is_none_is_named(lab, content):
     lab("run", "CONFIG", "--seeds", "0", "--augmenters", "none")
     (lab.results / "toy" / "experiment.json").write_text(content)
     result = lab("status", lab.results / "toy")
-    assert result.exit_code == 2 and "experiment.json: not the grid of an experiment" in result.stderr
+    assert (
+        result.exit_code == 2 and "experiment.json: not the grid of an experiment" in result.stderr
+    )
 
 
 def test_a_folder_that_only_looks_like_a_run_is_passed_over(lab):
@@ -569,22 +711,40 @@ def test_a_folder_that_only_looks_like_a_run_is_passed_over(lab):
     stray = lab.results / "toy" / "left" / "none" / "seed-abc"
     stray.mkdir()
     (stray / "config.json").write_text("{}")
-    assert lab("status", "CONFIG").exit_code == 0 and lab("status", lab.results / "toy").exit_code == 0
+    assert (
+        lab("status", "CONFIG").exit_code == 0 and lab("status", lab.results / "toy").exit_code == 0
+    )
 
 
 def test_differences_are_shown_once_there_is_one(lab):
     result = lab("run", "CONFIG", "--augmenters", "none", "--backbones", "left", "--seeds", "0")
-    assert "no difference to show yet" in result.stderr and "difference to none" not in result.stdout
-    assert "difference to none" in (lab.results / "toy" / "report.md").read_text()  # a file that is kept shows what is missing
+    assert (
+        "no difference to show yet" in result.stderr and "difference to none" not in result.stdout
+    )
+    assert (
+        "difference to none" in (lab.results / "toy" / "report.md").read_text()
+    )  # a file that is kept shows what is missing
     result = lab("run", "CONFIG", "--augmenters", "noisy", "--backbones", "left", "--seeds", "0")
-    assert "no difference to show yet" not in result.stderr and "difference to none" in result.stdout
+    assert (
+        "no difference to show yet" not in result.stderr and "difference to none" in result.stdout
+    )
 
 
 def stop(lab, name):
     """Leave a run as a killed process does, with a training state."""
     lab.raises[name] = KeyboardInterrupt()
     assert (
-        lab("run", "CONFIG", "--seeds", name.split()[-1], "--backbones", name.split()[0], "--augmenters", "none").exit_code == 130
+        lab(
+            "run",
+            "CONFIG",
+            "--seeds",
+            name.split()[-1],
+            "--backbones",
+            name.split()[0],
+            "--augmenters",
+            "none",
+        ).exit_code
+        == 130
     )
     del lab.raises[name]
     state = lab.folder(name) / "checkpoint.safetensors"
@@ -594,15 +754,29 @@ def stop(lab, name):
 
 def test_a_saved_state_is_not_thrown_away_for_other_settings(lab):
     state = stop(lab, "left none 0")
-    changed = ("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none", "--set", "train.epochs=5")
+    changed = (
+        "run",
+        "CONFIG",
+        "--seeds",
+        "0",
+        "--backbones",
+        "left",
+        "--augmenters",
+        "none",
+        "--set",
+        "train.epochs=5",
+    )
     refused = lab(*changed)
     assert refused.exit_code == 2 and state.is_file()
     assert (
-        "holds an unfinished run of another configuration" in refused.stderr and "train.epochs: 3 stored, 5 asked" in refused.stderr
+        "holds an unfinished run of another configuration" in refused.stderr
+        and "train.epochs: 3 stored, 5 asked" in refused.stderr
     )
     assert "--restart" in refused.stderr
     assert lab(*changed, "--restart").exit_code == 0
-    assert json.loads((lab.folder("left none 0") / "config.json").read_text())["train"]["epochs"] == 5
+    assert (
+        json.loads((lab.folder("left none 0") / "config.json").read_text())["train"]["epochs"] == 5
+    )
 
 
 def test_a_saved_state_of_other_data_is_not_thrown_away_and_the_same_settings_go_on(lab):
@@ -611,12 +785,17 @@ def test_a_saved_state_of_other_data_is_not_thrown_away_and_the_same_settings_go
     refused = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
     assert refused.exit_code == 2 and "corpus_digest" in refused.stderr and state.is_file()
     lab.digest = "d1"
-    assert lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none").exit_code == 0
+    assert (
+        lab(
+            "run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none"
+        ).exit_code
+        == 0
+    )
 
 
 def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypatch):
     lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
-    monkeypatch.setattr(environment, "NUMERICS_VERSION", environment.NUMERICS_VERSION + 1)
+    monkeypatch.setattr(identity, "NUMERICS_VERSION", identity.NUMERICS_VERSION + 1)
     refused = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
     assert refused.exit_code == 2 and "numerics_version" in refused.stderr
 
@@ -625,8 +804,20 @@ def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypa
 def test_a_new_seed_must_fit_beside_those_that_are_done(lab, change):
     lab("run", "CONFIG", "--seeds", "0", "--backbones", "left")
     lab.digest = "d1" if change else "d2"
-    refused = lab("run", "CONFIG", "--seeds", "7", "--backbones", "left", "--set", "seeds=[7]", *(change or ()))
-    assert refused.exit_code == 2 and ("train.epochs" if change else "corpus_digest") in refused.stderr
+    refused = lab(
+        "run",
+        "CONFIG",
+        "--seeds",
+        "7",
+        "--backbones",
+        "left",
+        "--set",
+        "seeds=[7]",
+        *(change or ()),
+    )
+    assert (
+        refused.exit_code == 2 and ("train.epochs" if change else "corpus_digest") in refused.stderr
+    )
     assert not lab.folder("left none 7").exists()
 
 

@@ -1,4 +1,6 @@
-"""score: the official scorer's numbers from files, on any relations; undefined is null, and mistakes are named."""
+"""score: the official scorer's numbers from files, on any relations; undefined is null, and
+mistakes are named.
+"""
 
 import json
 from pathlib import Path
@@ -8,7 +10,9 @@ from typer.testing import CliRunner
 
 from benchmark.commands.app import app
 
-MADE_UP = json.loads((Path(__file__).parents[1] / "parity" / "data" / "metrics_made_up.json").read_text())
+MADE_UP = json.loads(
+    (Path(__file__).parents[1] / "parity" / "data" / "metrics_made_up.json").read_text()
+)
 KEYS = ["precision", "recall", "f1", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1"]
 
 
@@ -21,7 +25,13 @@ def files(tmp_path):
 
 
 def score(folder, *options, gold="gold.json", predictions="predictions.json"):
-    arguments = ["score", str(folder / predictions), "--gold", str(folder / gold), *map(str, options)]
+    arguments = [
+        "score",
+        str(folder / predictions),
+        "--gold",
+        str(folder / gold),
+        *map(str, options),
+    ]
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
 
 
@@ -95,12 +105,18 @@ def predicted(*facts):
 
 @pytest.fixture
 def dwie(tmp_path):
-    """One sentence a document, relations of another inventory. Twelve relations in training, of which r0 ... r9 are frequent:
-    r0 has 13 facts, r1 12, ..., r11 two."""
+    """One sentence a document, relations of another inventory. Twelve relations in training, of
+    which r0 ... r9 are frequent: r0 has 13 facts, r1 12, ..., r11 two.
+    """
     names = [f"e{i}" for i in range(20)]
-    train = [document(f"train {r}", names, [(i, i + 1, f"r{r}") for i in range(13 - r)]) for r in range(12)]
+    train = [
+        document(f"train {r}", names, [(i, i + 1, f"r{r}") for i in range(13 - r)])
+        for r in range(12)
+    ]
     gold = [document("A", ["a", "b", "c"], [(0, 1, "r0"), (1, 2, "r11"), (0, 1, "r0")])]
-    found = predicted(("A", 0, 1, "r0"), ("A", 0, 1, "r0"), ("A", 2, 1, "r11"), ("A", 0, 2, "of no inventory"))
+    found = predicted(
+        ("A", 0, 1, "r0"), ("A", 0, 1, "r0"), ("A", 2, 1, "r11"), ("A", 0, 2, "of no inventory")
+    )
     for name, content in {"train": train, "gold": gold, "predictions": found}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     return tmp_path
@@ -113,7 +129,10 @@ def test_another_inventory_counted_by_hand(dwie):
     assert found["f1"] == pytest.approx(2 / 5)
     assert found["freq_f1"] == pytest.approx(1.0) and found["ltail_f1"] == 0.0
     assert found["intra_f1"] == found["f1"] and found["inter_f1"] is None
-    assert "Frequent relations: r0, r1, r2, r3, r4, r5, r6, r7, r8, r9." in score(dwie, "--train", dwie / "train.json").stdout
+    assert (
+        "Frequent relations: r0, r1, r2, r3, r4, r5, r6, r7, r8, r9."
+        in score(dwie, "--train", dwie / "train.json").stdout
+    )
 
 
 def test_undirected_pairs(dwie):
@@ -131,20 +150,57 @@ def test_one_prediction_and_none(dwie):
 @pytest.mark.parametrize(
     ("file", "content", "options", "message"),
     [
-        ("predictions.json", predicted(("B", 0, 1, "r0")), (), "prediction 0: title 'B' is none of the 1 documents"),
-        ("predictions.json", predicted(("A", 0, 3, "r0")), (), "prediction 0: document 'A': t_idx is 3"),
-        ("predictions.json", [{"title": "A"}], (), "prediction 0: expected an object with title, h_idx, t_idx and r"),
+        (
+            "predictions.json",
+            predicted(("B", 0, 1, "r0")),
+            (),
+            "prediction 0: title 'B' is none of the 1 documents",
+        ),
+        (
+            "predictions.json",
+            predicted(("A", 0, 3, "r0")),
+            (),
+            "prediction 0: document 'A': t_idx is 3",
+        ),
+        (
+            "predictions.json",
+            [{"title": "A"}],
+            (),
+            "prediction 0: expected an object with title, h_idx, t_idx and r",
+        ),
         ("predictions.json", {"A": 1}, (), "expected a list of"),
-        ("facts.json", [["a", "b"]], ("--train-facts", "facts.json"), "entry 0: expected [head mention name"),
-        ("facts.json", {}, ("--train-facts", "facts.json"), "expected a list of [head mention name"),
-        ("facts.json", [], ("--train-facts", "facts.json", "--train", "train.json"), "give one of them"),
+        (
+            "facts.json",
+            [["a", "b"]],
+            ("--train-facts", "facts.json"),
+            "entry 0: expected [head mention name",
+        ),
+        (
+            "facts.json",
+            {},
+            ("--train-facts", "facts.json"),
+            "expected a list of [head mention name",
+        ),
+        (
+            "facts.json",
+            [],
+            ("--train-facts", "facts.json", "--train", "train.json"),
+            "give one of them",
+        ),
         ("frequent.json", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
-        ("frequent.json", [], ("--frequent", "re-dokred"), "neither a known list (biored, re-docred) nor a file"),
+        (
+            "frequent.json",
+            [],
+            ("--frequent", "re-dokred"),
+            "neither a known list (biored, re-docred) nor a file",
+        ),
     ],
 )
 def test_mistakes_are_named(dwie, file, content, options, message):
     (dwie / file).write_text(json.dumps(content))
-    result = score(dwie, *(dwie / option if option.endswith(".json") else option for option in options))
+    result = score(
+        dwie, *(dwie / option if option.endswith(".json") else option for option in options)
+    )
     assert result.exit_code == 2 and message in result.stderr, result.output
     assert "Traceback" not in result.output
 

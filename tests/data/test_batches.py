@@ -32,9 +32,19 @@ SECOND = row(3, 4, [(0, 0), (1, 2), (2, 3)], 3, [(0, 2, 1), (0, 2, 2), (2, 1, 1)
 
 def test_one_window_a_document():
     batch = collate([FIRST, SECOND])
-    assert batch.window_ids.tolist() == [[1, 100, 101, 102, 103, 104, 105, 2], [1, 100, 101, 102, 103, 2, 0, 0]]
+    assert batch.window_ids.tolist() == [
+        [1, 100, 101, 102, 103, 104, 105, 2],
+        [1, 100, 101, 102, 103, 2, 0, 0],
+    ]
     assert batch.window_mask.sum(1).tolist() == [8, 6] and batch.single_window and batch.width == 8
-    assert batch.mention_state.tolist() == [2, 4, 5, 9, 11, 12]  # one further for the start token; the second document starts at 8
+    assert batch.mention_state.tolist() == [
+        2,
+        4,
+        5,
+        9,
+        11,
+        12,
+    ]  # one further for the start token; the second document starts at 8
     assert batch.mention_entity.tolist() == [0, 1, 0, 2, 3, 4]
     assert batch.rows.tolist() == [7, 3]
 
@@ -80,7 +90,10 @@ def test_windows_cover_every_token_and_overlap():
     assert batch.window_ids.shape == (3, 12) and not batch.single_window
     assert batch.window_ids[:, 1].tolist() == [100, 108, 115]
     target = batch.window_target
-    assert target[0].tolist() == [*range(0, 11), 27]  # start token kept, end token dropped (27 = D * L)
+    assert target[0].tolist() == [
+        *range(0, 11),
+        27,
+    ]  # start token kept, end token dropped (27 = D * L)
     assert target[1].tolist() == [27, *range(9, 19), 27]
     assert target[2].tolist() == [27, *range(16, 26), 26]
     assert sorted(set(target.flatten().tolist()) - {27}) == list(range(27))
@@ -102,7 +115,10 @@ def test_window_starts(tokens, overlap):
 
 
 def test_without_overlap_up_to_two_windows_are_the_official_ones():
-    assert WindowPlan(512, 0, 1, 2, 0).starts(900).tolist() == [0, 390]  # the first and the last 510 tokens
+    assert WindowPlan(512, 0, 1, 2, 0).starts(900).tolist() == [
+        0,
+        390,
+    ]  # the first and the last 510 tokens
 
 
 @pytest.mark.parametrize("order", ["random", "bucketed", "sorted"])
@@ -113,7 +129,10 @@ def test_every_document_once(order):
     for epoch in range(2):
         batches.set_epoch(epoch)
         epochs.append(list(batches))
-        assert sorted(sum(epochs[-1], [])) == list(range(103)) and len(epochs[-1]) == len(batches) == 26
+        assert (
+            sorted(sum(epochs[-1], [])) == list(range(103))
+            and len(epochs[-1]) == len(batches) == 26
+        )
     again = DocumentBatches(sizes, 4, order=order, seed=1)
     again.set_epoch(1)
     assert list(again) == epochs[1]
@@ -123,22 +142,33 @@ def test_every_document_once(order):
 @pytest.mark.parametrize("order", ["random", "bucketed", "sorted"])
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
 def test_processes_share_the_batches_of_one(order, processes):
-    """Put together, their parts are the batches of one process, no document lost or twice; a process without one has a blank."""
+    """Put together, their parts are the batches of one process, no document lost or twice; a
+    process without one has a blank.
+    """
     sizes = np.random.default_rng(0).integers(5, 50, 23)
     whole = DocumentBatches(sizes, 4, order=order, seed=1)
-    parts = [DocumentBatches(sizes, 4, order=order, seed=1, share=(process, processes)) for process in range(processes)]
+    parts = [
+        DocumentBatches(sizes, 4, order=order, seed=1, share=(process, processes))
+        for process in range(processes)
+    ]
     for part in (whole, *parts):
         part.set_epoch(2)
         part.skip = 1
     for batch, *shares in zip(whole, *parts, strict=True):
         assert [row for share in shares for row in share if row != BLANK] == batch
-        assert all(share == [BLANK] or len(batch) // processes <= len(share) <= len(batch) // processes + 1 for share in shares)
+        assert all(
+            share == [BLANK] or len(batch) // processes <= len(share) <= len(batch) // processes + 1
+            for share in shares
+        )
 
 
 def test_a_blank_document_has_no_pairs():
     features = Dataset.from_list([{name: value for name, value in FIRST.items() if name != "row"}])
     batch = collate([Rows(features)[BLANK]])
-    assert batch.rows.tolist() == [BLANK] and len(batch.cells) == len(batch.positive) == len(batch.mention_state) == 0
+    assert (
+        batch.rows.tolist() == [BLANK]
+        and len(batch.cells) == len(batch.positive) == len(batch.mention_state) == 0
+    )
     both = collate([Rows(features)[number] for number in (0, BLANK)])
     alone = collate([Rows(features)[0]])
     assert torch.equal(both.cells, alone.cells) and torch.equal(both.labels(4), alone.labels(4))
@@ -146,13 +176,24 @@ def test_a_blank_document_has_no_pairs():
 
 def test_bucketed_batches_hold_similar_documents():
     sizes = np.random.default_rng(0).integers(10, 500, 400)
-    waste = lambda order: sum(max(sizes[b]) * len(b) - sum(sizes[b]) for b in DocumentBatches(sizes, 4, order=order))  # noqa: E731
+    waste = lambda order: sum(
+        max(sizes[b]) * len(b) - sum(sizes[b]) for b in DocumentBatches(sizes, 4, order=order)
+    )
     assert waste("bucketed") < 0.25 * waste("random")
 
 
 def test_the_batch_that_is_not_full_holds_documents_of_any_size():
-    """They weigh more in the mean of their batch: the longest of a stretch would be favoured in every epoch."""
+    """They weigh more in the mean of their batch: the longest of a stretch would be favoured in
+    every epoch.
+    """
     sizes = np.arange(103)
     batches = DocumentBatches(sizes, 4, order="bucketed")
-    left = [sizes[batch].mean() for epoch in range(300) for batch in batches.batches(epoch) if len(batch) == 3]
-    assert len(left) == 300 and abs(np.mean(left) - 51) < 5 * 17.2 / 300**0.5  # sd of a mean of 3 of 103 numbers: 17
+    left = [
+        sizes[batch].mean()
+        for epoch in range(300)
+        for batch in batches.batches(epoch)
+        if len(batch) == 3
+    ]
+    assert (
+        len(left) == 300 and abs(np.mean(left) - 51) < 5 * 17.2 / 300**0.5
+    )  # sd of a mean of 3 of 103 numbers: 17

@@ -5,7 +5,13 @@ import datasets
 import pytest
 
 from benchmark.data import docred
-from benchmark.data.docred import docred_format, load_split, read_documents, read_inventory, split_off
+from benchmark.data.docred import (
+    docred_format,
+    load_split,
+    read_documents,
+    read_inventory,
+    split_off,
+)
 from benchmark.data.dwie import dwie
 from benchmark.data.jsonstream import CHUNK, iterate_array
 from benchmark.data.redocred import FREQUENT, RELATIONS, redocred
@@ -27,7 +33,13 @@ def document(title="Ada", relations=("P17",), **changes):
         "vertexSet": [
             [
                 {"name": "Brent", "pos": [0, 1], "sent_id": 1, "type": "short"},
-                {"name": "Ada Brent", "pos": [0, 2], "sent_id": 0, "type": "long", "global_pos": [0, 0]},
+                {
+                    "name": "Ada Brent",
+                    "pos": [0, 2],
+                    "sent_id": 0,
+                    "type": "long",
+                    "global_pos": [0, 0],
+                },
             ],
             [{"name": "Velm", "pos": [3, 4], "sent_id": 0, "type": "LOC"}],
             [{"name": "Cal", "pos": [2, 3], "sent_id": 1, "type": "PER"}],
@@ -40,7 +52,10 @@ def document(title="Ada", relations=("P17",), **changes):
 def write(folder: Path, name: str, documents, **options) -> str:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(documents if isinstance(documents, str) else json.dumps(documents), encoding=options.get("encoding", "utf-8"))
+    path.write_text(
+        documents if isinstance(documents, str) else json.dumps(documents),
+        encoding=options.get("encoding", "utf-8"),
+    )
     return str(path)
 
 
@@ -50,15 +65,25 @@ def test_a_document_becomes_a_canonical_row(tmp_path):
     assert row["title"] == "Ada"
     assert row["sentences"][1] == ["Brent", "met", "Cal", "."]
     assert row["entities"][0]["type"] == "long"  # of the longest name
-    assert row["entities"][0]["mentions"][1] == {"name": "Ada Brent", "sentence": 0, "start": 0, "end": 2}
-    assert [fact["relation"] for fact in row["facts"]] == ["P17", "P6"]  # gold is a set, in the file's order
+    assert row["entities"][0]["mentions"][1] == {
+        "name": "Ada Brent",
+        "sentence": 0,
+        "start": 0,
+        "end": 2,
+    }
+    assert [fact["relation"] for fact in row["facts"]] == [
+        "P17",
+        "P6",
+    ]  # gold is a set, in the file's order
     (as_stated,) = read_documents(path, distinct=False)
     assert len(as_stated["facts"]) == 3
 
 
 def test_few_entities_no_fact_and_relations_with_oneself_are_no_errors(tmp_path):
     none = document("none", vertexSet=[], labels=[])
-    one = document("one", vertexSet=document()["vertexSet"][:1], labels=[{"h": 0, "t": 0, "r": "P17"}])
+    one = document(
+        "one", vertexSet=document()["vertexSet"][:1], labels=[{"h": 0, "t": 0, "r": "P17"}]
+    )
     rows = list(read_documents(write(tmp_path, "a.json", [none, one])))
     assert [len(row["entities"]) for row in rows] == [0, 1]
     assert rows[1]["facts"] == [{"head": 0, "tail": 0, "relation": "P17"}]
@@ -135,7 +160,11 @@ def test_a_path_that_is_no_text_file(tmp_path):
 @pytest.mark.parametrize("length", [CHUNK - 20, CHUNK - 14, CHUNK - 13, CHUNK - 12, 3 * CHUNK])
 def test_where_a_file_stops_to_be_utf_8_also_across_blocks(tmp_path, mark, length):
     text = mark + b'[{"title": "' + "é".encode() * (length // 2)
-    for ending in (b"\xff ", b"\xe2\x82x", b"\xe2\x82"):  # never right; broken off by another character, by the file's end
+    for ending in (
+        b"\xff ",
+        b"\xe2\x82x",
+        b"\xe2\x82",
+    ):  # never right; broken off by another character, by the file's end
         path = tmp_path / "bad.json"
         path.write_bytes(text + ending)
         byte = len(text) + (2 if ending.endswith(b"\x82") else 0)
@@ -174,14 +203,19 @@ def test_a_split_off_dev_is_fixed_by_its_seed_and_keeps_file_order(tmp_path):
     documents = load_split(write(tmp_path, "a.json", [document(f"{i:02}") for i in range(20)]))
     rest, part = split_off(documents, 5, seed=3)
     assert len(part) == 5 and sorted([*rest["title"], *part["title"]]) == list(documents["title"])
-    assert list(rest["title"]) == sorted(rest["title"]) and list(part["title"]) == sorted(part["title"])
+    assert list(rest["title"]) == sorted(rest["title"]) and list(part["title"]) == sorted(
+        part["title"]
+    )
     again, other = split_off(documents, 5, seed=3)[1], split_off(documents, 5, seed=4)[1]
     assert list(again["title"]) == list(part["title"]) != list(other["title"])
 
 
 def corpus(folder, **options):
     train = [document(f"t{i}", ["P17", "P6"] if i else ["P17", "P6", "P27"]) for i in range(4)]
-    files = {"train": write(folder, "train.json", train), "test": write(folder, "test.json", [document("x", ["P131"])])}
+    files = {
+        "train": write(folder, "train.json", train),
+        "test": write(folder, "test.json", [document("x", ["P131"])]),
+    }
     return docred_format(**{**files, "dev": write(folder, "dev.json", [document("d")]), **options})
 
 
@@ -194,12 +228,19 @@ def test_without_an_inventory_the_relations_are_those_of_all_splits(tmp_path):
 
 
 def test_an_inventory_orders_the_classes_and_names_unknown_relations(tmp_path):
-    path = write(tmp_path, "rel2id.json", {"P6": 2, "Na": 0, "P17": 1, "P27": 3, "P131": 4, "P9": 5})
+    path = write(
+        tmp_path, "rel2id.json", {"P6": 2, "Na": 0, "P17": 1, "P27": 3, "P131": 4, "P9": 5}
+    )
     names = write(tmp_path, "names.json", {"P6": "head of government", "P777": "unused"})
     loaded = corpus(tmp_path, relations=path, relation_names=names)
     assert loaded.relations == ("P17", "P6", "P27", "P131", "P9")
-    assert loaded.relation_index["P6"] == 2 and loaded.relation_names == {"P6": "head of government"}
-    with pytest.raises(DataError, match=r"test.json: document 0 'x', labels\[0\].r: unknown relation 'P131'.*did you mean"):
+    assert loaded.relation_index["P6"] == 2 and loaded.relation_names == {
+        "P6": "head of government"
+    }
+    with pytest.raises(
+        DataError,
+        match=r"test.json: document 0 'x', labels\[0\].r: unknown relation 'P131'.*did you mean",
+    ):
         corpus(tmp_path, relations=["P17", "P6", "P27", "P13"])
 
 
@@ -235,15 +276,26 @@ def test_wrong_options_are_named(tmp_path, options, message):
 def test_documents_in_two_splits_are_noted(tmp_path):
     assert corpus(tmp_path).notes == ()
     shared = write(tmp_path, "shared.json", [document("t1"), document("new")])
-    assert corpus(tmp_path, test=shared).notes == ("1 of 2 test documents have the title of a training document",)
+    assert corpus(tmp_path, test=shared).notes == (
+        "1 of 2 test documents have the title of a training document",
+    )
 
 
 def test_redocred_from_files_says_that_it_is_partial(tmp_path):
     train = write(tmp_path, "some.json", [document(f"t{i}") for i in range(6)])
-    loaded = redocred(train=train, test=write(tmp_path, "test.json", [document("x")]), dev_documents=2)
+    loaded = redocred(
+        train=train, test=write(tmp_path, "test.json", [document("x")]), dev_documents=2
+    )
     assert (len(loaded.train), len(loaded.dev), len(loaded.test)) == (4, 2, 1)
-    assert "4 documents (some.json, less 2 to select on), not the 3,053" in loaded.notes[0] and "Ign F1" in loaded.notes[0]
-    assert len(loaded.relations) == 96 and loaded.relations[0] == "P17" and loaded.relation_names["P17"] == "country"
+    assert (
+        "4 documents (some.json, less 2 to select on), not the 3,053" in loaded.notes[0]
+        and "Ign F1" in loaded.notes[0]
+    )
+    assert (
+        len(loaded.relations) == 96
+        and loaded.relations[0] == "P17"
+        and loaded.relation_names["P17"] == "country"
+    )
     assert loaded.frequent == set(FREQUENT) < set(RELATIONS)
 
 
@@ -251,8 +303,14 @@ def test_redocred_takes_a_folder_of_the_hubs_layout(tmp_path):
     for split in ("train", "dev", "test"):
         write(tmp_path, f"hub/data/{split}_revised.json", [document(split)])
     loaded = redocred(hub=str(tmp_path / "hub"))
-    assert [list(part["title"]) for part in (loaded.train, loaded.dev, loaded.test)] == [["train"], ["dev"], ["test"]]
-    with pytest.raises(DataError, match="holds no test_revised.json. Give local files by the option"):
+    assert [list(part["title"]) for part in (loaded.train, loaded.dev, loaded.test)] == [
+        ["train"],
+        ["dev"],
+        ["test"],
+    ]
+    with pytest.raises(
+        DataError, match="holds no test_revised.json. Give local files by the option"
+    ):
         (tmp_path / "hub/data/test_revised.json").unlink()
         redocred(hub=str(tmp_path / "hub"))
 
@@ -260,12 +318,18 @@ def test_redocred_takes_a_folder_of_the_hubs_layout(tmp_path):
 def test_redocred_offline_asks_for_local_files(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(DataError, match="tonytan48/Re-DocRED: cannot be had.*Give local files by the option.* train, dev, test"):
+    with pytest.raises(
+        DataError,
+        match="tonytan48/Re-DocRED: cannot be had.*Give local files by the option.* train, dev, test",
+    ):
         redocred()
 
 
 def test_dwie_keeps_the_inventory_and_counts_repeated_facts_once(tmp_path):
-    files = {split: write(tmp_path, f"{split}.json", [document(split, ["in0", "in0"])]) for split in ("train", "dev", "test")}
+    files = {
+        split: write(tmp_path, f"{split}.json", [document(split, ["in0", "in0"])])
+        for split in ("train", "dev", "test")
+    }
     loaded = dwie(**files, relations=write(tmp_path, "rel2id.json", {"Na": 0, "in0": 1, "vs": 2}))
     assert loaded.relations == ("in0", "vs") and len(loaded.test[0]["facts"]) == 1
     assert "not the 602" in loaded.notes[0]
@@ -280,6 +344,12 @@ def test_the_registry_knows_the_datasets_and_their_options():
 def test_training_documents_without_a_fact_are_refused(tmp_path, inventory):
     paths = {split: tmp_path / f"{split}.json" for split in ("train", "dev", "test")}
     for split, path in paths.items():
-        path.write_text(json.dumps([document(f"{split} {i}", () if split == "train" else ("P17",)) for i in range(3)]))
-    with pytest.raises(DataError, match=r"train\.json: no training document has a fact: there is nothing to learn"):
+        path.write_text(
+            json.dumps(
+                [document(f"{split} {i}", () if split == "train" else ("P17",)) for i in range(3)]
+            )
+        )
+    with pytest.raises(
+        DataError, match=r"train\.json: no training document has a fact: there is nothing to learn"
+    ):
         docred_format(**{split: str(path) for split, path in paths.items()}, relations=inventory)

@@ -5,7 +5,7 @@ import logging
 import pytest
 from samples import ADA, ROME, corpus, document
 
-from backbones.tiny import tiny
+from backbones.encoders.tiny import tiny
 from benchmark.data.features import featurise
 from benchmark.errors import DataError
 
@@ -25,9 +25,16 @@ def test_markers_surround_every_mention(tokenizer):
     row = features(ADA, tokenizer)
     text = tokenizer.convert_ids_to_tokens(row["tokens"])
     joined = " ".join(text).replace(" ##", "")
-    assert joined == "* ada lovelace * was born in * london * . she met * babbage * there , * lovelace * wrote ."
+    assert (
+        joined
+        == "* ada lovelace * was born in * london * . she met * babbage * there , * lovelace * wrote ."
+    )
     assert [text[p] for p in row["mention_position"]] == ["*"] * 4
-    assert row["mention_entity"] == [0, 0, 1, 2] and row["entities"] == 3 and row["length"] == len(text)
+    assert (
+        row["mention_entity"] == [0, 0, 1, 2]
+        and row["entities"] == 3
+        and row["length"] == len(text)
+    )
     following = [text[p + 1][0] for p in row["mention_position"]]
     assert following == ["a", "l", "l", "b"]  # Ada, Lovelace, London, Babbage
 
@@ -57,7 +64,9 @@ def test_facts_become_classes_counted_from_one(tokenizer):
 
 
 def test_self_relations_leave_training_with_a_warning(tokenizer, caplog):
-    row = document("Self", ["Ada met London ."], [[(0, 0, 1)], [(0, 2, 3)]], [(1, 1, "r1"), (0, 1, "r1")])
+    row = document(
+        "Self", ["Ada met London ."], [[(0, 0, 1)], [(0, 2, 3)]], [(1, 1, "r1"), (0, 1, "r1")]
+    )
     with caplog.at_level(logging.WARNING):
         assert features(row, tokenizer)["fact_head"] == [0]
     assert "'Self'" in caplog.text and "itself" in caplog.text

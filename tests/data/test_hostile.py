@@ -1,4 +1,6 @@
-"""Documents made to break a reader: an error that names file, document and field, or a correct result, in bounded time."""
+"""Documents made to break a reader: an error that names file, document and field, or a correct
+result, in bounded time.
+"""
 
 import json
 import time
@@ -10,7 +12,7 @@ from nested import places, replaced
 from samples import corpus
 from typer.testing import CliRunner
 
-from backbones.tiny import tiny
+from backbones.encoders.tiny import tiny
 from benchmark.commands.app import app
 from benchmark.data import features
 from benchmark.data.docred import load_split, read_documents
@@ -26,20 +28,28 @@ LONG = "x" * 10_000_000
 def invoke(command, path):
     began = time.process_time()
     result = CliRunner().invoke(app, ["data", command, str(path)], env={"COLUMNS": "120"})
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(
+        result.exception
+    )
     assert time.process_time() - began < 10
     return result
 
 
 def written(tmp_path, content):
     path = tmp_path / "hostile.json"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    path.write_bytes(
+        content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass")
+    )
     return path
 
 
 def many_entities(count):
     words = [f"w{i}" for i in range(count)]
-    return document(sents=[words], vertexSet=[[mention(word, (i, i + 1))] for i, word in enumerate(words)], labels=[])
+    return document(
+        sents=[words],
+        vertexSet=[[mention(word, (i, i + 1))] for i, word in enumerate(words)],
+        labels=[],
+    )
 
 
 SOUND = json.dumps([document()])
@@ -54,12 +64,30 @@ NO_FILES = {
     "UTF-16": (SOUND.encode("utf-16"), "not UTF-8 text"),
     "UTF-16 without a mark": (SOUND.encode("utf-16-le"), "not valid JSON at line 1"),
     "Latin-1": ('[{"title": "Zürich"}]'.encode("latin-1"), "not UTF-8 text"),
-    "100,000 brackets": ("[" * 100_000, "not valid JSON at line 1, column 2: maximum recursion depth"),
-    "100,000 objects": ("[" + '{"a":' * 100_000, "not valid JSON at line 1, column 2: maximum recursion depth"),
-    "brackets in a field": (SOUND[:-2] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}]", "maximum recursion depth"),
-    "6,000 digits": (SOUND.replace('"h": 0', '"h": ' + "9" * 6000), "not valid JSON at line 1, column 2"),
-    "a key twice": (SOUND.replace('"labels"', '"labels": [], "labels"'), "an object has the key 'labels' twice"),
-    "a key twice, below": (SOUND.replace('"h": 0', '"h": 0, "h": 1'), "an object has the key 'h' twice"),
+    "100,000 brackets": (
+        "[" * 100_000,
+        "not valid JSON at line 1, column 2: maximum recursion depth",
+    ),
+    "100,000 objects": (
+        "[" + '{"a":' * 100_000,
+        "not valid JSON at line 1, column 2: maximum recursion depth",
+    ),
+    "brackets in a field": (
+        SOUND[:-2] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}]",
+        "maximum recursion depth",
+    ),
+    "6,000 digits": (
+        SOUND.replace('"h": 0', '"h": ' + "9" * 6000),
+        "not valid JSON at line 1, column 2",
+    ),
+    "a key twice": (
+        SOUND.replace('"labels"', '"labels": [], "labels"'),
+        "an object has the key 'labels' twice",
+    ),
+    "a key twice, below": (
+        SOUND.replace('"h": 0', '"h": 0, "h": 1'),
+        "an object has the key 'h' twice",
+    ),
     "cut": (SOUND[:-9], "truncated or broken"),
 }
 
@@ -79,10 +107,22 @@ def test_a_byte_order_mark_is_no_fault(tmp_path):
 
 
 FAULTY = {
-    "3,000 digits": ({"labels": [{"h": int("9" * 3000), "t": 1, "r": "P1"}]}, "labels[0].h: entity 9999"),
-    "a title of 10 MB": ({"title": LONG, "labels": [{"h": 0, "t": 9, "r": "P1"}]}, "labels[0].t: entity 9 does not exist"),
-    "half a surrogate pair": ({"sents": [["\ud800", "borders", "New", "Cal", "."]]}, "sents[0][0]: is not valid Unicode"),
-    "infinity": ({"labels": [{"h": float("inf"), "t": 1, "r": "P1"}]}, "labels[0].h: expected an integer"),
+    "3,000 digits": (
+        {"labels": [{"h": int("9" * 3000), "t": 1, "r": "P1"}]},
+        "labels[0].h: entity 9999",
+    ),
+    "a title of 10 MB": (
+        {"title": LONG, "labels": [{"h": 0, "t": 9, "r": "P1"}]},
+        "labels[0].t: entity 9 does not exist",
+    ),
+    "half a surrogate pair": (
+        {"sents": [["\ud800", "borders", "New", "Cal", "."]]},
+        "sents[0][0]: is not valid Unicode",
+    ),
+    "infinity": (
+        {"labels": [{"h": float("inf"), "t": 1, "r": "P1"}]},
+        "labels[0].h: expected an integer",
+    ),
     "no sentences": ({"sents": []}, "sentence 0 does not exist: there is none"),
 }
 
@@ -93,7 +133,9 @@ def test_a_fault_is_named_in_a_line(tmp_path, name):
     path = written(tmp_path, json.dumps([document(title="Before"), document(**changes)]))
     result = invoke("validate", path)
     assert result.exit_code == 1
-    assert any(f"{path}: document 1" in line and message in line for line in result.stdout.splitlines())
+    assert any(
+        f"{path}: document 1" in line and message in line for line in result.stdout.splitlines()
+    )
     assert len(result.stdout) < 3000 and " to -1" not in result.stdout
     with pytest.raises(DataError, match="document 1"):
         list(read_documents(path))
@@ -102,9 +144,14 @@ def test_a_fault_is_named_in_a_line(tmp_path, name):
 ODD = {
     "a word of 10 MB": {"sents": [["Velm", "borders", "New", "Cal", LONG]]},
     "a relation of 10 MB": {"labels": [{"h": 0, "t": 1, "r": LONG}]},
-    "control characters": {"title": "\x1b[31mred\x07\x00", "sents": [["\x00", "\x1b]0;x\x07", "New", "Cal", "\x7f"]]},
+    "control characters": {
+        "title": "\x1b[31mred\x07\x00",
+        "sents": [["\x00", "\x1b]0;x\x07", "New", "Cal", "\x7f"]],
+    },
     "right to left": {"title": "\u202eabc", "labels": [{"h": 0, "t": 1, "r": "\u202e\u2066P1"}]},
-    "markup of the terminal": {"vertexSet": [[mention(type="[/red]")], [mention("New Cal", (2, 4), type="[bold")]]},
+    "markup of the terminal": {
+        "vertexSet": [[mention(type="[/red]")], [mention("New Cal", (2, 4), type="[bold")]]
+    },
     "a relation as markup": {"labels": [{"h": 0, "t": 1, "r": "[/b]"}]},
 }
 
@@ -128,7 +175,10 @@ def test_markup_is_shown_as_it_stands(tmp_path):
 def test_ten_thousand_entities_are_counted_and_told_of(tmp_path):
     path = written(tmp_path, json.dumps([many_entities(10_000)]))
     assert "99,990,000" in invoke("stats", path).stdout
-    assert "10,000 entities make 99,990,000 pairs: a model takes at most 500" in invoke("validate", path).stdout
+    assert (
+        "10,000 entities make 99,990,000 pairs: a model takes at most 500"
+        in invoke("validate", path).stdout
+    )
 
 
 @pytest.fixture(scope="module")
@@ -137,36 +187,68 @@ def tokenizer():
 
 
 def rows_of(documents, tmp_path):
-    made = corpus(list(read_documents(written(tmp_path, json.dumps(documents)))), relations=("P47",))
+    made = corpus(
+        list(read_documents(written(tmp_path, json.dumps(documents)))), relations=("P47",)
+    )
     return made.train, made
 
 
 def test_a_document_beyond_any_memory_is_refused_by_name(tmp_path, tokenizer, monkeypatch):
     rows, made = rows_of(
-        [many_entities(MOST_ENTITIES), document(title="Flood", sents=[["Velm"] * 5 + ["New", "Cal"] * 9])], tmp_path
+        [
+            many_entities(MOST_ENTITIES),
+            document(title="Flood", sents=[["Velm"] * 5 + ["New", "Cal"] * 9]),
+        ],
+        tmp_path,
     )
     with monkeypatch.context() as patch:
         patch.setattr(features, "MOST_CONTEXT", MOST_ENTITIES**2 * 1500)
         assert len(featurise(rows, made, tokenizer, training=False)) == 2  # as large as allowed
     rows, made = rows_of([document(title="Small"), many_entities(MOST_ENTITIES + 1)], tmp_path)
-    with pytest.raises(DataError, match="tests: document 'Doc': 501 entities, at most 500 can be taken: split"):
+    with pytest.raises(
+        DataError, match="tests: document 'Doc': 501 entities, at most 500 can be taken: split"
+    ):
         featurise(rows, made, tokenizer, training=False)
-    limits = {"MOST_TOKENS": "tokens", "MOST_ATTENTION": "mentions times tokens", "MOST_CONTEXT": "entities squared times tokens"}
+    limits = {
+        "MOST_TOKENS": "tokens",
+        "MOST_ATTENTION": "mentions times tokens",
+        "MOST_CONTEXT": "entities squared times tokens",
+    }
     for limit, what in limits.items():
         with monkeypatch.context() as patch:
             patch.setattr(features, limit, 9)
             rows, made = rows_of([document(title=limit)], tmp_path)
-            with pytest.raises(DataError, match=rf"document '{limit}': \d+ {what}, at most 9 can be taken"):
+            with pytest.raises(
+                DataError, match=rf"document '{limit}': \d+ {what}, at most 9 can be taken"
+            ):
                 featurise(rows, made, tokenizer, training=False)
 
 
 def test_words_of_nothing_still_have_a_place(tmp_path, tokenizer):
     rows, made = rows_of([document(sents=[["\x00", "", "\u200e", "\ufeff", "."]])], tmp_path)
     row = featurise(rows, made, tokenizer, training=True, mention="first_piece")[0]
-    assert len(row["mention_position"]) == 2 and max(row["mention_position"]) < row["length"] == len(row["tokens"])
+    assert len(row["mention_position"]) == 2 and max(row["mention_position"]) < row[
+        "length"
+    ] == len(row["tokens"])
 
 
-VALUES = (None, True, -1, 1.5, 10**30, float("nan"), float("-inf"), "", "x", "\ud800", [], [[]], [None], {}, {"a": 1})
+VALUES = (
+    None,
+    True,
+    -1,
+    1.5,
+    10**30,
+    float("nan"),
+    float("-inf"),
+    "",
+    "x",
+    "\ud800",
+    [],
+    [[]],
+    [None],
+    {},
+    {"a": 1},
+)
 
 
 def test_every_value_at_every_place_is_a_fault_or_loads(tmp_path):

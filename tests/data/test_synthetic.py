@@ -18,9 +18,14 @@ def corpus(tmp_path_factory):
 
 def test_sizes_titles_and_inventory(corpus):
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (240, 60, 100)
-    titles = [title for split in (corpus.train, corpus.dev, corpus.test) for title in split["title"]]
+    titles = [
+        title for split in (corpus.train, corpus.dev, corpus.test) for title in split["title"]
+    ]
     assert len(set(titles)) == 400
-    assert corpus.relations == tuple(relation.name for relation in RELATIONS) and len(corpus.frequent) == 10
+    assert (
+        corpus.relations == tuple(relation.name for relation in RELATIONS)
+        and len(corpus.frequent) == 10
+    )
 
 
 def test_every_mention_spells_its_name_and_every_fact_fits_its_relations_types(corpus):
@@ -29,9 +34,17 @@ def test_every_mention_spells_its_name_and_every_fact_fits_its_relations_types(c
         for entity in row["entities"]:
             assert entity["mentions"]
             for mention in entity["mentions"]:
-                assert " ".join(row["sentences"][mention["sentence"]][mention["start"] : mention["end"]]) == mention["name"]
+                assert (
+                    " ".join(
+                        row["sentences"][mention["sentence"]][mention["start"] : mention["end"]]
+                    )
+                    == mention["name"]
+                )
         for fact in row["facts"]:
-            head, tail = row["entities"][fact["head"]]["type"], row["entities"][fact["tail"]]["type"]
+            head, tail = (
+                row["entities"][fact["head"]]["type"],
+                row["entities"][fact["tail"]]["type"],
+            )
             assert fact["head"] != fact["tail"] and (head, tail) == types[fact["relation"]]
         keys = [(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]]
         assert len(set(keys)) == len(keys)
@@ -40,20 +53,40 @@ def test_every_mention_spells_its_name_and_every_fact_fits_its_relations_types(c
 def test_symmetric_relations_hold_both_ways(corpus):
     symmetric = {relation.name for relation in RELATIONS if relation.symmetric}
     facts = [
-        {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"] if fact["relation"] in symmetric}
+        {
+            (fact["head"], fact["tail"], fact["relation"])
+            for fact in row["facts"]
+            if fact["relation"] in symmetric
+        }
         for row in corpus.train
     ]
-    assert any(facts) and all((tail, head, name) in of_row for of_row in facts for head, tail, name in of_row)
+    assert any(facts) and all(
+        (tail, head, name) in of_row for of_row in facts for head, tail, name in of_row
+    )
 
 
 def test_the_corpus_looks_like_the_real_thing(corpus):
     numbers = statistics(corpus.train, corpus.frequent)
-    assert 60 <= numbers["words_mean"] <= 120 and 5 <= numbers["entities_mean"] <= 9 and numbers["entities_max"] <= 9
+    assert (
+        60 <= numbers["words_mean"] <= 120
+        and 5 <= numbers["entities_mean"] <= 9
+        and numbers["entities_max"] <= 9
+    )
     assert 0.55 <= numbers["frequent_share"] <= 0.66  # Re-DocRED: 0.58 dev, 0.60 test
-    assert len(numbers["relations"]) == len(RELATIONS) and min(numbers["relations"].values()) < 30  # a long tail, none unseen
-    assert numbers["na_share"] > 0.8 and numbers["labels_per_pair"][2] > 50 and numbers["inter_share"] > 0.04
+    assert (
+        len(numbers["relations"]) == len(RELATIONS) and min(numbers["relations"].values()) < 30
+    )  # a long tail, none unseen
+    assert (
+        numbers["na_share"] > 0.8
+        and numbers["labels_per_pair"][2] > 50
+        and numbers["inter_share"] > 0.04
+    )
     assert numbers["mentions"] > 2 * numbers["entities"]
-    names = Counter(len({m["name"] for m in entity["mentions"]}) for row in corpus.train for entity in row["entities"])
+    names = Counter(
+        len({m["name"] for m in entity["mentions"]})
+        for row in corpus.train
+        for entity in row["entities"]
+    )
     assert names[2] > 0.3 * numbers["entities"]  # named in full and in short
     words = {word for row in corpus.train for sentence in row["sentences"] for word in sentence}
     assert len({word for word in words if word.islower()}) < 400
@@ -73,13 +106,17 @@ def _pairs(rows):
     pairs, gold = [], set()
     for d, row in enumerate(rows):
         types = [entity["type"] for entity in row["entities"]]
-        pairs += [(d, h, t, (types[h], types[t])) for h, t in itertools.permutations(range(len(types)), 2)]
+        pairs += [
+            (d, h, t, (types[h], types[t])) for h, t in itertools.permutations(range(len(types)), 2)
+        ]
         gold |= {(d, fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
     return pairs, gold
 
 
 def test_types_alone_do_not_tell_the_relations(corpus):
-    """The best rule "predict these relations for every pair of these types": rates from train, threshold the best on test."""
+    """The best rule "predict these relations for every pair of these types": rates from train,
+    threshold the best on test.
+    """
     pairs, gold = _pairs(corpus.train)
     types = {(d, h, t): kinds for d, h, t, kinds in pairs}
     of_types = Counter(kinds for *_, kinds in pairs)
@@ -99,7 +136,9 @@ def test_types_alone_do_not_tell_the_relations(corpus):
 
 
 def _context(row, head, tail):
-    """The words between the nearest mentions of one sentence, and who comes first; None if the two never meet."""
+    """The words between the nearest mentions of one sentence, and who comes first; None if the two
+    never meet.
+    """
     meetings = [
         (abs(a["start"] - b["start"]), a, b)
         for a in row["entities"][head]["mentions"]
@@ -114,25 +153,33 @@ def _context(row, head, tail):
 
 
 def test_the_text_does_tell_them(corpus):
-    """A lookup of the words between two mentions, learned from train, finds most facts: the rest is across sentences or vague."""
+    """A lookup of the words between two mentions, learned from train, finds most facts: the rest is
+    across sentences or vague.
+    """
     seen, relations = Counter(), defaultdict(Counter)
     for row in corpus.train:
         gold = {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
         for h, t in itertools.permutations(range(len(row["entities"])), 2):
             seen[_context(row, h, t)] += 1
-            relations[_context(row, h, t)].update(r for head, tail, r in gold if (head, tail) == (h, t))
+            relations[_context(row, h, t)].update(
+                r for head, tail, r in gold if (head, tail) == (h, t)
+            )
     correct = predicted = total = 0
     for row in corpus.test:
         gold = {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
         total += len(gold)
         for h, t in itertools.permutations(range(len(row["entities"])), 2):
             context = _context(row, h, t)
-            found = {(h, t, r) for r, count in relations[context].items() if count > seen[context] / 2}
+            found = {
+                (h, t, r) for r, count in relations[context].items() if count > seen[context] / 2
+            }
             predicted, correct = predicted + len(found), correct + len(found & gold)
     assert 2 * correct / (predicted + total) > 0.7
 
 
-EASY = Difficulty(zipf=1.1, cue_noise=0, cross_sentence=0, multi_label=0, distractors=0, joined=0, aliases=0)
+EASY = Difficulty(
+    zipf=1.1, cue_noise=0, cross_sentence=0, multi_label=0, distractors=0, joined=0, aliases=0
+)
 
 
 def _numbers(**changes):
@@ -146,12 +193,23 @@ def test_each_knob_turns_what_it_says():
     assert _numbers(multi_label=0.5)["labels_per_pair"][2] > 50
     assert _numbers(distractors=1)["sentences"] > 1.5 * easy["sentences"]
     assert _numbers(joined=0.5)["sentences"] < 0.9 * easy["sentences"]
-    assert _numbers(zipf=0)["frequent_share"] < easy["frequent_share"] < _numbers(zipf=2)["frequent_share"]
+    assert (
+        _numbers(zipf=0)["frequent_share"]
+        < easy["frequent_share"]
+        < _numbers(zipf=2)["frequent_share"]
+    )
     vague = list(documents("train", 10, 0, Difficulty(**{**EASY.__dict__, "cue_noise": 1})))
     text = " ".join(word for row in vague for sentence in row["sentences"] for word in sentence)
-    assert sum(text.count(phrase) for phrase in VAGUE.values()) >= 0.9 * sum(len(row["facts"]) for row in vague) - 10
+    assert (
+        sum(text.count(phrase) for phrase in VAGUE.values())
+        >= 0.9 * sum(len(row["facts"]) for row in vague) - 10
+    )
     full = list(documents("train", 10, 0, EASY))
-    assert all(len({m["name"] for m in entity["mentions"]}) == 1 for row in full for entity in row["entities"])
+    assert all(
+        len({m["name"] for m in entity["mentions"]}) == 1
+        for row in full
+        for entity in row["entities"]
+    )
 
 
 def test_a_document_depends_on_seed_split_and_index_only():
@@ -162,7 +220,15 @@ def test_a_document_depends_on_seed_split_and_index_only():
 
 
 @pytest.mark.parametrize(
-    "options", [{"train": 0}, {"dev": 1.5}, {"seed": -1}, {"cue_noise": 1.5}, {"zipf": "steep"}, {"joined": True}]
+    "options",
+    [
+        {"train": 0},
+        {"dev": 1.5},
+        {"seed": -1},
+        {"cue_noise": 1.5},
+        {"zipf": "steep"},
+        {"joined": True},
+    ],
 )
 def test_wrong_options_are_named(options):
     with pytest.raises(ConfigError, match=next(iter(options))):

@@ -43,32 +43,92 @@ NAN = float("nan")
         ({"title": " "}, "title", "is empty"),
         ({"title": "\ud800"}, "title", "not valid Unicode"),
         ({"sents": "Velm"}, "sents", "expected a list of sentences"),
-        ({"sents": [["Velm", "borders", "New", "Cal", "."], "x"]}, "sents[1]", "expected a list of words"),
+        (
+            {"sents": [["Velm", "borders", "New", "Cal", "."], "x"]},
+            "sents[1]",
+            "expected a list of words",
+        ),
         ({"sents": [["Velm", 3, "New", "Cal", "."]]}, "sents[0][1]", "expected a text; got 3"),
         ({"sents": [[], []], "vertexSet": [], "labels": []}, "sents", "the document is empty"),
         ({"vertexSet": {}}, "vertexSet", "expected a list of entities"),
         ({"vertexSet": [[mention()], []]}, "vertexSet[1]", "has no mention"),
         ({"vertexSet": [[mention()], mention()]}, "vertexSet[1]", "expected a list of mentions"),
         ({"vertexSet": [[mention()], ["Cal"]]}, "vertexSet[1][0]", "expected an object"),
-        ({"vertexSet": [[mention()], [mention(name=None)]]}, "vertexSet[1][0].name", "expected a text; got None"),
-        ({"vertexSet": [[mention()], [mention(type=3)]]}, "vertexSet[1][0].type", "expected a text; got 3"),
-        ({"vertexSet": [[mention()], [mention(sent_id=1)]]}, "vertexSet[1][0].sent_id", "sentence 1 does not exist"),
-        ({"vertexSet": [[mention()], [mention(sent_id=-1)]]}, "vertexSet[1][0].sent_id", "sentence -1 does not exist"),
-        ({"vertexSet": [[mention()], [mention(sent_id=NAN)]]}, "vertexSet[1][0].sent_id", "expected an integer.*nan"),
-        ({"vertexSet": [[mention()], [mention(sent_id=True)]]}, "vertexSet[1][0].sent_id", "expected an integer"),
-        ({"vertexSet": [[mention()], [mention(pos=(3,))]]}, "vertexSet[1][0].pos", "expected two integers"),
-        ({"vertexSet": [[mention()], [mention(pos=(3.0, 4.0))]]}, "vertexSet[1][0].pos", "expected two integers"),
-        ({"vertexSet": [[mention()], [mention(pos=(4, 6))]]}, "vertexSet[1][0].pos", "lies outside sentence 0"),
-        ({"vertexSet": [[mention()], [mention(pos=(2, 2))]]}, "vertexSet[1][0].pos", "0 <= start < end <= 5"),
-        ({"vertexSet": [[mention()], [mention(pos=(-1, 1))]]}, "vertexSet[1][0].pos", "lies outside"),
-        ({"vertexSet": [[mention()], [mention(pos=(0, 10**30))]]}, "vertexSet[1][0].pos", "lies outside"),
+        (
+            {"vertexSet": [[mention()], [mention(name=None)]]},
+            "vertexSet[1][0].name",
+            "expected a text; got None",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(type=3)]]},
+            "vertexSet[1][0].type",
+            "expected a text; got 3",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(sent_id=1)]]},
+            "vertexSet[1][0].sent_id",
+            "sentence 1 does not exist",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(sent_id=-1)]]},
+            "vertexSet[1][0].sent_id",
+            "sentence -1 does not exist",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(sent_id=NAN)]]},
+            "vertexSet[1][0].sent_id",
+            "expected an integer.*nan",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(sent_id=True)]]},
+            "vertexSet[1][0].sent_id",
+            "expected an integer",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(pos=(3,))]]},
+            "vertexSet[1][0].pos",
+            "expected two integers",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(pos=(3.0, 4.0))]]},
+            "vertexSet[1][0].pos",
+            "expected two integers",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(pos=(4, 6))]]},
+            "vertexSet[1][0].pos",
+            "lies outside sentence 0",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(pos=(2, 2))]]},
+            "vertexSet[1][0].pos",
+            "0 <= start < end <= 5",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(pos=(-1, 1))]]},
+            "vertexSet[1][0].pos",
+            "lies outside",
+        ),
+        (
+            {"vertexSet": [[mention()], [mention(pos=(0, 10**30))]]},
+            "vertexSet[1][0].pos",
+            "lies outside",
+        ),
         ({"labels": {}}, "labels", "expected a list of facts"),
         ({"labels": ["P47"]}, "labels[0]", "expected an object"),
-        ({"labels": [{"h": 0, "t": 2, "r": "P47"}]}, "labels[0].t", r"entity 2 does not exist.*2 entities \(0 to 1\)"),
+        (
+            {"labels": [{"h": 0, "t": 2, "r": "P47"}]},
+            "labels[0].t",
+            r"entity 2 does not exist.*2 entities \(0 to 1\)",
+        ),
         ({"labels": [{"h": "0", "t": 1, "r": "P47"}]}, "labels[0].h", "expected an integer"),
         ({"labels": [{"h": 0, "t": 1, "r": 47}]}, "labels[0].r", "expected a text"),
         ({"labels": [{"h": 0, "t": 1, "r": "Na"}]}, "labels[0].r", "is no relation"),
-        ({"labels": [{"h": 0, "t": 1, "r": "P46"}]}, "labels[0].r", "unknown relation 'P46'.*did you mean 'P47'"),
+        (
+            {"labels": [{"h": 0, "t": 1, "r": "P46"}]},
+            "labels[0].r",
+            "unknown relation 'P46'.*did you mean 'P47'",
+        ),
         ({"labels": [{"h": 0, "t": 1, "rel": "P47"}]}, "labels[0].r", "missing"),
     ],
 )
@@ -77,7 +137,9 @@ def test_every_error_stands_where_it_is_and_loading_stops_at_it(tmp_path, change
     (fault,) = [fault for fault in listed if fault.severity == "error"]
     assert (fault.document, fault.field, fault.severity) == (1, field, "error")
     assert re.search(message, fault.message)
-    if "unknown relation" not in message:  # the inventory is a matter of the corpus, not of the file
+    if (
+        "unknown relation" not in message
+    ):  # the inventory is a matter of the corpus, not of the file
         with pytest.raises(DataError) as caught:
             list(read_documents(tmp_path / "file.json"))
         assert str(caught.value) == str(fault)
@@ -87,7 +149,11 @@ def test_missing_keys_hint_at_a_misspelt_one(tmp_path):
     misspelt = document()
     misspelt["vertexset"] = misspelt.pop("vertexSet")
     del misspelt["title"]
-    assert {fault.field: fault.message.split("(")[-1] for fault in found(tmp_path, misspelt) if fault.severity == "error"} == {
+    assert {
+        fault.field: fault.message.split("(")[-1]
+        for fault in found(tmp_path, misspelt)
+        if fault.severity == "error"
+    } == {
         "title": "missing; expected a text that is unique within the file",
         "vertexSet": "there is 'vertexset')",
     }
@@ -96,21 +162,42 @@ def test_missing_keys_hint_at_a_misspelt_one(tmp_path):
 def test_all_faults_are_listed_not_only_the_first(tmp_path):
     bad = document(title="Doc", labels=[{"h": 5, "t": -1, "r": "P47"}, {"h": 0, "t": 0, "r": ""}])
     fields = [(fault.document, fault.field) for fault in found(tmp_path, document(), bad, "text")]
-    assert fields == [(1, "title"), (1, "labels[0].h"), (1, "labels[0].t"), (1, "labels[1].r"), (2, "")]
+    assert fields == [
+        (1, "title"),
+        (1, "labels[0].h"),
+        (1, "labels[0].t"),
+        (1, "labels[1].r"),
+        (2, ""),
+    ]
 
 
 def test_warnings_and_remarks(tmp_path):
     odd = document(
-        vertexSet=[[mention(), mention("Velmia")], [mention("New Cal", (2, 4))], [mention("NewCal", (2, 4))]],
-        labels=[{"h": 0, "t": 1, "r": "P47"}, {"h": 0, "t": 1, "r": "P47"}, {"h": 2, "t": 2, "r": "P47"}],
+        vertexSet=[
+            [mention(), mention("Velmia")],
+            [mention("New Cal", (2, 4))],
+            [mention("NewCal", (2, 4))],
+        ],
+        labels=[
+            {"h": 0, "t": 1, "r": "P47"},
+            {"h": 0, "t": 1, "r": "P47"},
+            {"h": 2, "t": 2, "r": "P47"},
+        ],
     )
     bare = document(title="Bare", vertexSet=[[mention()]], labels=[])
     unlabelled = document(title="Unlabelled", sents=[["Velm", "", "New", "Cal", ""]])
     del unlabelled["labels"]
-    assert [(fault.title, fault.field, fault.severity) for fault in found(tmp_path, odd, bare, unlabelled)] == [
+    assert [
+        (fault.title, fault.field, fault.severity)
+        for fault in found(tmp_path, odd, bare, unlabelled)
+    ] == [
         ("Doc", "vertexSet[0][1].pos", "info"),  # the same words twice in one entity
         ("Doc", "vertexSet[0][1].name", "warning"),  # Velmia for Velm
-        ("Doc", "vertexSet[2][0].pos", "info"),  # entities 1 and 2 share a span; white space in a name is no matter
+        (
+            "Doc",
+            "vertexSet[2][0].pos",
+            "info",
+        ),  # entities 1 and 2 share a span; white space in a name is no matter
         ("Doc", "labels[1]", "warning"),  # stated twice
         ("Doc", "labels[2]", "warning"),  # with itself
         ("Bare", "vertexSet", "info"),
@@ -125,6 +212,8 @@ def test_a_file_that_breaks_off_yields_what_came_before(tmp_path):
     path.write_text(json.dumps([document(labels=[]), document(title="Next")])[:-20])
     first, last = faults(path)
     assert (first.document, first.field) == (0, "labels")
-    assert (last.document, last.severity) == (None, "error") and str(last).startswith(f"{path}: not valid JSON at line 1")
+    assert (last.document, last.severity) == (None, "error") and str(last).startswith(
+        f"{path}: not valid JSON at line 1"
+    )
     (missing,) = faults(tmp_path / "none.json")
     assert "no such file" in str(missing)

@@ -1,4 +1,6 @@
-"""`--executor debug` takes the path of the workers in this process; what is asked of a launcher is looked at first."""
+"""`--executor debug` takes the path of the workers in this process; what is asked of a launcher is
+looked at first.
+"""
 
 import json
 import os
@@ -14,10 +16,10 @@ from typer.testing import CliRunner
 
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
-from benchmark.grid import plan
-from benchmark.interrupts import Preempted
-from benchmark.launch.task import REQUEUE, Launch, outcome, stop_file
-from benchmark.results import RunDirectory
+from benchmark.grid.plan import plan
+from benchmark.launch.worker import REQUEUE, Launch, outcome, stop_file
+from benchmark.signals import Preempted
+from benchmark.store.runs import RunDirectory
 from benchmark.training.model import DocreModel
 
 GRID = ["left none 0", "left noisy 0", "left learned 0"]
@@ -29,7 +31,9 @@ def test_it_runs_the_grid_and_shows_the_table(lab):
     assert result.exit_code == 0, result.stderr
     assert lab.names() == GRID
     assert "3 done now" in result.stderr and "50.00" in result.stdout
-    assert lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == 0 and lab.names() == GRID  # nothing is done twice
+    assert (
+        lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == 0 and lab.names() == GRID
+    )  # nothing is done twice
 
 
 def test_what_a_worker_gets_is_what_the_serial_command_computes(lab):
@@ -37,7 +41,17 @@ def test_what_a_worker_gets_is_what_the_serial_command_computes(lab):
     serial, lab.ran = lab.ran, []
     stored = [json.loads((lab.folder(name) / "config.json").read_text()) for name in GRID]
     lab.results = lab.results.with_name("others")
-    lab("run", "CONFIG", *ONE, "--set", "train.epochs=5", "--set", "augment.warmup_epochs=4", "--executor", "debug")
+    lab(
+        "run",
+        "CONFIG",
+        *ONE,
+        "--set",
+        "train.epochs=5",
+        "--set",
+        "augment.warmup_epochs=4",
+        "--executor",
+        "debug",
+    )
     for one, other in zip(serial, lab.ran, strict=True):
         assert (one.name, one.run, one.branch_epoch) == (other.name, other.run, other.branch_epoch)
         assert (one.stage1 is None) == (other.stage1 is None)
@@ -52,7 +66,9 @@ def test_a_failed_none_run_blocks_what_is_fitted_to_it(lab):
     assert f"see {lab.folder('left none 0') / 'FAILED'}" in result.stderr
 
 
-@pytest.mark.parametrize(("error", "code"), [(Preempted("SIGTERM"), 75), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(Preempted("SIGTERM"), 75), (KeyboardInterrupt(), 130)]
+)
 def test_stopping_is_stopping(lab, error, code):
     lab.raises["left noisy 0"] = error
     assert lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == code
@@ -66,14 +82,17 @@ def test_what_goes_wrong_in_the_worker_alone_is_told(lab, monkeypatch):
     def gone(*_, **__):
         raise UserError("train.json: no such file")
 
-    monkeypatch.setattr("benchmark.launch.task.execute", gone)
+    monkeypatch.setattr("benchmark.launch.worker.execute", gone)
     result = lab("run", "CONFIG", *ONE, "--augmenters", "none,noisy", "--executor", "debug")
-    assert result.exit_code == 1 and "failed: left noisy seed 0: train.json: no such file\n" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "failed: left noisy seed 0: train.json: no such file\n" in result.stderr
+    )
 
 
 def test_handing_out_needs_no_torch_and_the_command_no_submitit():
     code = "import sys, benchmark.commands.app; assert 'submitit' not in sys.modules; "
-    code += "import benchmark.launch; assert 'torch' not in sys.modules"
+    code += "import benchmark.launch.executors; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
@@ -86,21 +105,38 @@ def test_under_a_launcher_of_several_processes(lab, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--executor", "slrum"), "unknown executor 'slrum'. Did you mean 'slurm'? Known: debug, local, slurm"),
+        (
+            ("--executor", "slrum"),
+            "unknown executor 'slrum'. Did you mean 'slurm'? Known: debug, local, slurm",
+        ),
         (("--jobs", "0"), "--jobs is the number of runs at a time: 1 or more, got 0"),
         (("--executor", "local", "--jobs", "-2"), "got -2"),
         (("--executor", "debug", "--jobs", "2"), "leave --jobs out"),
         (("--wait",), "--wait belongs to --executor slurm"),
-        (("--set", "cluster.partion=gpu"), "unknown key 'cluster.partion'. Did you mean 'partition'?"),
-        (("--set", "cluster.gpus=2"), "cluster.gpus: Input should be less than or equal to 1 (got 2)"),
+        (
+            ("--set", "cluster.partion=gpu"),
+            "unknown key 'cluster.partion'. Did you mean 'partition'?",
+        ),
+        (
+            ("--set", "cluster.gpus=2"),
+            "cluster.gpus: Input should be less than or equal to 1 (got 2)",
+        ),
         (("--set", "cluster.extra={array: 1-3}"), "'array' is set by the launcher"),
-        (("--set", "cluster.extra={Account: me}"), "'Account' is no long name of an option of sbatch"),
-        (("--set", 'cluster.extra={comment: "a\\nrm"}'), "'comment' must be true, a number or one line of text"),
+        (
+            ("--set", "cluster.extra={Account: me}"),
+            "'Account' is no long name of an option of sbatch",
+        ),
+        (
+            ("--set", 'cluster.extra={comment: "a\\nrm"}'),
+            "'comment' must be true, a number or one line of text",
+        ),
     ],
 )
 def test_mistakes(lab, options, message):
     result = lab("run", "CONFIG", *options)
-    assert result.exit_code == 2 and message in result.stderr and result.stderr.startswith("error: ")
+    assert (
+        result.exit_code == 2 and message in result.stderr and result.stderr.startswith("error: ")
+    )
     assert not lab.ran and not lab.results.exists()
 
 
@@ -109,10 +145,15 @@ def test_the_numbers_are_those_of_the_serial_run(tmp_path):
 
     (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
     for folder, options in {"serial": [], "debug": ["--executor", "debug"]}.items():
-        result = CliRunner().invoke(app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options])
+        result = CliRunner().invoke(
+            app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options]
+        )
         assert result.exit_code == 0, result.output
     for augmenter in ("none", "vae"):
-        serial, debug = (RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3) for f in ("serial", "debug"))
+        serial, debug = (
+            RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3)
+            for f in ("serial", "debug")
+        )
         assert tiny_runs.numbers(serial) == tiny_runs.numbers(debug)
         weights = "best.safetensors"
         assert (serial.path / weights).read_bytes() == (debug.path / weights).read_bytes()
@@ -134,13 +175,22 @@ def worker(tmp_path):
     launch = Launch.new(experiment, tmp_path / "results", plugins=(), save_every=600.0)
     (job,) = plan(experiment, tmp_path / "results")
     return SimpleNamespace(
-        call=launch.task(job), outcome=lambda: outcome(launch.folder, job, Path("log")), folder=launch.folder, job=job
+        call=launch.task(job),
+        outcome=lambda: outcome(launch.folder, job, Path("log")),
+        folder=launch.folder,
+        job=job,
     )
 
 
-@pytest.mark.parametrize(("number", "again"), [(signal.SIGTERM, False), (signal.SIGUSR1, True), (REQUEUE, True)])
-def test_a_worker_that_is_stopped_in_mid_epoch_comes_again_only_for_its_time_limit(worker, requeued, monkeypatch, number, again):
-    """With the training loop as it is. Ctrl-C and SIGTERM of the command reach a worker as SIGTERM."""
+@pytest.mark.parametrize(
+    ("number", "again"), [(signal.SIGTERM, False), (signal.SIGUSR1, True), (REQUEUE, True)]
+)
+def test_a_worker_that_is_stopped_in_mid_epoch_comes_again_only_for_its_time_limit(
+    worker, requeued, monkeypatch, number, again
+):
+    """With the training loop as it is. Ctrl-C and SIGTERM of the command reach a worker as
+    SIGTERM.
+    """
     forward, steps = DocreModel.forward, []
 
     def forward_and_signal(model, *rest, **options):
@@ -152,7 +202,10 @@ def test_a_worker_that_is_stopped_in_mid_epoch_comes_again_only_for_its_time_lim
     monkeypatch.setattr(DocreModel, "forward", forward_and_signal)
     worker.call()
     stopped = worker.outcome()
-    assert (stopped.state, stopped.detail) == ("stopped", f"asked to stop ({signal.Signals(number).name}); its state is saved")
+    assert (stopped.state, stopped.detail) == (
+        "stopped",
+        f"asked to stop ({signal.Signals(number).name}); its state is saved",
+    )
     assert requeued == [REQUEUE] * again and len(steps) == 2
     assert (worker.job.directory.path / "checkpoint.safetensors").is_file()
 
@@ -169,10 +222,20 @@ def test_the_numbers_of_worker_processes_are_those_of_the_serial_run(tmp_path):
     from benchmark.commands.app import app
 
     (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
-    for folder, options in {"serial": [], "local": ["--jobs", "2", "--set", "seeds=[3, 4]"]}.items():
-        result = CliRunner().invoke(app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options])
+    for folder, options in {
+        "serial": [],
+        "local": ["--jobs", "2", "--set", "seeds=[3, 4]"],
+    }.items():
+        result = CliRunner().invoke(
+            app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options]
+        )
         assert result.exit_code == 0, result.output
     for augmenter in ("none", "vae"):
-        serial, local = (RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3) for f in ("serial", "local"))
+        serial, local = (
+            RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3)
+            for f in ("serial", "local")
+        )
         assert tiny_runs.numbers(serial) == tiny_runs.numbers(local)
-        assert (serial.path / "best.safetensors").read_bytes() == (local.path / "best.safetensors").read_bytes()
+        assert (serial.path / "best.safetensors").read_bytes() == (
+            local.path / "best.safetensors"
+        ).read_bytes()

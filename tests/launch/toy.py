@@ -1,7 +1,8 @@
-"""A plugin for the tests of the launchers: runs that take no time and no torch, in whichever process they run.
+"""A plugin for the tests of the launchers: runs that take no time and no torch, in whichever
+process they run.
 
-The environment names a folder, TOY: `plan.json` tells what the run "<backbone>.<augmenter>.<seed>" does instead of finishing, and
-each run appends to `events`.
+The environment names a folder, TOY: `plan.json` tells what the run "<backbone>.<augmenter>.<seed>"
+does instead of finishing, and each run appends to `events`.
 """
 
 import json
@@ -13,11 +14,21 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import benchmark.training
-from benchmark import interrupts
+from benchmark import signals
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS
 
 FOLDER = Path(os.environ["TOY"])
-SCORES = ("f1", "precision", "recall", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1")
+SCORES = (
+    "f1",
+    "precision",
+    "recall",
+    "ign_f1",
+    "freq_f1",
+    "ltail_f1",
+    "intra_f1",
+    "inter_f1",
+    "macro_f1",
+)
 
 
 @BACKBONES.register("left")
@@ -51,11 +62,13 @@ def event(what, name):
 
 
 def saved(name, kill=None, seconds=0):
-    """Work until a signal comes (`kill`: from this process itself), then save the state in `seconds`, as the training loop does."""
-    with interrupts.held_back():
+    """Work until a signal comes (`kill`: from this process itself), then save the state in
+    `seconds`, as the training loop does.
+    """
+    with signals.held_back():
         if kill:
             os.kill(os.getpid(), kill)
-        while not interrupts.received():
+        while not signals.received():
             time.sleep(0.01)
         time.sleep(seconds)
         event("saved", name)
@@ -79,8 +92,13 @@ def execute(run, directory, **_):
             time.sleep(3)
     time.sleep(0.1)
     event("end", name)
-    score = dict.fromkeys(SCORES, 0.5) | {"bucket_f1": dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))}
-    directory.write_json("metrics.json", {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10})
+    score = dict.fromkeys(SCORES, 0.5) | {
+        "bucket_f1": dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))
+    }
+    directory.write_json(
+        "metrics.json",
+        {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10},
+    )
 
 
 stages = ModuleType("benchmark.training.stages")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from augmenters.diffusion import Diffusion
+from augmenters.vaediff.diffusion import Diffusion
 
 STORED = Path(__file__).parent / "data" / "diffusion_cosine_T50.npz"
 EXACT = {"rtol": 1e-12, "atol": 1e-15}
@@ -19,9 +19,20 @@ def official():
         return {name: torch.from_numpy(stored[name]) for name in stored}
 
 
-@pytest.mark.parametrize("name", ["betas", "alphas_cumprod", "posterior_variance", "posterior_mean_coef1", "posterior_mean_coef2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "betas",
+        "alphas_cumprod",
+        "posterior_variance",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+    ],
+)
 def test_schedule(official, name):
-    torch.testing.assert_close(getattr(Diffusion(50, variance="beta"), name), official[name], **EXACT)
+    torch.testing.assert_close(
+        getattr(Diffusion(50, variance="beta"), name), official[name], **EXACT
+    )
 
 
 def test_q_sample(official):
@@ -34,11 +45,14 @@ def test_posterior(official):
     for row, t in enumerate(official["t"].tolist()):
         mean, variance = process.q_posterior(official["x0"][row], official["xt"][row], t)
         torch.testing.assert_close(mean, official["posterior_mean"][row], **SINGLE)
-        torch.testing.assert_close(torch.full((24,), variance), official["posterior_var"][row], **SINGLE)
+        torch.testing.assert_close(
+            torch.full((24,), variance), official["posterior_var"][row], **SINGLE
+        )
 
 
 def test_values_given_by_the_reference_analysis():
-    # beta_1 = 0.00175, last four 0.436, 0.555, 0.750, 0.999; c1, c2 = 0.031, 0.032 at t = 49 and 1, 0 at t = 0
+    # beta_1 = 0.00175, last four 0.436, 0.555, 0.750, 0.999; c1, c2 = 0.031, 0.032 at t = 49 and 1,
+    # 0 at t = 0
     process = Diffusion(50, variance="beta")
     assert process.betas[0].item() == pytest.approx(0.00175, abs=5e-6)
     assert process.betas[-4:].tolist() == pytest.approx([0.436, 0.555, 0.750, 0.999], abs=5e-4)

@@ -1,4 +1,6 @@
-"""Representations, logits and predictions of the official models at fixed random weights (float64)."""
+"""Representations, logits and predictions of the official models at fixed random weights
+(float64).
+"""
 
 from pathlib import Path
 
@@ -7,15 +9,16 @@ import pytest
 import torch
 
 from backbones.base import Pairs, with_diagonal
-from backbones.heads import localized_context
 from backbones.official import from_official
+from backbones.parts.features import localized_context
 from benchmark.data.batches import Collator, Encoded, WindowPlan
 from benchmark.registry import BACKBONES
 
 DATA = Path(__file__).parent / "data"
 CLASSES = 97
-# The official forward pass returned these losses in float32, all three of them; test_losses.py compares the losses themselves at
-# 1e-9. The contrastive part of head_baseline was added in float64: with the other part rounded, it agrees as closely.
+# The official forward pass returned these losses in float32, all three of them; test_losses.py
+# compares the losses themselves at 1e-9. The contrastive part of head_baseline was added in
+# float64: with the other part rounded, it agrees as closely.
 LOSS = 1e-7
 
 
@@ -29,7 +32,10 @@ def float64():
 def official(name, backbone, **options):
     """The backbone with the official weights, the batch and the encoding of a parity file."""
     arrays = dict(np.load(DATA / f"{name}.npz"))
-    states, attention = torch.from_numpy(arrays["sequence_output"]), torch.from_numpy(arrays["attention"])
+    states, attention = (
+        torch.from_numpy(arrays["sequence_output"]),
+        torch.from_numpy(arrays["attention"]),
+    )
     documents, length = states.shape[:2]
     rows = []
     for d in range(documents):
@@ -38,7 +44,9 @@ def official(name, backbone, **options):
             {
                 "row": d,
                 "tokens": np.zeros(length - 2),
-                "mention_position": mentions[:, 2] + int(arrays["offset"]) - 1,  # counted without the start token
+                "mention_position": mentions[:, 2]
+                + int(arrays["offset"])
+                - 1,  # counted without the start token
                 "mention_entity": mentions[:, 1],
                 "entities": mentions[:, 1].max() + 1,
                 **{f"fact_{key}": np.zeros(0) for key in ("head", "tail", "class")},
@@ -48,14 +56,20 @@ def official(name, backbone, **options):
     document = batch.mention_state // length
     encoded = Encoded(states, attention[document, :, batch.mention_state % length])
     model = BACKBONES[backbone](states.shape[-1], CLASSES, emb=64, block=16, **options)
-    weights = {key.removeprefix("w."): torch.from_numpy(value) for key, value in arrays.items() if key.startswith("w.")}
+    weights = {
+        key.removeprefix("w."): torch.from_numpy(value)
+        for key, value in arrays.items()
+        if key.startswith("w.")
+    }
     ours, unused = from_official(weights, backbone)
     model.load_state_dict(ours)
     return arrays, model, batch, encoded, unused
 
 
 def rows_in(batch, pairs):
-    """For every (document, head, tail) of `pairs`, the number of that row in the batch's own order."""
+    """For every (document, head, tail) of `pairs`, the number of that row in the batch's own
+    order.
+    """
     numbers = {tuple(pair): i for i, pair in enumerate(batch.tolist())}
     return [numbers[tuple(pair)] for pair in pairs.tolist()]
 
@@ -75,23 +89,35 @@ def test_atlop(float64):
 
 
 @pytest.mark.parametrize("axial", ["masked", "pad_to_42_unmasked"])  # the document has 42 entities
-@pytest.mark.parametrize(("name", "options"), [("head_kd_docre", {}), ("head_baseline", {"entropy": "broadcast"})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("head_kd_docre", {}), ("head_baseline", {"entropy": "broadcast"})]
+)
 def test_axial_backbones(float64, name, options, axial):
     backbone = name.removeprefix("head_")
     arrays, model, batch, encoded, unused = official(name, backbone, axial=axial, **options)
     pairs = np.column_stack([np.zeros(len(arrays["pairs"]), dtype=int), arrays["pairs"]])
-    assert rows_in(batch.cells, pairs) == list(range(len(pairs)))  # row-major, the diagonal included
+    assert rows_in(batch.cells, pairs) == list(
+        range(len(pairs))
+    )  # row-major, the diagonal included
     cells = model.represent_cells(encoded, batch)
     np.testing.assert_allclose(cells.detach().numpy(), arrays["features"], rtol=1e-8, atol=1e-10)
-    np.testing.assert_array_equal(model.represent(encoded, batch).detach(), cells[batch.pair_cell].detach())
-    logits = model.classify(cells) * torch.from_numpy(pairs[:, 1] != pairs[:, 2])[:, None]  # the official code zeroes the diagonal
+    np.testing.assert_array_equal(
+        model.represent(encoded, batch).detach(), cells[batch.pair_cell].detach()
+    )
+    logits = (
+        model.classify(cells) * torch.from_numpy(pairs[:, 1] != pairs[:, 2])[:, None]
+    )  # the official code zeroes the diagonal
     np.testing.assert_allclose(logits.detach().numpy(), arrays["logits"], rtol=1e-8, atol=1e-10)
     labels = torch.from_numpy(arrays["labels"]).double()
     contrast = model.contrastive_loss(Pairs(cells, labels).only_positive())
-    assert (model.classification_loss(logits, labels).mean() + contrast).item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
+    assert (model.classification_loss(logits, labels).mean() + contrast).item() == pytest.approx(
+        float(arrays["loss"]), rel=LOSS
+    )
     # the option `diagonal`: the same numbers from the pairs off the diagonal and a count
     counted = with_diagonal(logits[batch.pair_cell], labels[batch.pair_cell], 42)
-    assert (model.classification_loss(*counted).mean() + contrast).item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
+    assert (model.classification_loss(*counted).mean() + contrast).item() == pytest.approx(
+        float(arrays["loss"]), rel=LOSS
+    )
     assert_predictions(model, logits, arrays)
     assert unused == ["bilinear.weight", "bilinear.bias"]
 

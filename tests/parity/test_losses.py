@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from backbones.losses import adaptive_focal, adaptive_threshold, pairwise_moving_threshold, supervised_contrastive
+from backbones.parts.losses import (
+    adaptive_focal,
+    adaptive_threshold,
+    pairwise_moving_threshold,
+    supervised_contrastive,
+)
 
 DATA = Path(__file__).parent / "data"
 
@@ -14,14 +19,18 @@ OFFICIAL = {
     "loss_atl": lambda a, x, y: adaptive_threshold(x, y).mean(),
     "loss_afl": lambda a, x, y: adaptive_focal(x, y).mean(),
     "loss_pmtem": lambda a, x, y: pairwise_moving_threshold(x, y, entropy="broadcast").mean(),
-    "loss_scl": lambda a, x, y: supervised_contrastive(x, y, temperature=float(a["tau"]), base_temperature=float(a["tau_base"])),
+    "loss_scl": lambda a, x, y: supervised_contrastive(
+        x, y, temperature=float(a["tau"]), base_temperature=float(a["tau_base"])
+    ),
 }
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_value_and_gradient(name):
     arrays = np.load(DATA / f"{name}.npz")
-    inputs = torch.from_numpy(arrays["features" if name == "loss_scl" else "logits"]).requires_grad_()
+    inputs = torch.from_numpy(
+        arrays["features" if name == "loss_scl" else "logits"]
+    ).requires_grad_()
     loss = OFFICIAL[name](arrays, inputs, torch.from_numpy(arrays["labels"]).double())
     loss.backward()
     assert loss.item() == pytest.approx(float(arrays["loss"]), rel=1e-9)

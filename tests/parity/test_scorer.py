@@ -1,7 +1,9 @@
-"""Our scores against the official Re-DocRED scorer's: on made-up documents that it scored, and on Re-DocRED's own.
+"""Our scores against the official Re-DocRED scorer's: on made-up documents that it scored, and on
+Re-DocRED's own.
 
-The documents of Re-DocRED stay outside: DOCRE_PARITY names a folder with metrics_predictions_{0,1,2}.json.gz and
-metrics_expected.json, and beside it there is data/re-docred/{dev,test}.json.
+The documents of Re-DocRED stay outside: DOCRE_PARITY names a folder with
+metrics_predictions_{0,1,2}.json.gz and metrics_expected.json, and beside it there is
+data/re-docred/{dev,test}.json.
 """
 
 import gzip
@@ -36,9 +38,13 @@ def canonical(document):
     return {
         "title": document["title"],
         "entities": [
-            {"mentions": [{"name": m["name"], "sentence": m["sent_id"]} for m in mentions]} for mentions in document["vertexSet"]
+            {"mentions": [{"name": m["name"], "sentence": m["sent_id"]} for m in mentions]}
+            for mentions in document["vertexSet"]
         ],
-        "facts": [{"head": fact["h"], "tail": fact["t"], "relation": fact["r"]} for fact in document["labels"]],
+        "facts": [
+            {"head": fact["h"], "tail": fact["t"], "relation": fact["r"]}
+            for fact in document["labels"]
+        ],
     }
 
 
@@ -49,11 +55,22 @@ def made_up():
 
 @pytest.fixture(scope="module")
 def scores(made_up):
-    gold, train = ([canonical(document) for document in made_up[split]] for split in ("gold", "train"))
-    relations = sorted(
-        {fact["relation"] for row in gold + train for fact in row["facts"]} | {p["r"] for p in made_up["predictions"]}
+    gold, train = (
+        [canonical(document) for document in made_up[split]] for split in ("gold", "train")
     )
-    return score(count(gold, made_up["predictions"], relations=relations, frequent=FREQUENT, train_documents=train))
+    relations = sorted(
+        {fact["relation"] for row in gold + train for fact in row["facts"]}
+        | {p["r"] for p in made_up["predictions"]}
+    )
+    return score(
+        count(
+            gold,
+            made_up["predictions"],
+            relations=relations,
+            frequent=FREQUENT,
+            train_documents=train,
+        )
+    )
 
 
 @pytest.mark.parametrize("official, ours", OFFICIAL.items())
@@ -79,9 +96,16 @@ def redocred():
 @pytest.mark.parametrize("number", range(3))
 def test_scores_on_redocred_equal_the_official_ones(redocred, number):
     gold, train = redocred
-    predictions = json.loads(gzip.decompress((PARITY / f"metrics_predictions_{number}.json.gz").read_bytes()))
+    predictions = json.loads(
+        gzip.decompress((PARITY / f"metrics_predictions_{number}.json.gz").read_bytes())
+    )
     expected = json.loads((PARITY / "metrics_expected.json").read_text())[f"predictions_{number}"]
-    relations = sorted({fact["relation"] for row in gold + train for fact in row["facts"]} | {p["r"] for p in predictions})
-    found = score(count(gold, predictions, relations=relations, frequent=FREQUENT, train_documents=train))
+    relations = sorted(
+        {fact["relation"] for row in gold + train for fact in row["facts"]}
+        | {p["r"] for p in predictions}
+    )
+    found = score(
+        count(gold, predictions, relations=relations, frequent=FREQUENT, train_documents=train)
+    )
     for official, ours in OFFICIAL.items():
         assert found[ours] == pytest.approx(expected[official], rel=0, abs=1e-12), official

@@ -4,10 +4,10 @@ import pytest
 from stored_runs import counted
 
 from benchmark.reports.board_table import across_settings, board_table
-from benchmark.reports.boards import boards
 from benchmark.reports.evidence import Evidence
+from benchmark.reports.leaderboard import boards
 from benchmark.reports.ranks import with_ranks
-from benchmark.reports.render import csv_text, markdown
+from benchmark.reports.render.text import csv_text, markdown
 from benchmark.reports.significance import significance
 from benchmark.reports.studies import studies
 from benchmark.reports.tables import expected_of
@@ -25,9 +25,15 @@ def board(runs):
 def test_entries_with_ranks_scores_and_cost(tmp_path):
     runs = scored(tmp_path, "none", (0.40, 0.42)) + scored(tmp_path, "vae", (0.51, 0.53))
     table = board(runs)
-    assert [(row.rank, row.group, row.label) for row in table.rows] == [("1", "atlop", "vae"), ("2", "atlop", "none")]
+    assert [(row.rank, row.group, row.label) for row in table.rows] == [
+        ("1", "atlop", "vae"),
+        ("2", "atlop", "none"),
+    ]
     text = markdown([table])
-    assert "| 1 | atlop | vae | 2 | 52.00 ± 1.41 | +11.00 ± 0.00 |" in text and "| 10.0 ± 0.0 |" in text  # 600 s
+    assert (
+        "| 1 | atlop | vae | 2 | 52.00 ± 1.41 | +11.00 ± 0.00 |" in text
+        and "| 10.0 ± 0.0 |" in text
+    )  # 600 s
     assert "Devices: cpu, 2 threads" in text and "Bold" not in text and "**" not in text
     assert ",vae,rank,1\n" in csv_text([table])
 
@@ -38,15 +44,30 @@ def test_experiments_of_a_board_are_told_apart(tmp_path):
 
 
 def test_across_settings_by_hand(tmp_path):
-    """vae: +10 in each of six seeds but for noise (p < .025), and -1 with a single seed, which has no p."""
-    runs = scored(tmp_path, "none", (0.40,) * 6) + scored(tmp_path, "vae", (0.51, 0.49, 0.50, 0.52, 0.48, 0.50))
+    """vae: +10 in each of six seeds but for noise (p < .025), and -1 with a single seed, which has
+    no p.
+    """
+    runs = scored(tmp_path, "none", (0.40,) * 6) + scored(
+        tmp_path, "vae", (0.51, 0.49, 0.50, 0.52, 0.48, 0.50)
+    )
     other = scored(tmp_path, "none", (0.40,), dataset="b", experiment="b")
     other += scored(tmp_path, "vae", (0.39,), dataset="b", experiment="b")
     found = {
-        name: significance(part, expected_of(part), Evidence(part, resamples=99)) for name, part in (("a", runs), ("b", other))
+        name: significance(part, expected_of(part), Evidence(part, resamples=99))
+        for name, part in (("a", runs), ("b", other))
     }
     table = across_settings(found)
     (row,) = table.rows
-    numbers = dict(zip([column.key for column in table.columns], [cell.mean for cell in row.cells], strict=True))
-    assert numbers == {"settings": 2, "mean": pytest.approx(4.5), "better": 1, "tested": 1, "k_hat": 1}
+    numbers = dict(
+        zip(
+            [column.key for column in table.columns], [cell.mean for cell in row.cells], strict=True
+        )
+    )
+    assert numbers == {
+        "settings": 2,
+        "mean": pytest.approx(4.5),
+        "better": 1,
+        "tested": 1,
+        "k_hat": 1,
+    }
     assert across_settings({"a": found["a"]}) is None

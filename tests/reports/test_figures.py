@@ -1,11 +1,21 @@
-"""Figures: where the marks stand, worked out by hand from the axis, and what is said to those who cannot see them."""
+"""Figures: where the marks stand, worked out by hand from the axis, and what is said to those who
+cannot see them.
+"""
 
 import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmark.reports.figures import Difference, Pairs, RelationChange, change_bar, differences, paired_dots, relation_changes
+from benchmark.reports.figures import (
+    Difference,
+    Pairs,
+    RelationChange,
+    change_bar,
+    differences,
+    paired_dots,
+    relation_changes,
+)
 
 
 def parsed(svg):
@@ -13,7 +23,9 @@ def parsed(svg):
 
 
 def of_class(svg, tag, name):
-    return [element for element in parsed(svg).iter(tag) if name in element.get("class", "").split()]
+    return [
+        element for element in parsed(svg).iter(tag) if name in element.get("class", "").split()
+    ]
 
 
 def said(svg):
@@ -31,20 +43,32 @@ CHANGES = [
 def test_relations_are_ordered_by_frequency_gains_up_and_losses_down():
     svg = relation_changes(CHANGES, "t")
     (gain,), (loss,) = of_class(svg, "path", "gain"), of_class(svg, "path", "loss")
-    bars = lambda path: [tuple(map(float, bar)) for bar in re.findall(r"M([\d.]+) ([\d.]+)h[\d.]+v(-?[\d.]+)", path.get("d"))]  # noqa: E731
-    ((x_rare, _, height_rare),), ((x_common, _, height_common), (x_same, _, height_same)) = bars(gain), bars(loss)
+    bars = lambda path: [
+        tuple(map(float, bar))
+        for bar in re.findall(r"M([\d.]+) ([\d.]+)h[\d.]+v(-?[\d.]+)", path.get("d"))
+    ]
+    ((x_rare, _, height_rare),), ((x_common, _, height_common), (x_same, _, height_same)) = (
+        bars(gain),
+        bars(loss),
+    )
     assert x_common < x_same < x_rare and height_same == 0
-    assert height_rare == pytest.approx(-2 * height_common, abs=0.2) and height_rare < 0  # upwards: y grows downwards
+    assert (
+        height_rare == pytest.approx(-2 * height_common, abs=0.2) and height_rare < 0
+    )  # upwards: y grows downwards
 
 
 def test_relations_without_a_change_are_counted_not_drawn():
     text = said(relation_changes(CHANGES, "t"))
-    assert text.startswith("1 of 3 relations gain, 1 lose, 1 stay the same. 1 without a defined F1 are left out.")
+    assert text.startswith(
+        "1 of 3 relations gain, 1 lose, 1 stay the same. 1 without a defined F1 are left out."
+    )
     assert "Greatest gain: rare, +4.0 points. Greatest loss: common, −2.0 points." in text
 
 
 def test_frequency_steps_stand_between_the_relations():
-    svg = relation_changes([RelationChange(str(i), f, 1.0) for i, f in enumerate((300, 300, 100, 100))], "t")
+    svg = relation_changes(
+        [RelationChange(str(i), f, 1.0) for i, f in enumerate((300, 300, 100, 100))], "t"
+    )
     (step,) = of_class(svg, "path", "step")
     assert step.get("d").startswith("M380.0 ")  # the middle of 44 ... 716
     labels = [text.text for text in of_class(svg, "text", "axis")]
@@ -68,20 +92,33 @@ def test_intervals_and_points_stand_where_their_numbers_are():
     ]
     svg = differences(rows, "t")
     zero = float(of_class(svg, "path", "zero")[0].get("d")[1:].split()[0])
-    (low, high) = map(float, re.fullmatch(r"M([\d.]+) \d+H([\d.]+)", of_class(svg, "path", "gain")[0].get("d")).groups())
+    (low, high) = map(
+        float,
+        re.fullmatch(r"M([\d.]+) \d+H([\d.]+)", of_class(svg, "path", "gain")[0].get("d")).groups(),
+    )
     points = [float(circle.get("cx")) for circle in parsed(svg).iter("circle")]
     unit = (points[0] - zero) / 1.0
-    assert (low - zero) / unit == pytest.approx(0.5, abs=0.01) and (high - zero) / unit == pytest.approx(2.0, abs=0.01)
+    assert (low - zero) / unit == pytest.approx(0.5, abs=0.01) and (
+        high - zero
+    ) / unit == pytest.approx(2.0, abs=0.01)
     assert (points[1] - zero) / unit == pytest.approx(-1.0, abs=0.01)
-    assert [circle.get("class") for circle in parsed(svg).iter("circle")] == ["gain", "open", "hollow"]
+    assert [circle.get("class") for circle in parsed(svg).iter("circle")] == [
+        "gain",
+        "open",
+        "hollow",
+    ]
     assert len(of_class(svg, "path", "tick")) == 4  # the seeds, where there are several
-    assert "c: −2.00 (one seed: no interval)" in said(svg) and "a: +1.00 [+0.50, +2.00]" in said(svg)
+    assert "c: −2.00 (one seed: no interval)" in said(svg) and "a: +1.00 [+0.50, +2.00]" in said(
+        svg
+    )
 
 
 @pytest.mark.parametrize("values, side", [((0.5, 1.0), 22), ((-1.0, 1.0), 2)])
 def test_bars_of_a_table_point_to_the_side_of_the_sign(values, side):
     (bar,) = parsed(change_bar(*values)).iter("rect")
-    assert float(bar.get("x")) == side and float(bar.get("width")) == 20 * abs(values[0]) / values[1]
+    assert (
+        float(bar.get("x")) == side and float(bar.get("width")) == 20 * abs(values[0]) / values[1]
+    )
 
 
 @pytest.mark.parametrize(

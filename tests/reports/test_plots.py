@@ -12,7 +12,10 @@ LABELS = {"real": [[0], [0, 1], [1, 2], [0], [2]], "generated": [[0], [0, 1], [1
 
 def sample(frequent=()):
     rng = np.random.default_rng(0)
-    content = {kind: {"rows": rng.normal(size=(5, 3)).tolist(), "labels": labels} for kind, labels in LABELS.items()}
+    content = {
+        kind: {"rows": rng.normal(size=(5, 3)).tolist(), "labels": labels}
+        for kind, labels in LABELS.items()
+    }
     return Sample.of_json(content, RELATIONS, frequent, "sample.json")
 
 
@@ -31,7 +34,11 @@ def test_a_pair_has_the_colour_of_its_rarest_relation():
 
 @pytest.mark.parametrize(
     "asked, message",
-    [(["P9"], "'P9' is no relation"), (["P4"], "'P4' has no pair.*P1, P2, P3"), (list("abcdefghijk"), "at most 10")],
+    [
+        (["P9"], "'P9' is no relation"),
+        (["P4"], "'P4' has no pair.*P1, P2, P3"),
+        (list("abcdefghijk"), "at most 10"),
+    ],
 )
 def test_relations_that_cannot_be_shown(asked, message):
     with pytest.raises(UserError, match=message):
@@ -44,9 +51,18 @@ def test_relations_that_cannot_be_shown(asked, message):
         {},
         [],
         {"real": {"rows": [[1.0]], "labels": [[9]]}, "generated": {"rows": [], "labels": []}},
-        {"real": {"rows": [[1.0]], "labels": [[0]]}, "generated": {"rows": [[1.0, 2.0]], "labels": [[0]]}},
-        {"real": {"rows": [[float("nan")]], "labels": [[0]]}, "generated": {"rows": [], "labels": []}},
-        {"real": {"rows": [[1.0], [2.0]], "labels": [[0], [0], [0]]}, "generated": {"rows": [], "labels": []}},
+        {
+            "real": {"rows": [[1.0]], "labels": [[0]]},
+            "generated": {"rows": [[1.0, 2.0]], "labels": [[0]]},
+        },
+        {
+            "real": {"rows": [[float("nan")]], "labels": [[0]]},
+            "generated": {"rows": [], "labels": []},
+        },
+        {
+            "real": {"rows": [[1.0], [2.0]], "labels": [[0], [0], [0]]},
+            "generated": {"rows": [], "labels": []},
+        },
     ],
 )
 def test_what_is_no_sample_is_refused(content):
@@ -64,7 +80,9 @@ def test_the_same_numbers_give_the_same_files(tmp_path):
 
 
 def test_too_few_pairs_are_told(tmp_path):
-    few = Sample({kind: np.zeros((1, 2)) for kind in LABELS}, {kind: [[0]] for kind in LABELS}, RELATIONS)
+    few = Sample(
+        {kind: np.zeros((1, 2)) for kind in LABELS}, {kind: [[0]] for kind in LABELS}, RELATIONS
+    )
     with pytest.raises(UserError, match="2 pairs .* too few"):
         generated_pairs(few, [0], "", tmp_path / "few")
 
@@ -73,4 +91,8 @@ def test_frequencies_of_two_datasets(tmp_path):
     data = {"one": ({"P1": 30, "P2": 10}, ["P1"]), "two": ({f"r{i}": i for i in range(40)}, None)}
     (_, svg) = relation_frequency(data, dict(RELATIONS), tmp_path / "frequency")
     text = svg.read_text()
-    assert "one: 40 facts, 2 relations" in text and "1 frequent relations: 75% of the facts" in text and "two: 780 facts" in text
+    assert (
+        "one: 40 facts, 2 relations" in text
+        and "1 frequent relations: 75% of the facts" in text
+        and "two: 780 facts" in text
+    )

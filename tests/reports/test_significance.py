@@ -1,43 +1,72 @@
-"""Marks, intervals and the table of differences: p-values, Holm and intervals by hand, and what is said where there are none."""
+"""Marks, intervals and the table of differences: p-values, Holm and intervals by hand, and what is
+said where there are none.
+"""
 
 import csv
 import io
 
 import numpy as np
 import pytest
-from reports.test_html import Parsed
+from reports.render.test_html import Parsed
 from stored_runs import counted, counts, run, write
 
 from benchmark.reports.difference_table import difference_table
 from benchmark.reports.evidence import Evidence
-from benchmark.reports.html import html, html_document
-from benchmark.reports.latex import latex
-from benchmark.reports.render import csv_text, markdown, terminal
+from benchmark.reports.render.html import html, html_document
+from benchmark.reports.render.latex import latex
+from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.reports.significance import marked, significance
 from benchmark.reports.tables import ABLATION, ablation_table, expected_of
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import crossed_interval
 from benchmark.statistics.measures import MEASURES, document_counts
 
-SIX = (1, 1, 1, 1, 1, 10)  # points; never normal, so that the permutation test is taken: only 2 of 2^6 patterns are as extreme
+SIX = (
+    1,
+    1,
+    1,
+    1,
+    1,
+    10,
+    # points; never normal, so that the permutation test is taken: only 2 of 2^6 patterns are as extreme
+)
 P_SIX = 2 / 64
 
 
 def grid(folder, differences, *, backbone="atlop", base=0.5, tails=None, spread=0, **options):
-    """`none` at `base` and augmenters at so many points above it, seed by seed; LTail F1 moves by `tails`, else not at all."""
+    """`none` at `base` and augmenters at so many points above it, seed by seed; LTail F1 moves by
+    `tails`, else not at all.
+    """
     seeds = range(max(map(len, differences.values())))
-    runs = [counted(folder, "none", seed, base, base, backbone=backbone, spread=spread, **options) for seed in seeds]
+    runs = [
+        counted(folder, "none", seed, base, base, backbone=backbone, spread=spread, **options)
+        for seed in seeds
+    ]
     for name, points in differences.items():
         for seed, point in enumerate(points):
             tail = base + (tails or {}).get(name, [0] * len(points))[seed] / 100
-            runs.append(counted(folder, name, seed, base + point / 100, tail, backbone=backbone, spread=-spread, **options))
+            runs.append(
+                counted(
+                    folder,
+                    name,
+                    seed,
+                    base + point / 100,
+                    tail,
+                    backbone=backbone,
+                    spread=-spread,
+                    **options,
+                )
+            )
     return runs
 
 
 def examined(runs, expected=None, *, resamples=199):
     evidence, expected = Evidence(runs, resamples=resamples), expected or expected_of(runs)
     found = significance(runs, expected, evidence)
-    tables = marked(ablation_table(runs, expected), found), difference_table(runs, expected, found, resamples=resamples)
+    tables = (
+        marked(ablation_table(runs, expected), found),
+        difference_table(runs, expected, found, resamples=resamples),
+    )
     return found, *tables
 
 
@@ -53,7 +82,10 @@ def caption(table):
 def shown(table, backbone, augmenter):
     """The cells of a row: key -> mean, or why there is none."""
     (row,) = [row for row in table.rows if (row.group, row.label) == (backbone, augmenter)]
-    return {column.key: cell.absent or cell.mean for column, cell in zip(table.columns, row.cells, strict=True)}
+    return {
+        column.key: cell.absent or cell.mean
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    }
 
 
 # ---- p-values and families
@@ -66,14 +98,23 @@ def test_one_comparison_is_significant_by_the_exact_p(tmp_path):
     assert row["test.f1.difference.p"] == row["test.f1.difference.p_holm"] == P_SIX
     assert row["test.f1.difference.d_z"] == pytest.approx(2.5 / np.std(SIX, ddof=1))
     assert marks(ablation) == marks(differences) == {("atlop", "vae")}
-    assert marks(ablation, "test.ltail_f1") == set() and row["test.ltail_f1.difference.p"] == 1  # it does not move
-    assert "`*` beside Δ F1: significantly different from `none`, for better or worse, at 0.05" in caption(ablation)
+    assert (
+        marks(ablation, "test.ltail_f1") == set() and row["test.ltail_f1.difference.p"] == 1
+    )  # it does not move
+    assert (
+        "`*` beside Δ F1: significantly different from `none`, for better or worse, at 0.05"
+        in caption(ablation)
+    )
     assert "Taken here: exact sign-flip permutation test." in caption(differences)
 
 
 def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
-    runs = grid(tmp_path, {"vae": SIX, "gaussian": (1, 1, 1, 1, 1, -10)}) + grid(tmp_path, {"vae": SIX}, backbone="kd_docre")
-    expected = {(b, a): range(6) for b in ("atlop", "kd_docre") for a in ("none", "gaussian", "vae")}
+    runs = grid(tmp_path, {"vae": SIX, "gaussian": (1, 1, 1, 1, 1, -10)}) + grid(
+        tmp_path, {"vae": SIX}, backbone="kd_docre"
+    )
+    expected = {
+        (b, a): range(6) for b in ("atlop", "kd_docre") for a in ("none", "gaussian", "vae")
+    }
     found, ablation, differences = examined(runs, expected)
     adjusted = {cell: contrast.adjusted for cell, contrast in found.families["f1"].items()}
     # ascending 1/32, 1/32, 1, (missing: 1), times 4, 3, 2, 1, none smaller than the one before
@@ -83,23 +124,41 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
         ("kd_docre", "gaussian"): None,
         ("kd_docre", "vae"): 4 * P_SIX,
     }
-    assert marks(ablation) == set() and "is significant at 0.05 (" in caption(ablation) and "all 4 comparisons" in caption(ablation)
+    assert (
+        marks(ablation) == set()
+        and "is significant at 0.05 (" in caption(ablation)
+        and "all 4 comparisons" in caption(ablation)
+    )
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
     assert (
-        "Without a p, for want of a seed that `none` has too, but counted in the correction: kd_docre/gaussian." in ablation.notes
+        "Without a p, for want of a seed that `none` has too, but counted in the correction: kd_docre/gaussian."
+        in ablation.notes
     )
-    assert "kd_docre x gaussian is missing: its comparisons have no p and still count in the correction." in differences.notes
+    assert (
+        "kd_docre x gaussian is missing: its comparisons have no p and still count in the correction."
+        in differences.notes
+    )
     # 2 / 64 > .05 / 4: said once for all, and no word then of what a t-test would detect
-    assert caption(ablation).count("nothing can be significant, whatever the difference; it takes 8 seeds.") == 1
+    assert (
+        caption(ablation).count(
+            "nothing can be significant, whatever the difference; it takes 8 seeds."
+        )
+        == 1
+    )
     assert "is found by a t-test" not in caption(ablation)
 
 
 def test_the_tail_is_a_family_of_its_own(tmp_path):
     runs = grid(tmp_path, {"vae": [0] * 6}, tails={"vae": [-point for point in SIX]})
     _, ablation, differences = examined(runs)
-    assert marks(ablation) == set() and marks(ablation, "test.ltail_f1") == {("atlop", "vae")}  # for worse
+    assert marks(ablation) == set() and marks(ablation, "test.ltail_f1") == {
+        ("atlop", "vae")
+    }  # for worse
     row = shown(differences, "atlop", "vae")
-    assert row["test.ltail_f1.difference"] == pytest.approx(-2.5) and row["test.ltail_f1.difference.p_holm"] == P_SIX
+    assert (
+        row["test.ltail_f1.difference"] == pytest.approx(-2.5)
+        and row["test.ltail_f1.difference.p_holm"] == P_SIX
+    )
     assert row["test.f1.difference.p"] == 1 and row["test.f1.difference.d_z"] == "undefined"
 
 
@@ -108,8 +167,13 @@ def test_normal_differences_get_the_t_test_and_the_caption_says_what_it_would_fi
 
     points = (0.5, 1.2, 0.8, 1.1, 0.9, 0.7, 1.4, 1.0)
     found, ablation, differences = examined(grid(tmp_path, {"vae": points}))
-    assert found.families["f1"]["atlop", "vae"].test.p == pytest.approx(ttest_1samp(points, 0).pvalue)
-    assert "Taken here: paired t-test: atlop/vae F1; exact sign-flip permutation test: atlop/vae LTail F1." in caption(differences)
+    assert found.families["f1"]["atlop", "vae"].test.p == pytest.approx(
+        ttest_1samp(points, 0).pvalue
+    )
+    assert (
+        "Taken here: paired t-test: atlop/vae F1; exact sign-flip permutation test: atlop/vae LTail F1."
+        in caption(differences)
+    )
     assert "With 8 seeds whose differences vary by 0.29 points (SD)" in caption(ablation)
 
 
@@ -117,11 +181,16 @@ def test_swapped_names_mirror_everything(tmp_path):
     base, points = 0.5, (1, 3, 2, 2.5, 0.5)
     found, *_ = examined(grid(tmp_path / "a", {"vae": points}, spread=20))
     mirrored = [counted(tmp_path / "b", "vae", seed, base, spread=20) for seed in range(5)]
-    mirrored += [counted(tmp_path / "b", "none", seed, base + point / 100, spread=-20) for seed, point in enumerate(points)]
+    mirrored += [
+        counted(tmp_path / "b", "none", seed, base + point / 100, spread=-20)
+        for seed, point in enumerate(points)
+    ]
     other, *_ = examined(mirrored)
     one, two = found.families["f1"]["atlop", "vae"], other.families["f1"]["atlop", "vae"]
     assert one.test.p == pytest.approx(two.test.p) and one.effect == pytest.approx(-two.effect)
-    assert (one.interval.low, one.interval.high) == pytest.approx((-two.interval.high, -two.interval.low))
+    assert (one.interval.low, one.interval.high) == pytest.approx(
+        (-two.interval.high, -two.interval.low)
+    )
     assert one.interval.low < one.interval.high
 
 
@@ -138,7 +207,10 @@ def test_the_interval_is_the_crossed_one(tmp_path):
     runs = grid(tmp_path, {"vae": (1, 3, 2, 2.5, 0.5, 4)}, spread=60)
     interval = examined(runs, resamples=9999)[0].intervals["atlop", "vae"]
     tables = [
-        document_counts([counts(r.metrics["test"]["f1"], spread=60 * (1 if r.augmenter == "none" else -1))], MEASURES["f1"])
+        document_counts(
+            [counts(r.metrics["test"]["f1"], spread=60 * (1 if r.augmenter == "none" else -1))],
+            MEASURES["f1"],
+        )
         for r in runs
     ]
     none, vae = np.concatenate(tables[:6]), np.concatenate(tables[6:])
@@ -150,7 +222,9 @@ def test_the_interval_is_the_crossed_one(tmp_path):
 def test_other_cells_change_no_interval_and_twice_is_the_same(tmp_path):
     few = grid(tmp_path, {"vae": (1, 3, 2)}, spread=50)
     more = few + grid(tmp_path, {"vae": (4, 5, 6)}, backbone="kd_docre", spread=10)
-    alone, again, beside = (examined(runs)[0].intervals["atlop", "vae"] for runs in (few, few, more))
+    alone, again, beside = (
+        examined(runs)[0].intervals["atlop", "vae"] for runs in (few, few, more)
+    )
     assert alone == again == beside
 
 
@@ -165,7 +239,9 @@ def test_one_seed_is_told_apart_from_significance(tmp_path):
     row = shown(differences, "atlop", "vae")
     assert row["test.f1.difference.low"] < 5 < row["test.f1.difference.high"]
     assert row["test.f1.difference.p"] == row["test.f1.difference.p_holm"] == "undefined"
-    assert "bootstrap over documents, of one seed" in caption(differences) and "not the methods" in caption(differences)
+    assert "bootstrap over documents, of one seed" in caption(
+        differences
+    ) and "not the methods" in caption(differences)
 
 
 def test_with_several_seeds_nothing_is_said_of_single_models(tmp_path):
@@ -179,9 +255,15 @@ def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
     expected = {("atlop", name): range(6) for name in ("none", "vae")}
     found, _, differences = examined(lacking, expected)
     contrast = found.families["f1"]["atlop", "vae"]
-    assert contrast.difference.values == pytest.approx(dict.fromkeys(range(5), 1)) and contrast.interval.seeds == 5
+    assert (
+        contrast.difference.values == pytest.approx(dict.fromkeys(range(5), 1))
+        and contrast.interval.seeds == 5
+    )
     assert differences.rows[0].coverage == "5/6"
-    assert "atlop x none lacks seed 5 of 6 seeds: it is compared over the seeds that it has." in differences.notes
+    assert (
+        "atlop x none lacks seed 5 of 6 seeds: it is compared over the seeds that it has."
+        in differences.notes
+    )
 
 
 def test_runs_without_counts_have_p_values_and_no_intervals(tmp_path):
@@ -201,7 +283,10 @@ def test_runs_without_counts_have_p_values_and_no_intervals(tmp_path):
     [
         ({}, "changed after the run was done"),
         (counts(0.4).to_json(), "counts_test.json and metrics.json disagree on test f1"),
-        (counts(0.51, documents=9).to_json(), "counts_test.json is of other documents or gold facts than the other runs'"),
+        (
+            counts(0.51, documents=9).to_json(),
+            "counts_test.json is of other documents or gold facts than the other runs'",
+        ),
     ],
 )
 def test_counts_that_cannot_be_trusted_are_named(tmp_path, content, reason):
@@ -223,8 +308,12 @@ def test_without_frequent_relations_there_is_no_second_family(tmp_path):
     for stored in runs:
         stored.metrics["test"]["ltail_f1"] = None
         only = counts(0.5)
-        groups = {name: table for name, table in only.groups.items() if name not in ("frequent", "tail")}
-        write(stored, files={"counts_test.json": Counts(**{**vars(only), "groups": groups}).to_json()})
+        groups = {
+            name: table for name, table in only.groups.items() if name not in ("frequent", "tail")
+        }
+        write(
+            stored, files={"counts_test.json": Counts(**{**vars(only), "groups": groups}).to_json()}
+        )
     found, _, differences = examined(runs)
     assert {column.heading for column in differences.columns} == {"test F1"} and found.intervals
 
@@ -251,8 +340,14 @@ def test_marks_in_markdown(tables):
 
 def test_marks_in_csv(tables):
     lines = list(csv.DictReader(io.StringIO(csv_text(tables))))
-    (line,) = [line for line in lines if line["score"] == "test.f1.difference" and line["table"] == "demo: toy"]
-    assert line["mark"] == "*" and {other["mark"] for other in lines if other["score"].startswith("dev")} == {""}
+    (line,) = [
+        line
+        for line in lines
+        if line["score"] == "test.f1.difference" and line["table"] == "demo: toy"
+    ]
+    assert line["mark"] == "*" and {
+        other["mark"] for other in lines if other["score"].startswith("dev")
+    } == {""}
     (p,) = [line for line in lines if line["score"] == "test.f1.difference.p"]
     assert float(p["mean"]) == P_SIX and p["n"] == "6" and p["sd"] == p["seed 0"] == ""
 
@@ -264,7 +359,12 @@ def test_marks_in_the_terminal(tables, width):
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
     terminal(tables, console)
     text = console.file.getvalue()
-    assert "± 3.67*" in text and "0.0312" in text and "…" not in text and max(map(len, text.splitlines())) <= width
+    assert (
+        "± 3.67*" in text
+        and "0.0312" in text
+        and "…" not in text
+        and max(map(len, text.splitlines())) <= width
+    )
 
 
 def test_marks_in_latex_and_html(tables):
@@ -284,7 +384,11 @@ def test_a_small_p_is_smaller_than_not_zero(tmp_path):
 def test_the_document_is_whole_and_lets_nothing_in(tables):
     text = html_document(tables, "<title>")
     parsed = Parsed(text.replace("<!DOCTYPE html>", ""))
-    assert len(parsed.of("table")) == 2 and parsed.of("title")[0][1] == "<title>" and not parsed.of("script")
+    assert (
+        len(parsed.of("table")) == 2
+        and parsed.of("title")[0][1] == "<title>"
+        and not parsed.of("script")
+    )
     assert "default-src 'none'" in text and " style=" not in text
 
 

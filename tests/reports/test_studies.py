@@ -25,7 +25,9 @@ def test_a_study_per_experiment_dataset_and_version_of_the_data(tmp_path):
 
 
 def test_experiments_of_one_name_are_told_apart_by_their_folders(tmp_path):
-    found, _ = studies([run(tmp_path / folder / "results", "none", 0, 0.5) for folder in ("a", "b")])
+    found, _ = studies(
+        [run(tmp_path / folder / "results", "none", 0, 0.5) for folder in ("a", "b")]
+    )
     assert [study.label for study in found] == ["a/results/demo", "b/results/demo"]
     assert [len(study.runs["atlop", "none"]) for study in found] == [1, 1]
 
@@ -38,16 +40,25 @@ def test_a_run_that_comes_twice_counts_once(tmp_path):
 def test_an_experiment_that_fits_no_table_leaves_the_others_alone(tmp_path):
     odd = run(tmp_path, "none", 1, 0.5, experiment="odd")
     odd.config["train"] = {"epochs": 4}
-    found, left_out = studies([run(tmp_path, "none", 0, 0.5, experiment="odd"), odd, run(tmp_path, "none", 0, 0.5)])
+    found, left_out = studies(
+        [run(tmp_path, "none", 0, 0.5, experiment="odd"), odd, run(tmp_path, "none", 0, 0.5)]
+    )
     assert [study.label for study in found] == ["demo"]
-    assert len(left_out) == 1 and left_out[0].startswith("odd: ") and "train.epochs is 3" in left_out[0]
+    assert (
+        len(left_out) == 1
+        and left_out[0].startswith("odd: ")
+        and "train.epochs is 3" in left_out[0]
+    )
 
 
 def test_what_was_asked_for_and_is_not_there_is_missing(tmp_path):
     stored = run(tmp_path, "none", 0, 0.5)
     asked = {("atlop", "none"): [0, 1], ("atlop", "vae"): [0, 1]}
     found, _ = studies([stored], {folder_of(stored): asked}, {folder_of(stored): "A try."})
-    assert [(row.label, row.coverage) for row in found[0].table.rows] == [("none", "1/2"), ("vae", "missing")]
+    assert [(row.label, row.coverage) for row in found[0].table.rows] == [
+        ("none", "1/2"),
+        ("vae", "missing"),
+    ]
     assert found[0].table.notes[0] == "A try."
 
 

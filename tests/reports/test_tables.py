@@ -1,4 +1,6 @@
-"""Tables from stored runs: means and spreads by hand, marks, and what is shown where something is missing."""
+"""Tables from stored runs: means and spreads by hand, marks, and what is shown where something is
+missing.
+"""
 
 import csv
 import io
@@ -7,19 +9,39 @@ import math
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.reports.render import csv_text, markdown, terminal
+from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.reports.tables import Cell, ablation_table, ablation_tables
-from benchmark.results import RunDirectory, find_runs
+from benchmark.store.runs import RunDirectory, find_runs
 
 
 def scores(f1, **others):
-    keys = ("ign_f1", "freq_f1", "ltail_f1", "precision", "recall", "macro_f1", "intra_f1", "inter_f1")
+    keys = (
+        "ign_f1",
+        "freq_f1",
+        "ltail_f1",
+        "precision",
+        "recall",
+        "macro_f1",
+        "intra_f1",
+        "inter_f1",
+    )
     buckets = dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"), f1)
     return {"f1": f1, "bucket_f1": buckets, **dict.fromkeys(keys, f1), **others}
 
 
 def store(
-    folder, augmenter, seed, f1, *, backbone="atlop", experiment="demo", facts=None, test=None, width=4, metrics=None, **config
+    folder,
+    augmenter,
+    seed,
+    f1,
+    *,
+    backbone="atlop",
+    experiment="demo",
+    facts=None,
+    test=None,
+    width=4,
+    metrics=None,
+    **config,
 ):
     run = RunDirectory.of(folder, experiment, backbone, augmenter, seed)
     default = {
@@ -32,14 +54,22 @@ def store(
         "seed": seed,
     }
     run.start(default | config, facts=facts or {})
-    run.write_json("metrics.json", {"dev": scores(f1 + 0.1), "test": test or scores(f1), **(metrics or {})})
+    run.write_json(
+        "metrics.json", {"dev": scores(f1 + 0.1), "test": test or scores(f1), **(metrics or {})}
+    )
     run.finish()
 
 
 @pytest.fixture
 def grid(tmp_path):
-    """atlop: none .50 .52 .54, vae .53 .54 .58; kd_docre: none .60 .62 .64, vae only seeds 0 and 2: .66 .70; gaussian not run."""
-    values = {("atlop", "none"): (50, 52, 54), ("atlop", "vae"): (53, 54, 58), ("kd_docre", "none"): (60, 62, 64)}
+    """atlop: none .50 .52 .54, vae .53 .54 .58; kd_docre: none .60 .62 .64, vae only seeds 0 and 2:
+    .66 .70; gaussian not run.
+    """
+    values = {
+        ("atlop", "none"): (50, 52, 54),
+        ("atlop", "vae"): (53, 54, 58),
+        ("kd_docre", "none"): (60, 62, 64),
+    }
     for (backbone, augmenter), percents in values.items():
         for seed, percent in enumerate(percents):
             store(tmp_path, augmenter, seed, percent / 100, backbone=backbone)
@@ -49,7 +79,11 @@ def grid(tmp_path):
 
 
 EXPECTED = {
-    "demo": {(backbone, augmenter): (0, 1, 2) for backbone in ("kd_docre", "atlop") for augmenter in ("none", "gaussian", "vae")}
+    "demo": {
+        (backbone, augmenter): (0, 1, 2)
+        for backbone in ("kd_docre", "atlop")
+        for augmenter in ("none", "gaussian", "vae")
+    }
 }
 
 
@@ -67,14 +101,18 @@ def test_columns_and_rows_in_the_experiments_order(grid):
     table = table_of(grid, EXPECTED)
     assert [(row.group, row.label) for row in table.rows] == list(EXPECTED["demo"])
     names = ["ign_f1", "f1", "freq_f1", "ltail_f1"]
-    assert [column.key for column in table.columns] == [f"{s}.{n}" for s in ("dev", "test") for n in names] + ["test.f1.difference"]
+    assert [column.key for column in table.columns] == [
+        f"{s}.{n}" for s in ("dev", "test") for n in names
+    ] + ["test.f1.difference"]
     assert table.title == "demo: synthetic"
 
 
 def test_mean_and_spread_over_seeds(grid):
     # vae: 53, 54, 58 -> mean 55, deviations -2, -1, 3, sd = sqrt(14 / 2)
     value = cell(table_of(grid, EXPECTED), "atlop", "vae", "test.f1")
-    assert value.mean == pytest.approx(55) and value.sd == pytest.approx(math.sqrt(7)) and value.n == 3
+    assert (
+        value.mean == pytest.approx(55) and value.sd == pytest.approx(math.sqrt(7)) and value.n == 3
+    )
     assert cell(table_of(grid, EXPECTED), "atlop", "vae", "dev.f1").mean == pytest.approx(65)
 
 
@@ -82,16 +120,27 @@ def test_difference_is_paired_by_seed(grid):
     table = table_of(grid, EXPECTED)
     # 53 - 50, 54 - 52, 58 - 54 = 3, 2, 4 -> mean 3, sd 1
     value = cell(table, "atlop", "vae", "test.f1.difference")
-    assert value.values == pytest.approx({0: 3, 1: 2, 2: 4}) and value.mean == pytest.approx(3) and value.sd == pytest.approx(1)
-    # only seeds 0 and 2 on both sides: 66 - 60, 70 - 64 = 6, 6 (the difference of the means would be 68 - 62)
-    assert cell(table, "kd_docre", "vae", "test.f1.difference").values == pytest.approx({0: 6, 2: 6})
+    assert (
+        value.values == pytest.approx({0: 3, 1: 2, 2: 4})
+        and value.mean == pytest.approx(3)
+        and value.sd == pytest.approx(1)
+    )
+    # only seeds 0 and 2 on both sides: 66 - 60, 70 - 64 = 6, 6 (the difference of the means would
+    # be 68 - 62)
+    assert cell(table, "kd_docre", "vae", "test.f1.difference").values == pytest.approx(
+        {0: 6, 2: 6}
+    )
     assert cell(table, "atlop", "none", "test.f1.difference") == Cell()
 
 
 def test_missing_cells_and_seeds_are_shown(grid):
     table = table_of(grid, EXPECTED)
     coverage = {(row.group, row.label): row.coverage for row in table.rows}
-    assert coverage["atlop", "gaussian"] == "missing" and coverage["kd_docre", "vae"] == "2/3" and coverage["atlop", "vae"] == "3"
+    assert (
+        coverage["atlop", "gaussian"] == "missing"
+        and coverage["kd_docre", "vae"] == "2/3"
+        and coverage["atlop", "vae"] == "3"
+    )
     assert cell(table, "atlop", "gaussian", "test.f1").absent == "missing"
     (note,) = [note for note in table.notes if note.startswith("Missing")]
     assert "kd_docre/vae (seed 1)" in note and "atlop/gaussian (seed 0, 1, 2)" in note
@@ -99,16 +148,24 @@ def test_missing_cells_and_seeds_are_shown(grid):
 
 def test_best_is_marked_among_complete_rows_of_the_backbone(grid):
     table = table_of(grid, EXPECTED)
-    assert cell(table, "atlop", "vae", "test.f1").best and not cell(table, "atlop", "none", "test.f1").best
+    assert (
+        cell(table, "atlop", "vae", "test.f1").best
+        and not cell(table, "atlop", "none", "test.f1").best
+    )
     # kd_docre's vae is higher but a seed short; alone among the complete, none is no best either
-    assert not cell(table, "kd_docre", "vae", "test.f1").best and not cell(table, "kd_docre", "none", "test.f1").best
+    assert (
+        not cell(table, "kd_docre", "vae", "test.f1").best
+        and not cell(table, "kd_docre", "none", "test.f1").best
+    )
 
 
 def test_equal_as_shown_is_equally_best(tmp_path):
     store(tmp_path, "none", 0, 0.500001)
     store(tmp_path, "vae", 0, 0.500002)
     table = table_of(tmp_path)
-    assert cell(table, "atlop", "none", "test.f1").best and cell(table, "atlop", "vae", "test.f1").best
+    assert (
+        cell(table, "atlop", "none", "test.f1").best and cell(table, "atlop", "vae", "test.f1").best
+    )
 
 
 def test_one_seed_has_no_spread(tmp_path):
@@ -155,9 +212,19 @@ def test_no_run_is_an_error():
 
 def test_caption_tells_encoder_and_corpus_notes(tmp_path):
     encoder = {"name": "/models/MiniLM", "freeze": "all"}
-    store(tmp_path, "none", 0, 0.5, facts={"corpus_notes": ["400 training documents."]}, encoder=encoder)
+    store(
+        tmp_path,
+        "none",
+        0,
+        0.5,
+        facts={"corpus_notes": ["400 training documents."]},
+        encoder=encoder,
+    )
     notes = table_of(tmp_path).notes
-    assert any("Encoder: MiniLM, frozen." in note for note in notes) and notes[-1] == "400 training documents."
+    assert (
+        any("Encoder: MiniLM, frozen." in note for note in notes)
+        and notes[-1] == "400 training documents."
+    )
 
 
 def test_detail_columns(grid):
@@ -169,7 +236,10 @@ def test_detail_columns(grid):
 
 def test_one_table_per_experiment(grid):
     store(grid, "none", 0, 0.3, experiment="another")
-    assert [table.title for table in ablation_tables(find_runs(grid))] == ["another: synthetic", "demo: synthetic"]
+    assert [table.title for table in ablation_tables(find_runs(grid))] == [
+        "another: synthetic",
+        "demo: synthetic",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -207,12 +277,18 @@ def test_a_metric_that_is_not_there_is_named(tmp_path):
 def test_markdown(grid):
     lines = markdown([table_of(grid, EXPECTED)]).splitlines()
     assert lines[0] == "### demo: synthetic"
-    assert lines[2].startswith("| Backbone | Augmenter | seeds | dev Ign F1 | dev F1 |") and lines[2].endswith("| test Δ F1 |")
+    assert lines[2].startswith("| Backbone | Augmenter | seeds | dev Ign F1 | dev F1 |") and lines[
+        2
+    ].endswith("| test Δ F1 |")
     rows = [[field.strip() for field in line.split("|")[1:-1]] for line in lines[2:10]]
     assert {len(row) for row in rows} == {12}
     assert rows[3][:4] == ["", "gaussian", "missing", "missing"]
-    assert rows[4] == ["", "vae", "2/3"] + ["78.00 ± 2.83"] * 4 + ["68.00 ± 2.83"] * 4 + ["+6.00 ± 0.00"]
-    assert rows[7] == ["", "vae", "3"] + ["**65.00 ± 2.65**"] * 4 + ["**55.00 ± 2.65**"] * 4 + ["+3.00 ± 1.00"]
+    assert rows[4] == ["", "vae", "2/3"] + ["78.00 ± 2.83"] * 4 + ["68.00 ± 2.83"] * 4 + [
+        "+6.00 ± 0.00"
+    ]
+    assert rows[7] == ["", "vae", "3"] + ["**65.00 ± 2.65**"] * 4 + ["**55.00 ± 2.65**"] * 4 + [
+        "+3.00 ± 1.00"
+    ]
 
 
 def test_a_difference_over_fewer_pairs_says_so(grid):
@@ -226,9 +302,15 @@ def test_csv_keeps_every_digit_and_seed(grid):
     by_cell = {(line["backbone"], line["augmenter"], line["score"]): line for line in lines}
     line = by_cell["atlop", "vae", "test.f1"]
     assert (
-        float(line["sd"]) == pytest.approx(math.sqrt(7), abs=1e-12) and line["n"] == line["expected"] == "3" and line["best"] == "1"
+        float(line["sd"]) == pytest.approx(math.sqrt(7), abs=1e-12)
+        and line["n"] == line["expected"] == "3"
+        and line["best"] == "1"
     )
-    assert [float(line[f"seed {seed}"]) for seed in range(3)] == [100 * 0.53, 100 * 0.54, 100 * 0.58]
+    assert [float(line[f"seed {seed}"]) for seed in range(3)] == [
+        100 * 0.53,
+        100 * 0.54,
+        100 * 0.58,
+    ]
     short = by_cell["kd_docre", "vae", "test.f1"]
     assert short["n"] == "2" and short["expected"] == "3" and short["seed 1"] == ""
     missing = by_cell["atlop", "gaussian", "test.f1"]
@@ -253,7 +335,9 @@ def test_a_model_chosen_during_warm_up_is_named(tmp_path):
     augment = {"copies": 2, "warmup_epochs": 3}
     store(tmp_path, "none", 0, 0.5, metrics={"best_epoch": 2})
     store(tmp_path, "vae", 0, 0.5, augment=augment, metrics={"best_epoch": 4})
-    note = lambda: [note for note in table_of(tmp_path).notes if "never met a generated pair" in note]  # noqa: E731
+    note = lambda: [
+        note for note in table_of(tmp_path).notes if "never met a generated pair" in note
+    ]
     assert note() == []
     store(tmp_path, "vae", 1, 0.5, augment=augment, metrics={"best_epoch": 3})
     assert len(note()) == 1 and note()[0].endswith("generated pair: atlop/vae (seed 1, epoch 3).")

@@ -1,4 +1,6 @@
-"""Counting and scoring against hand-made documents, and against a brute-force set implementation on random ones."""
+"""Counting and scoring against hand-made documents, and against a brute-force set implementation on
+random ones.
+"""
 
 import json
 
@@ -8,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import DataError
-from benchmark.scoring.counts import BUCKETS, Counts, count, precision_recall_f1, score, score_relations, train_facts
+from benchmark.scoring.counts import (
+    BUCKETS,
+    Counts,
+    count,
+    precision_recall_f1,
+    score,
+    score_relations,
+    train_facts,
+)
 
 RELATIONS = ("P1", "P2", "P3")
 
@@ -17,7 +27,10 @@ def document(title, entities, facts):
     """entities: one list of (name, sentence) mentions each; facts: (head, tail, relation)."""
     return {
         "title": title,
-        "entities": [{"mentions": [{"name": name, "sentence": sentence} for name, sentence in mentions]} for mentions in entities],
+        "entities": [
+            {"mentions": [{"name": name, "sentence": sentence} for name, sentence in mentions]}
+            for mentions in entities
+        ],
         "facts": [{"head": h, "tail": t, "relation": r} for h, t, r in facts],
     }
 
@@ -28,13 +41,26 @@ def predicted(*facts):
 
 ENTITIES = [[("Ada", 0), ("Ada Lovelace", 2)], [("London", 0)], [("Byron", 1)]]
 GOLD = [
-    document("a", ENTITIES, [(0, 1, "P1"), (0, 2, "P2"), (2, 1, "P1"), (0, 1, "P1")]),  # the first fact stands twice
+    document(
+        "a", ENTITIES, [(0, 1, "P1"), (0, 2, "P2"), (2, 1, "P1"), (0, 1, "P1")]
+    ),  # the first fact stands twice
     document("b", ENTITIES, []),
     document("c", [[("Paris", 0)]], [(0, 0, "P3")]),  # one entity, a self-relation
 ]
-TRAIN = [document("t", [[("X", 0), ("Ada Lovelace", 0)], [("London", 1)]], [(0, 1, "P1"), (0, 1, "P1"), (1, 0, "P2")])]
+TRAIN = [
+    document(
+        "t",
+        [[("X", 0), ("Ada Lovelace", 0)], [("London", 1)]],
+        [(0, 1, "P1"), (0, 1, "P1"), (1, 0, "P2")],
+    )
+]
 PREDICTIONS = predicted(
-    ("a", 0, 1, "P1"),  # right, intra-sentence (both in 0), a training fact by (Ada Lovelace, London)
+    (
+        "a",
+        0,
+        1,
+        "P1",
+    ),  # right, intra-sentence (both in 0), a training fact by (Ada Lovelace, London)
     ("a", 0, 1, "P1"),  # exact duplicate
     ("a", 0, 2, "P2"),  # right, inter-sentence
     ("a", 1, 0, "P2"),  # wrong, intra
@@ -43,7 +69,11 @@ PREDICTIONS = predicted(
 
 
 def counted(predictions=PREDICTIONS, **options):
-    return count(GOLD, predictions, **{"relations": RELATIONS, "frequent": {"P1"}, "train_documents": TRAIN} | options)
+    return count(
+        GOLD,
+        predictions,
+        **{"relations": RELATIONS, "frequent": {"P1"}, "train_documents": TRAIN} | options,
+    )
 
 
 def test_counts_of_the_hand_made_documents():
@@ -62,14 +92,21 @@ def test_counts_of_the_hand_made_documents():
 
 def test_scores_of_the_hand_made_documents():
     scores = score(counted())
-    # 2 right of 4 predicted, 4 gold: P = R = F1 = 1/2. One right one was seen: Ign P = 1 / (3 + 1e-5), R stays 1/2
+    # 2 right of 4 predicted, 4 gold: P = R = F1 = 1/2. One right one was seen: Ign P = 1 / (3 +
+    # 1e-5), R stays 1/2
     assert scores["precision"] == scores["recall"] == scores["f1"] == 0.5
     ign = 1 / (3 + 1e-5)
     assert scores["ign_f1"] == pytest.approx(2 * ign * 0.5 / (ign + 0.5), abs=1e-15)
     assert scores["freq_f1"] == 0.5 and scores["ltail_f1"] == 0.5
     # P1: tp 1, pred 2, gold 2 -> 1/2; P2: tp 1, pred 2, gold 1 -> 2/3; P3: nothing predicted -> 0
     assert scores["macro_f1"] == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
-    assert scores["bucket_f1"] == {"0": 0.0, "1-10": pytest.approx(4 / 7), "11-50": None, "51-200": None, "201+": None}
+    assert scores["bucket_f1"] == {
+        "0": 0.0,
+        "1-10": pytest.approx(4 / 7),
+        "11-50": None,
+        "51-200": None,
+        "201+": None,
+    }
     assert score_relations(counted())["P2"] == {
         "precision": 0.5,
         "recall": 1.0,
@@ -97,18 +134,27 @@ def test_groups_without_gold_are_undefined_not_zero():
 
 
 def test_no_gold_at_all():
-    scores = score(count(GOLD[1:2], PREDICTIONS[-1:], relations=RELATIONS, frequent={"P1"}, train_documents=TRAIN))
+    scores = score(
+        count(
+            GOLD[1:2], PREDICTIONS[-1:], relations=RELATIONS, frequent={"P1"}, train_documents=TRAIN
+        )
+    )
     assert scores["f1"] is None and scores["macro_f1"] is None and scores["precision"] == 0
 
 
 def test_no_document():
-    assert score(count([], [], relations=RELATIONS, frequent={"P1"}, train_documents=[]))["f1"] is None
+    assert (
+        score(count([], [], relations=RELATIONS, frequent={"P1"}, train_documents=[]))["f1"] is None
+    )
 
 
 def test_undirected_pairs_are_unordered():
-    # gold (0, 1, P1) met by (1, 0, P1); both orders of one prediction count once; the name pair is seen in either order
+    # gold (0, 1, P1) met by (1, 0, P1); both orders of one prediction count once; the name pair is
+    # seen in either order
     train = [document("t", [[("London", 0)], [("Ada", 1)]], [(0, 1, "P1"), (1, 0, "P1")])]
-    counts = counted(predicted(("a", 1, 0, "P1"), ("a", 0, 1, "P1")), undirected=True, train_documents=train)
+    counts = counted(
+        predicted(("a", 1, 0, "P1"), ("a", 0, 1, "P1")), undirected=True, train_documents=train
+    )
     assert counts.groups["all"].sum(axis=0).tolist() == [1, 1, 4, 1]
     assert counts.train_frequency.tolist() == [1, 0, 0]
 
@@ -119,7 +165,10 @@ def test_train_facts_expanded_once_give_the_same_counts():
 
 def test_train_facts_keep_no_name_that_nobody_asks_for():
     facts, all_facts = train_facts(TRAIN, asked_by=iter(GOLD)), train_facts(TRAIN)
-    assert facts.names == {("Ada Lovelace", "London", "P1"), ("London", "Ada Lovelace", "P2")}  # X is in no gold document
+    assert facts.names == {
+        ("Ada Lovelace", "London", "P1"),
+        ("London", "Ada Lovelace", "P2"),
+    }  # X is in no gold document
     assert facts.frequency == all_facts.frequency and all_facts.names > facts.names
     assert counted(train_documents=facts).to_json() == counted().to_json()
 
@@ -149,7 +198,9 @@ def test_a_faulty_prediction_is_named(change, message):
 
 @pytest.mark.parametrize("item", [{"title": "a"}, ["a", 0, 1, "P1"], None])
 def test_a_prediction_of_another_shape_is_named(item):
-    with pytest.raises(DataError, match="prediction 0: expected an object with title, h_idx, t_idx and r"):
+    with pytest.raises(
+        DataError, match="prediction 0: expected an object with title, h_idx, t_idx and r"
+    ):
         counted([item])
 
 
@@ -185,7 +236,9 @@ def test_scores_of_many_totals_at_once():
 
 
 def brute_force(documents, predictions, train, frequent, undirected):
-    """F1s by literal set arithmetic over (title, relation, head, tail), as the official scorer is written."""
+    """F1s by literal set arithmetic over (title, relation, head, tail), as the official scorer is
+    written.
+    """
 
     def key(title, h, t, r):
         return (title, r, *sorted((h, t))) if undirected else (title, r, h, t)
@@ -199,25 +252,39 @@ def brute_force(documents, predictions, train, frequent, undirected):
                     names.add((m["name"], n["name"], fact["relation"]))
                     if undirected:
                         names.add((n["name"], m["name"], fact["relation"]))
-    gold = {key(row["title"], f["head"], f["tail"], f["relation"]) for row in documents for f in row["facts"]}
+    gold = {
+        key(row["title"], f["head"], f["tail"], f["relation"])
+        for row in documents
+        for f in row["facts"]
+    }
     guess = {key(p["title"], p["h_idx"], p["t_idx"], p["r"]) for p in predictions}
 
     def distance(fact):
         title, _, h, t = fact
         entities = by_title[title]["entities"]
-        return min(abs(m["sentence"] - n["sentence"]) for m in entities[h]["mentions"] for n in entities[t]["mentions"])
+        return min(
+            abs(m["sentence"] - n["sentence"])
+            for m in entities[h]["mentions"]
+            for n in entities[t]["mentions"]
+        )
 
     def seen(fact):
         title, r, h, t = fact
         entities = by_title[title]["entities"]
-        return any((m["name"], n["name"], r) in names for m in entities[h]["mentions"] for n in entities[t]["mentions"])
+        return any(
+            (m["name"], n["name"], r) in names
+            for m in entities[h]["mentions"]
+            for n in entities[t]["mentions"]
+        )
 
     def f1(keep, ignore=False):
         g, p = {f for f in gold if keep(f)}, {f for f in guess if keep(f)}
         if not g:
             return None
         ignored = sum(map(seen, g & p)) if ignore else 0
-        precision = (len(g & p) - ignored) / (len(p) - ignored + (1e-5 if ignore else 0)) if p else 0
+        precision = (
+            (len(g & p) - ignored) / (len(p) - ignored + (1e-5 if ignore else 0)) if p else 0
+        )
         recall = len(g & p) / len(g)
         return 2 * precision * recall / (precision + recall) if precision + recall else 0
 
@@ -241,7 +308,11 @@ def documents(draw, titles):
         mention = st.tuples(st.sampled_from("uvwxyz"), st.integers(0, 3))
         entities = draw(st.lists(st.lists(mention, min_size=1, max_size=3), max_size=4))
         index = st.integers(0, len(entities) - 1)
-        facts = draw(st.lists(st.tuples(index, index, st.sampled_from(RELATIONS)), max_size=6)) if entities else []
+        facts = (
+            draw(st.lists(st.tuples(index, index, st.sampled_from(RELATIONS)), max_size=6))
+            if entities
+            else []
+        )
         rows.append(document(title, entities, facts))
     return rows
 
@@ -254,7 +325,9 @@ def cases(draw):
         if row["entities"]:
             index = st.integers(0, len(row["entities"]) - 1)
             wrong = draw(st.lists(st.tuples(index, index, st.sampled_from(RELATIONS)), max_size=4))
-            right = draw(st.lists(st.sampled_from(row["facts"]), max_size=4)) if row["facts"] else []
+            right = (
+                draw(st.lists(st.sampled_from(row["facts"]), max_size=4)) if row["facts"] else []
+            )
             facts = wrong + [(f["head"], f["tail"], f["relation"]) for f in right]
             predictions += predicted(*[(row["title"], *fact) for fact in facts])
     return gold, predictions, train, draw(st.sets(st.sampled_from(RELATIONS))), draw(st.booleans())
@@ -264,7 +337,14 @@ def cases(draw):
 @given(cases())
 def test_agrees_with_sets(case):
     gold, predictions, train, frequent, undirected = case
-    counts = count(gold, predictions, relations=RELATIONS, frequent=frequent, train_documents=train, undirected=undirected)
+    counts = count(
+        gold,
+        predictions,
+        relations=RELATIONS,
+        frequent=frequent,
+        train_documents=train,
+        undirected=undirected,
+    )
     scores = score(counts)
     for key, value in brute_force(*case).items():
         assert scores[key] == (None if value is None else pytest.approx(value, abs=1e-12)), key

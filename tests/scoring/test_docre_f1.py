@@ -1,4 +1,6 @@
-"""The `evaluate` module loads without network and says what `counts` says. One process: importing evaluate takes seconds."""
+"""The `evaluate` module loads without network and says what `counts` says. One process: importing
+evaluate takes seconds.
+"""
 
 import json
 import os
@@ -37,10 +39,18 @@ print(json.dumps([metric.compute(predictions=predictions, references=references,
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    environment = os.environ | {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "HF_HOME": str(cache),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
     module = str(ROOT / "benchmark" / "scoring" / "docre_f1.py")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, module, str(cache)], capture_output=True, text=True, env=environment, cwd=cache
+        [sys.executable, "-c", SCRIPT, module, str(cache)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cache,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -51,10 +61,12 @@ def test_loaded_and_instantiated_agree(results):
 
 
 def test_scores_of_a_hand_made_case(results):
-    # 2 gold facts, 2 predictions, 1 right and seen in training: P = R = 1/2; Ign P = (1 - 1) / (2 - 1 + 1e-5) = 0
+    # 2 gold facts, 2 predictions, 1 right and seen in training: P = R = 1/2; Ign P = (1 - 1) / (2 -
+    # 1 + 1e-5) = 0
     assert results[0]["f1"] == pytest.approx(0.5)
     assert results[0]["ign_f1"] == 0
-    # P1 is frequent: 1 gold, 2 predictions, 1 right -> P = 1/2, R = 1; P2 is the tail: nothing predicted
+    # P1 is frequent: 1 gold, 2 predictions, 1 right -> P = 1/2, R = 1; P2 is the tail: nothing
+    # predicted
     assert results[0]["freq_f1"] == pytest.approx(2 / 3)
     assert results[0]["ltail_f1"] == 0
     assert results[0]["inter_f1"] is None
@@ -63,5 +75,7 @@ def test_scores_of_a_hand_made_case(results):
 def test_counts_does_not_import_evaluate_nor_torch():
     heavy = "{'evaluate', 'torch', 'datasets', 'pandas', 'scipy'}"
     code = f"import sys, benchmark.scoring.counts; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -1,18 +1,27 @@
-"""Scores are functions of sets of facts: no order, no numbering and no repetition matters, and counts agree with themselves."""
+"""Scores are functions of sets of facts: no order, no numbering and no repetition matters, and
+counts agree with themselves.
+"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scoring.test_counts import RELATIONS, cases
 
 from benchmark.scoring.counts import Counts, count, score, score_relations
-from benchmark.verification import _inconsistent, _of_predictions, _unlike
+from benchmark.scoring.verification import _inconsistent, _of_predictions, _unlike
 
 SOME = settings(max_examples=40, deadline=None, derandomize=True)
 shuffles = st.randoms(use_true_random=False)
 
 
 def counted(gold, predictions, train, frequent, undirected):
-    return count(gold, predictions, relations=RELATIONS, frequent=frequent, train_documents=train, undirected=undirected)
+    return count(
+        gold,
+        predictions,
+        relations=RELATIONS,
+        frequent=frequent,
+        train_documents=train,
+        undirected=undirected,
+    )
 
 
 def scores(*case):
@@ -51,9 +60,14 @@ def test_the_numbers_of_entities_are_names(case, random):
     for row in gold:
         new = number[row["title"]]
         entities = [row["entities"][new.index(e)] for e in range(len(new))]
-        facts = [{**fact, "head": new[fact["head"]], "tail": new[fact["tail"]]} for fact in row["facts"]]
+        facts = [
+            {**fact, "head": new[fact["head"]], "tail": new[fact["tail"]]} for fact in row["facts"]
+        ]
         renamed.append({**row, "entities": entities, "facts": facts})
-    moved = [{**p, "h_idx": number[p["title"]][p["h_idx"]], "t_idx": number[p["title"]][p["t_idx"]]} for p in predictions]
+    moved = [
+        {**p, "h_idx": number[p["title"]][p["h_idx"]], "t_idx": number[p["title"]][p["t_idx"]]}
+        for p in predictions
+    ]
     assert scores(renamed, moved, *rest) == scores(*case)
 
 
@@ -66,8 +80,20 @@ def test_a_right_prediction_more_never_lowers_a_score(case):
         for row in gold
         for fact in row["facts"]
     ]
-    before, after = score(counted(gold, predictions, *rest)), score(counted(gold, predictions + missed, *rest))
-    for key in ("f1", "precision", "recall", "freq_f1", "ltail_f1", "intra_f1", "inter_f1", "macro_f1"):
+    before, after = (
+        score(counted(gold, predictions, *rest)),
+        score(counted(gold, predictions + missed, *rest)),
+    )
+    for key in (
+        "f1",
+        "precision",
+        "recall",
+        "freq_f1",
+        "ltail_f1",
+        "intra_f1",
+        "inter_f1",
+        "macro_f1",
+    ):
         assert before[key] is None or after[key] >= before[key] - 1e-12
     assert after["recall"] in (None, 1.0)
 

@@ -1,6 +1,8 @@
-"""A grid on a real Slurm: interrupted in the ways of a cluster, it ends in the numbers of the serial command.
+"""A grid on a real Slurm: interrupted in the ways of a cluster, it ends in the numbers of the
+serial command.
 
-`cluster.sh` beside this file sets a cluster of one node up; without a Slurm that answers, this is skipped. Takes some minutes.
+`cluster.sh` beside this file sets a cluster of one node up; without a Slurm that answers, this is
+skipped. Takes some minutes.
 """
 
 import json
@@ -14,19 +16,24 @@ from pathlib import Path
 import pytest
 import tiny_runs
 
-from benchmark.results import RunDirectory
+from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = "cluster: {partition: main, hours: 1, memory_gb: 1.5}"
 
 
 def answers() -> bool:
-    return bool(shutil.which("sbatch")) and subprocess.run(["sinfo"], capture_output=True).returncode == 0
+    return (
+        bool(shutil.which("sbatch"))
+        and subprocess.run(["sinfo"], capture_output=True).returncode == 0
+    )
 
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(not answers(), reason="no Slurm answers here; tests/slurm/cluster.sh sets one up"),
+    pytest.mark.skipif(
+        not answers(), reason="no Slurm answers here; tests/slurm/cluster.sh sets one up"
+    ),
 ]
 
 
@@ -69,21 +76,33 @@ def experiment(tmp_path):
     return tmp_path / "tiny.yaml"
 
 
-@pytest.mark.parametrize(("first", "second"), [(requeue, preempt), (tell_that_time_is_short, requeue)])
+@pytest.mark.parametrize(
+    ("first", "second"), [(requeue, preempt), (tell_that_time_is_short, requeue)]
+)
 def test_interrupted_runs_end_in_the_numbers_of_the_serial_command(experiment, first, second):
-    subprocess.run(command("run", experiment, "--results", experiment.parent / "serial"), check=True, env=os.environ)
+    subprocess.run(
+        command("run", experiment, "--results", experiment.parent / "serial"),
+        check=True,
+        env=os.environ,
+    )
     results = experiment.parent / "slurm"
-    launcher = subprocess.Popen(command("run", experiment, "--results", results, "--executor", "slurm", "--wait"))
+    launcher = subprocess.Popen(
+        command("run", experiment, "--results", results, "--executor", "slurm", "--wait")
+    )
     try:
         restarts = {}
         for augmenter, interrupt in (("none", first), ("vae", second)):
             directory = RunDirectory.of(results, "tiny", "atlop", augmenter, 3)
             in_the_middle(directory)
             jobs = {
-                cell[1]: job_id for file in results.rglob("slurm.json") for job_id, cell in json.loads(file.read_text()).items()
+                cell[1]: job_id
+                for file in results.rglob("slurm.json")
+                for job_id, cell in json.loads(file.read_text()).items()
             }
             interrupt(jobs[augmenter])
-            until(lambda directory=directory: directory.state() == "killed", seconds=60)  # saved and let go
+            until(
+                lambda directory=directory: directory.state() == "killed", seconds=60
+            )  # saved and let go
             until(lambda directory=directory: directory.state() in ("running", "done"))
             restarts[augmenter] = shell("scontrol", "show", "job", jobs[augmenter])
         assert launcher.wait(300) == 0
@@ -92,17 +111,28 @@ def test_interrupted_runs_end_in_the_numbers_of_the_serial_command(experiment, f
         launcher.kill()
         launcher.wait()
     for augmenter in ("none", "vae"):
-        serial, slurm = (RunDirectory.of(experiment.parent / f, "tiny", "atlop", augmenter, 3) for f in ("serial", "slurm"))
+        serial, slurm = (
+            RunDirectory.of(experiment.parent / f, "tiny", "atlop", augmenter, 3)
+            for f in ("serial", "slurm")
+        )
         assert tiny_runs.numbers(serial) == tiny_runs.numbers(slurm)
-        assert (serial.path / "best.safetensors").read_bytes() == (slurm.path / "best.safetensors").read_bytes()
+        assert (serial.path / "best.safetensors").read_bytes() == (
+            slurm.path / "best.safetensors"
+        ).read_bytes()
 
 
 def test_a_cancelled_run_saves_its_state_and_stays_away(experiment):
     results = experiment.parent / "slurm"
-    shell(*command("run", experiment, "--results", results, "--executor", "slurm", "--augmenters", "none"))
+    shell(
+        *command(
+            "run", experiment, "--results", results, "--executor", "slurm", "--augmenters", "none"
+        )
+    )
     directory = RunDirectory.of(results, "tiny", "atlop", "none", 3)
     in_the_middle(directory)
-    (job_id,) = (job_id for file in results.rglob("slurm.json") for job_id in json.loads(file.read_text()))
+    (job_id,) = (
+        job_id for file in results.rglob("slurm.json") for job_id in json.loads(file.read_text())
+    )
     shell("scancel", job_id)
     until(lambda: directory.state() == "killed", seconds=60)
     assert (directory.path / "checkpoint.safetensors").is_file()

@@ -6,7 +6,9 @@ import pytest
 
 @pytest.fixture
 def models():
-    """models(rng, number, documents, recall=) -> counts [number, documents, 4] of models on the same documents."""
+    """models(rng, number, documents, recall=) -> counts [number, documents, 4] of models on the
+    same documents.
+    """
 
     def make(rng, number, documents, *, recall=0.5):
         gold = rng.poisson(8, documents)

@@ -1,4 +1,6 @@
-"""Corrections: by hand, against statsmodels, missing p-values, and the number of datasets with an effect."""
+"""Corrections: by hand, against statsmodels, missing p-values, and the number of datasets with an
+effect.
+"""
 
 import math
 
@@ -8,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from benchmark.statistics.corrections import CORRECTIONS, benjamini_hochberg, bonferroni, datasets_with_effect, holm
+from benchmark.statistics.corrections import (
+    CORRECTIONS,
+    benjamini_hochberg,
+    bonferroni,
+    datasets_with_effect,
+    holm,
+)
 
 families = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -57,16 +65,20 @@ def test_datasets_with_effect_by_hand():
 
 
 def test_datasets_with_effect_by_fisher():
-    # of two: u = 1 combines both, -2 (ln .04 + ln .06) = 12.06, chi2 of 4 degrees: p = exp(-6.03) (1 + 6.03) = .0169;
-    # u = 2 is the larger p, .06
+    # of two: u = 1 combines both, -2 (ln .04 + ln .06) = 12.06, chi2 of 4 degrees: p = exp(-6.03)
+    # (1 + 6.03) = .0169; u = 2 is the larger p, .06
     assert datasets_with_effect([0.04, 0.06], independent=True) == 1
     assert datasets_with_effect([0.04, 0.06]) == 0
     assert datasets_with_effect([0.04, 0.0], independent=True) == 2
-    assert datasets_with_effect([0.04, None], independent=True) == 0  # as p = 1: exp(-3.22) (1 + 3.22) = .169
+    assert (
+        datasets_with_effect([0.04, None], independent=True) == 0
+    )  # as p = 1: exp(-3.22) (1 + 3.22) = .169
 
 
 @given(families, st.sampled_from([0.01, 0.05, 0.3]))
 def test_bonferroni_conjunction_is_the_definition(p, alpha):
     p, n = np.sort(p), len(p)
-    conjunction = np.maximum.accumulate([(n - u) * p[u] for u in range(n)])  # p^{u/n} = (n - u + 1) p_(u), u from 1
+    conjunction = np.maximum.accumulate(
+        [(n - u) * p[u] for u in range(n)]
+    )  # p^{u/n} = (n - u + 1) p_(u), u from 1
     assert datasets_with_effect(p, alpha=alpha) == (conjunction <= alpha).sum()

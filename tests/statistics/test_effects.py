@@ -21,7 +21,9 @@ from benchmark.statistics.effects import (
 )
 from benchmark.statistics.tests import SEED_TESTS
 
-scores = st.lists(st.integers(0, 20), min_size=2, max_size=8).map(lambda values: np.array(values, dtype=float))
+scores = st.lists(st.integers(0, 20), min_size=2, max_size=8).map(
+    lambda values: np.array(values, dtype=float)
+)
 
 
 def test_cohens_dz_by_hand():
@@ -34,26 +36,39 @@ def test_cohens_dz_by_hand():
 
 def test_cliffs_delta_by_hand_and_against_mann_whitney():
     # pairs (a, b): 3 > 1, 3 > 2, 2 > 1, 2 = 2: three wins, a tie
-    assert cliffs_delta([3, 2], [1, 2]) == 3 / 4 and probability_of_superiority([3, 2], [1, 2]) == 7 / 8
+    assert (
+        cliffs_delta([3, 2], [1, 2]) == 3 / 4
+        and probability_of_superiority([3, 2], [1, 2]) == 7 / 8
+    )
     a, b = np.random.default_rng(0).integers(0, 9, 12), np.random.default_rng(1).integers(2, 11, 7)
-    assert probability_of_superiority(a, b) == pytest.approx(stats.mannwhitneyu(a, b).statistic / (12 * 7))
+    assert probability_of_superiority(a, b) == pytest.approx(
+        stats.mannwhitneyu(a, b).statistic / (12 * 7)
+    )
     assert cliffs_delta([], [1]) is None and probability_of_superiority([np.nan], [1]) is None
 
 
 @given(scores, scores)
 def test_the_violation_ratio_is_the_integral_over_quantiles(a, b):
-    grid = (np.arange(840) + 0.5) / 840  # 840 is a multiple of every number up to 8, so the steps fall between the points
-    quantile = lambda x: np.sort(x)[np.ceil(grid * len(x)).astype(int) - 1]  # noqa: E731
+    grid = (
+        np.arange(840) + 0.5
+    ) / 840  # 840 is a multiple of every number up to 8, so the steps fall between the points
+    quantile = lambda x: np.sort(x)[np.ceil(grid * len(x)).astype(int) - 1]
     gap = quantile(a) - quantile(b)
     expected = (gap[gap < 0] ** 2).sum() / (gap**2).sum() if gap.any() else 0.5
     assert violation_ratio(np.sort(a), np.sort(b)) == pytest.approx(expected)
-    assert violation_ratio(np.sort(a), np.sort(b)) + violation_ratio(np.sort(b), np.sort(a)) == pytest.approx(1)
+    assert violation_ratio(np.sort(a), np.sort(b)) + violation_ratio(
+        np.sort(b), np.sort(a)
+    ) == pytest.approx(1)
 
 
 def test_stochastic_order_of_clear_and_unclear_cases():
     low, high = np.arange(10.0), np.arange(10.0) + 20
-    order = lambda a, b: almost_stochastic_order(a, b, rng=np.random.default_rng(0))  # noqa: E731
-    assert order(high, low).eps_min == 0.0 and order(high, low).dominant and order(high, low).violation == 0.0
+    order = lambda a, b: almost_stochastic_order(a, b, rng=np.random.default_rng(0))
+    assert (
+        order(high, low).eps_min == 0.0
+        and order(high, low).dominant
+        and order(high, low).violation == 0.0
+    )
     assert order(low, high).eps_min == 1.0 and not order(low, high).dominant
     same = order(np.ones(5), np.ones(5))
     assert same.violation == 0.5 and not same.dominant and "equal" in same.warnings[0]
@@ -65,9 +80,13 @@ def test_stochastic_order_of_clear_and_unclear_cases():
 def test_eps_min_is_the_bound_of_the_paper():
     a, b = np.random.default_rng(1).normal(0.5, 1, 8), np.random.default_rng(2).normal(0, 1, 6)
     result = almost_stochastic_order(a, b, rng=np.random.default_rng(0), resamples=20_000)
-    # its own bootstrap in a loop: eps - sqrt((n + m) / nm) * sigma * Phi^-1(.05), sigma of sqrt(nm / (n + m)) * (eps* - eps)
+    # its own bootstrap in a loop: eps - sqrt((n + m) / nm) * sigma * Phi^-1(.05), sigma of sqrt(nm
+    # / (n + m)) * (eps* - eps)
     rng, scale = np.random.default_rng(7), (8 * 6 / 14) ** 0.5
-    drawn = [float(violation_ratio(np.sort(rng.choice(a, 8)), np.sort(rng.choice(b, 6)))) for _ in range(4_000)]
+    drawn = [
+        float(violation_ratio(np.sort(rng.choice(a, 8)), np.sort(rng.choice(b, 6))))
+        for _ in range(4_000)
+    ]
     sigma = np.std(scale * (np.array(drawn) - result.violation))
     assert result.eps_min == pytest.approx(result.violation + 1.645 * sigma / scale, abs=0.02)
     stricter = almost_stochastic_order(a, b, rng=np.random.default_rng(0), level=1 - 0.05 / 18)
@@ -89,17 +108,25 @@ def test_power_and_detectable_effect_agree_with_statsmodels(n, alternative):
     for alpha in (0.05, 0.05 / 18):
         for effect in (0.0, 0.3, 1.0):
             expected = TTestPower().power(effect, n, alpha, alternative=name)
-            assert power_of_t(n, effect, alpha=alpha, alternative=alternative) == pytest.approx(expected, abs=1e-9)
+            assert power_of_t(n, effect, alpha=alpha, alternative=alternative) == pytest.approx(
+                expected, abs=1e-9
+            )
         found = minimum_detectable_effect(n, alpha=alpha, alternative=alternative)
         assert TTestPower().power(found, n, alpha, alternative=name) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_power_of_known_cases():
     assert power_of_t(10, 0.0) == pytest.approx(0.05)
-    assert power_of_t(10, 0.5**0.5) == pytest.approx(0.51, abs=0.01)  # 1 SD of the runs is .71 SD of unrelated differences
-    assert power_of_t(10, -1.0, alternative="less") == pytest.approx(power_of_t(10, 1.0, alternative="greater"))
+    assert power_of_t(10, 0.5**0.5) == pytest.approx(
+        0.51, abs=0.01
+    )  # 1 SD of the runs is .71 SD of unrelated differences
+    assert power_of_t(10, -1.0, alternative="less") == pytest.approx(
+        power_of_t(10, 1.0, alternative="greater")
+    )
     assert power_of_t(4, 60.0) == 1.0
-    assert power_of_t(2, minimum_detectable_effect(2, alpha=0.05 / 18), alpha=0.05 / 18) == pytest.approx(0.8)
+    assert power_of_t(
+        2, minimum_detectable_effect(2, alpha=0.05 / 18), alpha=0.05 / 18
+    ) == pytest.approx(0.8)
     assert minimum_detectable_effect(1) is None
     with pytest.raises(ValueError, match="power"):
         minimum_detectable_effect(5, power=0.01)
@@ -107,10 +134,14 @@ def test_power_of_known_cases():
         power_of_t(1, 1.0)
 
 
-@pytest.mark.parametrize(("n", "expected"), [(3, 0.25), (5, 0.0625), (6, 0.03125), (8, 0.0078125), (10, 0.001953125)])
+@pytest.mark.parametrize(
+    ("n", "expected"), [(3, 0.25), (5, 0.0625), (6, 0.03125), (8, 0.0078125), (10, 0.001953125)]
+)
 def test_the_smallest_p_of_every_exact_test(n, expected):
     best = np.arange(1.0, n + 1)  # all positive, no ties: nothing can be more extreme
-    for test, alternative in itertools.product(("permutation", "wilcoxon", "sign"), ("two-sided", "greater")):
+    for test, alternative in itertools.product(
+        ("permutation", "wilcoxon", "sign"), ("two-sided", "greater")
+    ):
         p = expected if alternative == "two-sided" else expected / 2
         assert smallest_p(test, n, alternative=alternative) == p
         assert SEED_TESTS[test](best, alternative=alternative).p == pytest.approx(p)

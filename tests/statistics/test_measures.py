@@ -14,8 +14,12 @@ def run(titles="abc", *, seed=0, groups=("all", "frequent", "tail", "intra", "in
     tables = {}
     for name in groups:
         tp = rng.integers(0, 3, len(titles))
-        tables[name] = np.stack([tp, tp + rng.integers(1, 4, len(titles)), [gold[t] for t in titles], tp // 2], axis=1)
-    return Counts(tuple(titles), tables, {}, (), np.zeros((0, 3), dtype=int), np.zeros(0, dtype=int))
+        tables[name] = np.stack(
+            [tp, tp + rng.integers(1, 4, len(titles)), [gold[t] for t in titles], tp // 2], axis=1
+        )
+    return Counts(
+        tuple(titles), tables, {}, (), np.zeros((0, 3), dtype=int), np.zeros(0, dtype=int)
+    )
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -35,8 +39,13 @@ def test_measures_are_vectorised_over_leading_axes(name):
 
 def test_an_undefined_score_is_nan():
     # tp, pred, gold, tp_seen: no gold facts; nothing predicted
-    assert np.isnan(MEASURES["f1"](np.array([0, 3, 0, 0]))) and np.isnan(MEASURES["recall"](np.array([0, 3, 0, 0])))
-    assert np.isnan(MEASURES["precision"](np.array([0, 0, 3, 0]))) and MEASURES["f1"](np.array([0, 0, 3, 0])) == 0.0
+    assert np.isnan(MEASURES["f1"](np.array([0, 3, 0, 0]))) and np.isnan(
+        MEASURES["recall"](np.array([0, 3, 0, 0]))
+    )
+    assert (
+        np.isnan(MEASURES["precision"](np.array([0, 0, 3, 0])))
+        and MEASURES["f1"](np.array([0, 0, 3, 0])) == 0.0
+    )
 
 
 def test_documents_are_aligned_by_title():
@@ -48,7 +57,9 @@ def test_documents_are_aligned_by_title():
 
 def test_what_cannot_be_compared_is_refused():
     f1 = MEASURES["f1"]
-    with pytest.raises(DataError, match="2 documents are in only one of run 0 and run 1, such as 'c'"):
+    with pytest.raises(
+        DataError, match="2 documents are in only one of run 0 and run 1, such as 'c'"
+    ):
         document_counts([run("abc"), run("abd")], f1)
     with pytest.raises(DataError, match="'a' stands twice"):
         document_counts([run("abc"), run("abca")], f1)

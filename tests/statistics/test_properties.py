@@ -1,4 +1,6 @@
-"""`compare` on any counts: A and B may change places, and the order of documents is a matter of their titles alone."""
+"""`compare` on any counts: A and B may change places, and the order of documents is a matter of
+their titles alone.
+"""
 
 import numpy as np
 import pytest
@@ -21,11 +23,20 @@ def systems(draw):
 
     def table():
         tp = rng.integers(0, gold + 1)
-        return np.stack([tp, tp + rng.integers(0, 4, documents), gold, rng.integers(0, tp + 1)], axis=1)
+        return np.stack(
+            [tp, tp + rng.integers(0, 4, documents), gold, rng.integers(0, tp + 1)], axis=1
+        )
 
     def counts():
         groups = {name: table() for name in ("all", "frequent", "tail")}
-        return Counts(tuple(f"d{i}" for i in range(documents)), groups, {}, (), np.zeros((0, 3), int), np.zeros(0, int))
+        return Counts(
+            tuple(f"d{i}" for i in range(documents)),
+            groups,
+            {},
+            (),
+            np.zeros((0, 3), int),
+            np.zeros(0, int),
+        )
 
     return tuple({seed: counts() for seed in range(seeds)} for _ in range(2))
 
@@ -36,14 +47,24 @@ def compared(a, b, **options):
 
 def reordered(counts, order):
     groups = {name: table[order] for name, table in counts.groups.items()}
-    return Counts(tuple(counts.titles[i] for i in order), groups, {}, (), counts.by_relation, counts.train_frequency)
+    return Counts(
+        tuple(counts.titles[i] for i in order),
+        groups,
+        {},
+        (),
+        counts.by_relation,
+        counts.train_frequency,
+    )
 
 
 @SOME
 @given(systems(), st.sampled_from([("two-sided", "two-sided"), ("greater", "less")]))
 def test_changing_places_mirrors_everything(pair, alternatives):
     a, b = pair
-    one, other = compared(a, b, alternative=alternatives[0]), compared(b, a, alternative=alternatives[1])
+    one, other = (
+        compared(a, b, alternative=alternatives[0]),
+        compared(b, a, alternative=alternatives[1]),
+    )
     assert (one.seeds, one.documents) == (other.seeds, other.documents)
     for line, mirror in zip(one.lines, other.lines, strict=True):
         assert (line.a, line.b, line.undefined) == (mirror.b, mirror.a, mirror.undefined)
@@ -55,7 +76,9 @@ def test_changing_places_mirrors_everything(pair, alternatives):
             assert line.across_seeds.p == pytest.approx(mirror.across_seeds.p, abs=1e-12)
         assert (line.interval.low is None) == (mirror.interval.low is None)
         if line.interval.low is not None:
-            assert (line.interval.low, line.interval.high) == pytest.approx((-mirror.interval.high, -mirror.interval.low), abs=1e-9)
+            assert (line.interval.low, line.interval.high) == pytest.approx(
+                (-mirror.interval.high, -mirror.interval.low), abs=1e-9
+            )
 
 
 @SOME
@@ -64,7 +87,9 @@ def test_documents_are_matched_by_title_whatever_their_order(pair, random):
     a, b = pair
     order = list(range(len(a[0].titles)))
     random.shuffle(order)
-    assert compared(a, {seed: reordered(counts, order) for seed, counts in b.items()}) == compared(a, b)
+    assert compared(a, {seed: reordered(counts, order) for seed, counts in b.items()}) == compared(
+        a, b
+    )
 
 
 @SOME
@@ -72,9 +97,17 @@ def test_documents_are_matched_by_title_whatever_their_order(pair, random):
 def test_the_order_of_all_documents_moves_no_score_and_no_test_across_seeds(pair, random):
     order = list(range(len(pair[0][0].titles)))
     random.shuffle(order)
-    one, other = compared(*pair), compared(*({s: reordered(c, order) for s, c in side.items()} for side in pair))
+    one, other = (
+        compared(*pair),
+        compared(*({s: reordered(c, order) for s, c in side.items()} for side in pair)),
+    )
     for line, same in zip(one.lines, other.lines, strict=True):
-        assert (line.a, line.b, line.undefined, line.across_seeds) == (same.a, same.b, same.undefined, same.across_seeds)
+        assert (line.a, line.b, line.undefined, line.across_seeds) == (
+            same.a,
+            same.b,
+            same.undefined,
+            same.across_seeds,
+        )
 
 
 @SOME

@@ -1,4 +1,6 @@
-"""Tests across seeds: by hand, against scipy and statsmodels, and what they say of degenerate input."""
+"""Tests across seeds: by hand, against scipy and statsmodels, and what they say of degenerate
+input.
+"""
 
 import itertools
 
@@ -17,7 +19,9 @@ NORMAL = np.array([0.4, 1.1, -0.3, 0.8, 1.6, 0.2, 0.9, -0.1, 0.7, 1.2])
 SKEWED = np.array([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.2, 9.0, 0.3, 0.1])
 
 FEW = settings(max_examples=25, deadline=None)
-differences = st.lists(st.floats(-5, 5).map(lambda value: round(value, 2)), min_size=3, max_size=9).map(np.array)
+differences = st.lists(
+    st.floats(-5, 5).map(lambda value: round(value, 2)), min_size=3, max_size=9
+).map(np.array)
 
 
 def test_sign_flip_of_three_by_hand():
@@ -31,7 +35,9 @@ def test_sign_flip_of_three_by_hand():
 
 
 def test_sign_flip_counts_ties_that_differ_by_rounding():
-    d = np.array([0.1, 0.2, -0.3])  # 0.1 + 0.2 - 0.3 is 5.6e-17; in theory it ties with 0, so every pattern is as extreme
+    d = np.array(
+        [0.1, 0.2, -0.3]
+    )  # 0.1 + 0.2 - 0.3 is 5.6e-17; in theory it ties with 0, so every pattern is as extreme
     assert sign_flip(d).p == 1.0
     # 0.1 + 0.2 + 0.3 and its mirror are the only extremes of all positive differences
     assert sign_flip(np.abs(d)).p == 0.25
@@ -40,7 +46,11 @@ def test_sign_flip_counts_ties_that_differ_by_rounding():
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
 def test_sign_flip_agrees_with_scipy(alternative):
     expected = stats.permutation_test(
-        (NORMAL,), lambda x, axis: x.mean(axis), permutation_type="samples", alternative=alternative, n_resamples=np.inf
+        (NORMAL,),
+        lambda x, axis: x.mean(axis),
+        permutation_type="samples",
+        alternative=alternative,
+        n_resamples=np.inf,
     )
     assert sign_flip(NORMAL, alternative=alternative).p == pytest.approx(expected.pvalue, abs=1e-12)
 
@@ -73,9 +83,15 @@ def test_paired_t_interval_and_p_agree_at_the_level():
 def test_wilcoxon_without_ties_agrees_with_scipy(alternative):
     d = np.array([0.4, 1.1, -0.3, 0.8, 1.6, 0.2, 0.9, -0.1])
     result = wilcoxon(d, alternative=alternative)
-    assert result.p == pytest.approx(stats.wilcoxon(d, alternative=alternative, method="exact").pvalue)
-    assert result.statistic == 8 * 9 / 2 - (3 + 1) and result.warnings == ()  # all ranks but those of -0.3 and -0.1
-    assert result.effect == pytest.approx(np.median([(x + y) / 2 for x, y in itertools.combinations_with_replacement(d, 2)]))
+    assert result.p == pytest.approx(
+        stats.wilcoxon(d, alternative=alternative, method="exact").pvalue
+    )
+    assert (
+        result.statistic == 8 * 9 / 2 - (3 + 1) and result.warnings == ()
+    )  # all ranks but those of -0.3 and -0.1
+    assert result.effect == pytest.approx(
+        np.median([(x + y) / 2 for x, y in itertools.combinations_with_replacement(d, 2)])
+    )
 
 
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
@@ -85,11 +101,17 @@ def test_wilcoxon_with_ties_and_zeros_is_exact(alternative):
     ranks = np.array([2, 2, 4, 5, 6, 2])
     null = np.array([np.array(signs) @ ranks for signs in itertools.product((0, 1), repeat=6)])
     above, below = (null >= 2 + 2 + 4 + 6).mean(), (null <= 14).mean()
-    expected = {"greater": above, "less": below, "two-sided": min(1, 2 * min(above, below))}[alternative]
+    expected = {"greater": above, "less": below, "two-sided": min(1, 2 * min(above, below))}[
+        alternative
+    ]
     result = wilcoxon(d, alternative=alternative)
     assert result.p == pytest.approx(expected) and result.statistic == 14
-    assert result.p == pytest.approx(stats.wilcoxon(d, alternative=alternative).pvalue)  # scipy permutes as well
-    assert any("zero" in text for text in result.warnings) and any("equally large" in text for text in result.warnings)
+    assert result.p == pytest.approx(
+        stats.wilcoxon(d, alternative=alternative).pvalue
+    )  # scipy permutes as well
+    assert any("zero" in text for text in result.warnings) and any(
+        "equally large" in text for text in result.warnings
+    )
 
 
 def test_wilcoxon_sees_ties_through_rounding():
@@ -151,10 +173,16 @@ def test_every_p_is_a_probability_or_explained(d):
 
 @pytest.mark.parametrize("test", SEED_TESTS.values(), ids=SEED_TESTS)
 def test_degenerate_differences_are_answered_in_words(test):
-    none, undefined, zeros = test(np.array([])), test(np.array([1.0, np.nan, 2.0])), test(np.zeros(4))
+    none, undefined, zeros = (
+        test(np.array([])),
+        test(np.array([1.0, np.nan, 2.0])),
+        test(np.zeros(4)),
+    )
     assert none.p is None and none.n == 0 and "no paired seeds" in none.warnings[0]
     assert undefined.p is None and "1 of 3 differences are undefined" in undefined.warnings[0]
-    assert zeros.p == 1.0 and zeros.effect == 0.0 and "all differences are zero" in zeros.warnings[0]
+    assert (
+        zeros.p == 1.0 and zeros.effect == 0.0 and "all differences are zero" in zeros.warnings[0]
+    )
     single = test(np.array([2.0]))
     assert single.p in (None, 1.0) and "one seed" in single.warnings[0]
 

@@ -1,6 +1,8 @@
-"""The tests hold their level and find what is there, in small versions of the simulations of docs/statistics/validity.py.
+"""The tests hold their level and find what is there, in small versions of the simulations of
+docs/statistics/validity.py.
 
-Seeds are fixed. Bounds are those of the binomial distribution: a valid test at level .05 goes beyond them once in 10,000 times.
+Seeds are fixed. Bounds are those of the binomial distribution: a valid test at level .05 goes
+beyond them once in 10,000 times.
 """
 
 import importlib.util
@@ -37,11 +39,17 @@ def least(simulations, rate=ALPHA):
     return binom.ppf(1e-4, simulations, rate) / simulations
 
 
-@pytest.mark.parametrize(("shape", "simulations"), [("normal", 300), ("heavy-tailed (t, 3 df)", 100)])
-def test_tests_across_seeds_reject_a_true_hypothesis_as_often_as_they_may(validity, shape, simulations):
+@pytest.mark.parametrize(
+    ("shape", "simulations"), [("normal", 300), ("heavy-tailed (t, 3 df)", 100)]
+)
+def test_tests_across_seeds_reject_a_true_hypothesis_as_often_as_they_may(
+    validity, shape, simulations
+):
     rates = validity.seed_rejections(validity.SHAPES[shape], 10, simulations, rng())
     assert max(rates.values()) <= most(simulations)
-    assert min(rates[name] for name in ("auto", "permutation", "t", "wilcoxon")) >= least(simulations, 0.04)
+    assert min(rates[name] for name in ("auto", "permutation", "t", "wilcoxon")) >= least(
+        simulations, 0.04
+    )
 
 
 def test_exact_tests_never_reject_with_five_seeds(validity):
@@ -50,7 +58,9 @@ def test_exact_tests_never_reject_with_five_seeds(validity):
 
 
 def test_the_power_of_the_t_test_is_the_one_computed(validity):
-    rate = validity.seed_rejections(validity.SHAPES["normal"], 10, 400, rng(1), shift=0.8, tests=["t"])["t"]
+    rate = validity.seed_rejections(
+        validity.SHAPES["normal"], 10, 400, rng(1), shift=0.8, tests=["t"]
+    )["t"]
     assert least(400, power_of_t(10, 0.8)) <= rate <= most(400, power_of_t(10, 0.8))
 
 
@@ -71,7 +81,9 @@ def test_a_document_level_test_is_wrong_about_methods_when_runs_vary(validity, m
     monkeypatch.setattr(validity, "RESAMPLES", 199)
     run_sd = validity.run_sd_for(1.5, 100, rng(4), 400)
     rates = validity.method_claims(run_sd, 100, 10, 200, rng(5))
-    assert rates["documents, one run each"] > 0.15 and rates["documents x 10 seeds pooled"] > 0.15  # .26 expected
+    assert (
+        rates["documents, one run each"] > 0.15 and rates["documents x 10 seeds pooled"] > 0.15
+    )  # .26 expected
     assert max(rates["10 seeds, permutation"], rates["10 seeds, t"]) <= most(200)
 
 
@@ -80,7 +92,10 @@ def test_only_the_crossed_interval_covers_new_seeds_and_new_documents(validity, 
     covered = validity.coverage(0.02, 0.15, 100, 10, 200, rng(6))
     crossed = covered["crossed bootstrap over seeds and documents"]
     assert crossed >= least(200, 0.95)
-    assert crossed > covered["paired bootstrap over documents"] and crossed > covered["paired t interval across seeds"]
+    assert (
+        crossed > covered["paired bootstrap over documents"]
+        and crossed > covered["paired t interval across seeds"]
+    )
 
 
 def test_stochastic_order_rarely_prefers_one_of_two_equal_systems(validity):
@@ -90,5 +105,7 @@ def test_stochastic_order_rarely_prefers_one_of_two_equal_systems(validity):
 
 def test_the_committed_report_is_that_of_the_script(validity):
     """Headings and sentences, not numbers: a changed script asks for a new run."""
-    words = lambda text: re.sub(r"\{\w+\}|\|.*|[\d.,]+", "", text).split()  # noqa: E731
-    assert words((SCRIPT.parent / "validity.md").read_text(encoding="utf-8")) == words(validity.TEXT)
+    words = lambda text: re.sub(r"\{\w+\}|\|.*|[\d.,]+", "", text).split()
+    assert words((SCRIPT.parent / "validity.md").read_text(encoding="utf-8")) == words(
+        validity.TEXT
+    )

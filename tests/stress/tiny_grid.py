@@ -1,6 +1,8 @@
-"""What the stress scripts share: a grid of runs that take a second, processes that run it, and the comparison of results folders.
+"""What the stress scripts share: a grid of runs that take a second, processes that run it, and the
+comparison of results folders.
 
-Processes are forked from one that has imported everything: they begin at once, so that a kill meets a run and not an import.
+Processes are forked from one that has imported everything: they begin at once, so that a kill meets
+a run and not an import.
 """
 
 from __future__ import annotations
@@ -14,13 +16,17 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
 
 import benchmark.training.stages  # noqa: E402, F401
 from benchmark.commands.app import app  # noqa: E402
 from benchmark.config import read_experiment  # noqa: E402
-from benchmark.grid import Job, plan  # noqa: E402
+from benchmark.grid.plan import Job, plan  # noqa: E402
 from benchmark.registry import ENCODERS  # noqa: E402
 from benchmark.training.checkpoints import read_tensors  # noqa: E402
 
@@ -56,7 +62,9 @@ def jobs(experiment: Path, results: Path, overrides: Iterable[str]) -> list[Job]
 
 
 def forked(work: Callable[[], int | None], log: Path) -> int:
-    """The pid of a process that does `work` and ends with the exit code it returns; its output goes to `log`."""
+    """The pid of a process that does `work` and ends with the exit code it returns; its output goes
+    to `log`.
+    """
     pid = os.fork()
     if pid:
         return pid
@@ -68,7 +76,9 @@ def forked(work: Callable[[], int | None], log: Path) -> int:
         code = work() or 0
     except KeyboardInterrupt:  # before the command listens to it
         code = INTERRUPTED
-    except BaseException:  # a fork must not return into the test that it was made from, whatever happened
+    except (
+        BaseException
+    ):  # a fork must not return into the test that it was made from, whatever happened
         traceback.print_exc()
     finally:
         sys.stdout.flush(), sys.stderr.flush()
@@ -98,11 +108,17 @@ def waited(pid: int) -> int:
 def differences(one: Path, other: Path) -> Iterator[str]:
     """In words, what sets two experiments' folders apart: files that only one has, and contents.
 
-    Times are no difference, nor is the commit, which may change meanwhile. A table is made from runs that are compared themselves,
-    and tells times: it is only to be there. Temporary files that a killed process left where all write stay for a day.
+    Times are no difference, nor is the commit, which may change meanwhile. A table is made from
+    runs that are compared themselves,
+    and tells times: it is only to be there. Temporary files that a killed process left where all
+        write stay for a day.
     """
     left, right = (
-        {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and not _young(path, folder)}
+        {
+            path.relative_to(folder)
+            for path in folder.rglob("*")
+            if path.is_file() and not _young(path, folder)
+        }
         for folder in (one, other)
     )
     for folder, only in ((one, left - right), (other, right - left)):
@@ -113,23 +129,35 @@ def differences(one: Path, other: Path) -> Iterator[str]:
 
 
 def _young(path: Path, experiment: Path) -> bool:
-    return path.parent in (experiment, experiment / "cache") and path.name.startswith(".") and ".tmp" in path.name
+    return (
+        path.parent in (experiment, experiment / "cache")
+        and path.name.startswith(".")
+        and ".tmp" in path.name
+    )
 
 
 def _content(path: Path) -> Any:
     if path.name == "DONE":
-        return sorted(json.loads(path.read_text())["sha256"])  # the files; their digests are those of times as well
+        return sorted(
+            json.loads(path.read_text())["sha256"]
+        )  # the files; their digests are those of times as well
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
         return [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
     if path.suffix == ".safetensors":
         tensors, facts = read_tensors(path)
-        return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, _timeless(facts)
+        return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, _timeless(
+            facts
+        )
     return path.read_bytes()
 
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(item) for key, item in value.items() if not key.endswith("seconds") and key != "commit"}
+        return {
+            key: _timeless(item)
+            for key, item in value.items()
+            if not key.endswith("seconds") and key != "commit"
+        }
     return [_timeless(item) for item in value] if isinstance(value, list) else value

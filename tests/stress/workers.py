@@ -1,12 +1,15 @@
-"""Many workers on one grid, killed at random: `python tests/stress/workers.py --workers 8 --seconds 120 --seed 0`.
+"""Many workers on one grid, killed at random: `python tests/stress/workers.py --workers 8 --seconds
+120 --seed 0`.
 
-First the serial command runs the grid, undisturbed. Then 8 `run` commands work on one shared results folder. Every two seconds or
-so a random one is killed (SIGKILL; every fourth time SIGTERM, SIGUSR1 or SIGINT), and whichever ends is replaced. After the time is
-up, they finish. Then the shared folder must be the serial one, file by file, bit for bit but for times; each DONE must have been
-written once and never touched again; files that are nobody's must still be there; no marker, temporary file or training state may
-be left.
+First the serial command runs the grid, undisturbed. Then 8 `run` commands work on one shared
+results folder. Every two seconds or so a random one is killed (SIGKILL; every fourth time SIGTERM,
+SIGUSR1 or SIGINT), and whichever ends is replaced. After the time is up, they finish. Then the
+shared folder must be the serial one, file by file, bit for bit but for times; each DONE must have
+been written once and never touched again; files that are nobody's must still be there; no marker,
+temporary file or training state may be left.
 
-Exit code 1, and what was wrong, if anything was. `--set` changes the grid, e.g. `--set encoder.freeze=all` for a shared cache.
+Exit code 1, and what was wrong, if anything was. `--set` changes the grid, e.g. `--set
+encoder.freeze=all` for a shared cache.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ from pathlib import Path
 
 from tiny_grid import command, differences, forked, jobs, run_arguments, waited, write_experiment
 
-from benchmark.grid import Job
-from benchmark.results import RunDirectory
+from benchmark.grid.plan import Job
+from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
 
 EXIT_CODES = (0, 1, 75, 130)  # all done; others are at work; asked to stop; interrupted
@@ -35,10 +38,14 @@ NOBODYS = ("notes.txt", ".hidden", "checkpoint.safetensors.old")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long workers are killed")
-    parser.add_argument("--pause", type=float, default=2.0, help="seconds between two kills, on average")
+    parser.add_argument(
+        "--pause", type=float, default=2.0, help="seconds between two kills, on average"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--documents", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=3)
@@ -47,7 +54,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="stress-"))
     experiment = write_experiment(folder, documents=options.documents, epochs=options.epochs)
     began = time.monotonic()
-    if waited(forked(lambda: command(run_arguments(experiment, folder / "serial", options.overrides)), folder / "serial.log")):
+    if waited(
+        forked(
+            lambda: command(run_arguments(experiment, folder / "serial", options.overrides)),
+            folder / "serial.log",
+        )
+    ):
         print(f"the serial command failed: {folder / 'serial.log'}")
         return 1
     print(f"serial: {time.monotonic() - began:.0f} s", flush=True)
@@ -56,7 +68,10 @@ def main() -> int:
         stress.run()
     finally:
         stress.end_all()
-    faults = [*stress.faults, *differences(folder / "serial" / "stress", folder / "shared" / "stress")]
+    faults = [
+        *stress.faults,
+        *differences(folder / "serial" / "stress", folder / "shared" / "stress"),
+    ]
     print(json.dumps(stress.figures))
     print("\n".join(faults) or "every run is done, once, and equals the serial one")
     if faults:
@@ -98,7 +113,9 @@ class Stress:
                 self.faults.append("the workers do not come to an end")
                 break
             while len(self.workers) < self.options.workers:
-                self.workers.add(forked(lambda: command(self.arguments), self.folder / "workers.log"))
+                self.workers.add(
+                    forked(lambda: command(self.arguments), self.folder / "workers.log")
+                )
             if now >= kill_at and now - began < self.options.seconds:
                 self._kill()
                 kill_at = now + self.rng.uniform(0, 2 * self.options.pause)
@@ -152,9 +169,13 @@ class Stress:
                 (job.directory.path / name).unlink()
             if damage := job.directory.damage():
                 self.faults.append(damage)
-        unexpected = {code: n for code, n in self.ended.items() if code not in EXIT_CODES and code >= 0}
+        unexpected = {
+            code: n for code, n in self.ended.items() if code not in EXIT_CODES and code >= 0
+        }
         if unexpected:
-            self.faults.append(f"workers ended with the exit codes {unexpected}: {self.folder / 'workers.log'}")
+            self.faults.append(
+                f"workers ended with the exit codes {unexpected}: {self.folder / 'workers.log'}"
+            )
         if "Traceback" in (log := (self.folder / "workers.log").read_text()):
             self.faults.append(f"a worker met an error: {self.folder / 'workers.log'}")
         if failed := log.count("\nfailed "):
@@ -169,10 +190,15 @@ class Stress:
             "kills": dict(self.killed),
             "starts of a run": len(starts),
             "taken over": sum(line["before"] == "killed" for line in starts),
-            "of these from a training state": sum(line["before"] == "killed" and line["checkpoint"] for line in starts),
+            "of these from a training state": sum(
+                line["before"] == "killed" and line["checkpoint"] for line in starts
+            ),
             "most starts of one run": max(Counter(line["run"] for line in starts).values()),
             "trained to the end more than once": sum(
-                n > 1 for n in Counter(line["run"] for line in lines if line["event"] == "trained").values()
+                n > 1
+                for n in Counter(
+                    line["run"] for line in lines if line["event"] == "trained"
+                ).values()
             ),
             "workers": sum(self.ended.values()),
             "left alone because another worked on it": log.count("another process works on it"),
@@ -181,17 +207,34 @@ class Stress:
 
 
 def _record_events(events: Path) -> None:
-    """Have the workers, which are forked from here, tell when they start a run, have trained it, and have declared it done."""
+    """Have the workers, which are forked from here, tell when they start a run, have trained it,
+    and have declared it done.
+    """
     start, execute, finish = RunDirectory.start, stages.execute, RunDirectory.finish
 
     def tell(directory: RunDirectory, event: str, **more: object) -> None:
-        line = json.dumps({"event": event, "run": "/".join(directory.path.parts[-3:]), "pid": os.getpid(), **more}) + "\n"
+        line = (
+            json.dumps(
+                {
+                    "event": event,
+                    "run": "/".join(directory.path.parts[-3:]),
+                    "pid": os.getpid(),
+                    **more,
+                }
+            )
+            + "\n"
+        )
         with open(events, "a", buffering=1) as file:
             file.write(line)
 
     def told_start(directory, *arguments, **options):
         before = start(directory, *arguments, **options)
-        tell(directory, "start", before=before, checkpoint=(directory.path / "checkpoint.safetensors").exists())
+        tell(
+            directory,
+            "start",
+            before=before,
+            checkpoint=(directory.path / "checkpoint.safetensors").exists(),
+        )
         return before
 
     def told_execute(run, directory, **options):

@@ -1,12 +1,15 @@
 """A run killed before each of its changes to the disk: `python tests/stress/writes.py`.
 
-Between two changes to the results folder (a file appears, is replaced or removed, gets another name) a kill leaves the same disk
-whenever it comes. So a run that survives SIGKILL before every one of them survives it at any moment. Here a `none` run and a `vae`
-run that starts from it save their training state after every step; a process is killed before a change, another goes on, and what
-is there in the end must be what one process left that was never killed, file by file, bit for bit but for times. Nor may the second
+Between two changes to the results folder (a file appears, is replaced or removed, gets another
+name) a kill leaves the same disk whenever it comes. So a run that survives SIGKILL before every one
+of them survives it at any moment. Here a `none` run and a `vae` run that starts from it save their
+training state after every step; a process is killed before a change, another goes on, and what is
+there in the end must be what one process left that was never killed, file by file, bit for bit but
+for times. Nor may the second
 process train what was saved: both together save hardly more states than one did.
 
-`--first 5 --step 15` tries the changes number 5, 20, 35 and so on only. Exit code 1, and what was wrong, if anything was.
+`--first 5 --step 15` tries the changes number 5, 20, 35 and so on only. Exit code 1, and what was
+wrong, if anything was.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from tiny_grid import command, differences, forked, run_arguments, waited, write
 
 CHANGES = {"os.rename": 1, "os.link": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0}
 """Audit events of changes, and which of their arguments is the path."""
-TWICE = 2  # states that may be saved again: the one that was not yet in place, and an epoch's, which is saved before and after dev
+# states that may be saved again: the one that was not yet in place, and an epoch's, which is saved
+# before and after dev
+TWICE = 2
 GRID = (
     "backbones=[atlop: {emb: 8, block: 4}]",
     "augmenters=[none, vae: {latent: 4, epochs: 4, warmup_epochs: 1, batch_size: 16}]",
@@ -32,7 +37,9 @@ GRID = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--step", type=int, default=1)
     options = parser.parse_args()
@@ -40,11 +47,15 @@ def main() -> int:
     experiment = write_experiment(folder, documents=8, epochs=2)
 
     def lived(results: str, death: int | None) -> tuple[int, list[str]]:
-        """The exit code of a process that was killed before that change (None: of one that was not), and the changes it made."""
+        """The exit code of a process that was killed before that change (None: of one that was
+        not), and the changes it made.
+        """
         made = folder / "changes"
         made.write_text("")
         arguments = run_arguments(experiment, folder / results, GRID)
-        code = waited(forked(lambda: _watched(arguments, folder / results, made, death), folder / "log"))
+        code = waited(
+            forked(lambda: _watched(arguments, folder / results, made, death), folder / "log")
+        )
         return code, made.read_text().splitlines()
 
     code, whole = lived("whole", None)
@@ -57,11 +68,15 @@ def main() -> int:
         code, after = lived("killed", None)
         wrong = [f"exit code {code}"] if code else []
         if (saved := _saved(before) + _saved(after)) > _saved(whole) + TWICE:
-            wrong.append(f"{saved} states saved instead of {_saved(whole)}: trained again what was saved")
+            wrong.append(
+                f"{saved} states saved instead of {_saved(whole)}: trained again what was saved"
+            )
         wrong += differences(folder / "whole" / "stress", folder / "killed" / "stress")
         faults += [f"killed before '{whole[point]}': {fault}" for fault in wrong]
         shutil.rmtree(folder / "killed")
-    print(f"{len(points)} of {len(whole)} changes: killed before it, continued; {len(faults)} faults")
+    print(
+        f"{len(points)} of {len(whole)} changes: killed before it, continued; {len(faults)} faults"
+    )
     print("among them: " + ", ".join(whole[point] for point in points[:8]))
     print("\n".join(faults))
     if faults:
@@ -72,11 +87,15 @@ def main() -> int:
 
 
 def _saved(changes: list[str]) -> int:
-    return sum("checkpoint.safetensors" in change and change.startswith("os.rename") for change in changes)
+    return sum(
+        "checkpoint.safetensors" in change and change.startswith("os.rename") for change in changes
+    )
 
 
 def _watched(arguments: list[str], results: Path, made: Path, death: int | None) -> int:
-    """The command, telling its changes to `results` in the file `made`, and killed before the change number `death`."""
+    """The command, telling its changes to `results` in the file `made`, and killed before the
+    change number `death`.
+    """
     record, done = open(made, "a", buffering=1), 0  # noqa: SIM115
 
     def hook(event: str, values: tuple) -> None:
@@ -85,7 +104,9 @@ def _watched(arguments: list[str], results: Path, made: Path, death: int | None)
             path = values[CHANGES[event]]
             if event == "os.remove" and not os.path.lexists(path):
                 return
-        elif event == "open" and isinstance(values[2], int) and values[2] & (os.O_WRONLY | os.O_RDWR):
+        elif (
+            event == "open" and isinstance(values[2], int) and values[2] & (os.O_WRONLY | os.O_RDWR)
+        ):
             path = values[0]
         else:
             return

@@ -3,12 +3,14 @@
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from backbones.bilinear import GroupedBilinear
+from backbones.parts.bilinear import GroupedBilinear
 from benchmark.training.arithmetic import operations
 
 
 def both_ways(function, *inputs):
-    return operations(lambda: function(*(tensor.requires_grad_() for tensor in inputs)).sum().backward())
+    return operations(
+        lambda: function(*(tensor.requires_grad_() for tensor in inputs)).sum().backward()
+    )
 
 
 def test_linear():

@@ -21,9 +21,14 @@ from benchmark.training.checkpoints import (
 
 def test_tensors_and_facts_come_back(tmp_path):
     path = tmp_path / "x.safetensors"
-    write_tensors(path, {"a": torch.arange(6).view(2, 3).t()}, {"epoch": 3, "history": [{"loss": 0.1}]})
+    write_tensors(
+        path, {"a": torch.arange(6).view(2, 3).t()}, {"epoch": 3, "history": [{"loss": 0.1}]}
+    )
     tensors, facts = read_tensors(path)
-    assert tensors["a"].tolist() == [[0, 3], [1, 4], [2, 5]] and facts == {"epoch": 3, "history": [{"loss": 0.1}]}
+    assert tensors["a"].tolist() == [[0, 3], [1, 4], [2, 5]] and facts == {
+        "epoch": 3,
+        "history": [{"loss": 0.1}],
+    }
 
 
 def test_training_goes_on_as_if_never_stopped(tmp_path):
@@ -112,14 +117,22 @@ def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
 
 def test_a_changed_byte_is_told_and_other_programs_files_are_read(tmp_path):
     path = tmp_path / "x.safetensors"
-    write_tensors(path, {"a": torch.arange(6.0), "b": torch.ones(2, dtype=torch.bfloat16), "c": torch.tensor(3)}, {"epoch": 3})
+    write_tensors(
+        path,
+        {"a": torch.arange(6.0), "b": torch.ones(2, dtype=torch.bfloat16), "c": torch.tensor(3)},
+        {"epoch": 3},
+    )
     read_tensors(path)
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match="its content is not what was written"):
         read_tensors(path)
-    assert not is_sound(path) and not is_sound(tmp_path / "nowhere") and read_facts(path) == {"epoch": 3}
+    assert (
+        not is_sound(path)
+        and not is_sound(tmp_path / "nowhere")
+        and read_facts(path) == {"epoch": 3}
+    )
     save_file({"a": torch.ones(2)}, path)
     assert is_sound(path)
 
@@ -132,7 +145,9 @@ def test_changed_facts_are_told(tmp_path):
         read_tensors(path)
 
 
-@pytest.mark.parametrize("change", [lambda t: t[:1], lambda t: t.flatten(), lambda t: t.expand(2, *t.shape).contiguous()])
+@pytest.mark.parametrize(
+    "change", [lambda t: t[:1], lambda t: t.flatten(), lambda t: t.expand(2, *t.shape).contiguous()]
+)
 def test_an_optimiser_state_of_another_shape_is_refused(tmp_path, change):
     """The fused optimiser would read beyond its end."""
     model = nn.Linear(3, 2)
@@ -141,6 +156,9 @@ def test_an_optimiser_state_of_another_shape_is_refused(tmp_path, change):
     optimizer.step()
     save_state(tmp_path / "state", model, optimizer, {})
     tensors, _ = read_tensors(tmp_path / "state")
-    write_tensors(tmp_path / "state", {k: change(v) if k == "optimizer.0.exp_avg" else v for k, v in tensors.items()})
+    write_tensors(
+        tmp_path / "state",
+        {k: change(v) if k == "optimizer.0.exp_avg" else v for k, v in tensors.items()},
+    )
     with pytest.raises(UserError, match=r"optimiser state 0\.exp_avg does not fit"):
         load_state(tmp_path / "state", model, optimizer)

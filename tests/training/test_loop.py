@@ -1,4 +1,6 @@
-"""Losses and weights that are not finite: which step, which documents, and what is left to go on from."""
+"""Losses and weights that are not finite: which step, which documents, and what is left to go on
+from.
+"""
 
 import re
 from types import SimpleNamespace
@@ -7,7 +9,7 @@ import pytest
 import torch
 from tiny_runs import config, execute
 
-from benchmark.results import RunDirectory
+from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.loop import TrainingError
 from benchmark.training.model import DocreModel
@@ -15,7 +17,8 @@ from benchmark.training.model import DocreModel
 
 @pytest.fixture
 def steps(monkeypatch):
-    """What happens in which step (from 1): a function of the model before its forward pass; a factor of its loss, or a constant.
+    """What happens in which step (from 1): a function of the model before its forward pass; a
+    factor of its loss, or a constant.
 
     `rows`: the documents of each step so far.
     """
@@ -27,7 +30,9 @@ def steps(monkeypatch):
         steps.rows.append(batch.rows.tolist())
         now = len(steps.rows)
         steps.before.get(now, lambda model: None)(model)
-        return forward(model, batch, *rest, **options) * steps.factor.get(now, 1.0) + steps.constant.get(now, 0.0)
+        return forward(model, batch, *rest, **options) * steps.factor.get(
+            now, 1.0
+        ) + steps.constant.get(now, 0.0)
 
     monkeypatch.setattr(DocreModel, "forward", forward_with_faults)
     return steps
@@ -36,7 +41,9 @@ def steps(monkeypatch):
 def failed(folder, run) -> tuple[str, RunDirectory]:
     with pytest.raises(TrainingError) as caught:
         execute(folder, run)
-    return str(caught.value), RunDirectory.of(folder, "tests", run.backbone.name, run.augmenter.name, run.seed)
+    return str(caught.value), RunDirectory.of(
+        folder, "tests", run.backbone.name, run.augmenter.name, run.seed
+    )
 
 
 def titles(rows):
@@ -50,10 +57,15 @@ def make_the_gradient_infinite(model):
 
 @pytest.mark.parametrize(("value", "word"), [(torch.nan, "nan"), (torch.inf, "inf")])
 def test_a_loss_that_is_not_finite_is_named_with_its_documents(tmp_path, steps, value, word):
-    """In the second of the three steps of the second epoch, seen at the end of it; the state of the first epoch is left."""
+    """In the second of the three steps of the second epoch, seen at the end of it; the state of the
+    first epoch is left.
+    """
     steps.factor = {5: value}
     message, directory = failed(tmp_path, config())
-    assert f"the loss is {word} after step 5 (epoch 2, its step 2; documents {titles(steps.rows[4])})" in message
+    assert (
+        f"the loss is {word} after step 5 (epoch 2, its step 2; documents {titles(steps.rows[4])})"
+        in message
+    )
     checkpoint = directory.path / "checkpoint.safetensors"
     assert message.endswith(f"The next start goes on from {checkpoint} (after epoch 1)")
     assert read_facts(checkpoint)["epoch"] == 1
@@ -61,19 +73,25 @@ def test_a_loss_that_is_not_finite_is_named_with_its_documents(tmp_path, steps, 
 
 
 def test_the_loss_is_looked_at_before_a_state_is_saved(tmp_path, steps, monkeypatch):
-    """An infinite constant in the loss leaves the weights finite; a state is saved after every step."""
+    """An infinite constant in the loss leaves the weights finite; a state is saved after every
+    step.
+    """
     monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
     steps.constant = {5: torch.inf}
     message, directory = failed(tmp_path, config())
     checkpoint = directory.path / "checkpoint.safetensors"
-    assert "the loss is inf after step 5" in message and message.endswith(f"{checkpoint} (after step 1 of epoch 2)")
+    assert "the loss is inf after step 5" in message and message.endswith(
+        f"{checkpoint} (after step 1 of epoch 2)"
+    )
     assert (read_facts(checkpoint)["epoch"], read_facts(checkpoint)["step"]) == (1, 1)
 
 
 def test_there_may_be_nothing_to_go_on_from(tmp_path, steps):
     steps.factor = {2: torch.nan}
     message, directory = failed(tmp_path, config())
-    assert "after step 2 (epoch 1, its step 2;" in message and message.endswith("from the beginning: no state was saved yet")
+    assert "after step 2 (epoch 1, its step 2;" in message and message.endswith(
+        "from the beginning: no state was saved yet"
+    )
     assert not (directory.path / "checkpoint.safetensors").exists()
 
 
@@ -81,11 +99,16 @@ def test_the_state_before_augmentation_is_named(tmp_path, steps):
     stage1 = execute(tmp_path, config(), branch_epoch=1)
     steps.factor = {len(steps.rows) + 2: torch.nan}
     message, _ = failed(tmp_path, config(augmenter="gaussian"))
-    assert "(epoch 2, its step 2;" in message and f"from {stage1.path / 'branch.safetensors'} (after epoch 1)" in message
+    assert (
+        "(epoch 2, its step 2;" in message
+        and f"from {stage1.path / 'branch.safetensors'} (after epoch 1)" in message
+    )
 
 
 @pytest.mark.parametrize(("augmenter", "epoch"), [("none", 1), ("gaussian", 2)])
-def test_weights_are_looked_at_before_they_are_saved(tmp_path, steps, monkeypatch, augmenter, epoch):
+def test_weights_are_looked_at_before_they_are_saved(
+    tmp_path, steps, monkeypatch, augmenter, epoch
+):
     """The loss of the step was finite; its gradient is not."""
     monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
     step = 3 * epoch - 1
@@ -100,10 +123,15 @@ def test_weights_are_looked_at_before_they_are_saved(tmp_path, steps, monkeypatc
 
 
 def test_what_an_augmenter_refuses_is_traced_to_its_cause(tmp_path, steps):
-    """Gaussian noise is asked for rows that are not finite, since the step before has spoiled the weights."""
+    """Gaussian noise is asked for rows that are not finite, since the step before has spoiled the
+    weights.
+    """
     steps.before = {5: make_the_gradient_infinite}
     message, _ = failed(tmp_path, config(augmenter="gaussian"))
-    assert re.search(r"the weights are not finite after step 5 \(epoch 2, its step 2; .*\(after epoch 1\)$", message)
+    assert re.search(
+        r"the weights are not finite after step 5 \(epoch 2, its step 2; .*\(after epoch 1\)$",
+        message,
+    )
 
 
 def test_after_the_cause_is_gone_the_run_goes_on(tmp_path, steps):

@@ -39,9 +39,15 @@ def test_an_epoch_with_encoding_against_one_without():
         return pairs
 
     augmenters = {"a + quick": Fitted(clock, 0.5), "a + slow": Fitted(clock, 2.0)}
-    quick, slow = measure_stage2(augmenters, encode, clock.timed, rounds=3, done=lambda: calls.append(1))
+    quick, slow = measure_stage2(
+        augmenters, encode, clock.timed, rounds=3, done=lambda: calls.append(1)
+    )
     assert (quick.subject, quick.pairs, quick.encoding, quick.fitting) == ("a + quick", 7, 6.0, 0.5)
-    assert (quick.lowest, quick.ratio, quick.highest) == (7.0, 13.0, 13.0)  # (6 + 1) / 1 in the slow round, (6 + .5) / .5 in others
+    assert (quick.lowest, quick.ratio, quick.highest) == (
+        7.0,
+        13.0,
+        13.0,
+    )  # (6 + 1) / 1 in the slow round, (6 + .5) / .5 in others
     assert (slow.ratio, slow.lowest) == (4.0, 2.5)
     assert len(calls) == 2 * 4  # the first round warms up
 
@@ -49,7 +55,10 @@ def test_an_epoch_with_encoding_against_one_without():
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"epochs": 100, "warmup_epochs": 10, "lr": 1}, {"epochs": 10, "warmup_epochs": 1, "lr": 1}),
+        (
+            {"epochs": 100, "warmup_epochs": 10, "lr": 1},
+            {"epochs": 10, "warmup_epochs": 1, "lr": 1},
+        ),
         ({"epochs": 30, "warmup_epochs": 29}, {"epochs": 10, "warmup_epochs": 9}),
         ({"epochs": 30, "warmup_epochs": 0}, {"epochs": 10, "warmup_epochs": 0}),
         ({"epochs": 7, "warmup_epochs": 3}, {"epochs": 7, "warmup_epochs": 3}),

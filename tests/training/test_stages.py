@@ -1,4 +1,6 @@
-"""Whole runs: every cell of the grid, the same numbers twice, exact continuation, shared beginnings, prediction from disk."""
+"""Whole runs: every cell of the grid, the same numbers twice, exact continuation, shared
+beginnings, prediction from disk.
+"""
 
 import json
 import os
@@ -8,15 +10,15 @@ import pytest
 from samples import ADA, LONELY, NOBODY
 from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corpus
 
-from benchmark import interrupts
+from benchmark import signals
 from benchmark.errors import UserError
-from benchmark.leftovers import discard_basis, discard_state
+from benchmark.interop.predict import predict
+from benchmark.store.cleaning import discard_basis, discard_state
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel, build_encoder
-from benchmark.training.predict import predict
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -47,7 +49,9 @@ def test_another_seed_gives_other_numbers(tmp_path):
 
 @pytest.mark.parametrize("augmenter", ["copies", "vaediff"])
 def test_a_branched_run_equals_one_trained_from_the_start(tmp_path, augmenter):
-    """The `none` run keeps its state after warm-up only in the first case; the weights themselves are compared."""
+    """The `none` run keeps its state after warm-up only in the first case; the weights themselves
+    are compared.
+    """
     found = []
     for attempt, branch_epoch in (("branched", 2), ("whole", None)):
         stage1 = execute(tmp_path / attempt, config("atlop"), branch_epoch=branch_epoch)
@@ -70,11 +74,20 @@ def losses(run):
 
 
 def test_a_warm_up_without_the_contrastive_loss(tmp_path):
-    """`none` keeps its state after warm-up, which is not to be gone on from: its warm-up had the contrastive loss."""
+    """`none` keeps its state after warm-up, which is not to be gone on from: its warm-up had the
+    contrastive loss.
+    """
     plain = execute(tmp_path, config("baseline"), branch_epoch=2)
-    without = execute(tmp_path, config("baseline", "copies", augment={"warmup_epochs": 2, "warmup_contrastive": False}))
-    assert all(one < other for one, other in zip(losses(without)[:2], losses(plain)[:2], strict=True))
-    assert losses(without)[2] > losses(without)[1] + 0.1  # the contrastive loss sets in with augmentation
+    without = execute(
+        tmp_path,
+        config("baseline", "copies", augment={"warmup_epochs": 2, "warmup_contrastive": False}),
+    )
+    assert all(
+        one < other for one, other in zip(losses(without)[:2], losses(plain)[:2], strict=True)
+    )
+    assert (
+        losses(without)[2] > losses(without)[1] + 0.1
+    )  # the contrastive loss sets in with augmentation
 
 
 def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
@@ -90,8 +103,12 @@ def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(Loop, "_epoch", look_then_train)
     warm = execute(tmp_path, config("atlop", "copies", augment={"start": "stage1"}))
     state, moments, first = began[0]
-    assert first == moments == 0 and len(began) == 3  # trained for all epochs, with an optimiser that has seen nothing
-    assert state.keys() == weights.keys() and all((state[name] == tensor).all() for name, tensor in weights.items())
+    assert (
+        first == moments == 0 and len(began) == 3
+    )  # trained for all epochs, with an optimiser that has seen nothing
+    assert state.keys() == weights.keys() and all(
+        (state[name] == tensor).all() for name, tensor in weights.items()
+    )
     fresh = execute(tmp_path / "fresh", config("atlop", "copies"))
     assert losses(warm)[0] < losses(fresh)[0]
 
@@ -121,11 +138,17 @@ class Killed(BaseException):
         ("vaediff", "fp32", {"start": "stage1", "warmup_contrastive": False}),
     ],
 )
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter, precision, augment):
+def test_a_killed_run_goes_on_where_it_stopped(
+    tmp_path, monkeypatch, augmenter, precision, augment
+):
     backbone = "baseline" if augment else "atlop"
     if augmenter != "none":
         for attempt in ("killed", "whole"):
-            execute(tmp_path / attempt, config(backbone, precision=precision), branch_epoch=1 if augment else None)
+            execute(
+                tmp_path / attempt,
+                config(backbone, precision=precision),
+                branch_epoch=1 if augment else None,
+            )
     run = config(backbone, augmenter, precision=precision, augment=augment)
     whole = execute(tmp_path / "whole", run)
     close_epoch, epochs = Loop._close_epoch, []
@@ -140,7 +163,11 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter,
     with pytest.raises(Killed):
         execute(tmp_path / "killed", run)
     resumed = execute(tmp_path / "killed", run)
-    assert epochs == [1, 2, 3]  # the third was trained after the restart, the first two were not trained again
+    assert epochs == [
+        1,
+        2,
+        3,
+    ]  # the third was trained after the restart, the first two were not trained again
     assert numbers(resumed) == numbers(whole)
 
 
@@ -152,8 +179,12 @@ def accumulating(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("stop", range(1, 9))
-def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, accumulating, stop):
-    """Three epochs of three steps; killed in the forward pass of each step in turn, with a checkpoint after every update."""
+def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(
+    tmp_path, monkeypatch, accumulating, stop
+):
+    """Three epochs of three steps; killed in the forward pass of each step in turn, with a
+    checkpoint after every update.
+    """
     monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
     run, whole = accumulating
     forward, steps = DocreModel.forward, []
@@ -169,7 +200,8 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(t
         execute(tmp_path / "killed", run)
     before = len(steps)
     resumed = execute(tmp_path / "killed", run)
-    # steps done before it was killed, less those since the last update (with two batches an update, one at most)
+    # steps done before it was killed, less those since the last update (with two batches an update,
+    # one at most)
     kept = stop if run.train.accumulation == 1 or stop % 3 != 1 else stop - 1
     assert len(steps) - before == 9 - kept
     assert numbers(resumed) == numbers(whole)
@@ -180,12 +212,16 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(t
 @pytest.mark.parametrize(
     ("place", "method", "call", "number", "saved"),
     [
-        pytest.param(DocreModel, "forward", 5, signal.SIGTERM, (1, 2), id="within an epoch"),  # of three steps
+        pytest.param(
+            DocreModel, "forward", 5, signal.SIGTERM, (1, 2), id="within an epoch"
+        ),  # of three steps
         pytest.param(Evaluator, "predict", 2, signal.SIGTERM, (1, 3), id="while evaluating"),
         pytest.param(Evaluator, "predict", 2, signal.SIGINT, (1, 3), id="ctrl-c while evaluating"),
     ],
 )
-def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(tmp_path, monkeypatch, place, method, call, number, saved):
+def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(
+    tmp_path, monkeypatch, place, method, call, number, saved
+):
     """Only the signal makes a checkpoint here: none is due within the ten minutes of an epoch."""
     run = config("atlop")
     whole = execute(tmp_path / "whole", run)
@@ -198,10 +234,12 @@ def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(tmp_path, monkeyp
         return original(*arguments, **options)
 
     monkeypatch.setattr(place, method, and_signal)
-    with interrupts.listening(), pytest.raises(KeyboardInterrupt) as stopped:
+    with signals.listening(), pytest.raises(KeyboardInterrupt) as stopped:
         execute(tmp_path / "stopped", run)
     assert str(stopped.value) == ("SIGTERM" if number == signal.SIGTERM else "")
-    facts = read_facts(tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors")
+    facts = read_facts(
+        tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors"
+    )
     assert (facts["epoch"], facts["step"]) == saved
     monkeypatch.undo()
     assert numbers(execute(tmp_path / "stopped", run)) == numbers(whole)
@@ -223,13 +261,17 @@ def test_a_run_killed_while_it_evaluates_goes_on_from_its_last_checkpoint(tmp_pa
         monkeypatch.setattr("tiny_runs.SAVE_EVERY", due)
         with pytest.raises(Killed):
             execute(tmp_path / str(due), config())
-        facts = read_facts(tmp_path / str(due) / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors")
+        facts = read_facts(
+            tmp_path / str(due) / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors"
+        )
         assert (facts["epoch"], facts["step"]) == saved
         assert numbers(execute(tmp_path / str(due), config())) == numbers(whole)
 
 
 def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None)
+    monkeypatch.setattr(
+        Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None
+    )
     with pytest.raises(Killed):
         execute(tmp_path, config())
     monkeypatch.undo()
@@ -239,15 +281,21 @@ def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkey
 
 def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path, monkeypatch):
     run, other = config(), tiny_corpus(relations=("r1", "r2", "r3", "r4"))
-    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None)
+    monkeypatch.setattr(
+        Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None
+    )
     with pytest.raises(Killed):
         execute(tmp_path, run)
     monkeypatch.undo()
-    assert numbers(execute(tmp_path, run, corpus=other)) == numbers(execute(tmp_path / "fresh", run, corpus=other))
+    assert numbers(execute(tmp_path, run, corpus=other)) == numbers(
+        execute(tmp_path / "fresh", run, corpus=other)
+    )
 
 
 def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypatch):
-    """Killed in epoch 3 with one setting, killed at once with another, started again with the first."""
+    """Killed in epoch 3 with one setting, killed at once with another, started again with the
+    first.
+    """
     execute(tmp_path, config(), branch_epoch=1)
     first, second = config(augmenter="copies"), config(augmenter="copies", augment={"copies": 3})
     epoch = Loop._epoch
@@ -285,7 +333,13 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
 )
 def test_hyper_parameters_are_tried_before_anything_is_trained(backbone, augmenter, message):
     run = config("baseline", "vae", options=backbone)
-    run = run.model_copy(update={"augmenter": run.augmenter.model_copy(update={"options": {**run.augmenter.options, **augmenter}})})
+    run = run.model_copy(
+        update={
+            "augmenter": run.augmenter.model_copy(
+                update={"options": {**run.augmenter.options, **augmenter}}
+            )
+        }
+    )
     with pytest.raises(UserError, match=message):
         stages.require_buildable(run)
 
@@ -296,18 +350,24 @@ def test_a_fitted_augmenter_needs_stage_1(tmp_path):
 
 
 def test_a_frozen_encoder_computed_once_gives_the_same_model(tmp_path, monkeypatch):
-    """With the encoder frozen and without dropout, cached outputs and fresh ones train the same head."""
+    """With the encoder frozen and without dropout, cached outputs and fresh ones train the same
+    head.
+    """
     run = config("baseline", encoder={"freeze": "all"})
     cached = execute(tmp_path, run)
     files = list((tmp_path / "tests" / "cache").glob("encoded-*.safetensors"))
     assert len(files) == 3
-    monkeypatch.setattr("benchmark.training.encoded._encode", None)  # a second run reads the files
+    monkeypatch.setattr("benchmark.training.cache._encode", None)  # a second run reads the files
     again = execute(tmp_path, config("atlop", encoder={"freeze": "all"}))
     assert again.state() == "done"
     monkeypatch.undo()
 
     fresh_run = run.model_copy(
-        update={"encoder": run.encoder.model_copy(update={"freeze": "lower:1", "options": {**run.encoder.options, "dropout": 0.0}})}
+        update={
+            "encoder": run.encoder.model_copy(
+                update={"freeze": "lower:1", "options": {**run.encoder.options, "dropout": 0.0}}
+            )
+        }
     )
     fresh = execute(tmp_path / "fresh", fresh_run)
     for ours, theirs in zip(numbers(cached)["history"], numbers(fresh)["history"], strict=True):
@@ -317,7 +377,10 @@ def test_a_frozen_encoder_computed_once_gives_the_same_model(tmp_path, monkeypat
 def test_distillation(tmp_path):
     teacher = execute(tmp_path, config("kd_docre", store_logits=True))
     student = config("kd_docre", seed=1, options={"distill_from": str(teacher.path)})
-    taught, plain = execute(tmp_path, student), execute(tmp_path / "plain", config("kd_docre", seed=1))
+    taught, plain = (
+        execute(tmp_path, student),
+        execute(tmp_path / "plain", config("kd_docre", seed=1)),
+    )
     assert taught.read_history()[0]["loss"] > plain.read_history()[0]["loss"]
     missing = config("kd_docre", seed=2, options={"distill_from": str(tmp_path / "nowhere")})
     with pytest.raises(UserError, match=r"train\.store_logits=true"):
@@ -338,7 +401,12 @@ def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
 
 def raw(document):
     """A canonical row as DocRED-format JSON without labels."""
-    mention = lambda m: {"name": m["name"], "sent_id": m["sentence"], "pos": [m["start"], m["end"]], "type": "MISC"}  # noqa: E731
+    mention = lambda m: {
+        "name": m["name"],
+        "sent_id": m["sentence"],
+        "pos": [m["start"], m["end"]],
+        "type": "MISC",
+    }
     entities = [[mention(m) for m in entity["mentions"]] for entity in document["entities"]]
     return {"title": document["title"], "sents": document["sentences"], "vertexSet": entities}
 
@@ -350,13 +418,15 @@ def test_predicting_from_a_stored_run(tmp_path):
     path.write_text(json.dumps([raw(row) for row in test]))
     facts = predict(run.path, path)
     stored = run.read_json("predictions_test.json")
-    assert stored and [{key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in facts] == [
-        {key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in stored
-    ]
+    assert stored and [
+        {key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in facts
+    ] == [{key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in stored]
     assert facts[0]["relation"] == facts[0]["r"] and facts[0]["head"].startswith("w")
     path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
     assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
-    with pytest.raises(UserError, match=f"a folder of 1 runs; give one of them, such as {run.path}"):
+    with pytest.raises(
+        UserError, match=f"a folder of 1 runs; give one of them, such as {run.path}"
+    ):
         predict(run.path.parent, path)
     (run.path / "best.safetensors").unlink()
     with pytest.raises(UserError, match="kept no weights"):
@@ -364,7 +434,9 @@ def test_predicting_from_a_stored_run(tmp_path):
 
 
 def test_undirected_pairs_are_predicted_once_and_alike(tmp_path):
-    run = execute(tmp_path, config("atlop", lr_head=3e-2, epochs=15), corpus=tiny_corpus(undirected=True))
+    run = execute(
+        tmp_path, config("atlop", lr_head=3e-2, epochs=15), corpus=tiny_corpus(undirected=True)
+    )
     predictions = run.read_json("predictions_test.json")
     assert predictions and all(fact["h_idx"] < fact["t_idx"] for fact in predictions)
 
@@ -374,9 +446,13 @@ def test_a_preset_encoder_takes_the_window_overlap(tmp_path):
     assert build_encoder(run.encoder, tiny_corpus()).windows.overlap == 7
 
 
-@pytest.mark.parametrize("file", ["checkpoint", "best", "augmenter", "../../none/seed-0/positive_pairs_train"])
+@pytest.mark.parametrize(
+    "file", ["checkpoint", "best", "augmenter", "../../none/seed-0/positive_pairs_train"]
+)
 def test_what_is_not_as_it_was_written_counts_as_not_there(tmp_path, monkeypatch, file):
-    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and the run ends as it would have."""
+    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and
+    the run ends as it would have.
+    """
     run = config(augmenter="vae")
     execute(tmp_path, config(), branch_epoch=1)
     epoch = Loop._epoch

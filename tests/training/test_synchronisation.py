@@ -1,4 +1,5 @@
-"""A training step waits for no device: between token ids and gradients nothing asks for a value that only the device knows.
+"""A training step waits for no device: between token ids and gradients nothing asks for a value
+that only the device knows.
 
 On the "meta" device, whose tensors have shapes and no values, whatever asks for one fails.
 """
@@ -32,17 +33,25 @@ def step():
 @pytest.mark.parametrize("backbone", tiny_runs.BACKBONES)
 @pytest.mark.parametrize("augmented", [False, True])
 def test_a_step_asks_for_no_value(backbone, augmented, step, monkeypatch):
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # the meta device has none
+    monkeypatch.setattr(
+        torch, "autocast", lambda *_, **__: contextlib.nullcontext()
+    )  # the meta device has none
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
     model, batch = step(tiny_runs.config(backbone))
-    augment = (lambda pairs: Pairs(pairs.representations * 0.9, pairs.labels)) if augmented else None
+    augment = (
+        (lambda pairs: Pairs(pairs.representations * 0.9, pairs.labels)) if augmented else None
+    )
     loss = model.to(META)(batch.to(META), augment)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    assert loss.device == META and all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    assert loss.device == META and all(
+        p.grad is not None for p in model.parameters() if p.requires_grad
+    )
 
 
-@pytest.mark.parametrize("ask", [lambda x: x[x > 0], lambda x: bool(x.all()), torch.bincount, torch.nonzero])
+@pytest.mark.parametrize(
+    "ask", [lambda x: x[x > 0], lambda x: bool(x.all()), torch.bincount, torch.nonzero]
+)
 def test_the_meta_device_refuses_what_waits(ask):
     with pytest.raises((RuntimeError, NotImplementedError)):
         ask(torch.zeros(3, dtype=torch.long, device=META))
@@ -50,16 +59,25 @@ def test_the_meta_device_refuses_what_waits(ask):
 
 def test_known_positives_are_those_of_the_labels(step):
     model, batch = step(tiny_runs.config())
-    assert batch.positive.tolist() == (batch.labels(model.classes)[:, 0] == 0).nonzero().squeeze(1).tolist()
+    assert (
+        batch.positive.tolist()
+        == (batch.labels(model.classes)[:, 0] == 0).nonzero().squeeze(1).tolist()
+    )
 
 
 def test_a_prepared_mask_means_the_same(step):
-    """The mask that the encoder gets on a GPU, against the one that it gets on the CPU: same states, padding or not."""
+    """The mask that the encoder gets on a GPU, against the one that it gets on the CPU: same
+    states, padding or not.
+    """
     model, batch = step(tiny_runs.config())
     assert batch.window_mask.min() == 0
     model.eval()
-    states = model.encoder.model(input_ids=batch.window_ids, attention_mask=batch.window_mask).last_hidden_state
+    states = model.encoder.model(
+        input_ids=batch.window_ids, attention_mask=batch.window_mask
+    ).last_hidden_state
     prepared = batch.window_mask[:, None, None, :].bool()
-    again = model.encoder.model(input_ids=batch.window_ids, attention_mask=prepared).last_hidden_state
+    again = model.encoder.model(
+        input_ids=batch.window_ids, attention_mask=prepared
+    ).last_hidden_state
     real = batch.window_mask.bool()
     torch.testing.assert_close(again[real], states[real])

@@ -1,4 +1,6 @@
-"""What cannot be made is told before anything is trained; a full disk while documents are tokenised is told in words."""
+"""What cannot be made is told before anything is trained; a full disk while documents are tokenised
+is told in words.
+"""
 
 import errno
 import os
@@ -8,8 +10,8 @@ import pytest
 import tiny_runs
 from samples import ADA, ROME, corpus
 
-from backbones.encoder import save_encoder
-from backbones.tiny import tiny
+from backbones.encoders.huggingface import save_encoder
+from backbones.encoders.tiny import tiny
 from benchmark.config import Choice
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
@@ -22,7 +24,11 @@ def run_with(**parts):
 
 
 def encoder(name, **options):
-    return run_with(encoder=tiny_runs.config().encoder.model_copy(update={"name": str(name), "options": options}))
+    return run_with(
+        encoder=tiny_runs.config().encoder.model_copy(
+            update={"name": str(name), "options": options}
+        )
+    )
 
 
 def test_an_encoder_folder_that_is_not_there(tmp_path):
@@ -50,14 +56,20 @@ def test_a_preset_with_values_that_it_cannot_take():
 
 def test_a_teacher_that_stored_no_logits(tmp_path):
     options = tiny_runs.BACKBONES["kd_docre"] | {"distill_from": str(tmp_path)}
-    with pytest.raises(UserError, match=r"distill_from.*logits_train.safetensors is missing.*store_logits"):
+    with pytest.raises(
+        UserError, match=r"distill_from.*logits_train.safetensors is missing.*store_logits"
+    ):
         require_buildable(run_with(backbone=Choice(name="kd_docre", options=options)))
 
 
 def test_a_plugin_class_that_is_no_augmenter(monkeypatch):
     monkeypatch.setattr(AUGMENTERS, "_entries", dict(AUGMENTERS._entries))
-    AUGMENTERS.register("odd")(type("Odd", (), {"__doc__": "Of another family.", "__module__": __name__}))
-    with pytest.raises(ConfigError, match=r"augmenter 'odd'.*must derive from augmenters.base.Augmenter"):
+    AUGMENTERS.register("odd")(
+        type("Odd", (), {"__doc__": "Of another family.", "__module__": __name__})
+    )
+    with pytest.raises(
+        ConfigError, match=r"augmenter 'odd'.*must derive from augmenters.base.Augmenter"
+    ):
         require_buildable(run_with(augmenter=Choice(name="odd", options={})))
 
 

@@ -1,0 +1,173 @@
+"""Axial attention over the table of a document's entity pairs (Ho et al. 2019, as used by Tan et
+al. 2022).
+
+Every pair attends to the pairs of its column (same tail) and of its row (same head). The official
+code (axial_attention 0.6.1 with `sum_axial_out`, Stage_1/model.py) adds both to the input, unlike
+the paper's Eq. (21), which applies them one after the other. It also pads every document to 42 x 42
+pairs and attends to the padding; here the linear maps run on the cells that exist and the attention
+is masked. Both other readings are values of the option `axial`; see docs/fidelity.md.
+
+Suffixes: D documents, n entities of the largest one, C cells (all ordered pairs, the diagonal
+included), d width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from benchmark.data.batches import Batch
+from benchmark.errors import ConfigError
+
+HEADS = 8
+# the most entities of a Re-DocRED document; written into the official code in fifteen places
+OFFICIAL_ENTITIES = 42
+AXIAL = ("masked", "pad_to_42_unmasked", "sequential")
+
+
+class Table:
+    """Where the cells [C, *] of a batch stand in a padded table [D, n, n, *], and which of its
+    positions are real.
+    """
+
+    def __init__(self, batch: Batch):
+        n = max(1, batch.largest)
+        self.shape = (len(batch.rows), n, n)
+        self.index = tuple(batch.cells.unbind(1))
+        real = torch.arange(n, device=batch.entities.device) < batch.entities.unsqueeze(1)  # [D, n]
+        real[:, 0] = True  # a document without entities must not make a softmax over nothing
+        self.mask = real.repeat_interleave(n, 0)[:, None, None, :]  # [D * n, 1, 1, n]
+
+    def scatter(self, cells: Tensor) -> Tensor:
+        return cells.new_zeros(*self.shape, cells.shape[-1]).index_put(self.index, cells)
+
+    def gather(self, table: Tensor) -> Tensor:
+        return table[self.index]
+
+
+class OfficialTable:
+    """The official layout: every document has 42 x 42 cells, all of them are computed, and no
+    softmax leaves one out.
+
+    Raises:
+        ConfigError: a document with more entities.
+    """
+
+    mask = None
+
+    def __init__(self, batch: Batch):
+        if batch.largest > OFFICIAL_ENTITIES:
+            raise ConfigError(
+                f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} entities, and one has {batch.largest}: "
+                "use axial: masked"
+            )
+        self.shape = (len(batch.rows), OFFICIAL_ENTITIES, OFFICIAL_ENTITIES)
+        self.index = tuple(batch.cells.unbind(1))
+
+    def pad(self, cells: Tensor, absent: Tensor) -> Tensor:
+        """[C, d] real cells -> [D * 42 * 42, d], every other cell being `absent` [1, d]."""
+        return absent.expand(*self.shape, -1).index_put(self.index, cells).flatten(0, 2)
+
+    def crop(self, cells: Tensor) -> Tensor:
+        """[D * 42 * 42, d] -> the real cells [C, d]."""
+        return self.scatter(cells)[self.index]
+
+    def scatter(self, cells: Tensor) -> Tensor:
+        return cells.view(*self.shape, -1)
+
+    def gather(self, table: Tensor) -> Tensor:
+        return table.flatten(0, 2)
+
+
+class AxialAttention(nn.Module):
+    """Multi-head self-attention along one axis of the table; the scale is that of a head's width.
+
+    Args:
+        axis: "column" attends over heads with the tail fixed, "row" over tails with the head fixed.
+    """
+
+    def __init__(self, width: int, axis: str):
+        super().__init__()
+        if width % HEADS:
+            raise ConfigError(
+                f"axial attention has {HEADS} heads: the encoder's width must be a multiple of that, it is {width}"
+            )
+        self.axis = axis
+        self.project = nn.Linear(width, 3 * width, bias=False)  # queries, keys, values
+        self.out = nn.Linear(width, width)
+
+    def forward(self, cells: Tensor, table: Table | OfficialTable) -> Tensor:
+        """[C, d] -> [C, d]."""
+        D, n, _ = table.shape
+        grid = table.scatter(self.project(cells))  # [D, n, n, 3 * d]
+        if self.axis == "column":
+            grid = grid.transpose(1, 2)
+        query, key, value = grid.reshape(D * n, n, 3, HEADS, -1).permute(
+            2, 0, 3, 1, 4
+        )  # each [D * n, heads, n, d / heads]
+        mixed = scaled_dot_product_attention(query, key, value, attn_mask=table.mask)
+        mixed = mixed.transpose(1, 2).reshape(D, n, n, -1)
+        if self.axis == "column":
+            mixed = mixed.transpose(1, 2)
+        return self.out(table.gather(mixed))
+
+
+class AxialLayer(nn.Module):
+    """Both attentions, a linear map and LayerNorm; [C, d] -> [C, d].
+
+    Args:
+        sequential: False (official code): LayerNorm(W (x + column(x) + row(x))). True, Eq. (21):
+            r_h = x + column(x), then r_w = r_h + row(r_h) in the place of the sum. Eq. (21) gives
+            no linear map, no LayerNorm and no number of layers; they are kept, since the paper
+            takes its structure from KD-DocRE, which has them, and since six layers of sums would
+            grow without bounds. The weights are the same in both cases.
+    """
+
+    def __init__(self, width: int, *, sequential: bool = False):
+        super().__init__()
+        self.sequential = sequential
+        self.column = AxialAttention(width, "column")
+        self.row = AxialAttention(width, "row")
+        self.linear = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, cells: Tensor, table: Table | OfficialTable) -> Tensor:
+        if self.sequential:
+            after_column = cells + self.column(cells, table)
+            mixed = after_column + self.row(after_column, table)
+        else:
+            mixed = cells + self.column(cells, table) + self.row(cells, table)
+        return self.norm(self.linear(mixed))
+
+
+class AxialStack(nn.Module):
+    """`layers` axial layers over the cells [C, d] of a batch.
+
+    Args:
+        axial: "masked": the attentions are added, each over the cells that exist (default);
+            "pad_to_42_unmasked": added, over tables of 42 x 42 cells without a mask, as the
+            official code computes them at evaluation, and in stage 3 throughout (published weights
+            depend on it); "sequential": one after the other, Eq. (21), masked.
+    """
+
+    def __init__(self, width: int, layers: int, *, axial: str = "masked"):
+        super().__init__()
+        self.axial = axial
+        self.layers = nn.ModuleList(
+            AxialLayer(width, sequential=axial == "sequential") for _ in range(layers)
+        )
+
+    def forward(self, cells: Tensor, batch: Batch, absent: Tensor | None = None) -> Tensor:
+        """[C, d] -> [C, d]; `absent` [1, d], which only "pad_to_42_unmasked" needs, is the cell of
+        entities that are not there.
+        """
+        if self.axial != "pad_to_42_unmasked":
+            return self._through(cells, Table(batch))
+        table = OfficialTable(batch)
+        return table.crop(self._through(table.pad(cells, absent), table))
+
+    def _through(self, cells: Tensor, table: Table | OfficialTable) -> Tensor:
+        for layer in self.layers:
+            cells = layer(cells, table)
+        return cells

@@ -1,0 +1,58 @@
+"""Head and tail features of entity pairs, shared by all backbones: z = tanh(W [e; c] + b) (Zhou et
+al. 2021, Eq. 3-4).
+
+The paper's Eq. (20) has one map of [e_h; e_t; c] instead; the official code, like KD-DocRE's, has
+these two and the grouped bilinear map of `bilinear.py` after them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear
+
+from backbones.parts.pooling import entity_embeddings, localized_context
+from benchmark.data.batches import Batch, Encoded
+
+
+class PairFeatures(nn.Module):
+    """Head and tail features [*, emb] of cells [*, 3], Eq. (20).
+
+    Args:
+        encoder_width: d of the token states.
+        emb: width of the features.
+        heads, epsilon: see `localized_context`.
+    """
+
+    def __init__(self, encoder_width: int, emb: int, *, heads: str, epsilon: float):
+        super().__init__()
+        self.head = nn.Linear(2 * encoder_width, emb)
+        self.tail = nn.Linear(2 * encoder_width, emb)
+        self.heads, self.epsilon = heads, epsilon
+
+    def forward(self, encoded: Encoded, batch: Batch, cells: Tensor) -> tuple[Tensor, Tensor]:
+        entities = entity_embeddings(encoded.states, batch)
+        context = localized_context(encoded, batch, cells, heads=self.heads, epsilon=self.epsilon)
+        head, tail = batch.entity_of(cells)
+        return _features(self.head, entities, head, context), _features(
+            self.tail, entities, tail, context
+        )
+
+    def absent(self) -> tuple[Tensor, Tensor]:
+        """Features [1, emb] of a padded cell of the official code: zero entities and zero context
+        leave the bias.
+        """
+        return torch.tanh(self.head.bias)[None], torch.tanh(self.tail.bias)[None]
+
+
+def _features(layer: nn.Linear, entities: Tensor, index: Tensor, context: Tensor) -> Tensor:
+    """tanh(W [e; c] + b), where the half of W that meets the entity is applied once per entity, not
+    once per pair.
+
+    An entity's pairs add up in its gradient in their order, which `[index]` leaves to chance on
+    several threads.
+    """
+    of_entity, of_context = layer.weight.split(entities.shape[1], dim=1)
+    return torch.tanh(
+        embedding(index, linear(entities, of_entity)) + linear(context, of_context, layer.bias)
+    )

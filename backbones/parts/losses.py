@@ -1,0 +1,142 @@
+"""Objectives over entity pairs. Logits and labels are [P, R]; class 0 is the adaptive threshold
+(NA).
+
+Every classification loss returns one value per pair, [P]; `supervised_contrastive` returns a
+scalar. All are stable for any finite logit. Notation: d_r = f_r - f_0, positives = relations that
+hold, negatives = the others, class 0 in neither.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, sigmoid, softplus
+
+ENTROPY = ("vectorised", "per_pair", "broadcast", "none")
+CONTRASTIVE = ("cosine", "dot")
+
+
+def adaptive_threshold(logits: Tensor, labels: Tensor) -> Tensor:
+    """ATL (Zhou et al. 2021, Eq. 6-8; atlop/losses.py): positives above the threshold, the
+    threshold above the negatives.
+    """
+    positive = labels[:, 1:]
+    above = torch.cat([torch.ones_like(labels[:, :1]), positive], 1)
+    below = torch.cat([torch.ones_like(labels[:, :1]), 1 - positive], 1)
+    relations_up = (positive * (_logsumexp(logits, above).unsqueeze(1) - logits[:, 1:])).sum(1)
+    threshold_up = _logsumexp(logits, below) - logits[:, 0]
+    return relations_up + threshold_up
+
+
+def adaptive_focal(logits: Tensor, labels: Tensor, gamma: float = 1.0) -> Tensor:
+    """AFL (Tan et al. 2022, Eq. 8-10; kd-docre/losses.py): each positive against the threshold,
+    weighted by 1 + (1 - p)^gamma.
+    """
+    positive = labels[:, 1:]
+    margin = logits[:, 1:] - logits[:, :1]
+    focal = (1 + sigmoid(-margin) ** gamma) * softplus(-margin)
+    below = torch.cat([torch.ones_like(labels[:, :1]), 1 - positive], 1)
+    return (positive * focal).sum(1) + _logsumexp(logits, below) - logits[:, 0]
+
+
+def pairwise_moving_threshold(
+    logits: Tensor, labels: Tensor, *, entropy: str = "vectorised"
+) -> Tensor:
+    """PMTEM: pairwise moving-threshold loss with entropy minimisation (Guo et al. 2023;
+    Stage_1/losses.py), [P].
+
+    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, which is `Backbone.loss`'s. Every
+    relation is compared with the
+    threshold alone: the probability P_r of Eq. (22) is sigmoid(d_r), and P_NA of Eq. (23) is
+        sigmoid(-d_r).
+
+    Args:
+        entropy: how the entropies of positives and negatives are weighted (1 / gamma_1, 1 / gamma_2
+            of Eq. (26)): "vectorised": gamma_1 = 1, gamma_2 = |N|, closest to what the official
+            code does; "per_pair": gamma_1 = |P|, gamma_2 = |N|, what it meant to do; "broadcast":
+            what it does, a shape slip: the mean over all pairs of 1 / gamma weights every pair's
+            sum; "none": without L_em, Eq. (29) read literally.
+    """
+    positive, negative = labels[:, 1:], 1 - labels[:, 1:]
+    margin = logits[:, 1:] - logits[:, :1]
+    threshold = (positive * softplus(-margin) + negative * softplus(margin)).sum(
+        1
+    )  # Eq. (24): -log P_r, and -log P_NA
+    if entropy == "none":
+        return threshold
+    h = softplus(-margin) + margin * sigmoid(
+        -margin
+    )  # Eq. (25): binary entropy of sigmoid(margin), in nats
+    sums, counts = (
+        [(mask * h).sum(1) for mask in (positive, negative)],
+        [mask.sum(1).clamp(min=1) for mask in (positive, negative)],
+    )
+    match entropy:  # Eq. (26)
+        case "vectorised":
+            minimisation = sums[0] + sums[1] / counts[1]
+        case "per_pair":
+            minimisation = sums[0] / counts[0] + sums[1] / counts[1]
+        case "broadcast":
+            minimisation = sums[0] * (1 / counts[0]).mean() + sums[1] * (1 / counts[1]).mean()
+        case _:
+            raise ValueError(
+                f"entropy: expected vectorised, per_pair, broadcast or none, got {entropy!r}"
+            )
+    return threshold + minimisation
+
+
+def supervised_contrastive(
+    representations: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float,
+    base_temperature: float,
+    form: str = "cosine",
+    contrasts: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """SCL, Eq. (28), times temperature / base_temperature. Scalar; 0 with fewer than two anchors.
+
+    Args:
+        representations: [N, d] of the anchors, pairs that hold at least one relation.
+        labels: [N, R]; two pairs are positives of each other where they share a relation. An anchor
+            without positives counts 0.
+        form: "cosine" (official code, Stage_1/losses.py): cosine similarity, the mean over the
+            positives of the log of their shares; "dot": Eq. (28) as printed, dot product, the log
+            of the mean of the shares.
+        contrasts: [K, d] of pairs without a relation: in the denominator of every anchor, never
+            anchors or positives.
+        reduction: "mean" or "sum" over the anchors.
+    """
+    N = len(representations)
+    if N < 2:
+        return representations.sum() * 0.0
+    rows = normalize(representations, dim=-1) if form == "cosine" else representations
+    similarity = rows @ rows.t() / temperature
+    itself = torch.eye(N, dtype=torch.bool, device=rows.device)
+    others = similarity.masked_fill(itself, -torch.inf)
+    if contrasts is not None and len(contrasts):
+        rest = normalize(contrasts, dim=-1) if form == "cosine" else contrasts
+        others = torch.cat([others, rows @ rest.t() / temperature], 1)
+    log_share = similarity - others.logsumexp(1, keepdim=True)
+    same = (labels[:, 1:] @ labels[:, 1:].t() > 0) & ~itself
+    count = same.sum(1)
+    if form == "cosine":
+        per_anchor = -(log_share * same).sum(1) / count.clamp(min=1)
+    else:
+        alone = count == 0
+        # an anchor without positives sums over all others, so that no logarithm of 0 enters the
+        # gradient, and is then left out
+        log_sum = log_share.masked_fill(
+            ~(same | (alone.unsqueeze(1) & ~itself)), -torch.inf
+        ).logsumexp(1)
+        per_anchor = torch.where(alone, 0.0, count.clamp(min=1).to(rows.dtype).log() - log_sum)
+    return (
+        temperature
+        / base_temperature
+        * (per_anchor.mean() if reduction == "mean" else per_anchor.sum())
+    )
+
+
+def _logsumexp(logits: Tensor, mask: Tensor) -> Tensor:
+    return logits.masked_fill(mask == 0, -torch.inf).logsumexp(1)

@@ -1,0 +1,69 @@
+"""From token states to entities and to the context of entity pairs, for all documents of a batch at
+once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from benchmark.data.batches import Batch, Encoded
+
+
+def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
+    """[E, d]: logsumexp over an entity's mentions (Eq. (19); Zhou et al. 2021, Eq. 2).
+
+    Args:
+        states: [D, L, d] token states; a mention is the state of its opening marker.
+    """
+    mentions = states.flatten(0, 1)[batch.mention_state]
+    index = batch.mention_entity.unsqueeze(-1).expand_as(mentions)
+    peak = mentions.new_full((len(batch.entity_document), mentions.shape[-1]), -torch.inf)
+    peak = peak.scatter_reduce(0, index, mentions.detach(), "amax")
+    return (
+        peak
+        + torch.zeros_like(peak)
+        .scatter_add(0, index, (mentions - peak[batch.mention_entity]).exp())
+        .log()
+    )
+
+
+def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
+    """[E, heads, L]: mean over an entity's mentions of their attention rows [M, heads, L]."""
+    total = rows.new_zeros(len(batch.entity_document), *rows.shape[1:]).index_add(
+        0, batch.mention_entity, rows
+    )
+    one = torch.ones_like(batch.mention_entity)  # not bincount, for which a GPU is waited for
+    count = one.new_zeros(len(total)).index_add(0, batch.mention_entity, one)
+    return total / count.view(-1, 1, 1)
+
+
+def localized_context(
+    encoded: Encoded, batch: Batch, cells: Tensor, *, heads: str, epsilon: float
+) -> Tensor:
+    """[cells, d]: token states weighted by the product of both entities' attention (c_{h,t} of Eq.
+    (20); Zhou et al., Eq. 9-10).
+
+    Args:
+        cells: [*, 3] (document, head, tail).
+        heads: how the heads' products are reduced before normalisation: "mean" (ATLOP) or "sum"
+            (KD-DocRE, the paper's code).
+        epsilon: added to the normaliser: 1e-5 (ATLOP) or 1e-10.
+    """
+    attention = entity_attention(encoded.rows, batch)
+    D, n = len(batch.rows), batch.largest
+    # [D, L, n, heads]: at every token, the product over the heads of all entity pairs is one small
+    # matrix product
+    table = attention.new_zeros(D, n, *attention.shape[1:]).index_put(
+        (batch.entity_document, batch.entity_slot), attention
+    )
+    table = table.permute(0, 3, 1, 2)
+    with torch.autocast(
+        table.device.type, enabled=False
+    ):  # products of small probabilities: not in half precision
+        weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
+    if heads == "mean":
+        weights = weights / attention.shape[1]
+    weights = weights / (weights.sum(-1, keepdim=True) + epsilon)
+    context = weights.to(encoded.states.dtype) @ encoded.states  # [D, n * n, d]
+    return context[cells[:, 0], cells[:, 1] * n + cells[:, 2]]

@@ -1,0 +1,84 @@
+"""A stored model on the user's own documents. Needs the run's directory alone: weights, encoder
+configuration, tokenizer, relations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from benchmark.config import RunConfig
+from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.docred import load_split
+from benchmark.data.documents import Corpus
+from benchmark.data.features import featurise
+from benchmark.errors import UserError
+from benchmark.progress import Progress
+from benchmark.store.runs import RunDirectory, find_runs
+from benchmark.training.evaluation import Evaluator
+from benchmark.training.model import restore_model
+
+
+def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
+    """Facts found in `documents` (DocRED-format JSON; labels are not needed and not looked at).
+
+    Returns:
+        One dict per fact: the official submission's `title`, `h_idx`, `t_idx`, `r`, and the
+        readable `head`, `relation` and `tail`, and `score`, the logit margin over the threshold
+        class. In an undirected corpus each pair once.
+
+    Raises:
+        UserError: the run is not finished or kept no weights; a document is faulty.
+    """
+    directory = RunDirectory(run)
+    if inside := [found.path for found in find_runs(run) if found.path != directory.path]:
+        raise UserError(
+            f"{run}: a folder of {len(inside)} runs; give one of them, such as {inside[0]}"
+        )
+    config = RunConfig.model_validate(directory.read().config)
+    if not (directory.path / "best.safetensors").is_file():
+        raise UserError(
+            f"{run}: this run kept no weights (best.safetensors); run it with train.keep_weights: best"
+        )
+    stored = directory.read_json("relations.json")
+    names = dict(stored["relations"])
+    rows = load_split(documents, labelled=None)
+    corpus = Corpus(
+        str(documents), rows, rows, rows, tuple(names), names, None, undirected=stored["undirected"]
+    )
+
+    accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")
+    model = restore_model(config, directory.path, len(names) + 1).to(accelerator.device)
+    features = featurise(
+        rows, corpus, model.encoder.tokenizer, training=False, mention=config.encoder.mention
+    )
+    loader = DataLoader(
+        Rows(features),
+        batch_sampler=DocumentBatches(
+            features["length"], config.train.eval_batch_size, order="sorted"
+        ),
+        collate_fn=Collator(model.encoder.windows),
+    )
+    evaluator = Evaluator(
+        model, accelerator, corpus, Progress.for_console(), max_labels=config.train.max_labels
+    )
+    longest = {
+        row["title"]: [max((m["name"] for m in e["mentions"]), key=len) for e in row["entities"]]
+        for row in rows
+    }
+    return [
+        {
+            "title": fact["title"],
+            "h_idx": fact["h_idx"],
+            "t_idx": fact["t_idx"],
+            "r": fact["r"],
+            "head": longest[fact["title"]][fact["h_idx"]],
+            "relation": names[fact["r"]],
+            "tail": longest[fact["title"]][fact["t_idx"]],
+            "score": fact["score"],
+        }
+        for fact in evaluator.predict(loader, list(rows["title"]))
+    ]

@@ -1,0 +1,262 @@
+"""The metrics of a finished run made anew from what is stored beside them: `report --verify`. Needs
+no torch and no model.
+
+    files               against their SHA-256 in DONE
+    best_epoch, epochs  from history.jsonl
+    scores              from the stored predictions and the gold documents, where the dataset's
+                        files are at hand; else from the stored counts
+    counts              against those of predictions and gold documents; else against the
+                        predictions, as far as that goes without gold facts; and in themselves: each
+                        fact is frequent or tail, intra or inter, in one bucket
+
+What cannot be made anew, such as the quality of generated pairs, is covered by its digest alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmark.config import complete_options
+from benchmark.errors import UserError
+from benchmark.registry import DATASETS
+from benchmark.scoring.counts import (
+    COLUMNS,
+    Counts,
+    TrainFacts,
+    count,
+    score,
+    score_relations,
+    train_facts,
+)
+from benchmark.store.runs import RunDirectory, StoredRun, flat
+
+SPLITS = ("dev", "test")
+TOLERANCE = 1e-9  # sums of another machine may differ in their last digits
+PARTS = (
+    ("frequent", "tail"),
+    ("intra", "inter"),
+)  # each makes up "all"; groups that a dataset does not define are absent
+
+
+@dataclass
+class Verified:
+    """What was found of one run.
+
+    differences: each names the file, what differs, and both values; empty if all is as it should
+        be.
+    unverified: what could not be made anew, and why.
+    """
+
+    directory: RunDirectory
+    differences: list[str] = field(default_factory=list)
+    unverified: list[str] = field(default_factory=list)
+
+
+class Documents:
+    """The documents that runs were trained and scored on, loaded once for all runs that share them.
+
+    Args:
+        dataset: {"name", "options"} of where they are now; None: where each run found them.
+    """
+
+    def __init__(self, dataset: Mapping[str, Any] | None = None):
+        self.dataset = dataset
+        self._loaded: dict[str, _Corpus | UserError] = {}
+
+    def of(self, run: StoredRun) -> _Corpus:
+        """Raises UserError when they are not at hand, or are not those that the run had."""
+        dataset = self.dataset or run.config["dataset"]
+        key = json.dumps(dataset, sort_keys=True)
+        if key not in self._loaded:
+            try:
+                self._loaded[key] = _Corpus.load(dataset["name"], dataset.get("options") or {})
+            except UserError as error:
+                self._loaded[key] = error
+        found = self._loaded[key]
+        if isinstance(found, UserError):
+            raise found
+        if run.facts.get("corpus_digest") not in (None, found.digest):
+            raise UserError(
+                f"{dataset['name']} holds other documents now than those of the run (another corpus_digest)"
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    splits: dict[str, list[dict]]
+    train: TrainFacts
+    relations: tuple[str, ...]
+    frequent: frozenset[str] | None
+    undirected: bool
+    digest: str
+
+    @classmethod
+    def load(cls, name: str, options: Mapping[str, Any]) -> _Corpus:
+        corpus = DATASETS[name](**complete_options(DATASETS, name, dict(options)))
+        facts = train_facts(corpus.train, undirected=corpus.undirected)
+        splits = {"dev": list(corpus.dev), "test": list(corpus.test)}
+        return cls(
+            splits, facts, corpus.relations, corpus.frequent, corpus.undirected, corpus.digest
+        )
+
+    def count(self, split: str, predictions: list, source: str) -> Counts:
+        return count(
+            self.splits[split],
+            predictions,
+            relations=self.relations,
+            frequent=self.frequent,
+            train_documents=self.train,
+            undirected=self.undirected,
+            source=source,
+        )
+
+
+def verify(directory: RunDirectory, documents: Documents) -> Verified:
+    """Compare a finished run with what its files give."""
+    found = Verified(directory)
+    found.differences += directory.changes()
+    try:
+        stored = {name: directory.read_json(name) for name in ("config.json", "metrics.json")}
+        facts = stored["config.json"].pop("facts", {})
+        run = StoredRun(directory.path, stored["config.json"], facts, stored["metrics.json"])
+        found.differences += _of_history(directory, run.metrics)
+        corpus = None
+        try:
+            corpus = documents.of(run)
+        except UserError as error:
+            found.unverified.append(f"not compared with gold documents: {error}")
+        for split in SPLITS:
+            _of_split(found, run.metrics, split, corpus)
+    except UserError as error:
+        found.differences.append(str(error))
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:  # JSON of another form, which only an edited file can have
+        found.differences.append(
+            f"{directory.path}: not the files of a run ({type(error).__name__}: {error})"
+        )
+    return found
+
+
+def _of_history(directory: RunDirectory, metrics: Mapping[str, Any]) -> Iterator[str]:
+    """`epochs` and `best_epoch`: the first with the highest dev F1, an undefined one counting as
+    0.
+    """
+    if "epochs" not in metrics:  # not trained here
+        return
+    f1 = [epoch["dev"]["f1"] or 0.0 for epoch in directory.read_history()]
+    given = {"epochs": len(f1), "best_epoch": 1 + f1.index(max(f1)) if f1 else None}
+    yield from _unequal(
+        directory, {name: metrics.get(name) for name in given}, given, "history.jsonl gives"
+    )
+
+
+def _of_split(
+    found: Verified, metrics: Mapping[str, Any], split: str, corpus: _Corpus | None
+) -> None:
+    """The scores of one split, from the best that there is."""
+    directory, names = found.directory, (f"counts_{split}.json", f"predictions_{split}.json")
+    there = [(directory.path / name).is_file() for name in names]
+    found.unverified += [
+        f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
+    ]
+    of_file, counts, source = str(directory.path / names[0]), None, f"{names[0]} gives"
+    if there[0]:
+        counts = Counts.from_json(directory.read_json(names[0]), of_file)
+        found.differences += _inconsistent(counts, of_file)
+    if there[1]:
+        predictions = directory.read_json(names[1])
+        if corpus is not None:
+            made = corpus.count(split, predictions, str(directory.path / names[1]))
+            if counts is not None:
+                found.differences += _unlike(counts, made, of_file, names[1])
+            counts, source = made, f"{names[1]} and the gold documents give"
+        elif counts is not None:
+            undirected = directory.read_json("relations.json")["undirected"]
+            found.differences += _of_predictions(counts, predictions, undirected, of_file, names[1])
+    if counts is not None:
+        stored = {split: metrics[split], f"{split}_relations": metrics[f"{split}_relations"]}
+        made_anew = {split: score(counts), f"{split}_relations": score_relations(counts)}
+        found.differences += _unequal(directory, flat(stored), flat(made_anew), source)
+
+
+def _unequal(
+    directory: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any], source: str
+) -> Iterator[str]:
+    """Each key of metrics.json that is not what `source` gives."""
+    for key in dict.fromkeys([*stored, *given]):
+        one, other = stored.get(key, "nothing"), given.get(key, "nothing")
+        close = _is_number(one) and _is_number(other) and abs(one - other) <= TOLERANCE
+        if not close and one != other:
+            yield f"{directory.path / 'metrics.json'}: {key} is {one}; {source} {other}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _inconsistent(counts: Counts, file: str) -> Iterator[str]:
+    """Where counts contradict themselves."""
+    everything = counts.groups["all"]
+    tp, predicted, gold, seen = everything.T
+    if not ((tp >= 0) & (seen >= 0) & (seen <= tp) & (tp <= np.minimum(predicted, gold))).all():
+        yield f"{file}: some counts are below 0, or there are more true positives than predicted or gold facts"
+    for names in (*PARTS, tuple(counts.buckets)):
+        if names and all(name in counts.groups or name in counts.buckets for name in names):
+            parts = sum((counts.groups | counts.buckets)[name] for name in names)
+            for d in np.flatnonzero((parts != everything).any(axis=1))[:1]:
+                yield f"{file}: document '{counts.titles[d]}': {' + '.join(names)} is not all"
+    if (counts.by_relation.sum(axis=0) != everything.sum(axis=0)[:3]).any():
+        yield f"{file}: the sums over relations and over documents differ"
+
+
+def _of_predictions(
+    counts: Counts, predictions: list, undirected: bool, file: str, source: str
+) -> Iterator[str]:
+    """Whether as many facts are predicted in each document, and of each relation, as the counts
+    say.
+    """
+    ordered = lambda item: (
+        sorted((item["h_idx"], item["t_idx"])) if undirected else (item["h_idx"], item["t_idx"])
+    )
+    facts = {(item["title"], *ordered(item), item["r"]) for item in predictions}
+    of_documents = dict(zip(counts.titles, counts.groups["all"][:, 1].tolist(), strict=True))
+    of_relations = dict(zip(counts.relations, counts.by_relation[:, 1].tolist(), strict=True))
+    for what, stored, position in (("document", of_documents, 0), ("relation", of_relations, 3)):
+        given = Counter(fact[position] for fact in facts)
+        for name in dict.fromkeys([*stored, *given]):
+            if stored.get(name, 0) != given[name]:
+                yield f"{file}: {what} '{name}' has {stored.get(name, 0)} predicted facts, {source} has {given[name]}"
+                break
+
+
+def _unlike(stored: Counts, made: Counts, file: str, source: str) -> Iterator[str]:
+    """Where stored counts are not those made of predictions and gold documents."""
+    source = f"; {source} and the gold documents give"
+    for what in ("titles", "relations"):
+        if getattr(stored, what) != getattr(made, what):
+            yield f"{file}: its {what} are not those of the gold documents"
+            return
+    for name in dict.fromkeys([*stored.groups, *made.groups, *stored.buckets, *made.buckets]):
+        left, right = ((counts.groups | counts.buckets).get(name) for counts in (stored, made))
+        if left is None or right is None:
+            yield f"{file}: the group '{name}' is {'missing' if left is None else 'not defined in the gold documents'}"
+        elif (different := np.argwhere(left != right)).size:
+            d, c = different[0]
+            yield (
+                f"{file}: {name}, document '{stored.titles[d]}': {COLUMNS[c]} is {left[d, c]}{source} {right[d, c]} "
+                f"({len(different)} such numbers)"
+            )
+    for what in ("by_relation", "train_frequency"):
+        if (different := np.argwhere(getattr(stored, what) != getattr(made, what))).size:
+            yield f"{file}: {what} of '{stored.relations[different[0][0]]}' is not what predictions and gold documents give"

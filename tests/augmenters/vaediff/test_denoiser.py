@@ -1,0 +1,146 @@
+import pytest
+import torch
+
+from augmenters.vaediff.denoiser import Denoiser
+
+
+def make(
+    latent=5,
+    classes=4,
+    width=8,
+    depth=2,
+    dropout=0.0,
+    label_embedding="mean",
+    null_class="omit",
+    attention="linear",
+):
+    torch.manual_seed(0)
+    network = Denoiser(
+        latent,
+        classes,
+        width=width,
+        depth=depth,
+        dropout=dropout,
+        label_embedding=label_embedding,
+        null_class=null_class,
+        attention=attention,
+    )
+    for parameter in (network.condition_layers.weight, network.condition_layers.bias):
+        torch.nn.init.normal_(
+            parameter, std=0.1
+        )  # zero at the start: the class would not reach the layers
+    return network.eval()
+
+
+def test_official_parameter_count_without_the_attention_that_never_matters():
+    # 11,622,912 in the official network; per layer we have one w x w matrix in place of four
+    # (queries, keys, values, output)
+    network = Denoiser(
+        384, 97, width=256, depth=6, dropout=0.1, label_embedding="mean", null_class="omit"
+    )
+    assert sum(p.numel() for p in network.parameters()) == 11_622_912 - 6 * 3 * 256 * 256
+    options = {
+        "dropout": 0.1,
+        "label_embedding": "mean",
+        "null_class": "omit",
+        "attention": "one_token",
+    }  # two of the four
+    network = Denoiser(384, 97, width=256, depth=6, **options)
+    assert sum(p.numel() for p in network.parameters()) == 11_622_912 - 6 * 2 * 256 * 256
+
+
+def test_the_one_token_attention_is_a_linear_map_but_for_its_dropout_of_whole_heads():
+    attention = make(width=128, depth=1, dropout=0.5, attention="one_token").layers[0].mix
+    x = torch.randn(1, 128).expand(500, -1)
+    folded = attention.out.weight @ attention.value.weight
+    torch.testing.assert_close(attention(x), x @ folded.T)
+    attention.train()
+    heads = [
+        attention.out.weight[:, part] @ attention.value.weight[part] @ x[0]
+        for part in torch.arange(128).split(64)
+    ]
+    possible = torch.stack(
+        [torch.zeros(128), 2 * heads[0], 2 * heads[1], 2 * (heads[0] + heads[1])]
+    )  # a kept head counts twice
+    distance = (attention(x)[:, None] - possible).abs().amax(-1)
+    assert distance.amin(1).max() < 1e-5
+    assert (
+        torch.bincount(distance.argmin(1), minlength=4) > 80
+    ).all()  # a quarter of 500 each; 80 is five deviations below
+
+
+@pytest.mark.parametrize(
+    ("how", "combine"), [("mean", lambda a, b: (a + b) / 2), ("sum", lambda a, b: a + b)]
+)
+def test_label_set_embedding(how, combine):
+    network = make(label_embedding=how)
+    t = torch.zeros(1, dtype=torch.long)
+    plain = network.condition(t, torch.tensor([[0.0, 1, 1, 0]])) - network.condition(
+        t, torch.zeros(1, 4)
+    )
+    expected = (
+        combine(network.label_vectors[1], network.label_vectors[2]) @ network.label_project.weight.T
+    )
+    torch.testing.assert_close(plain[0], expected)  # the bias of the projection cancels
+
+
+def test_no_class_omits_the_term_or_has_a_vector_of_its_own():
+    t, labels, dropped = torch.tensor([3]), torch.tensor([[0.0, 1, 0, 0]]), torch.tensor([True])
+    network = make()
+    angles = 3 * network.frequencies
+    time = network.time(torch.cat([angles.sin(), angles.cos()])[None])
+    torch.testing.assert_close(network.condition(t, labels, dropped), time)
+    learned = make(null_class="learned")
+    torch.nn.init.constant_(learned.no_class, 2.0)
+    torch.testing.assert_close(learned.condition(t, labels, dropped), time + 2.0)
+    assert not torch.allclose(network.condition(t, labels), time)
+
+
+def test_shared_conditions_equal_one_condition_per_row():
+    network = make()
+    x, estimate = torch.randn(2, 6, 5).unbind()
+    labels, index, t = torch.eye(4)[1:], torch.tensor([0, 0, 1, 2, 1, 0]), torch.full((3,), 7)
+    shared = network(x, estimate, network.condition(t, labels), index)
+    each = network(x, estimate, network.condition(torch.full((6,), 7), labels[index]))
+    torch.testing.assert_close(shared, each)
+
+
+def test_without_an_estimate_the_learned_embedding_stands_in():
+    network = make()
+    x, condition = torch.randn(3, 5), torch.randn(3, 32)
+    torch.testing.assert_close(
+        network(x, None, condition), network(x, network.no_estimate.expand(3, 5), condition)
+    )
+    assert not torch.allclose(network(x, None, condition), network(x, torch.zeros(3, 5), condition))
+
+
+def test_time_class_and_estimate_all_change_the_prediction():
+    network = make()
+    x, estimate, labels = torch.randn(1, 5), torch.randn(1, 5), torch.eye(4)[1:2]
+    base = network(x, estimate, network.condition(torch.tensor([1]), labels))
+    assert not torch.allclose(
+        base, network(x, estimate, network.condition(torch.tensor([2]), labels))
+    )
+    assert not torch.allclose(
+        base, network(x, estimate, network.condition(torch.tensor([1]), torch.eye(4)[2:3]))
+    )
+    assert not torch.allclose(base, network(x, None, network.condition(torch.tensor([1]), labels)))
+
+
+def test_equals_a_one_token_transformer():
+    """One layer against multi-head softmax attention over a single token, whose output matrix times
+    value matrix is our `mix`.
+    """
+    network = make(depth=1)
+    layer, width, heads = network.layers[0], 8, 2
+    attention = torch.nn.MultiheadAttention(width, heads, bias=False, batch_first=True)
+    with torch.no_grad():
+        layer.mix.weight.copy_(attention.out_proj.weight @ attention.in_proj_weight[2 * width :])
+    x, scale, shift = torch.randn(3, 3, width).unbind()
+    normed = layer.norm_mix(x)[:, None]
+    attended = x + attention(normed, normed, normed)[0][:, 0]
+    value, gate = layer.up(layer.norm_in(attended)).chunk(2, -1)
+    block = layer.norm_out(layer.down(value * torch.nn.functional.gelu(gate)))
+    torch.testing.assert_close(
+        layer(x, scale, shift), attended + block * (1 + scale) + shift, rtol=1e-4, atol=1e-5
+    )

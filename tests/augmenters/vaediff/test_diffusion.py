@@ -1,0 +1,126 @@
+import pytest
+import torch
+
+from augmenters.vaediff.diffusion import Diffusion, cosine_betas, guide
+
+T = 20
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def draws(*shape):
+    generator = rng()
+    return lambda: torch.randn(shape, generator=generator)
+
+
+def test_schedule_falls_from_almost_one_to_almost_zero():
+    kept = Diffusion(T, variance="beta").alphas_cumprod
+    assert kept.dtype == torch.float64
+    assert (kept[1:] < kept[:-1]).all()
+    assert kept[0] > 0.98 and kept[-1] < 1e-4
+
+
+def test_betas_are_those_of_the_cosine():
+    # T = 2: f(0) = cos^2(0.008/1.008 pi/2), f(1/2) = cos^2(0.508/1.008 pi/2), f(1) = 0, so beta_2
+    # is cut to 0.999
+    f = lambda u: (
+        torch.cos(torch.tensor((u + 0.008) / 1.008 * torch.pi / 2, dtype=torch.float64)) ** 2
+    )
+    torch.testing.assert_close(
+        cosine_betas(2), torch.stack([1 - f(0.5) / f(0), torch.tensor(0.999, dtype=torch.float64)])
+    )
+
+
+def test_q_sample_has_the_moments_of_eq_13():
+    process, rows, t = Diffusion(T, variance="beta"), 200_000, 7
+    x = process.q_sample(
+        torch.full((rows, 1), 2.0), torch.full((rows,), t), torch.randn(rows, 1, generator=rng())
+    )
+    kept = process.alphas_cumprod[t].item()
+    assert x.mean().item() == pytest.approx(2 * kept**0.5, abs=0.01)
+    assert x.var().item() == pytest.approx(1 - kept, abs=0.01)
+
+
+def test_posterior_is_bayes_rule():
+    # q(x_{t-1} | x_t, x0) is proportional to q(x_t | x_{t-1}) q(x_{t-1} | x0): precisions add,
+    # means are weighted by them
+    process = Diffusion(T, variance="beta")
+    x0, xt, t = (
+        torch.tensor([[1.3]], dtype=torch.float64),
+        torch.tensor([[-0.4]], dtype=torch.float64),
+        9,
+    )
+    beta, before = process.betas[t], process.alphas_cumprod[t - 1]
+    from_x0, from_xt = 1 / (1 - before), (1 - beta) / beta
+    mean = (from_x0 * before.sqrt() * x0 + from_xt * xt / (1 - beta).sqrt()) / (from_x0 + from_xt)
+    got, variance = process.q_posterior(x0, xt, t)
+    torch.testing.assert_close(got, mean)
+    assert variance == pytest.approx((1 / (from_x0 + from_xt)).item())
+
+
+def test_posterior_carries_q_t_into_q_t_minus_1():
+    # marginalising over x_t: the mean of x_{t-1} given x0 is sqrt(alpha_{t-1}) x0, its variance 1 -
+    # alpha_{t-1}
+    process = Diffusion(T, variance="beta")
+    for t in range(1, T):
+        kept, before = process.alphas_cumprod[t], process.alphas_cumprod[t - 1]
+        c1, c2 = process.posterior_mean_coef1[t], process.posterior_mean_coef2[t]
+        torch.testing.assert_close(c1 + c2 * kept.sqrt(), before.sqrt())
+        torch.testing.assert_close(c2**2 * (1 - kept) + process.posterior_variance[t], 1 - before)
+
+
+@pytest.mark.parametrize("variance", ["beta", "posterior"])
+def test_exact_prediction_recovers_x0(variance):
+    x0 = torch.randn(5, 3, generator=rng(1))
+    sampled = Diffusion(T, variance=variance).sample(lambda x, t, estimate: x0, draws(5, 3))
+    torch.testing.assert_close(sampled, x0, rtol=0, atol=1e-6)
+
+
+def test_ideal_denoiser_samples_the_data_distribution():
+    # data N(3, 0.25): the ideal estimate of x0 is the mean of p(x0 | x_t), also Gaussian
+    process, mean, var = Diffusion(50, variance="posterior"), 3.0, 0.25
+
+    def predict(x, t, estimate):
+        kept = process.alphas_cumprod[t].float()
+        return mean + var * kept.sqrt() / (kept * var + 1 - kept) * (x - kept.sqrt() * mean)
+
+    x = process.sample(predict, draws(20_000, 1))
+    assert x.mean().item() == pytest.approx(mean, abs=0.02)
+    assert x.std().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_step_noise_has_the_chosen_variance():
+    # with an estimate of 0 and T = 2: x after the first step is c2 x_T + sigma noise, and the
+    # network sees it at t = 0
+    for variance in ("beta", "posterior"):
+        process, seen = Diffusion(2, variance=variance), {}
+
+        def predict(x, t, estimate, seen=seen):
+            seen[t] = x
+            return torch.zeros_like(x)
+
+        process.sample(predict, draws(50_000, 1))
+        noise = seen[0] - process.posterior_mean_coef2[1].float() * seen[1]
+        expected = process.betas[1] if variance == "beta" else process.posterior_variance[1]
+        assert noise.var().item() == pytest.approx(expected.item(), rel=0.03)
+
+
+def test_every_step_is_given_the_estimate_of_the_step_before():
+    calls = []
+
+    def predict(x, t, estimate):
+        calls.append((t, None if estimate is None else estimate[0, 0].item()))
+        return torch.full_like(x, float(t))
+
+    Diffusion(4, variance="beta").sample(predict, draws(2, 1))
+    assert calls == [(3, None), (2, 3.0), (1, 2.0), (0, 1.0)]
+
+
+def test_guidance_formulas():
+    conditional, unconditional = torch.tensor([2.0]), torch.tensor([1.0])
+    assert guide(conditional, unconditional, 0.1, "paper").item() == pytest.approx(
+        0.9 * 2 + 0.1 * 1
+    )
+    assert guide(conditional, unconditional, 0.1, "cfg").item() == pytest.approx(1.1 * 2 - 0.1 * 1)

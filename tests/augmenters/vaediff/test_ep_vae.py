@@ -1,0 +1,127 @@
+import math
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from augmenters.vaediff.ep_vae import (
+    EPVAE,
+    entropy,
+    kl_to_standard_normal,
+    negative_log_likelihood,
+    sample_posterior,
+)
+
+
+def make(width=8, latent=4, norm="rmsnorm", reconstruction="gaussian", hidden=None):
+    torch.manual_seed(0)
+    return EPVAE(width, latent, hidden=hidden, norm=norm, reconstruction=reconstruction)
+
+
+@pytest.mark.parametrize(("width", "parameters"), [(768, 963_264), (1024, 1_415_040)])
+def test_official_parameter_count(width, parameters):
+    assert sum(p.numel() for p in make(width, 384).parameters()) == parameters
+
+
+def test_losses_agree_with_torch_distributions():
+    x, mean, log_variance = torch.randn(
+        3, 5, 6, generator=torch.Generator().manual_seed(0)
+    ).unbind()
+    normal = Normal(mean, (0.5 * log_variance).exp())
+    torch.testing.assert_close(
+        negative_log_likelihood(x, mean, log_variance), -normal.log_prob(x).sum(-1)
+    )
+    torch.testing.assert_close(
+        kl_to_standard_normal(mean, log_variance), kl_divergence(normal, Normal(0.0, 1.0)).sum(-1)
+    )
+    torch.testing.assert_close(entropy(log_variance), normal.entropy().sum(-1))
+
+
+def test_kl_is_cross_entropy_minus_entropy():
+    # Eq. (8) with a standard normal prior: E[-log p(z)] = (mean^2 + variance + log 2 pi) / 2
+    mean, log_variance = torch.tensor([[0.5, -2.0]]), torch.tensor([[0.3, -1.0]])
+    cross_entropy = 0.5 * (mean**2 + log_variance.exp() + math.log(2 * math.pi)).sum(-1)
+    torch.testing.assert_close(
+        kl_to_standard_normal(mean, log_variance), cross_entropy - entropy(log_variance)
+    )
+
+
+def test_squared_error_by_hand():
+    # (1^2 + 2^2) / 2 = 2.5
+    assert (
+        negative_log_likelihood(torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2), None).item() == 2.5
+    )
+
+
+def test_fixed_variance_is_the_likelihood_of_variance_one_up_to_a_constant():
+    x, mean = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)).unbind()
+    full = negative_log_likelihood(x, mean, torch.zeros_like(mean))
+    torch.testing.assert_close(
+        full - negative_log_likelihood(x, mean, None), torch.full((4,), 1.5 * math.log(2 * math.pi))
+    )
+
+
+def test_log_variances_are_clamped_and_means_are_not():
+    vae = make()
+    with torch.no_grad():
+        vae.mean.bias.fill_(50.0)
+        vae.log_variance.bias.fill_(50.0)
+        vae.decoder[-1].bias.fill_(-50.0)
+        mean, log_variance = vae.encode(torch.randn(3, 8))
+        row, row_log_variance = vae.decode(mean)
+    assert (log_variance == 5).all() and (mean > 40).all()
+    assert (row_log_variance == -5).all() and (row < -40).all()
+
+
+def test_posterior_samples_have_the_posterior_moments():
+    mean, log_variance = torch.full((100_000, 1), 1.5), torch.full((100_000, 1), math.log(0.25))
+    z = sample_posterior(mean, log_variance, torch.Generator().manual_seed(0))
+    assert z.mean().item() == pytest.approx(1.5, abs=0.01)
+    assert z.std().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_reparameterisation_passes_the_gradient():
+    mean, log_variance = (
+        torch.zeros(1, 3, requires_grad=True),
+        torch.zeros(1, 3, requires_grad=True),
+    )
+    noise = torch.randn(1, 3, generator=torch.Generator().manual_seed(4))
+    sample_posterior(mean, log_variance, torch.Generator().manual_seed(4)).sum().backward()
+    torch.testing.assert_close(mean.grad, torch.ones(1, 3))
+    torch.testing.assert_close(log_variance.grad, 0.5 * noise)  # d exp(l/2) e / dl at l = 0
+
+
+@pytest.mark.parametrize("norm", ["rmsnorm", "batchnorm"])
+@pytest.mark.parametrize("reconstruction", ["gaussian", "mse"])
+def test_shapes(norm, reconstruction):
+    vae = make(norm=norm, reconstruction=reconstruction, hidden=5)
+    mean, log_variance = vae.encode(torch.randn(3, 8))
+    row, row_log_variance = vae.decode(mean)
+    assert mean.shape == log_variance.shape == (3, 4)
+    assert row.shape == (3, 8)
+    assert (row_log_variance is None) == (reconstruction == "mse")
+    assert vae.reconstruction_error(torch.randn(3, 8), mean).shape == (3,)
+
+
+def test_batchnorm_stands_once_on_either_side():
+    kinds = [type(module).__name__ for module in make(norm="batchnorm").modules()]
+    assert kinds.count("BatchNorm1d") == 2 and "RMSNorm" not in kinds
+
+
+def test_means_are_clamped_where_asked_for():
+    torch.manual_seed(0)
+    free = EPVAE(6, 4, hidden=8, norm="rmsnorm", reconstruction="gaussian")
+    clamped = EPVAE(6, 4, hidden=8, norm="rmsnorm", reconstruction="gaussian", clamp_means=True)
+    with torch.no_grad():
+        free.mean.bias.fill_(40.0)
+        free.decoder[-1].bias.fill_(9.0)
+    clamped.load_state_dict(free.state_dict())
+    x = torch.randn(3, 6)
+    assert free.encode(x)[0].min() > 5 and clamped.encode(x)[0].eq(5).all()
+    z = torch.randn(3, 4)
+    mean, log_variance = clamped.decode(z)
+    assert torch.equal(mean, free.decode(z)[0])  # what is generated is not clamped
+    expected = negative_log_likelihood(x, mean.clamp(-5, 5), log_variance)
+    assert torch.equal(clamped.reconstruction_error(x, z), expected) and not torch.equal(
+        free.reconstruction_error(x, z), expected
+    )

@@ -1,0 +1,232 @@
+import copy
+
+import pytest
+import torch
+
+from augmenters.vaediff.diffusion import guide
+from augmenters.vaediff.fitting import Descent
+from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
+
+NETWORK = {"width": 16, "depth": 1, "dropout": 0.0, "label_embedding": "mean", "null_class": "omit"}
+OPTIONS = {
+    "steps": 50,
+    "variance": "beta",
+    "self_condition": 0.5,
+    "class_drop": 0.1,
+    "class_drop_per": "sample",
+    "guidance": 0.1,
+    "guidance_form": "paper",
+}
+
+
+def make(latent=4, classes=5, network=NETWORK, **options):
+    torch.manual_seed(0)
+    prior = DiffusionPrior(latent, classes, network=network, **{**OPTIONS, **options})
+    torch.nn.init.normal_(
+        prior.denoiser.condition_layers.weight, std=0.3
+    )  # so that the class matters before any training
+    return prior
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+SETS, IDS = torch.eye(5)[1:4].bool(), torch.tensor([0, 0, 1, 2])
+
+
+def spy(prior, monkeypatch, method):
+    """Records the arguments of every call to a method of the denoiser."""
+    calls, original = [], getattr(prior.denoiser, method)
+    monkeypatch.setattr(prior.denoiser, method, lambda *a: calls.append(a) or original(*a))
+    return calls
+
+
+def test_every_one_of_the_50_steps_sees_the_class(monkeypatch):
+    # the official sampler shows it to the first step alone (reference analysis, section 0, item 3)
+    prior = make()
+    calls = spy(prior, monkeypatch, "condition")
+    prior.sample(SETS, IDS, rng())
+    assert [t.unique().tolist() for t, *_ in calls] == [[t] for t in reversed(range(50))]
+    for _, labels, dropped in calls:
+        assert torch.equal(labels[:3], SETS.float()) and dropped.tolist() == [
+            False,
+            False,
+            False,
+            True,
+        ]
+
+
+def test_the_class_of_a_late_step_changes_the_sample(monkeypatch):
+    prior = make()
+    base, original = prior.sample(SETS, IDS, rng()), prior.denoiser.condition
+    other = lambda t, labels, dropped: original(
+        t, labels.roll(1, 1) if t[0] == 1 else labels, dropped
+    )
+    monkeypatch.setattr(prior.denoiser, "condition", other)
+    assert not torch.allclose(base, prior.sample(SETS, IDS, rng()))
+
+
+def test_estimates_of_a_step_are_guided_and_shared_by_both_passes(monkeypatch):
+    prior = make(steps=3, guidance=0.3)
+    calls, outputs, original = [], [], prior.denoiser.forward
+
+    def watch(x, estimate, condition, index):
+        calls.append((x, estimate, index))
+        outputs.append(original(x, estimate, condition, index))
+        return outputs[-1]
+
+    monkeypatch.setattr(prior.denoiser, "forward", watch)
+    prior.sample(SETS, IDS, rng())
+    assert calls[0][1] is None
+    for (x, estimate, index), output in zip(calls[1:], outputs, strict=False):
+        expected = guide(*output.chunk(2), 0.3, "paper")
+        torch.testing.assert_close(estimate, expected.repeat(2, 1))
+        torch.testing.assert_close(x[:4], x[4:])
+        assert index.tolist() == [0, 0, 1, 2, 3, 3, 3, 3]
+
+
+def test_without_guidance_the_unconditional_pass_is_saved(monkeypatch):
+    prior = make(steps=2, guidance=0.0)
+    calls = spy(prior, monkeypatch, "forward")
+    prior.sample(SETS, IDS, rng())
+    assert [len(x) for x, *_ in calls] == [4, 4]
+
+
+def test_without_self_conditioning_in_training_there_is_none_in_sampling(monkeypatch):
+    prior = make(steps=3, self_condition=0.0)
+    calls = spy(prior, monkeypatch, "forward")
+    prior.sample(SETS, IDS, rng())
+    assert [estimate for _, estimate, *_ in calls] == [None, None, None]
+
+
+def test_dropout_is_off_when_sampling():
+    prior = make(network={**NETWORK, "dropout": 0.5})
+    prior.train()
+    assert torch.equal(prior.sample(SETS, IDS, rng()), prior.sample(SETS, IDS, rng()))
+
+
+def test_samples_return_to_the_latents_own_scale(monkeypatch):
+    prior = make(steps=3)
+    prior.latent_mean.fill_(10.0)
+    prior.latent_scale.fill_(0.5)
+    monkeypatch.setattr(prior.denoiser, "forward", lambda x, *_: torch.ones_like(x))
+    torch.testing.assert_close(prior.sample(SETS, IDS, rng()), torch.full((4, 4), 10.5))
+    torch.testing.assert_close(prior.standardise(torch.full((1, 4), 10.5)), torch.ones(1, 4))
+
+
+def test_scale_is_that_of_the_posterior_means():
+    prior = make()
+    mean = torch.tensor([[0.0, 1.0, -6.0, 2.0], [4.0, 1.0, 6.0, 2.0]])
+    prior.set_scale(mean, torch.full((2, 4), 2 * torch.log(torch.tensor(0.5)).item()))
+    assert prior.latent_mean.tolist() == [2.0, 1.0, 0.0, 2.0]
+    # deviations 2, 0, 6, 0; where the means do not vary, the posterior's own deviation
+    torch.testing.assert_close(prior.latent_scale, torch.tensor([2.0, 0.5, 6.0, 0.5]))
+
+
+def test_errors_are_squared_distances_summed_over_the_latent():
+    prior = make(self_condition=0.0)
+    x0 = torch.randn(6, 4, generator=rng())
+    denoiser = copy.deepcopy(prior.denoiser)
+    denoiser.forward = lambda xt, estimate, condition: x0 + 2.0
+    torch.testing.assert_close(
+        prior.errors(denoiser, x0, torch.eye(5)[[1, 2, 3, 1, 2, 3]], rng()), torch.full((6,), 16.0)
+    )
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_self_conditioning_makes_a_first_estimate_without_gradient(monkeypatch, probability):
+    prior = make(self_condition=probability)
+    denoiser = copy.deepcopy(prior.denoiser).requires_grad_(True)
+    calls, original = [], denoiser.forward
+
+    def watch(xt, estimate, condition):
+        output = original(xt, estimate, condition)
+        calls.append((estimate, output))
+        return output
+
+    monkeypatch.setattr(denoiser, "forward", watch)
+    prior.errors(denoiser, torch.randn(3, 4), SETS.float(), rng()).sum().backward()
+    assert len(calls) == 1 + int(probability) and calls[0][0] is None
+    if probability:
+        (_, first), (given, second) = calls
+        assert not first.requires_grad and second.requires_grad
+        assert given is first
+
+
+def test_self_conditioning_happens_with_its_probability(monkeypatch):
+    prior = make(self_condition=0.5)
+    calls = spy(prior, monkeypatch, "forward")
+    draws = rng()
+    for _ in range(200):
+        prior.errors(prior.denoiser, torch.zeros(1, 4), SETS[:1].float(), draws)
+    assert 270 < len(calls) < 330
+
+
+@pytest.mark.parametrize(("per", "possible"), [("sample", None), ("batch", {0, 50})])
+def test_class_is_dropped_per_sample_or_per_batch(monkeypatch, per, possible):
+    prior = make(class_drop=0.3, class_drop_per=per, self_condition=0.0)
+    calls, draws = spy(prior, monkeypatch, "condition"), rng()
+    for _ in range(60):
+        prior.errors(
+            prior.denoiser, torch.zeros(50, 4), SETS[:1].float().repeat(50, 1), draws, drop=True
+        )
+    dropped = [int(call[2].sum()) for call in calls]
+    assert sum(dropped) / (60 * 50) == pytest.approx(0.3, abs=0.15 if possible else 0.03)
+    assert set(dropped) <= possible if possible else len(set(dropped)) > 5
+
+
+def test_sampling_is_reproducible_and_chunks_do_not_repeat(monkeypatch):
+    monkeypatch.setattr("augmenters.vaediff.prior.CHUNK", 3)
+    prior, done = make(steps=4), []
+    ids = torch.zeros(8, dtype=torch.long)
+    first = prior.sample(SETS, ids, rng(), lambda *call: done.append(call))
+    assert torch.equal(first, prior.sample(SETS, ids, rng()))
+    assert len(first.unique(dim=0)) == 8
+    assert done == [(3, 8), (6, 8), (8, 8)]
+    assert prior.sample(SETS, ids[:0], rng()).shape == (0, 4)
+
+
+def test_ema_decay_warms_up():
+    assert [ema_decay(n, 0.995) for n in (1, 10, 11)] == [0, 0, 0]
+    assert ema_decay(12, 0.995) == pytest.approx(1 - 2 ** (-2 / 3))
+    assert (
+        ema_decay(2830, 0.995) < 0.995 and ema_decay(2850, 0.995) == 0.995
+    )  # reached after about 2,800 updates
+    assert ema_decay(10_000, 0.0) == 0.0
+
+
+def test_average_by_hand():
+    average, online = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(average.weight, 1.0)
+    torch.nn.init.constant_(online.weight, 3.0)
+    update_average(average, online, 0.75)
+    assert average.weight.item() == pytest.approx(0.75 * 1 + 0.25 * 3)
+    assert online.weight.item() == 3.0
+
+
+def test_recovers_a_mixture_of_separated_classes():
+    """Six classes at random corners, and two of them together: at least 95 % of the samples are of
+    the requested label set.
+    """
+    torch.manual_seed(1)
+    sets = torch.zeros(7, 7)
+    sets[torch.arange(6), torch.arange(1, 7)] = 1
+    sets[6, [1, 2]] = 1
+    centres = 2 * torch.randn(7, 8, generator=rng(5)).sign()
+    ids = torch.randint(7, (1500,), generator=rng(6))
+    x = centres[ids] + 0.3 * torch.randn(1500, 8, generator=rng(7))
+    prior = make(8, 7, network={**NETWORK, "width": 48, "depth": 2, "dropout": 0.1})
+    prior.set_scale(x, torch.full_like(x, -10.0))
+    x = prior.standardise(x)
+    denoiser, draws = copy.deepcopy(prior.denoiser).requires_grad_(True), rng(8)
+    descent = Descent(
+        denoiser, lr=2e-3, lr_min=2e-4, total=200, cycles=1, weight_decay=0.0, clip=1.0
+    )
+    for _ in range(200):
+        rows = torch.randint(1500, (128,), generator=draws)
+        descent.step(prior.errors(denoiser, x[rows], sets[ids[rows]], draws, drop=True).mean())
+        update_average(prior.denoiser, denoiser, ema_decay(descent.done, 0.98))
+    asked = torch.arange(7).repeat_interleave(60)
+    recovered = torch.cdist(prior.sample(sets, asked, rng(9)), centres).argmin(1)
+    assert (recovered == asked).float().mean() >= 0.95

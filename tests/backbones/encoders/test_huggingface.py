@@ -1,0 +1,207 @@
+"""Token states and attention rows against the plain eager model; windows; loading."""
+
+import pytest
+import torch
+import transformers
+from samples import ADA, ROME, corpus
+
+from backbones.encoders.huggingface import Encoder, freeze, load_encoder, usable_positions
+from backbones.encoders.tiny import tiny
+from benchmark.data.batches import Collator, Rows, WindowPlan
+from benchmark.data.features import featurise
+from benchmark.errors import ConfigError, UserError
+
+SMALL = {
+    "vocab_size": 300,
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 32,
+}
+MODELS = {
+    "bert": lambda: transformers.BertModel(
+        transformers.BertConfig(**SMALL, attn_implementation="sdpa"), add_pooling_layer=False
+    ),
+    "roberta": lambda: transformers.RobertaModel(
+        transformers.RobertaConfig(
+            **SMALL, pad_token_id=1, max_position_embeddings=514, attn_implementation="sdpa"
+        ),
+        add_pooling_layer=False,
+    ),
+    "mpnet": lambda: transformers.MPNetModel(
+        transformers.MPNetConfig(**SMALL, pad_token_id=1, max_position_embeddings=514),
+        add_pooling_layer=False,
+    ),
+    "distilbert": lambda: transformers.DistilBertModel(
+        transformers.DistilBertConfig(
+            vocab_size=300,
+            dim=16,
+            n_layers=3,
+            n_heads=4,
+            hidden_dim=32,
+            attn_implementation="eager",
+        )
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    words = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
+    return tiny(words, vocabulary=200, width=8, layers=1, heads=2).tokenizer
+
+
+@pytest.fixture(scope="module")
+def rows(tokenizer):
+    made = corpus([ADA, ROME])
+    return Rows(featurise(made.train, made, tokenizer, training=True))
+
+
+def encoder_of(kind, tokenizer):
+    torch.manual_seed(0)
+    model = MODELS[kind]()
+    for parameter in model.parameters():  # far from the near-uniform attention of fresh weights
+        parameter.data.mul_(5)
+    return Encoder(model, tokenizer).eval()
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_rows_are_the_last_layers_attention(kind, tokenizer, rows):
+    encoder = encoder_of(kind, tokenizer)
+    batch = Collator(encoder.windows)([rows[0], rows[1]])
+    encoded = encoder(batch)
+    if kind != "mpnet":
+        encoder.model.set_attn_implementation("eager")
+    plain = encoder.model(
+        input_ids=batch.window_ids, attention_mask=batch.window_mask, output_attentions=True
+    )
+    document, position = batch.mention_state // batch.width, batch.mention_state % batch.width
+    expected = plain.attentions[-1][document, :, position]
+    torch.testing.assert_close(encoded.rows, expected, rtol=1e-5, atol=1e-6)
+    real = batch.window_mask.bool()
+    torch.testing.assert_close(
+        encoded.states[real], plain.last_hidden_state[real], rtol=1e-5, atol=1e-5
+    )
+    assert (encoded.states[~real] == 0).all()
+    torch.testing.assert_close(encoded.rows.sum(-1), torch.ones(len(batch.mention_state), 4))
+
+
+def test_attention_dropout_reaches_the_rows_in_training_only(tokenizer, rows):
+    encoder = encoder_of("bert", tokenizer)
+    batch = Collator(encoder.windows)([rows[0]])
+    dropped = (encoder.train()(batch).rows == 0).float().mean()
+    assert 0.02 < dropped < 0.3  # a tenth
+    assert (encoder.eval()(batch).rows > 0).all()
+
+
+def test_positions():
+    assert {kind: usable_positions(make()) for kind, make in MODELS.items()} == {
+        "bert": 512, "roberta": 512, "mpnet": 512, "distilbert": 512,
+    }  # fmt: skip
+
+
+def test_windows_agree_with_a_single_pass_where_the_text_fits(tokenizer, rows):
+    encoder = encoder_of("bert", tokenizer)
+    whole = encoder(Collator(encoder.windows)([rows[0]]))
+    length = int(rows[0]["length"])
+    encoder.windows = WindowPlan(
+        length + 2, 0, encoder.windows.start, encoder.windows.end, encoder.windows.pad
+    )
+    torch.testing.assert_close(encoder(Collator(encoder.windows)([rows[0]])), whole)
+
+
+def test_overlapping_windows_by_hand(tokenizer, rows):
+    """Every window encoded on its own; states averaged, attention rows added and normalised."""
+    encoder = encoder_of("bert", tokenizer)
+    plan = WindowPlan(14, 4, encoder.windows.start, encoder.windows.end, encoder.windows.pad)
+    tokens, room = list(rows[0]["tokens"]), 12
+    length = len(tokens) + 2
+    sums, counts = torch.zeros(length, 16), torch.zeros(length)
+    attention = torch.zeros(len(rows[0]["mention_position"]), 4, length)
+    starts = plan.starts(len(tokens)).tolist()
+    assert len(starts) > 2
+    encoder.model.set_attn_implementation("eager")
+    for start in starts:
+        piece = tokens[start : start + room]
+        output = encoder.model(
+            input_ids=torch.tensor([[plan.start, *piece, plan.end]]), output_attentions=True
+        )
+        keep = [
+            i
+            for i in range(len(piece) + 2)
+            if (i > 0 or start == 0) and (i <= len(piece) or start + room >= len(tokens))
+        ]
+        sums[[start + i for i in keep]] += output.last_hidden_state[0, keep]
+        counts[[start + i for i in keep]] += 1
+        for m, position in enumerate(rows[0]["mention_position"]):
+            if start <= position < start + len(piece):
+                attention[m][:, [start + i for i in keep]] += output.attentions[-1][
+                    0, :, position - start + 1
+                ][:, keep]
+    encoder.model.set_attn_implementation("sdpa")
+    encoded = encoder(Collator(plan)([rows[0], rows[1]]))
+    torch.testing.assert_close(
+        encoded.states[0, :length], sums / counts[:, None], rtol=1e-4, atol=1e-5
+    )
+    mentions = len(attention)
+    torch.testing.assert_close(
+        encoded.rows[:mentions, :, :length],
+        attention / attention.sum(-1, keepdim=True),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+def test_freezing(tokenizer):
+    encoder = encoder_of("bert", tokenizer)
+    freeze(encoder, "lower:2")
+    trainable = {
+        name.split(".")[0:4][-1] for name, p in encoder.named_parameters() if p.requires_grad
+    }
+    assert trainable == {"2"}  # the last of three layers
+    with pytest.raises(ConfigError, match="3 layers"):
+        freeze(encoder, "lower:4")
+
+
+def test_the_tiny_encoder_is_the_same_every_time():
+    words = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
+    made = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        made.append(tiny(words, vocabulary=120, width=8, layers=1, heads=2))
+    assert made[0].tokenizer.get_vocab() == made[1].tokenizer.get_vocab()
+    assert all(
+        torch.equal(a, b) for a, b in zip(made[0].parameters(), made[1].parameters(), strict=True)
+    )
+
+
+def test_a_local_folder_loads_without_a_network(tmp_path, tokenizer, rows):
+    encoder = encoder_of("bert", tokenizer)
+    encoder.model.save_pretrained(tmp_path)
+    encoder.tokenizer.save_pretrained(tmp_path)
+    loaded = load_encoder(str(tmp_path), attention_dropout=0.0, hidden_dropout=0.2).eval()
+    batch = Collator(encoder.windows)([rows[0]])
+    torch.testing.assert_close(loaded(batch), encoder(batch))
+    assert (
+        loaded.model.config.hidden_dropout_prob == 0.2
+        and loaded.model.config.attention_probs_dropout_prob == 0.0
+    )
+
+
+def test_a_folder_without_a_tokenizer(tmp_path, tokenizer):
+    encoder_of("bert", tokenizer).model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="tokenizer"):
+        load_encoder(str(tmp_path))
+
+
+def test_a_name_that_is_nowhere():
+    with pytest.raises(UserError, match="no-such/encoder"):
+        load_encoder("no-such/encoder")
+
+
+def test_a_slip_in_a_registered_name_is_told_without_asking_the_hub(monkeypatch):
+    monkeypatch.setattr(
+        "transformers.AutoConfig.from_pretrained", lambda *_, **__: pytest.fail("the hub was asked")
+    )
+    with pytest.raises(UserError, match="unknown encoder 'tinny'. Did you mean 'tiny'?"):
+        load_encoder("tinny")

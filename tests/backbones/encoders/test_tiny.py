@@ -1,0 +1,88 @@
+"""The made-on-the-spot BERT: near positions first, from a seed, restored through its configuration
+and safetensors alone.
+"""
+
+import pytest
+import torch
+from samples import ADA, ROME
+
+from backbones.encoders.huggingface import load_encoder, save_encoder
+from backbones.encoders.tiny import tiny
+from benchmark.errors import ConfigError
+from benchmark.training.checkpoints import load_weights, save_weights
+
+WORDS = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
+
+
+def made(seed=0, **options):
+    torch.manual_seed(seed)
+    return tiny(WORDS, **{"vocabulary": 200, "layers": 2, **options})
+
+
+def attentions(encoder, ids):
+    """[layers, heads, T, T] of one window."""
+    encoder.model.eval().set_attn_implementation("eager")
+    return torch.cat(encoder.model(input_ids=ids, output_attentions=True).attentions)
+
+
+@pytest.fixture(scope="module")
+def ids():
+    return torch.randint(5, 40, (1, 60), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "size", [{"width": 64, "heads": 4}, {"width": 128, "heads": 4}, {"width": 32, "heads": 2}]
+)
+def test_every_head_attends_to_near_positions_whatever_the_words(ids, size):
+    for layer, share in zip(
+        attentions(made(**size), ids), (0.7, 0.25), strict=True
+    ):  # [heads, T, T]; 7 of 60 would be 0.12
+        assert layer.allclose(
+            layer[:1].expand_as(layer), atol=1e-5
+        )  # heads differ in what they read there only
+        rows = layer[0, 10:50]
+        windows = torch.stack(
+            [row[number + 7 : number + 14] for number, row in enumerate(rows)]
+        )  # 3 to each side
+        assert (windows.argmax(1) - 3).abs().max() <= 1 and windows.sum(1).min() > share
+        mean = windows.mean(
+            0
+        )  # words change a row a little: the layer normalisation divides by their length
+        assert mean[3] > mean[4] > mean[5] > mean[6]
+        torch.testing.assert_close(mean, mean.flip(0), atol=0.02, rtol=0)  # both sides alike
+
+
+def test_token_states_depend_on_neighbouring_words(ids):
+    encoder = made(layers=1)
+    changed = ids.clone()
+    changed[0, 31] = 41
+    with torch.no_grad():
+        difference = (
+            (encoder.model.eval()(ids).last_hidden_state - encoder.model(changed).last_hidden_state)
+            .abs()
+            .amax(-1)[0]
+        )
+    assert difference[31] > difference[30] > 0.1 and difference[50] < 1e-2
+
+
+def test_the_seed_decides_the_weights():
+    weights = [torch.cat([p.flatten() for p in made(seed).parameters()]) for seed in (3, 3, 4)]
+    assert weights[0].equal(weights[1]) and not weights[0].equal(weights[2])
+
+
+def test_it_is_restored_like_any_other_encoder(tmp_path, ids):
+    encoder = made().eval()
+    save_encoder(encoder, tmp_path)
+    save_weights(encoder, tmp_path / "weights.safetensors")
+    restored = load_encoder(str(tmp_path), weights=False).eval()
+    load_weights(restored, tmp_path / "weights.safetensors")
+    assert restored.model(ids).last_hidden_state.equal(encoder.model(ids).last_hidden_state)
+    assert restored.tokenizer.get_vocab() == encoder.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize(
+    "size", [{"heads": 1}, {"width": 60, "heads": 4}, {"width": 12, "heads": 4}]
+)
+def test_sizes_that_do_not_fit_are_named(size):
+    with pytest.raises(ConfigError, match="heads"):
+        made(**size)

@@ -1,0 +1,128 @@
+"""The other readings of the axial attention: the official padded table and Eq. (21), each against
+loops over cells.
+"""
+
+import pytest
+import torch
+from batches_for_tests import random_batch, random_encoded
+
+from backbones.kd_docre import KdDocre
+from backbones.parts.axial import AxialStack
+from benchmark.errors import ConfigError
+
+SMALL = {"emb": 16, "block": 4, "layers": 2}
+
+
+def attended(attention, line, at):
+    """Attention of the cell `at` over a line of cells [n, d], written out head by head."""
+    d = line.shape[1]
+    query, key, value = (attention.project.weight[i * d : (i + 1) * d] for i in range(3))
+    heads = []
+    for part in torch.arange(d).split(d // 8):
+        scores = (line @ key[part].t()) @ (query[part] @ line[at]) / (d // 8) ** 0.5
+        heads.append(scores.softmax(0) @ (line @ value[part].t()))
+    return attention.out(torch.cat(heads))
+
+
+def axes(layer, table):
+    """Column and row attention of every cell of a dense table [n, n, d]."""
+    n = len(table)
+    column = torch.stack(
+        [torch.stack([attended(layer.column, table[:, t], h) for t in range(n)]) for h in range(n)]
+    )
+    return column, torch.stack(
+        [torch.stack([attended(layer.row, table[h], t) for t in range(n)]) for h in range(n)]
+    )
+
+
+def test_padded_to_42_against_a_dense_table(monkeypatch):
+    """A padded cell has head, tail and context of zeros; it is projected, attends and is attended
+    to like any other.
+
+    With tables of 5 x 5, so that the loops end soon.
+    """
+    monkeypatch.setattr("backbones.parts.axial.OFFICIAL_ENTITIES", 5)
+    torch.manual_seed(0)
+    model = KdDocre(16, 6, **SMALL, axial="pad_to_42_unmasked").double()
+    batch = random_batch((3, 5, 2, 0))
+    encoded = random_encoded(batch)
+    head, tail = model.features(encoded, batch, batch.cells)
+    nothing = torch.zeros(1, 32, dtype=torch.float64)
+    absent = model.projection(
+        model.features.head(nothing).tanh(), model.features.tail(nothing).tanh()
+    )
+    projected = model.projection(head, tail)
+    found = model.represent_cells(encoded, batch)
+    for document, n in enumerate((3, 5, 2)):
+        mine = batch.cells[:, 0] == document
+        start = absent.expand(5, 5, -1).clone()
+        start[:n, :n] = projected[mine].view(n, n, -1)
+        table = start
+        for layer in model.axial.layers:
+            column, row = axes(layer, table)
+            table = layer.norm(layer.linear(table + column + row))
+        torch.testing.assert_close(found[mine], (table + start)[:n, :n].flatten(0, 1))
+    masked = KdDocre(16, 6, **SMALL).double()
+    masked.load_state_dict(model.state_dict())
+    full = (batch.cells[:, 0] == 1).nonzero()[:, 0]  # the document without padding
+    torch.testing.assert_close(found[full], masked.represent_cells(encoded, batch)[full])
+    assert (found - masked.represent_cells(encoded, batch))[
+        ~(batch.cells[:, 0] == 1)
+    ].abs().max() > 0.01
+
+
+def test_a_document_of_42_entities_has_no_padding():
+    torch.manual_seed(0)
+    model = KdDocre(8, 6, emb=8, block=4, layers=2, axial="pad_to_42_unmasked").double()
+    batch = random_batch((42,))
+    encoded = random_encoded(batch, width=8)
+    padded = model.represent(encoded, batch)
+    model.axial.axial = "masked"
+    torch.testing.assert_close(padded, model.represent(encoded, batch), rtol=1e-9, atol=1e-12)
+
+
+def test_the_padded_table_has_room_for_42_entities():
+    model = KdDocre(8, 6, emb=8, block=4, layers=1, axial="pad_to_42_unmasked").double()
+    batch = random_batch((2, 43))
+    with pytest.raises(
+        ConfigError, match="axial: pad_to_42_unmasked .* at most 42 entities, and one has 43"
+    ):
+        model.represent(random_encoded(batch, width=8), batch)
+
+
+def test_gradients_reach_what_makes_a_padded_cell():
+    model = KdDocre(8, 6, emb=8, block=4, layers=1, axial="pad_to_42_unmasked").double()
+    batch = random_batch((2, 0, 1))
+    with torch.no_grad():
+        model.axial.layers[0].norm.weight.copy_(torch.rand(8))
+    model.represent(random_encoded(batch, width=8), batch).square().sum().backward()
+    assert (
+        all(p.grad.isfinite().all() for p in model.features.parameters())
+        and model.features.head.bias.grad.abs().max() > 0
+    )
+
+
+def test_sequential_is_eq_21():
+    torch.manual_seed(1)
+    stack = AxialStack(16, 2, axial="sequential").double()
+    batch = random_batch((3, 4))
+    cells = torch.randn(len(batch.cells), 16, dtype=torch.float64)
+    found = stack(cells, batch)
+    for document, n in enumerate((3, 4)):
+        mine = batch.cells[:, 0] == document
+        table = cells[mine].view(n, n, -1)
+        for layer in stack.layers:
+            after_column = table + axes(layer, table)[0]
+            table = layer.norm(layer.linear(after_column + axes(layer, after_column)[1]))
+        torch.testing.assert_close(found[mine], table.flatten(0, 1))
+    parallel = AxialStack(16, 2).double()
+    parallel.load_state_dict(stack.state_dict())
+    assert (parallel(cells, batch) - found).abs().max() > 0.01
+
+
+def test_all_readings_share_initial_weights():
+    states = []
+    for axial in ("masked", "pad_to_42_unmasked", "sequential"):
+        torch.manual_seed(0)
+        states.append(KdDocre(16, 6, **SMALL, axial=axial).state_dict())
+    assert all((states[0][name] == state[name]).all() for state in states[1:] for name in states[0])

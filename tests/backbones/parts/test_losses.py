@@ -1,0 +1,198 @@
+"""Objectives against closed forms and small cases by hand. The official values stand in
+tests/parity.
+"""
+
+from math import exp, log
+
+import pytest
+import torch
+
+from backbones.parts.losses import (
+    adaptive_focal,
+    adaptive_threshold,
+    pairwise_moving_threshold,
+    supervised_contrastive,
+)
+
+NA = torch.tensor([[1.0, 0, 0, 0]])
+FIRST_TWO = torch.tensor([[0.0, 1, 1, 0]])
+ZERO = torch.zeros(1, 4)
+X = torch.tensor([[0.5, 1.5, -0.5, 0.25]])  # margins 1, -1, -0.25
+
+
+def softplus(x):
+    return log(1 + exp(x))
+
+
+def sigmoid(x):
+    return 1 / (1 + exp(-x))
+
+
+def entropy(margin):
+    p = sigmoid(margin)
+    return -p * log(p) - (1 - p) * log(1 - p)
+
+
+def test_zero_logits():
+    assert adaptive_threshold(ZERO, NA).item() == pytest.approx(log(4))
+    assert adaptive_threshold(ZERO, FIRST_TWO).item() == pytest.approx(2 * log(3) + log(2))
+    assert adaptive_focal(ZERO, FIRST_TWO).item() == pytest.approx(2 * 1.5 * log(2) + log(2))
+    # 3 negatives: 3 softplus(0), and the mean of their entropies
+    assert pairwise_moving_threshold(ZERO, NA).item() == pytest.approx(4 * log(2))
+    assert pairwise_moving_threshold(torch.zeros(1, 97), torch.eye(97)[:1]).item() == pytest.approx(
+        97 * log(2)
+    )
+
+
+def test_adaptive_threshold_by_hand():
+    e = [exp(x) for x in X[0].tolist()]
+    expected = (
+        -log(e[1] / (e[0] + e[1] + e[2]))
+        - log(e[2] / (e[0] + e[1] + e[2]))
+        - log(e[0] / (e[0] + e[3]))
+    )
+    assert adaptive_threshold(X, FIRST_TWO).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_adaptive_focal_by_hand():
+    positives = sum((1 + sigmoid(-m) ** 2) * softplus(-m) for m in (1, -1))
+    expected = positives + log(1 + exp(-0.25))
+    assert adaptive_focal(X, FIRST_TWO, gamma=2).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "positive"), [("vectorised", 1), ("per_pair", 2), ("broadcast", 2)]
+)
+def test_moving_threshold_by_hand(weighting, positive):
+    threshold = softplus(-1) + softplus(1) + softplus(-0.25)
+    expected = threshold + (entropy(1) + entropy(-1)) / positive + entropy(-0.25) / 1
+    assert pairwise_moving_threshold(X, FIRST_TWO, entropy=weighting).item() == pytest.approx(
+        expected, rel=1e-6
+    )
+
+
+def test_broadcast_weighs_every_pair_by_the_mean_count():
+    logits, labels = torch.cat([X, X]), torch.cat([FIRST_TWO, NA])
+    found = pairwise_moving_threshold(logits, labels, entropy="broadcast").mean()
+    h = [entropy(m) for m in (1, -1, -0.25)]
+    threshold = (
+        softplus(-1) + softplus(1) + softplus(-0.25) + softplus(1) + softplus(-1) + softplus(-0.25)
+    ) / 2
+    positive = (h[0] + h[1]) / 2 * (1 / 2 + 1 / 1) / 2  # |P| = 2 and, of the NA pair, max(1, 0)
+    negative = (h[2] + sum(h)) / 2 * (1 / 1 + 1 / 3) / 2
+    assert found.item() == pytest.approx(threshold + positive + negative, rel=1e-6)
+
+
+def test_contrastive_by_hand():
+    # cosine similarities: 0~1: 1, 0~2: 0, 1~2: 0; pairs 0 and 1 share relation 1, pair 2 shares
+    # none
+    x = torch.tensor([[2.0, 0], [3.0, 0], [0, 1.0]])
+    labels = torch.tensor([[0.0, 1, 0], [0, 1, 1], [0, 0, 0]])
+    anchor = -log(exp(1 / 0.5) / (exp(1 / 0.5) + exp(0)))
+    found = supervised_contrastive(x, labels, temperature=0.5, base_temperature=0.25)
+    assert found.item() == pytest.approx(2 * (anchor + anchor + 0) / 3, rel=1e-6)
+
+
+def test_without_entropy_only_eq_24_is_left():
+    threshold = softplus(-1) + softplus(1) + softplus(-0.25)
+    assert pairwise_moving_threshold(X, FIRST_TWO, entropy="none").item() == pytest.approx(
+        threshold, rel=1e-6
+    )
+
+
+# Anchors of the tests below: pairs 0, 1 and 2 share relation 1 or 2 in a chain (0-1, 1-2), pair 3
+# shares none.
+CHAIN = torch.tensor(
+    [[0.0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.float64
+)
+ROWS = torch.tensor([[1.0, 2, 0], [2, 1, -1], [0, 1, 1], [-1, 0, 2]], dtype=torch.float64)
+POSITIVES = {0: [1], 1: [0, 2], 2: [1]}
+SCALE = {"temperature": 0.5, "base_temperature": 0.25}
+
+
+def eq_28(rows, *, contrasts=()):
+    """Eq. (28) for every anchor, with loops; an anchor without positives counts 0."""
+    found = [0.0] * 4
+    for i, positives in POSITIVES.items():
+        share = lambda d, i=i: exp(float(rows[i] @ d) / 0.5)
+        others = sum(share(rows[d]) for d in range(4) if d != i) + sum(share(d) for d in contrasts)
+        found[i] = -log(sum(share(rows[p]) / others for p in positives) / len(positives))
+    return found
+
+
+def test_eq_28_as_printed():
+    expected = 2 * sum(eq_28(ROWS)) / 4
+    assert supervised_contrastive(ROWS, CHAIN, **SCALE, form="dot").item() == pytest.approx(
+        expected, rel=1e-12
+    )
+    total = supervised_contrastive(ROWS, CHAIN, **SCALE, form="dot", reduction="sum")
+    assert total.item() == pytest.approx(4 * expected, rel=1e-12)
+
+
+def test_contrasts_stand_in_the_denominator_alone():
+    na = torch.tensor([[1.0, 1, 1], [0, -2, 1]], dtype=torch.float64)
+    expected = 2 * sum(eq_28(ROWS, contrasts=na)) / 4
+    found = supervised_contrastive(ROWS, CHAIN, **SCALE, form="dot", contrasts=na)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+    unit, unit_na = (torch.nn.functional.normalize(x, dim=-1) for x in (ROWS, na))
+    first = [
+        exp(float(unit[0] @ d) / 0.5) for d in (*unit[1:], *unit_na)
+    ]  # of anchor 0, whose only positive is 1
+    second = [
+        exp(float(unit[1] @ d) / 0.5) for d in (unit[0], *unit[2:], *unit_na)
+    ]  # positives 0 and 2, the first two
+    third = [
+        exp(float(unit[2] @ d) / 0.5) for d in (*unit[:2], unit[3], *unit_na)
+    ]  # positive 1, the second
+    anchors = (
+        -log(first[0] / sum(first))
+        - sum(log(s / sum(second)) for s in second[:2]) / 2
+        - log(third[1] / sum(third))
+    )
+    found = supervised_contrastive(ROWS, CHAIN, **SCALE, contrasts=na)
+    assert found.item() == pytest.approx(2 * anchors / 4, rel=1e-12)
+    assert supervised_contrastive(ROWS, CHAIN, **SCALE, contrasts=na[:0]) == supervised_contrastive(
+        ROWS, CHAIN, **SCALE
+    )
+
+
+@pytest.mark.parametrize("form", ["cosine", "dot"])
+@pytest.mark.parametrize("labels", [CHAIN, CHAIN[:2], CHAIN[[0, 2, 3]]])
+def test_contrastive_gradients(form, labels):
+    """With an anchor that has no positives, with two anchors, and with none that has any."""
+    rows, na = (
+        ROWS[: len(labels)].clone().requires_grad_(),
+        torch.ones(2, 3, dtype=torch.float64, requires_grad=True),
+    )
+    loss = lambda x, y: supervised_contrastive(x, labels, **SCALE, form=form, contrasts=y)
+    assert torch.autograd.gradcheck(loss, (rows, na))
+
+
+@pytest.mark.parametrize("form", ["cosine", "dot"])
+def test_contrastive_of_large_rows_stays_finite(form):
+    rows = (ROWS.float() * 1e4).requires_grad_()
+    loss = supervised_contrastive(rows, CHAIN.float(), **SCALE, form=form, contrasts=-rows.detach())
+    loss.backward()
+    assert loss.isfinite() and rows.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("form", ["cosine", "dot"])
+@pytest.mark.parametrize("N", [0, 1])
+def test_contrastive_needs_two_pairs(N, form):
+    x = torch.randn(N, 3, requires_grad=True)
+    options = {
+        "temperature": 1,
+        "base_temperature": 0.5,
+        "form": form,
+        "contrasts": torch.randn(2, 3),
+    }
+    loss = supervised_contrastive(x, torch.ones(N, 4), **options)
+    loss.backward()
+    assert loss == 0 and (x.grad == 0).all()
+
+
+@pytest.mark.parametrize("loss", [adaptive_threshold, adaptive_focal, pairwise_moving_threshold])
+def test_extreme_logits_stay_finite(loss):
+    logits = torch.tensor([[1e4, -1e4, 1e4, 0], [-1e4, 1e4, -1e4, 1e4]], requires_grad=True)
+    loss(logits, torch.cat([FIRST_TWO, NA])).sum().backward()
+    assert logits.grad.isfinite().all()

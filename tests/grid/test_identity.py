@@ -1,0 +1,82 @@
+"""What identifies the encoder of a run."""
+
+import json
+
+from benchmark.grid.identity import encoder_digest, facts
+
+
+def a_folder(path, **files):
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / name.replace("__", ".")).write_text(content)
+    return str(path)
+
+
+def test_same_encoder_elsewhere_has_the_same_digest(tmp_path):
+    one = a_folder(tmp_path / "one", config__json="{}", model__safetensors="weights")
+    other = a_folder(
+        tmp_path / "other",
+        config__json="{}",
+        model__safetensors="weights",
+        README__md="not of the encoder",
+    )
+    assert encoder_digest(one) == encoder_digest(other) and len(encoder_digest(one)) == 16
+
+
+def test_other_weights_have_another_digest(tmp_path):
+    one = a_folder(tmp_path / "one", config__json="{}", model__safetensors="weights")
+    other = a_folder(tmp_path / "other", config__json="{}", model__safetensors="weightS")
+    assert encoder_digest(one) != encoder_digest(other)
+
+
+def test_weights_in_several_files_count(tmp_path):
+    index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
+    folders = []
+    for name, second in (("one", "b"), ("other", "B")):
+        folder = a_folder(
+            tmp_path / name, **{"model-1.safetensors": "a", "model-2.safetensors": second}
+        )
+        (tmp_path / name / "model.safetensors.index.json").write_text(index)
+        folders.append(folder)
+    assert encoder_digest(folders[0]) != encoder_digest(folders[1])
+
+
+def test_hub_encoder_is_found_in_the_cache(tmp_path, monkeypatch):
+    """The layout of the hub's cache: models--ORG--NAME/refs/main names the folder of snapshots/."""
+    from huggingface_hub import constants
+
+    repo = tmp_path / "hub" / "models--org--encoder"
+    folder = a_folder(repo / "snapshots" / "abc", config__json="{}", model__safetensors="weights")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert encoder_digest("org/encoder") == encoder_digest(folder)
+
+
+def test_presets_and_unknown_names_have_none(tmp_path):
+    assert encoder_digest("tiny") is None
+    assert encoder_digest("org/never-downloaded") is None
+    assert encoder_digest(str(tmp_path / "no such folder")) is None
+
+
+def test_facts_name_what_identifies_a_run(tmp_path):
+    class Corpus:
+        name, digest, notes = "corpus", "d1", ()
+
+    folder = a_folder(tmp_path / "encoder", model__safetensors="weights")
+    known = facts(Corpus, folder)
+    assert (
+        known["corpus_digest"] == "d1"
+        and known["encoder_digest"] == encoder_digest(folder)
+        and known["numerics_version"] >= 1
+    )
+
+
+def test_a_student_is_bound_to_its_teacher(tmp_path):
+    from benchmark.grid.identity import teacher_digest
+
+    assert teacher_digest(None) is None and teacher_digest(str(tmp_path / "nowhere")) is None
+    (tmp_path / "DONE").write_text("first")
+    first = teacher_digest(str(tmp_path))
+    (tmp_path / "DONE").write_text("trained anew")
+    assert first != teacher_digest(str(tmp_path)) is not None

@@ -1,0 +1,179 @@
+"""Plans: order, dependencies, selection, and how a stored run is told from another."""
+
+import pytest
+
+from benchmark.config import read_experiment
+from benchmark.errors import ConfigError, UnknownNameError
+from benchmark.grid.execute import execute
+from benchmark.grid.plan import extend, plan, select
+from benchmark.grid.status import Cost, estimate, status_of
+from benchmark.progress import Progress
+from benchmark.registry import AUGMENTERS, BACKBONES
+
+
+@pytest.fixture
+def experiment(lab):
+    return read_experiment(lab.config)
+
+
+def done(job, *, seconds=10.0, extra=b""):
+    """Store `job` as finished."""
+    job.directory.start(job.config.model_dump(mode="json"), facts={"corpus_digest": "d1"})
+    job.directory.write_json("metrics.json", {"seconds": seconds})
+    (job.directory.path / "best.safetensors").write_bytes(extra)
+    job.directory.finish()
+
+
+def test_every_run_comes_after_the_one_it_starts_from(lab, experiment):
+    jobs = plan(experiment, lab.results)
+    assert len({job.directory.path for job in jobs}) == len(jobs) == 2 * 3 * 2
+    places = {job.directory.path: place for place, job in enumerate(jobs)}
+    for job in jobs:
+        assert (job.stage1 is None) == (job.augmenter == "none")
+        assert job.stage1 is None or places[job.stage1] < places[job.directory.path]
+    assert jobs[4].directory.path == lab.results / "toy" / "right" / "noisy" / "seed-0"
+    assert jobs[4].name == "right noisy seed 0"
+
+
+def test_the_order_of_augmenters_in_the_file_does_not_matter_for_none(lab):
+    jobs = plan(
+        read_experiment(
+            lab.config, ["augmenters=[learned, none]", "seeds=[0]", "backbones=[left]"]
+        ),
+        lab.results,
+    )
+    assert [job.augmenter for job in jobs] == ["none", "learned"]
+
+
+def test_none_is_planned_only_if_something_needs_it(lab):
+    unfitted = plan(read_experiment(lab.config, ["augmenters=[noisy]"]), lab.results)
+    assert {job.augmenter for job in unfitted} == {"noisy"}
+    assert all(job.stage1 is None and not job.needs_stage1 for job in unfitted)
+    fitted = plan(read_experiment(lab.config, ["augmenters=[noisy, learned]"]), lab.results)
+    assert {job.augmenter for job in fitted} == {"none", "noisy", "learned"}
+
+
+def test_a_warm_start_needs_the_none_run_whatever_the_augmenter(lab):
+    jobs = plan(
+        read_experiment(lab.config, ["augmenters=[noisy]", "augment.start=stage1", "seeds=[0]"]),
+        lab.results,
+    )
+    assert [job.augmenter for job in jobs] == ["none", "noisy"] * 2
+    assert [job.needs_stage1 for job in jobs] == [False, True] * 2
+    alone = plan(
+        read_experiment(lab.config, ["augmenters=[none]", "augment.start=stage1"]), lab.results
+    )
+    assert not any(job.needs_stage1 for job in alone)
+
+
+@pytest.mark.parametrize("change", ["augment.start=stage1", "augment.warmup_contrastive=false"])
+def test_none_keeps_no_branch_where_stage_3_does_not_repeat_it(lab, experiment, change):
+    assert {
+        job.branch_epoch for job in plan(experiment, lab.results) if job.augmenter == "none"
+    } == {2}
+    jobs = plan(read_experiment(lab.config, [change]), lab.results)
+    assert {job.branch_epoch for job in jobs} == {None}
+
+
+def test_a_stored_run_has_the_defaults_of_options_that_came_later(lab, experiment, monkeypatch):
+    jobs = plan(experiment, lab.results)
+    for job in jobs[:2]:
+        done(job)
+    monkeypatch.setitem(BACKBONES.entries()["left"].parameters, "axial", "masked")
+    monkeypatch.setitem(AUGMENTERS.entries()["noisy"].parameters, "scale", 0.1)
+    none, noisy = plan(read_experiment(lab.config), lab.results)[:2]
+    assert noisy.config.backbone.options[
+        "axial"
+    ] == "masked" and noisy.config.augmenter.options == {"scale": 0.1}
+    assert none.differences() == noisy.differences() == []
+    changed = [
+        "backbones=[{left: {axial: sequential}}]",
+        "augmenters=[none, {noisy: {scale: 0.2}}]",
+    ]
+    assert [
+        line.split(":")[0]
+        for line in plan(read_experiment(lab.config, changed), lab.results)[1].differences()
+    ] == ["augmenter.options.scale", "backbone.options.axial"]
+
+
+def test_none_keeps_no_branch_for_nobody(lab):
+    jobs = plan(read_experiment(lab.config, ["augmenters=[none]"]), lab.results)
+    assert [job.branch_epoch for job in jobs] == [None] * 4
+
+
+def test_selection_keeps_the_order_and_adds_only_what_is_needed(lab, experiment):
+    jobs = plan(experiment, lab.results)
+    assert select(jobs) == jobs
+    assert [
+        job.name for job in select(jobs, augmenters=["learned"], seeds=[1], backbones=["right"])
+    ] == ["right none seed 1", "right learned seed 1"]
+    assert [
+        job.name for job in select(jobs, augmenters=["noisy"], seeds=[1], backbones=["right"])
+    ] == ["right noisy seed 1"]
+    assert select(jobs, seeds=[]) == []
+
+
+def test_extension_adds_registered_names_and_keeps_the_options_of_the_file(lab):
+    experiment = read_experiment(lab.config, ["backbones=[{left: {width: 32}}]"])
+    wider = extend(experiment, backbones=["right", "left"], augmenters=["spare"], seeds=[9, 0])
+    assert [(choice.name, choice.options["width"]) for choice in wider.backbones] == [
+        ("left", 32),
+        ("right", 8),
+    ]
+    assert [choice.name for choice in wider.augmenters] == ["none", "noisy", "learned", "spare"]
+    assert wider.seeds == [0, 1, 9]
+    assert extend(experiment) == experiment
+    with pytest.raises(UnknownNameError, match="Did you mean 'noisy'"):
+        extend(experiment, augmenters=["nosy"])
+    with pytest.raises(ConfigError, match="got -4"):
+        extend(experiment, seeds=[1, -4])
+
+
+def test_estimates_come_from_the_nearest_finished_runs(lab, experiment):
+    jobs = {job.name: job for job in plan(experiment, lab.results)}
+    wanted = [jobs["left learned seed 1"], jobs["left noisy seed 1"], jobs["right none seed 1"]]
+    assert set(estimate(wanted, []).values()) == {None}
+    for name, seconds in (("left none seed 0", 10.0), ("left learned seed 0", 40.0)):
+        done(jobs[name], seconds=seconds, extra=bytes(100_000))
+    finished = [jobs["left none seed 0"], jobs["left learned seed 0"]]
+    costs = estimate(wanted, finished)
+    assert costs["left learned seed 1"].seconds == 40  # same cell
+    assert costs["left noisy seed 1"].seconds == 25  # same backbone: (10 + 40) / 2
+    assert costs["right none seed 1"].seconds == 25  # any
+    done(jobs["right noisy seed 0"], seconds=100.0)
+    costs_later = estimate(wanted, [*finished, jobs["right noisy seed 0"]])
+    assert (costs_later["left noisy seed 1"].seconds, costs_later["right none seed 1"].seconds) == (
+        25,
+        100,
+    )
+    assert (
+        isinstance(costs["left noisy seed 1"], Cost)
+        and 100_000 < costs["left noisy seed 1"].bytes < 110_000
+    )
+
+
+def test_a_stored_run_is_the_same_wherever_its_data_now_is(lab, experiment):
+    job = plan(experiment, lab.results)[0]
+    done(job)
+    moved = plan(
+        read_experiment(lab.config, ["dataset={name: toy-data, path: /elsewhere/train.json}"]),
+        lab.results,
+    )[0]
+    other = plan(
+        read_experiment(lab.config, ["dataset={name: toy-data, path: data/other.json}"]),
+        lab.results,
+    )[0]
+    assert status_of(job).state == status_of(moved).state == "done"
+    assert status_of(other).state == "changed"
+    assert "data/other.json" in status_of(other).detail
+    assert job.differences(corpus_digest="d1") == []
+    assert job.differences(corpus_digest="d2") == ['corpus_digest: "d1" stored, "d2" asked for']
+
+
+def test_outcomes_are_told_as_they_come(lab, experiment):
+    jobs = select(plan(experiment, lab.results), seeds=[0], backbones=["left"])
+    done(jobs[0])
+    outcomes = execute(jobs, grid=jobs, load_corpus=lab.load_corpus, progress=Progress.silent())
+    assert (next(outcomes).state, lab.ran) == ("kept", [])
+    assert (next(outcomes).state, lab.names()) == ("done", ["left noisy 0"])
+    assert [outcome.state for outcome in outcomes] == ["done"]

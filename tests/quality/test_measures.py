@@ -1,0 +1,381 @@
+"""The measurement of generated pairs on made-up generators: sound ones pass, each kind of collapse
+is named.
+"""
+
+import itertools
+
+import pytest
+import torch
+
+from augmenters.base import Augmenter
+from augmenters.copies import Copies
+from augmenters.gaussian import GaussianNoise
+from backbones.base import Backbone, Pairs
+from benchmark.quality import measures as quality
+from benchmark.quality.flags import explained, flags
+from benchmark.quality.measures import exact_match, matched, measure, micro_f1
+
+WIDTH, RELATIONS = 12, 5
+CENTRES = 3 * torch.randn(RELATIONS + 1, WIDTH, generator=torch.Generator().manual_seed(9))
+SETS = [(1,), (2,), (3,), (4,), (5,), (1, 4)]
+TAIL = torch.tensor([False, False, False, True, True])
+
+
+def rng(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def pairs(count, seed):
+    """Real pairs of SETS: the sum of their relations' centres and noise."""
+    labels = torch.zeros(count, RELATIONS + 1)
+    for row, classes in zip(labels, itertools.cycle(SETS)):
+        row[list(classes)] = 1
+    labels = labels[torch.randperm(count, generator=rng(seed))]
+    return Pairs(labels @ CENTRES + torch.randn(count, WIDTH, generator=rng(seed + 1)), labels)
+
+
+class Nearest(Backbone):
+    """Finds the label set whose centre is nearest."""
+
+    bounds = None
+
+    def classify(self, representations):
+        sets = torch.zeros(len(SETS), RELATIONS + 1)
+        for row, classes in zip(sets, SETS, strict=True):
+            row[list(classes)] = 1
+        found = sets[torch.cdist(representations, sets @ CENTRES).argmin(1)]
+        return torch.cat([torch.full_like(found[:, :1], 0.5), found[:, 1:]], 1)
+
+
+TRAIN, DEV = pairs(900, 1), pairs(300, 3)
+
+
+def measured(augmenter, train=TRAIN, dev=DEV, tail=TAIL, backbone=None, seed=0):
+    return measure(augmenter, backbone or Nearest(), train, dev, tail=tail, max_labels=4, seed=seed)
+
+
+class Resamples(Augmenter):
+    """A perfect generator: fresh pairs of the very distribution."""
+
+    def _augment(self, representations, labels, *, rng):
+        return labels @ CENTRES + torch.randn(representations.shape, generator=rng), labels.clone()
+
+
+class OnePoint(Augmenter):
+    """The mean of all pairs, whatever is asked for."""
+
+    def _augment(self, representations, labels, *, rng):
+        return TRAIN.representations.mean(0).expand_as(representations).clone(), labels.clone()
+
+
+class OnePointPerSet(Augmenter):
+    """The mean of the label set."""
+
+    def _augment(self, representations, labels, *, rng):
+        return labels @ CENTRES + 1e-3 * torch.randn(
+            representations.shape, generator=rng
+        ), labels.clone()
+
+
+class IgnoresLabels(Augmenter):
+    """Real-looking pairs, of any label set."""
+
+    def _augment(self, representations, labels, *, rng):
+        rows = TRAIN.representations[
+            torch.randint(len(TRAIN.labels), (len(labels),), generator=rng)
+        ]
+        return rows + 0.5 * torch.randn(rows.shape, generator=rng), labels.clone()
+
+
+class Scattered(Augmenter):
+    """Far too wide."""
+
+    def _augment(self, representations, labels, *, rng):
+        return representations + 20 * torch.randn(
+            representations.shape, generator=rng
+        ), labels.clone()
+
+
+class Nothing(Augmenter):
+    """No pairs."""
+
+    def _augment(self, representations, labels, *, rng):
+        return representations[:0], labels[:0]
+
+
+def test_a_perfect_generator_is_as_good_as_real_pairs():
+    found = measured(Resamples())
+    assert found["flags"] == {}
+    for name, group in found["groups"].items():
+        exact = group["exact_match"]
+        assert (
+            exact["generated"] == pytest.approx(exact["dev"], abs=0.03)
+            and exact["dev"] > 0.95 > exact["noise"] + 0.5
+        ), name
+        assert abs(group["mmd"]["generated"]) < 0.5 * group["mmd"]["noise"], name
+        assert group["frechet"]["generated"] < 0.2 * group["frechet"]["noise"], name
+        assert group["spread"]["generated"] == pytest.approx(1, abs=0.1), name
+        assert group["within_spread"]["generated"] == pytest.approx(1, abs=0.1), name
+        assert group["neighbour"]["generated"] == pytest.approx(1, abs=0.1), name
+    assert found["groups"]["all"]["between_share"]["generated"] == pytest.approx(
+        found["groups"]["all"]["between_share"]["dev"], abs=0.03
+    )
+    assert abs(found["groups"]["all"]["between_share"]["noise"]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("augmenter", "kinds"),
+    [
+        (OnePoint(), {"recognition", "narrow", "within", "labels", "mmd"}),
+        (OnePointPerSet(), {"within"}),
+        (IgnoresLabels(), {"recognition", "recognition_tail", "recognition_frequent", "labels"}),
+        (Scattered(), {"wide", "labels", "mmd", "frechet", "recognition"}),
+        (Copies(), {"copies"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_collapse_is_flagged(augmenter, kinds):
+    found = measured(augmenter)["flags"]
+    assert kinds <= found.keys(), found
+    if kinds in ({"within"}, {"copies"}):
+        assert found.keys() == kinds
+
+
+def test_a_flag_says_how_bad_it_is():
+    found = measured(IgnoresLabels())["flags"]
+    assert (
+        "the classifier recognises 1" in found["recognition"]
+        and "(real pairs: 100%)" in found["recognition"]
+    )
+    assert measured(Copies())["flags"]["copies"].endswith("0.00 times that of unseen real pairs")
+
+
+def test_noise_that_is_small_keeps_the_labels_and_is_no_copy():
+    found = measured(GaussianNoise(scale=0.1))
+    assert found["flags"] == {}
+    assert 0.05 < found["groups"]["all"]["neighbour"]["generated"] < 0.9
+
+
+def test_an_augmenter_that_generates_nothing():
+    found = measured(Nothing())
+    assert list(found["flags"]) == ["nothing_generated"]
+    assert (
+        found["groups"]["all"]["exact_match"]["generated"] is None
+        and found["groups"]["all"]["exact_match"]["dev"] > 0.9
+    )
+
+
+def test_groups_are_those_of_the_pairs_relations():
+    groups = measured(Resamples())["groups"]
+    tail = int((DEV.labels[:, 4:] > 0).any(1).sum())
+    assert {name: group["pairs"]["dev"] for name, group in groups.items()} == {
+        "all": 300,
+        "tail": tail,
+        "frequent": 300 - tail,
+    }
+    assert list(measured(Resamples(), tail=None)["groups"]) == ["all"]
+
+
+def test_label_sets_that_training_lacks_are_left_out():
+    train = Pairs(*(part[TRAIN.labels[:, 5] == 0] for part in TRAIN))
+    found = measured(Resamples(), train=train)
+    unseen = int((DEV.labels[:, 5] > 0).sum())
+    assert found["pairs"] == {
+        "train": len(train.labels),
+        "dev": 300,
+        "compared": 300 - unseen,
+        "unseen": unseen,
+    }
+    nothing = measured(
+        Resamples(),
+        train=Pairs(*(part[TRAIN.labels[:, 1] > 0] for part in TRAIN)),
+        dev=train_without_1(),
+    )
+    assert nothing["pairs"]["compared"] == 0 and list(nothing["flags"]) == ["nothing_asked"]
+
+
+def train_without_1():
+    return Pairs(*(part[DEV.labels[:, 1] == 0] for part in DEV))
+
+
+def test_the_same_seed_gives_the_same_numbers_and_moves_no_generator():
+    before = torch.random.get_rng_state()
+    first, again, other = (
+        measured(Resamples()),
+        measured(Resamples()),
+        measured(Resamples(), seed=1),
+    )
+    assert first == again and first["groups"] != other["groups"]
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_yardsticks_do_not_depend_on_the_augmenter():
+    first, second = (
+        measured(augmenter)["groups"]["all"] for augmenter in (Resamples(), IgnoresLabels())
+    )
+    for measure_name in (
+        "exact_match",
+        "mmd",
+        "frechet",
+        "spread",
+        "within_spread",
+        "between_share",
+    ):
+        for kind in ("train", "noise"):
+            assert first[measure_name][kind] == second[measure_name][kind]
+
+
+def test_generated_pairs_are_clamped_as_in_training():
+    class Bounded(Nearest):
+        bounds = (-0.5, 0.5)
+
+    assert measured(Scattered(), backbone=Bounded())["groups"]["all"]["spread"]["generated"] < 0.5
+
+
+def test_a_large_dev_split_is_sampled(monkeypatch):
+    monkeypatch.setattr(quality, "ROWS", 100)
+    monkeypatch.setattr(quality, "COMPONENT_ROWS", 50)
+    found = measured(Resamples())
+    assert (
+        found["pairs"]["dev"] == 300 and found["pairs"]["compared"] == 100 and found["flags"] == {}
+    )
+
+
+def test_matched_rows_have_the_same_label_sets():
+    train, dev = (pairs(n, seed).labels for n, seed in ((40, 5), (25, 6)))
+    asked, source = matched(train[train[:, 3] == 0], dev, rng(0))
+    assert torch.equal(train[train[:, 3] == 0][source], dev[asked])
+    assert sorted(asked.tolist()) == (dev[:, 3] == 0).nonzero().squeeze(1).tolist()
+    assert len(source.unique()) == len(source)  # enough of each: none is drawn twice
+
+
+def test_matched_rows_repeat_only_when_they_must():
+    train, dev = torch.eye(4)[[1, 1, 2]], torch.eye(4)[[1, 1, 1, 1, 2, 3]]
+    asked, source = matched(train, dev, rng(0))
+    assert sorted(asked.tolist()) == [0, 1, 2, 3, 4]
+    assert sorted(source.tolist()) == [0, 0, 1, 1, 2]
+    assert [len(part) for part in matched(train, dev[5:], rng(0))] == [0, 0]
+
+
+def test_recognition_by_hand():
+    labels = torch.tensor([[0.0, 1, 0, 1], [0, 0, 1, 0]])
+    found = torch.tensor([[True, False, False], [False, True, False]])
+    assert exact_match(found, labels) == 0.5
+    assert micro_f1(found, labels) == pytest.approx(2 * 2 / (2 + 3))
+    assert exact_match(found[:0], labels[:0]) is None and micro_f1(found[:0], labels[:0]) is None
+
+
+def test_explained_share_of_a_perfect_and_of_a_mean_reconstruction():
+    train, dev = (
+        torch.tensor([[0.0], [2.0]]),
+        torch.tensor([[0.0], [4.0]]),
+    )  # about the training mean 1: errors 1 and 9
+    share = lambda error: explained({"reconstruction_mse": error}, train, dev)[
+        "reconstruction_explained"
+    ]
+    assert share(0.0) == 1.0 and share(5.0) == 0.0 and share(10.0) == -1.0
+
+
+def test_what_follows_from_a_diagnosis():
+    given = {
+        "active_units": 2,
+        "latent_units": 8,
+        "prior_error": 0.2,
+        "prior_error_gaussian": 0.5,
+        "prior_error_wrong_class": 0.3,
+    }
+    found = explained(given | {"mine": 7}, torch.zeros(2, 1), torch.zeros(2, 1))
+    assert found["active_share"] == 0.25 and found["prior_explained"] == pytest.approx(0.6)
+    assert found["class_effect"] == pytest.approx(0.5) and found["mine"] == 7
+    assert explained({}, torch.zeros(2, 1), torch.zeros(2, 1)) == {}
+
+
+def test_a_collapsed_fit_is_flagged():
+    sound = {
+        "reconstruction_explained": 0.6,
+        "active_share": 0.5,
+        "prior_explained": 0.4,
+        "class_effect": 0.1,
+    }
+    groups = measured(Resamples())["groups"]
+    assert flags(sound, groups) == {}
+    units = {"active_units": 2, "latent_units": 384}
+    collapsed = {
+        "reconstruction_explained": 0.01,
+        "active_share": 2 / 384,
+        "prior_explained": 0.0,
+        "class_effect": 0.0,
+    }
+    found = flags(collapsed | units, groups)
+    assert found["posterior"] == "posterior collapsed: 2 of 384 latent units are active"
+    assert "no better than the mean: its error is 0.99 times" in found["reconstruction"]
+    assert found.keys() == {"reconstruction", "posterior", "prior", "class"}
+
+
+def test_an_augmenter_joins_in_with_a_diagnosis_of_its_own():
+    class Talkative(Resamples):
+        def _diagnose(self, representations, labels, *, rng):
+            return {"reconstruction_mse": float(representations.var()) * 2, "temperature": 3}
+
+    found = measured(Talkative())
+    assert (
+        found["diagnosis"]["temperature"] == 3
+        and found["diagnosis"]["reconstruction_explained"] < 0
+    )
+    assert "reconstruction" in found["flags"]
+
+
+class Encodes(Resamples):
+    """Gives rows back with the directions from `lost` on put to zero."""
+
+    def __init__(self, *, lost: int = WIDTH):
+        self.lost = lost
+
+    def reconstruct(self, representations):
+        return torch.where(torch.arange(WIDTH) < self.lost, representations, 0)
+
+
+def test_a_faithful_reconstruction_keeps_all_labels():
+    found = measured(Encodes())
+    assert (
+        found["diagnosis"]["labels_kept"] == found["diagnosis"]["labels_kept_tail"] == 1
+        and not found["flags"]
+    )
+    assert (
+        found["groups"]["all"]["exact_match"]["reconstructed"]
+        == found["groups"]["all"]["exact_match"]["train"]
+    )
+
+
+def test_a_reconstruction_that_loses_the_labels_is_named_though_what_is_generated_is_sound():
+    found = measured(Encodes(lost=1))
+    match = found["groups"]["tail"]["exact_match"]
+    assert found["diagnosis"]["labels_kept_tail"] == match["reconstructed"] / match["train"] < 0.5
+    assert {"kept", "kept_tail"} <= found["flags"].keys() and "recognition" not in found["flags"]
+    assert (
+        f"{match['reconstructed']:.0%} of training pairs with a tail relation"
+        in found["flags"]["kept_tail"]
+    )
+
+
+def test_nothing_is_said_of_labels_kept_where_nothing_encodes():
+    found = measured(Resamples())
+    assert (
+        "labels_kept" not in found["diagnosis"]
+        and "reconstructed" not in found["groups"]["all"]["exact_match"]
+    )
+
+
+def test_a_sample_of_rare_pairs_is_kept_for_a_figure():
+    kept = measured(Resamples())["sample"]
+    for kind in ("real", "generated"):
+        assert kept[kind]["rows"] and len(kept[kind]["rows"]) == len(kept[kind]["labels"])
+        assert all({3, 4} & set(labels) for labels in kept[kind]["labels"])  # the relations of TAIL
+        assert all(len(row) == WIDTH for row in kept[kind]["rows"])
+    basis = torch.linalg.qr(torch.randn(WIDTH, 2, generator=rng(5)))[0]
+    few = quality.sample(DEV, TRAIN, basis, None)["real"]
+    assert len(few["rows"]) == len(DEV.labels)
+    assert torch.allclose(
+        torch.tensor(few["rows"]), DEV.representations @ basis, rtol=1e-4, atol=1e-4
+    )
+    assert all(DEV.labels[i, 1 + r] == 1 for i, labels in enumerate(few["labels"]) for r in labels)

@@ -1,0 +1,110 @@
+"""quality.json of whole runs: written while they train, the same when measured afterwards, and no
+other number moves.
+"""
+
+import pytest
+from tiny_runs import config, execute, numbers, tiny_corpus
+
+from benchmark.errors import UserError
+from benchmark.progress import Progress
+from benchmark.quality.runs import Afterwards, rare_relations
+from benchmark.training import stages
+from benchmark.training.loop import Loop
+
+
+def stage1(tmp_path, **options):
+    return execute(tmp_path, config(**options), branch_epoch=1)
+
+
+def afterwards(corpus=None):
+    return Afterwards(lambda run: corpus or tiny_corpus(), Progress.silent())
+
+
+@pytest.mark.parametrize("augmenter", ["copies", "vaediff"])
+def test_a_run_measures_itself_and_finds_the_same_afterwards(tmp_path, augmenter):
+    """From the stored pairs, and from the documents when those are gone."""
+    none = stage1(tmp_path)
+    run = execute(tmp_path, config(augmenter=augmenter))
+    found = run.read_json("quality.json")
+    assert found["pairs"]["compared"] > 0 and set(found["groups"]) == {"all", "tail", "frequent"}
+    assert bool(found["diagnosis"]) == (augmenter == "vaediff")
+    assert "quality.json" in run.read_json("DONE")["sha256"]
+    for stored in (True, False):
+        (run.path / "quality.json").unlink()
+        if not stored:
+            [file.unlink() for file in none.path.glob("positive_pairs_*.safetensors")]
+        (Afterwards(None, Progress.silent()) if stored else afterwards()).measure(run)
+        assert run.read_json("quality.json") == found
+    run.verify()
+
+
+def test_measuring_changes_no_other_number(tmp_path, monkeypatch):
+    stage1(tmp_path / "measured")
+    measured = numbers(execute(tmp_path / "measured", config(augmenter="gaussian")))
+    monkeypatch.setattr(stages._Augmentation, "measure", lambda self: None)
+    stage1(tmp_path / "plain")
+    assert numbers(execute(tmp_path / "plain", config(augmenter="gaussian"))) == measured
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+def test_a_killed_run_finds_the_same_when_it_goes_on(tmp_path, monkeypatch):
+    stage1(tmp_path)
+    epoch = Loop._epoch
+    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()))
+    with pytest.raises(Killed):
+        execute(tmp_path, config(augmenter="vaediff"))
+    run = tmp_path / "tests" / "atlop" / "vaediff" / "seed-0"
+    before = (run / "quality.json").read_bytes()
+    monkeypatch.setattr(Loop, "_epoch", epoch)
+    execute(tmp_path, config(augmenter="vaediff"))
+    assert (run / "quality.json").read_bytes() == before
+
+
+class Listener(Progress):
+    def __init__(self):
+        self.said = []
+
+    def message(self, text):
+        self.said.append(text)
+
+
+def test_without_a_stage_1_model_it_is_left_out_with_a_word(tmp_path, monkeypatch):
+    listener = Listener()
+    monkeypatch.setattr(Progress, "silent", staticmethod(lambda: listener))
+    run = execute(tmp_path, config(augmenter="copies"))
+    assert not (run.path / "quality.json").exists()
+    assert any("not measured" in text and "`none` run" in text for text in listener.said)
+
+
+def test_afterwards_says_what_is_missing(tmp_path):
+    none = stage1(tmp_path)
+    run = execute(tmp_path, config(augmenter="vae"))
+    (run.path / "augmenter.safetensors").rename(run.path / "away")
+    with pytest.raises(UserError, match=r"vae.seed-0: kept no augmenter \(augmenter.safetensors\)"):
+        afterwards().measure(run)
+    (run.path / "away").rename(run.path / "augmenter.safetensors")
+    (none.path / "best.safetensors").rename(none.path / "away")
+    with pytest.raises(UserError, match=r"none.seed-0 kept no weights"):
+        afterwards().measure(run)
+    (none.path / "DONE").unlink()
+    with pytest.raises(UserError, match="`none` run of the same seed, which is not there"):
+        afterwards().measure(run)
+
+
+def test_other_documents_are_refused(tmp_path):
+    none = stage1(tmp_path)
+    run = execute(tmp_path, config(augmenter="copies"), finish=False)
+    settings = run.read_json("config.json")
+    run.write_json("config.json", settings | {"facts": {"corpus_digest": "of other documents"}})
+    run.finish()
+    [file.unlink() for file in none.path.glob("positive_pairs_*.safetensors")]
+    with pytest.raises(UserError, match="other documents"):
+        afterwards().measure(run)
+
+
+def test_rare_relations():
+    assert rare_relations(("a", "b", "c"), {"b"}).tolist() == [True, False, True]
+    assert rare_relations(("a",), None) is None

@@ -1,0 +1,174 @@
+"""Tables as LaTeX: the lines by hand, nothing foreign left as a command, and what pdflatex says to
+it.
+"""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from benchmark.reports.render.latex import escaped, latex, text_of
+from benchmark.reports.tables import Cell, Column, Row, Table
+
+COLUMNS = (
+    Column("dev.f1", "F1", "dev", ()),
+    Column("test.ign_f1", "Ign F1", "test", ()),
+    Column("test.f1.difference", "Δ F1", "test", (), difference=True),
+)
+HOSTILE = (
+    r"""a_b & 100% #1 ${x} ~^ \input{/etc/passwd} <>|"'` «¡łéñçÅﬁ中文 --help ,, ±†‡Δ² [x] * \\"""
+    + "\x00\u202e"
+)
+
+
+def row(group, label, *cells, seeds=(0, 1), **others):
+    return Row(group, label, cells, seeds, (0, 1), **others)
+
+
+def table(**changes):
+    rows = (
+        row("atlop", "none", Cell({0: 50, 1: 52}), Cell({0: 48, 1: 48}, best=True), Cell()),
+        row(
+            "atlop",
+            "vae",
+            Cell({0: 51, 1: 53}, best=True),
+            Cell(absent="undefined"),
+            Cell({0: -1, 1: -3}, mark="†"),
+        ),
+        row("kd_docre", "none", *[Cell(absent="missing")] * 2, Cell(), seeds=()),
+        row(
+            "kd_docre", "vae", Cell({1: 50}), Cell({1: 50}), Cell({}, absent="missing"), seeds=(1,)
+        ),
+    )
+    fields = {"title": "demo", "notes": ("Over `none`.",), "columns": COLUMNS, "rows": rows}
+    return Table(**{"group_label": "Backbone", "row_label": "Augmenter"} | fields | changes)
+
+
+def test_lines_of_a_table():
+    lines = latex([table()]).splitlines()
+    body = lines[lines.index(r"\toprule") : lines.index(r"\bottomrule")]
+    assert body == [
+        r"\toprule",
+        r" &  &  & \multicolumn{1}{c}{dev} & \multicolumn{2}{c}{test} \\",
+        r"\cmidrule(lr){4-4} \cmidrule(lr){5-6}",
+        r"Backbone & Augmenter & seeds & F1 & Ign F1 & $\Delta$ F1 \\",
+        r"\midrule",
+        r"atlop & none & 2 & 51.00 {\scriptsize$\pm$\,1.41} & \textbf{48.00} {\scriptsize$\pm$\,0.00} &  \\",
+        r" & vae & 2 & \textbf{52.00} {\scriptsize$\pm$\,1.41} & \textit{n/a} & "
+        r"$-$2.00 {\scriptsize$\pm$\,1.41}\rlap{\textsuperscript{$\dagger$}} \\",
+        r"\midrule",
+        r"kd\_docre & none & \textit{missing} & \textit{missing} & \textit{missing} &  \\",
+        r" & vae & 1/2 & 50.00 & 50.00 & \textit{missing} \\",
+    ]
+    assert r"\begin{tabular}{llrrrr}" in lines and r"\caption{demo}" in lines
+    assert r"Over \texttt{none}.\par" in lines
+
+
+def test_a_cell_over_fewer_seeds_than_its_row_says_so():
+    one = row("atlop", "vae", Cell({0: 1}), Cell({0: 1, 1: 1}), Cell({0: 1}))
+    assert r"1.00 {\scriptsize($n$=1)}" in latex([table(rows=(one,))])
+
+
+def test_ranks_get_a_column_of_their_own_where_there_are_any():
+    cells = [Cell({0: 1, 1: 2})] * 3
+    text = latex(
+        [
+            table(
+                rows=(
+                    row("atlop", "vae", *cells, rank="1–2"),
+                    row("atlop", "none", *cells, rank="1–2"),
+                )
+            )
+        ]
+    )
+    assert (
+        r"Rank & Backbone" in text
+        and r"\begin{tabular}{rllrrrr}" in text
+        and r"\cmidrule(lr){5-5}" in text
+    )
+    assert text.count("\n1--2 & ") == 2
+    assert "Rank" not in latex([table()])
+
+
+def test_without_headings_there_is_one_heading_line():
+    plain = tuple(Column(column.key, column.label, "", ()) for column in COLUMNS)
+    text = latex([table(columns=plain)])
+    assert "multicolumn" not in text and "cmidrule" not in text
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("P17_x & 5%", r"P17\_x \& 5\%"),
+        ("#1 $x$ {y}", r"\#1 \$x\$ \{y\}"),
+        (r"\input{x}", r"\textbackslash{}input\{x\}"),
+        ("~ ^", r"\textasciitilde{} \textasciicircum{}"),
+        ("--set", "-{}-set"),
+        ("a\n\nb", "a b"),
+        ("é Ł ï", r"\'{e} \L{} \"{\i}"),
+        ("中", "[U+4E2D]"),
+        ("\x07\u202e", ""),
+    ],
+)
+def test_escaping(text, expected):
+    assert escaped(text) == expected
+
+
+def test_hostile_texts_leave_no_command_of_their_own():
+    text = escaped(HOSTILE)
+    ours = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textquoteleft|textquoteright"
+    ours += "|pm|dagger|ddagger|Delta|l|i"
+    assert re.fullmatch(rf"""([^\\]|\\({ours})(?![a-z])|\\[&%#${{}}_'"~rc])*""", text), text
+    assert not re.search(r"(?<!\\)[&%#]", text)
+    assert text.isascii()
+
+
+def test_code_in_notes_is_typewriter():
+    assert text_of("minus that of `none` with") == r"minus that of \texttt{none} with"
+    assert text_of("a `b") == r"a {\textquoteleft}b"
+
+
+def test_a_row_beginning_with_a_bracket_or_star_is_no_argument_of_the_line_before():
+    cells = [Cell({0: 1, 1: 2})] * 3
+    text = latex([table(rows=(row("[3pt]", "vae", *cells), row("*", "vae", *cells)))])
+    assert "\n{}[3pt] & vae" in text and "\n{}* & vae" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_a_document_compiles_with_the_kernel_and_booktabs_alone(tmp_path):
+    hostile = table(
+        title=HOSTILE, notes=(HOSTILE, "[x]", f"`{HOSTILE.replace('`', '')}`"), row_label="[x]"
+    )
+    rows = tuple(
+        Row(name, name, row.cells, row.seeds, row.expected, rank=HOSTILE[:3])
+        for name, row in zip((HOSTILE, "[3pt]", "*", "é"), hostile.rows, strict=True)
+    )
+    text = latex([table(), Table(**{**vars(hostile), "rows": rows})], document=True)
+    assert re.findall(r"\\usepackage.*", text) == [r"\usepackage{booktabs}"]
+    (tmp_path / "t.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=100, errors="replace"
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "(2 pages" in done.stdout and "Missing character" not in (tmp_path / "t.log").read_text(
+        errors="replace"
+    )
+
+
+def test_a_table_wider_than_the_page_is_divided_where_a_heading_ends():
+    columns = tuple(
+        Column(f"c{i}", f"column {i:02}", "left" if i < 12 else "right", ("test", "f1"))
+        for i in range(24)
+    )
+    row = Row("group", "label", tuple(Cell({0: 12.34, 1: 56.78}) for _ in columns), (0, 1), (0, 1))
+    text = latex([Table("wide", (), "Backbone", "Augmenter", columns, (row,))])
+    first, second = text.split(r"\end{tabular}")[:2]
+    assert (
+        "column 11" in first
+        and "column 12" not in first
+        and "column 12" in second
+        and r"\par\medskip" in second
+    )
+    assert text.count("group & label") == 2 and text.count(r"\caption") == 1

@@ -1,0 +1,271 @@
+"""The leaderboard page as text: order, ranks, what is missing, what is embedded, and that nothing
+foreign can run.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import time
+from dataclasses import replace
+
+import pytest
+from reports.render.test_html import Parsed
+from stored_runs import relations, run
+
+from benchmark.reports.render.page import ASSETS, page
+from benchmark.reports.studies import folder_of, studies
+from benchmark.statistics.results import Interval
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&<!--"
+
+
+def page_of(runs, expected=None, **options):
+    found, left_out = studies(runs, expected)
+    return page(found, left_out=left_out, **options)
+
+
+def rows_of(text):
+    """The leaderboard's rows: (attributes, texts of the cells)."""
+    found, current = [], None
+    for tag, attributes, content in Parsed(text).elements:
+        if tag == "tr":
+            current = (attributes, []) if "data-entry" in attributes else None
+            found += [current] if current else []
+        elif tag in ("td", "th") and current:
+            current[1].append(content)
+    return found
+
+
+def data_of(text):
+    (content,) = [
+        content
+        for attributes, content in Parsed(text).of("script")
+        if attributes.get("id") == "data"
+    ]
+    return json.loads(content)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """atlop none 50 52, vae 53 55 (seeds 0, 1); kd_docre none 60 (seed 0 alone)."""
+    cells = {
+        ("atlop", "none"): (0.50, 0.52),
+        ("atlop", "vae"): (0.53, 0.55),
+        ("kd_docre", "none"): (0.60,),
+    }
+    return [
+        run(
+            tmp_path,
+            augmenter,
+            seed,
+            f1,
+            backbone=backbone,
+            of_relations=relations(P1=f1, P2=f1 / 2, P3=None),
+        )
+        for (backbone, augmenter), values in cells.items()
+        for seed, f1 in enumerate(values)
+    ]
+
+
+def test_entries_stand_in_the_order_of_their_test_f1(runs):
+    expected = {
+        folder_of(runs[0]): {(b, a): [0, 1] for b in ("atlop", "kd_docre") for a in ("none", "vae")}
+    }
+    rows = rows_of(page_of(runs, expected))
+    # rank, backbone, augmenter (with its backbone, for narrow screens), test F1, difference, ...
+    assert [cells[:5] for _, cells in rows] == [
+        ["", "kd_docre", "kd_docre + none", "60.00", ""],  # a seed short: shown, not ranked
+        ["1", "atlop", "atlop + vae", "54.00 ± 1.41", "▲ +3.00 ± 0.00 "],
+        ["2", "atlop", "atlop + none", "51.00 ± 1.41", ""],
+        ["", "kd_docre", "kd_docre + vae", "missing", "missing"],
+    ]
+    assert [cells[-3:] for _, cells in rows] == [
+        ["1/2", "10 min", "cpu, 2 threads"],
+        *[["2", "10 min", "cpu, 2 threads"]] * 2,
+        ["missing", "missing", "missing"],
+    ]
+    assert [attributes["data-entry"] for attributes, _ in rows] == ["0", "1", "2", "3"]
+
+
+def test_equal_as_shown_is_equal_in_rank(tmp_path):
+    rows = rows_of(
+        page_of(
+            [
+                run(tmp_path, name, 0, f1)
+                for name, f1 in (("none", 0.500001), ("vae", 0.500002), ("copies", 0.4))
+            ]
+        )
+    )
+    assert [cells[0] for _, cells in rows] == ["1", "1", "3"]
+
+
+def test_ranks_and_marks_of_the_table_are_kept(runs):
+    (study,), _ = studies(runs[:4])
+    mark = lambda row: replace(
+        row, rank="1-2", cells=tuple(replace(cell, mark="†") for cell in row.cells)
+    )
+    study = replace(study, table=replace(study.table, rows=tuple(map(mark, study.table.rows))))
+    rows = rows_of(page([study]))
+    assert [cells[0] for _, cells in rows] == ["1-2", "1-2"] and rows[0][1][3] == "54.00 ± 1.41†"
+    assert (
+        page([study]).count('data-value="1" class="number rank">1-2<') == 2
+    )  # what it is sorted by
+
+
+def test_versions_of_the_data_are_not_mixed(tmp_path):
+    text = page_of(
+        [
+            run(tmp_path, "none", 0, 0.5),
+            run(tmp_path, "none", 0, 0.6, experiment="new", digest="bb"),
+        ]
+    )
+    assert [content for _, content in Parsed(text).of("h2")] == ["toy (data aa)", "toy (data bb)"]
+    assert [cells[0] for _, cells in rows_of(text)] == ["1", "1"]
+
+
+def test_panels_are_embedded_with_means_over_seeds_and_paired_changes(runs):
+    data = data_of(page_of(runs))
+    entry = data["entries"][1]
+    assert (
+        entry["name"] == "atlop + vae"
+        and entry["relations"] == [54.0, 27.0, None]
+        and entry["none"] == [51.0, 25.5, None]
+    )
+    assert entry["change"] == [3.0, 1.5, None] and entry["paired"] == 2
+    assert [(seed["seed"], seed["f1"], seed["difference"]) for seed in entry["seeds"]] == [
+        (0, 53.0, 3.0),
+        (1, 55.0, 3.0),
+    ]
+    assert data["studies"][entry["study"]] == [
+        ["P1", "", 300, 10],
+        ["P2", "", 200, 11],
+        ["P3", "", 100, 12],
+    ]
+    assert data["entries"][0]["none"] is None and data["entries"][0]["change"] is None
+    settings = dict(entry["settings"])
+    assert (
+        settings["train.epochs"] == "3"
+        and settings["facts.corpus_digest"] == "aa"
+        and "seed" not in settings
+    )
+
+
+def test_settings_that_differ_between_seeds_are_told_apart(runs):
+    runs[0].facts["commit"], runs[1].facts["commit"] = "abc", "def"
+    entry = next(e for e in data_of(page_of(runs))["entries"] if e["name"] == "atlop + none")
+    assert dict(entry["settings"])["facts.commit"] == "seed 0: abc; seed 1: def"
+
+
+def test_intervals_are_drawn_as_given(runs):
+    (study,), _ = studies(runs[:4])
+    interval = Interval("crossed bootstrap", 0.03, 0.01, 0.05, 0.95)
+    text = page([replace(study, intervals={("atlop", "vae"): interval})])
+    assert "+3.00 [+1.00, +5.00]" in text and "95%, crossed bootstrap" in text
+    assert "No intervals were computed" in page([study])
+
+
+def test_runs_without_the_newer_numbers_are_shown_all_the_same(tmp_path):
+    stored = run(tmp_path, "none", 0, 0.5)
+    for key in ("seconds", "device", "best_epoch", "epochs"):
+        del stored.metrics[key]
+    text = page_of([stored])
+    assert (
+        rows_of(text)[0][1][-3:] == ["1", "missing", "missing"]
+        and data_of(text)["entries"][0]["relations"] == []
+    )
+
+
+def test_what_was_left_out_is_named():
+    text = page([], left_out=["x/y: torn <b>"], made="by hand")
+    assert [content for _, content in Parsed(text).of("li")] == ["x/y: torn <b>"]
+    assert "No finished run." in text and "by hand" in text
+
+
+def test_hostile_texts_are_texts_everywhere(tmp_path):
+    kinds = {
+        "backbone": HOSTILE,
+        "dataset": HOSTILE,
+        "digest": HOSTILE,
+        "of_relations": relations(**{HOSTILE: 0.5}),
+        "device": HOSTILE,
+    }
+    runs = [run(tmp_path, name, 0, 0.5, **kinds) for name in ("none", HOSTILE)]
+    for stored in runs:
+        stored.config["train"] = {HOSTILE: HOSTILE}
+        stored.facts["corpus_notes"] = [HOSTILE]
+    (study,), left_out = studies(runs)
+    study = replace(study, label=HOSTILE, relation_names={HOSTILE: HOSTILE})
+    parsed = Parsed(page([study], left_out=[HOSTILE], title=HOSTILE, made=HOSTILE))
+    assert left_out == [] and len(parsed.of("script")) == 2 and parsed.of("img") == []
+    assert not [
+        name for _, attributes, _ in parsed.elements for name in attributes if name.startswith("on")
+    ]
+    (content,) = [
+        content for attributes, content in parsed.of("script") if attributes.get("id") == "data"
+    ]
+    assert not set("<>&") & set(content)
+    entry = json.loads(content)["entries"][1]
+    assert [f"train.{HOSTILE}", HOSTILE] in entry["settings"] and entry["seeds"][0][
+        "device"
+    ] == HOSTILE
+    assert parsed.of("h1")[0][1] == HOSTILE
+
+
+def test_the_policy_lets_in_this_script_and_style_and_nothing_else(runs):
+    text = page_of(runs)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    for tag in ("style", "script"):
+        content = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content[0].encode()).digest()).decode()
+        assert len(content) == 1 and f"{tag}-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'") and "unsafe" not in policy
+    assert " style=" not in text  # the policy would not let it act
+    addresses = re.findall(r"""(?:src|href|action|url)\s*[=(]\s*["']?([^"')\s>]+)""", text)
+    assert set(addresses) == {"data:,"} and not re.search(
+        r"fetch\(|XMLHttp|WebSocket|import\(|innerHTML", text
+    )
+
+
+def test_every_figure_has_a_title_and_a_description(runs):
+    text = page_of(runs)
+    figures = re.findall(r'<svg class="figure.*?</svg>', text, re.DOTALL)
+    assert len(figures) == 3 and all(
+        "<title>" in figure and "<desc>" in figure for figure in figures
+    )
+
+
+def test_the_same_runs_make_the_same_page(runs):
+    assert page_of(runs) == page_of(list(reversed(runs)))
+
+
+def test_240_runs_take_well_under_a_second_and_three_megabytes(tmp_path):
+    known = relations(**{f"P{i}": 0.5 for i in range(96)})
+    runs = [
+        run(
+            tmp_path,
+            augmenter,
+            seed,
+            0.5 + seed / 100,
+            backbone=backbone,
+            dataset=dataset,
+            experiment=dataset,
+            of_relations=known,
+        )
+        for dataset in ("re-docred", "dwie")
+        for backbone in ("a", "b", "c")
+        for augmenter in ("none", "gaussian", "vae", "vaediff")
+        for seed in range(10)
+    ]
+    start = time.process_time()
+    text = page_of(runs)
+    assert time.process_time() - start < 1.5  # 0.3 s on a quiet machine
+    assert len(text) < 3e6 and len(rows_of(text)) == 24
+
+
+def test_assets_are_beside_the_module_and_ascii_for_the_digest_to_be_the_files():
+    assert {path.name for path in ASSETS.iterdir()} >= {"page.css", "page.js"}
+    assert all(
+        "\r" not in (ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+    )
+    assert "</script" not in (ASSETS / "page.js").read_text(encoding="utf-8").lower()

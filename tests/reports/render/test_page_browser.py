@@ -1,0 +1,321 @@
+"""The leaderboard page in a real browser: sorting, filters, panels, themes, a phone, the keyboard;
+nothing fetched, nothing run.
+
+Needs Chromium; skipped where there is none. The screenshots stay in pytest's temporary folder, to
+be looked at.
+"""
+
+import pytest
+from browser import CHROMIUM, Browser
+from reports.render.test_page import HOSTILE, page_of
+from stored_runs import relations, run
+
+from benchmark.reports.render.page import page
+from benchmark.reports.studies import folder_of, studies
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+
+TAB, ENTER, SPACE, SHIFT = ("Tab", 9), ("Enter", 13, "\r"), (" ", 32, " "), 8
+CONTRASTS = """(() => {
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    const colour = getComputedStyle(node).backgroundColor;
+    return /, 0\\)$/.test(colour) ? behind(node.parentElement) : colour;
+  };
+  const seen = (node) => (node.offsetParent !== null || node.ownerSVGElement) && !node.closest("title, desc, script, style");
+  const own = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+  return [...document.querySelectorAll("body *")].filter((node) => seen(node) && own(node)).map((node) => {
+    const colour = getComputedStyle(node)[node.ownerSVGElement ? "fill" : "color"];
+    const [a, b] = [light(colour), light(behind(node))].sort((x, y) => y - x);
+    return [(a + 0.05) / (b + 0.05), `${node.tagName}.${node.getAttribute("class")}: ${node.textContent.slice(0, 20)}`];
+  });
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("browser") / "profile") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Two datasets; toy: atlop none 50 52, vae 53 55, copies missing; kd_docre none 60 58, vae 57
+    58. other: atlop none 70.
+    """
+    folder = tmp_path_factory.mktemp("pages")
+    cells = {
+        ("atlop", "none"): (0.50, 0.52),
+        ("atlop", "vae"): (0.53, 0.55),
+        ("kd_docre", "none"): (0.60, 0.58),
+        ("kd_docre", "vae"): (0.57, 0.58),
+    }
+    names = [f"P{i}" for i in range(40)]
+    runs = [
+        run(
+            folder,
+            augmenter,
+            seed,
+            f1,
+            backbone=b,
+            seconds=100.0 * len(augmenter),
+            of_relations=relations(**{n: f1 - i / 90 for i, n in enumerate(names)}),
+        )
+        for (b, augmenter), values in cells.items()
+        for seed, f1 in enumerate(values)
+    ]
+    expected = {folder_of(runs[0]): {cell: [0, 1] for cell in [*cells, ("atlop", "copies")]}}
+    runs.append(run(folder, "none", 0, 0.7, dataset="other", experiment="second"))
+    path = folder / "page.html"
+    path.write_text(page_of(runs, expected), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser, made, request):
+    browser.size(1280, 900)
+    browser.media(prefers_color_scheme="light")
+    browser.open(made.as_uri())
+    browser.js("localStorage.clear()")
+    browser.events.clear()
+    browser.open(made.as_uri())
+    yield browser
+    assert troubles(browser, made) == []
+
+
+def troubles(browser, path):
+    """Whatever a page that minds its own business does not cause: errors, warnings, requests."""
+    kinds = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    requests = [
+        e["params"]["request"]["url"]
+        for e in browser.events
+        if e["method"] == "Network.requestWillBeSent"
+    ]
+    return [e["params"] for e in browser.events if e["method"] in kinds] + [
+        u for u in requests if u not in (path.as_uri(), "data:,")
+    ]
+
+
+def entries(browser):
+    """The rows of the last board (toy) that can be seen, in order."""
+    rows = "[...[...document.querySelectorAll('.board')].at(-1).querySelectorAll('tr[data-entry]')]"
+    return browser.js(
+        f"{rows}.filter((r) => r.offsetParent).map((r) => r.dataset.backbone + ' ' + r.dataset.augmenter)"
+    )
+
+
+def head(label):
+    board = "[...document.querySelectorAll('.board')].at(-1)"
+    return f"[...{board}.querySelectorAll('thead button')].find((b) => b.textContent === '{label}')"
+
+
+BY_F1 = ["kd_docre none", "kd_docre vae", "atlop vae", "atlop none", "atlop copies"]
+
+
+def test_sorting_keeps_the_missing_last_and_says_what_it_did(opened):
+    assert entries(opened) == BY_F1
+    assert opened.js(f"{head('Test F1')}.parentElement.ariaSort") == "descending"
+    opened.js(f"{head('Test F1')}.click()")
+    assert entries(opened) == [*reversed(BY_F1[:4]), "atlop copies"]
+    assert opened.js(f"{head('Test F1')}.parentElement.ariaSort") == "ascending"
+    opened.js(f"{head('Δ F1')}.click()")
+    assert (
+        entries(opened)[:2] == ["atlop vae", "kd_docre vae"]
+        and opened.js(f"{head('Test F1')}.parentElement.ariaSort") is None
+    )
+    opened.js(f"{head('Augmenter')}.click()")
+    assert [entry.split()[1] for entry in entries(opened)] == [
+        "copies",
+        "none",
+        "none",
+        "vae",
+        "vae",
+    ]
+
+
+def test_filters(opened):
+    def choose(name, value):
+        select = f"document.querySelector('select[name={name}]')"
+        opened.js(
+            f"{select}.value = '{value}'; {select}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+        )
+
+    def boards():
+        seen = "[...document.querySelectorAll('.board')].filter((b) => b.offsetParent)"
+        return opened.js(f"{seen}.map((b) => b.dataset.dataset)")
+
+    def status():
+        return opened.js("document.getElementById('shown').textContent")
+
+    assert status() == "6 of 6 entries shown" and boards() == ["other", "toy"]
+    choose("backbone", "=kd_docre")
+    assert (
+        entries(opened) == ["kd_docre none", "kd_docre vae"]
+        and status() == "2 of 6 entries shown"
+        and boards() == ["toy"]
+    )
+    choose("augmenter", "=vae")
+    assert entries(opened) == ["kd_docre vae"]
+    choose("augmenter", "")
+    choose("backbone", "")
+    choose("dataset", "=other")
+    assert boards() == ["other"] and status() == "1 of 6 entries shown"
+    choose("dataset", "")
+    opened.js("document.getElementById('with-missing').click()")
+    assert entries(opened) == BY_F1[:4]
+
+
+def test_a_row_opens_to_its_relations_runs_and_configuration(opened):
+    button = "document.querySelector('tr[data-augmenter=vae] button.expand')"
+    opened.js(f"{button}.click()")
+    panel = opened.js("document.querySelector('.panel').innerText")
+    assert (
+        "train.epochs" in panel and "P39" in panel and "Best epoch" in panel and "2 of 3" in panel
+    )
+    assert opened.js("document.querySelectorAll('.panel figure svg').length") == 1
+    assert opened.js("document.querySelector('.panel table.changes tbody').rows.length") == 40
+    assert opened.js(f"document.getElementById({button}.getAttribute('aria-controls')) !== null")
+    opened.js(f"{head('Augmenter')}.click()")  # a panel goes where its row goes
+    assert (
+        opened.js("document.querySelector('.panel-row').previousElementSibling.dataset.augmenter")
+        == "vae"
+    )
+    opened.js(f"{button}.click()")
+    assert opened.js("document.querySelector('.panel').offsetParent") is None
+
+
+def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
+    opened.js(f"{head('Seeds')}.focus()")
+    opened.press(*TAB, modifiers=SHIFT)
+    opened.press(*TAB)
+    assert opened.js(f"document.activeElement === {head('Seeds')}")
+    assert (
+        opened.js(
+            "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
+        )
+        == "solid3px"
+    )
+    opened.press(*SPACE)
+    assert opened.js(f"{head('Seeds')}.parentElement.ariaSort") == "descending"
+    for _ in range(20):
+        opened.press(*TAB)
+        if opened.js("document.activeElement.className") == "expand":
+            break
+    opened.press(*ENTER)
+    assert opened.js("document.activeElement.ariaExpanded") == "true" and opened.js(
+        "document.querySelector('.panel').offsetParent !== null"
+    )
+
+
+def test_everything_that_acts_can_be_reached_by_tab(opened):
+    wanted = opened.js(
+        "[...document.querySelectorAll('button, select, input, summary')].filter((e) => e.offsetParent).length"
+    )
+    opened.js("document.body.focus(); window.reached = new Set()")
+    for _ in range(wanted + 40):
+        opened.press(*TAB)
+        opened.js(
+            "document.activeElement.matches('button, select, input, summary') && reached.add(document.activeElement), 0"
+        )
+    assert opened.js("reached.size") == wanted
+
+
+def test_themes(opened, tmp_path):
+    paper = lambda: opened.js("getComputedStyle(document.body).backgroundColor")
+    light = paper()
+    opened.media(prefers_color_scheme="dark")
+    dark = paper()
+    assert dark != light
+    press = lambda: opened.js("document.getElementById('theme').click()")
+    press()
+    assert (
+        paper() == light
+        and opened.js("document.getElementById('theme').textContent") == "Theme: light"
+    )
+    press()
+    opened.media(prefers_color_scheme="light")
+    assert paper() == dark
+    opened.open(opened.js("location.href"))
+    assert paper() == dark  # remembered
+    press()
+    assert paper() == light
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_of_every_text_is_at_least_4_5(opened, scheme, tmp_path):
+    opened.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    opened.js("document.querySelector('tr[data-augmenter=vae] button.expand').click()")
+    contrasts = opened.js(CONTRASTS)
+    assert len(contrasts) > 100 and min(contrasts)[0] >= 4.5, min(contrasts)
+    opened.screenshot(tmp_path / f"{scheme}.png", whole=True)
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_phone_only_the_tables_scroll_sideways(opened, width, tmp_path):
+    opened.size(width, 844, phone=True)
+    opened.js("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    opened.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
+    assert opened.js("document.documentElement.scrollWidth") <= width
+    assert (
+        opened.js(
+            "Math.max(...[...document.querySelectorAll('.panel')].map((p) => p.getBoundingClientRect().width))"
+        )
+        <= width
+    )
+    opened.screenshot(tmp_path / "phone.png", whole=True)
+
+
+def test_without_javascript_the_tables_and_figures_are_there(browser, made):
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    browser.open(made.as_uri())
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert entries(browser) == BY_F1
+    assert browser.js("document.querySelectorAll('details.per-relation figure').length") == 2
+    assert (
+        browser.js("document.getElementById('filters').offsetParent") is None
+        and browser.js("document.querySelectorAll('button.expand').length") == 0
+    )
+
+
+def test_hostile_names_do_nothing(browser, tmp_path):
+    kinds = {"backbone": HOSTILE, "dataset": HOSTILE, "of_relations": relations(**{HOSTILE: 0.5})}
+    runs = [run(tmp_path, name, 0, 0.5, **kinds) for name in ("none", HOSTILE)]
+    for stored in runs:
+        stored.config["train"] = {HOSTILE: HOSTILE}
+    path = tmp_path / "hostile.html"
+    path.write_text(
+        page(studies(runs)[0], title=HOSTILE, left_out=[HOSTILE], made=HOSTILE), encoding="utf-8"
+    )
+    browser.events.clear()
+    browser.open(path.as_uri())
+    browser.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
+    assert (
+        browser.js("document.querySelectorAll('img').length") == 0
+        and browser.js("document.querySelectorAll('.panel').length") == 2
+    )
+    assert (
+        browser.js("document.querySelector('.panel').innerText").count("<script>alert(1)</script>")
+        >= 2
+    )
+    assert (
+        not any(event["method"] == "Page.javascriptDialogOpening" for event in browser.events)
+        and troubles(browser, path) == []
+    )
+    # and were a text ever to become markup, the policy would stop it
+    browser.js(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran=1\"><svg onload=\"window.ran=1\">')"
+    )
+    browser.js("new Promise((done) => setTimeout(done, 200))")
+    assert browser.js("window.ran === undefined")
+    assert not any(
+        e["method"] == "Network.responseReceived"
+        for e in browser.events
+        if e["params"].get("type") == "Image"
+    )

@@ -1,0 +1,240 @@
+"""The table of generative quality from stored measurements."""
+
+import csv
+import io
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.reports.quality import quality_tables
+from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.store.runs import RunDirectory, find_runs
+
+
+def group(exact):
+    """A group of pairs; generated ones are recognised in the share `exact`."""
+    of_all = {"dev": 0.7, "train": 0.9, "noise": 0.1, "generated": exact}
+    of_others = {"train": 1.0, "noise": 2.0, "generated": 1.5}
+    measures = dict.fromkeys(("mmd", "frechet", "spread", "within_spread"), of_others)
+    neighbour = {"noise": 3.0, "generated": 0.8}
+    return {
+        "exact_match": of_all,
+        "micro_f1": of_all,
+        "between_share": of_all,
+        **measures,
+        "neighbour": neighbour,
+    }
+
+
+def measurement(
+    exact, *, diagnosis=None, flags=None, groups=("all", "tail", "frequent"), **changes
+):
+    return {
+        "pairs": {}, "settings": {"components": 32}, "diagnosis": diagnosis or {}, "flags": flags or {},
+        "groups": {name: group(exact) for name in groups},
+    } | changes  # fmt: skip
+
+
+def store(folder, augmenter, seed, quality, *, backbone="atlop", late=False):
+    run = RunDirectory.of(folder, "demo", backbone, augmenter, seed)
+    names = {
+        "dataset": "synthetic",
+        "encoder": "tiny",
+        "backbone": backbone,
+        "augmenter": augmenter,
+    }
+    run.start(
+        {key: {"name": name} for key, name in names.items()}
+        | {"augment": None, "train": {}, "seed": seed}
+    )
+    run.write_json("metrics.json", {})
+    if quality is not None and not late:
+        run.write_json("quality.json", quality)
+    run.finish()
+    if quality is not None and late:
+        run.write_json("quality.json", quality)
+    return run
+
+
+EXPECTED = {("atlop", name): (0, 1) for name in ("none", "gaussian", "vae", "vaediff")}
+VAE = {"reconstruction_explained": 0.5, "active_share": 0.25, "kl": 12.0}
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """gaussian was not measured, vae in both seeds, vaediff in seed 1, one of them after the run
+    was done.
+    """
+    for seed in (0, 1):
+        store(tmp_path, "none", seed, None)
+        store(tmp_path, "gaussian", seed, None)
+    store(tmp_path, "vae", 0, measurement(0.5, diagnosis=VAE))
+    store(tmp_path, "vae", 1, measurement(0.7, diagnosis=VAE | {"kl": 14.0}), late=True)
+    flags = {"posterior": "posterior collapsed: 2 of 384 latent units are active"}
+    store(
+        tmp_path,
+        "vaediff",
+        1,
+        measurement(0.2, diagnosis={"prior_explained": 0.4, "active_share": 0.0}, flags=flags),
+    )
+    return tmp_path
+
+
+def table_of(folder, expected=EXPECTED):
+    (table,) = quality_tables([run.read() for run in find_runs(folder)], expected)
+    return table
+
+
+def cell(table, label, key):
+    (row,) = [row for row in table.rows if row.label == label]
+    return row.cells[[column.key for column in table.columns].index(key)]
+
+
+def test_rows_are_the_yardsticks_and_the_augmenters(grid):
+    table = table_of(grid)
+    assert [(row.label, row.coverage) for row in table.rows] == [
+        ("(real, dev)", "2"),
+        ("(real, train)", "2"),
+        ("(noise)", "2"),
+        ("gaussian", "missing"),
+        ("vae", "2"),
+        ("vaediff", "1/2"),
+    ]
+    assert table.title == "demo: synthetic, generative quality"
+
+
+def test_shares_are_in_percent_and_averaged_over_seeds(grid):
+    table = table_of(grid)
+    exact = cell(table, "vae", "exact_match.tail")
+    assert exact.values == pytest.approx({0: 50, 1: 70}) and exact.mean == pytest.approx(60)
+    assert (
+        cell(table, "vae", "kl").mean == pytest.approx(13)
+        and cell(table, "vae", "reconstruction_explained").mean == 50
+    )
+    assert cell(table, "vae", "frechet.all").mean == 1.5 and cell(
+        table, "vae", "neighbour.all"
+    ).mean == pytest.approx(80)
+    assert cell(table, "(real, dev)", "exact_match.all").mean == pytest.approx(70)
+    assert cell(table, "(noise)", "frechet.all").mean == 2.0
+
+
+def test_what_has_no_such_number_is_blank_and_what_was_not_measured_is_missing(grid):
+    table = table_of(grid)
+    assert cell(table, "(noise)", "kl").mean is None and cell(table, "(noise)", "kl").absent is None
+    assert cell(table, "(real, dev)", "frechet.all").absent is None  # to itself
+    assert {c.absent for row in table.rows if row.label == "gaussian" for c in row.cells} == {
+        "missing"
+    }
+    assert any(
+        note.startswith("Not measured: atlop/gaussian (seed 0, 1); atlop/vaediff (seed 0)")
+        for note in table.notes
+    )
+
+
+def test_an_undefined_number_is_neither_zero_nor_left_out(grid):
+    torn = measurement(0.5)
+    torn["groups"]["tail"]["mmd"] = {"train": None, "noise": None, "generated": None}
+    store(grid, "vaediff", 0, torn)
+    assert cell(table_of(grid), "vaediff", "mmd.tail").absent == "undefined"
+
+
+def test_a_collapse_is_told_in_words(grid):
+    table = table_of(grid)
+    assert (
+        "FLAG atlop/vaediff: posterior collapsed: 2 of 384 latent units are active (seed 1)."
+        in table.notes
+    )
+    assert cell(table, "vaediff", "flags").mean == 1 and cell(table, "vae", "flags").mean == 0
+    store(
+        grid,
+        "vaediff",
+        0,
+        measurement(
+            0.2, flags={"posterior": "posterior collapsed: 3 of 384 latent units are active"}
+        ),
+    )
+    (note,) = [note for note in table_of(grid).notes if note.startswith("FLAG")]
+    assert note.endswith(
+        "collapsed: 3 of 384 latent units are active (seeds 0, 1; numbers of seed 0)."
+    )
+
+
+def test_columns_that_nobody_has_are_left_out(tmp_path):
+    store(tmp_path, "gaussian", 0, measurement(0.5, groups=("all",)))
+    keys = [column.key for column in table_of(tmp_path, {("atlop", "gaussian"): (0,)}).columns]
+    assert (
+        "exact_match.all" in keys
+        and "kl" not in keys
+        and "exact_match.tail" not in keys
+        and "mmd.frequent" not in keys
+    )
+
+
+def test_without_measurements_there_is_no_table(tmp_path):
+    store(tmp_path, "vae", 0, None)
+    assert quality_tables([run.read() for run in find_runs(tmp_path)], EXPECTED) == []
+    store(tmp_path, "none", 0, None)
+    assert quality_tables([run.read() for run in find_runs(tmp_path)]) == []
+
+
+def test_without_an_experiment_the_rows_are_those_there_are(grid):
+    assert [row.label for row in table_of(grid, None).rows][3:] == ["gaussian", "vae", "vaediff"]
+
+
+def test_a_file_that_was_changed_after_the_run_is_refused(grid):
+    run = RunDirectory.of(grid, "demo", "atlop", "vae", 0)
+    run.write_json("quality.json", measurement(0.99))
+    with pytest.raises(UserError, match="quality.json: changed after the run was done"):
+        table_of(grid)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"groups": {}}'])
+def test_a_torn_file_is_named(grid, text):
+    path = (
+        RunDirectory.of(grid, "demo", "atlop", "vae", 1).path / "quality.json"
+    )  # was added later, so has no digest
+    path.write_text(text)
+    with pytest.raises(UserError, match="seed-1.quality.json"):
+        table_of(grid)
+
+
+def test_rendered(grid):
+    table = table_of(grid)
+    text = markdown([table])
+    assert "| vae | 2 | 50.0 ± 0.0 | 25.0 ± 0.0 | 13.0 ± 1.4 |" in text
+    lines = list(csv.DictReader(io.StringIO(csv_text([table]))))
+    by_cell = {(line["augmenter"], line["score"]): line for line in lines}
+    assert float(by_cell["vae", "exact_match.all"]["seed 1"]) == pytest.approx(70)
+    assert by_cell["gaussian", "exact_match.all"]["absent"] == "missing"
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_terminal_cuts_nothing_off(grid, width):
+    from rich.console import Console
+
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    terminal([table_of(grid)], console)
+    text = console.file.getvalue()
+    assert "…" not in text and max(map(len, text.splitlines())) <= width
+    assert "60.0" in text and "posterior collapsed" in text.replace("\n", " ")
+
+
+def test_the_report_shows_it(grid, monkeypatch):
+    """Below the tables of scores (here stood in for by this very table) in report.md, and in the
+    terminal.
+    """
+    from rich.console import Console
+
+    from benchmark.commands import report
+    from benchmark.grid.status import statuses
+    from benchmark.reports import significance, tables
+
+    monkeypatch.setattr(tables, "ablation_table", lambda *_, **__: table_of(grid))
+    nothing = significance.Significance(
+        {"f1": {}, "ltail_f1": {}}, {}
+    )  # these runs have no scores to test
+    monkeypatch.setattr(significance, "significance", lambda *_: nothing)
+    console = Console(width=200, file=io.StringIO(), force_terminal=False)
+    report.publish(statuses(grid / "demo", grid), grid / "demo", console)
+    assert (grid / "demo" / "report.md").read_text().count("generative quality") == 3
+    assert console.file.getvalue().count("generative quality") >= 2

@@ -1,0 +1,336 @@
+"""`report --verify`: what of a run is made anew, and that every lie is found and named."""
+
+import json
+import shutil
+
+import pytest
+from data.test_validate import document, mention
+from typer.testing import CliRunner
+
+from benchmark.commands.app import app
+from benchmark.config import complete_options
+from benchmark.data.docred import docred_format
+from benchmark.registry import DATASETS
+from benchmark.scoring.counts import count, score, score_relations
+from benchmark.scoring.verification import Documents, verify
+from benchmark.store.runs import RunDirectory
+
+FACTS = [{"h": 0, "t": 1, "r": "P1"}, {"h": 1, "t": 2, "r": "P2"}, {"h": 2, "t": 0, "r": "P1"}]
+
+
+def documents(*titles):
+    words = [["Velm", "borders", "New", "Cal", "."], ["Ost", "too"]]
+    entities = [[mention()], [mention("New Cal", (2, 4))], [mention("Ost", (0, 1), 1)]]
+    return [
+        document(title=title, sents=words, vertexSet=entities, labels=FACTS[: 1 + i % 3])
+        for i, title in enumerate(titles)
+    ]
+
+
+def right(title, *facts):
+    return [{"title": title, "h_idx": h, "t_idx": t, "r": r, "score": 1.5} for h, t, r in facts]
+
+
+PREDICTIONS = {
+    "dev": right("d0", (0, 1, "P1"), (0, 1, "P2")),
+    "test": [
+        *right("t0", (0, 1, "P1")),
+        *right("t1", (1, 2, "P2"), (1, 0, "P2")),
+        *right("t2", (2, 0, "P1")),
+    ],
+}
+
+
+def write_run(results, dataset, seed=0, augmenter="none"):
+    """A finished run with everything that training writes, but weights."""
+    corpus = docred_format(**dataset)
+    directory = RunDirectory.of(results, "demo", "atlop", augmenter, seed)
+    config = {
+        "dataset": {
+            "name": "docred-format",
+            "options": complete_options(DATASETS, "docred-format", dataset),
+        }
+    }
+    config |= {
+        "encoder": {"name": "tiny"},
+        "backbone": {"name": "atlop"},
+        "augmenter": {"name": augmenter},
+        "augment": None,
+    }
+    config |= {"train": {"epochs": 3}, "seed": seed}
+    directory.start(config, facts={"corpus": corpus.name, "corpus_digest": corpus.digest})
+    metrics = {"best_epoch": 2, "epochs": 3, "seconds": 1.0, "device": "cpu"}
+    for split, predictions in PREDICTIONS.items():
+        rows = getattr(corpus, split)
+        counts = count(
+            rows,
+            predictions,
+            relations=corpus.relations,
+            frequent=corpus.frequent,
+            train_documents=corpus.train,
+        )
+        directory.write_json(f"predictions_{split}.json", predictions)
+        directory.write_json(f"counts_{split}.json", counts.to_json())
+        metrics |= {split: score(counts), f"{split}_relations": score_relations(counts)}
+    for epoch, f1 in enumerate((None, 0.5, 0.5), start=1):
+        directory.append_history({"epoch": epoch, "loss": 1.0, "dev": {"f1": f1}})
+    directory.write_json(
+        "relations.json",
+        {"relations": [[name, name] for name in corpus.relations], "undirected": False},
+    )
+    directory.write_json("metrics.json", metrics)
+    directory.finish()
+    return directory
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    splits = {
+        "train": documents("a", "b", "c"),
+        "dev": documents("d0"),
+        "test": documents("t0", "t1", "t2"),
+    }
+    for name, content in splits.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return {name: str(tmp_path / f"{name}.json") for name in splits} | {"frequent": ["P1"]}
+
+
+@pytest.fixture
+def run(tmp_path, dataset):
+    return write_run(tmp_path / "results", dataset)
+
+
+def edit(run, name, change, *, signed=True):
+    """Change a JSON file of a finished run; signed: with a DONE that fits, as one who lies with
+    care would.
+    """
+    content = run.read_json(name)
+    change(content)
+    run.write_json(name, content)
+    if signed:
+        run.finish()
+
+
+def differences(run):
+    return verify(run, Documents()).differences
+
+
+def test_an_honest_run_is_made_anew_from_its_predictions(run):
+    found = verify(run, Documents())
+    assert found.differences == [] and found.unverified == []
+
+
+def test_without_gold_documents_counts_and_predictions_are_compared(run, dataset, tmp_path):
+    (tmp_path / "test.json").unlink()
+    found = verify(run, Documents())
+    assert found.differences == []
+    (reason,) = found.unverified
+    assert "not compared with gold documents" in reason and "no such file" in reason
+    moved = Documents(
+        {"name": "docred-format", "options": dataset | {"test": str(tmp_path / "moved.json")}}
+    )
+    (tmp_path / "moved.json").write_text(json.dumps(documents("t0", "t1", "t2")))
+    assert verify(run, moved).unverified == []
+    (tmp_path / "moved.json").write_text(json.dumps(documents("t0", "t1", "t2", "t3")))
+    (reason,) = verify(run, Documents(moved.dataset)).unverified
+    assert "other documents now" in reason
+
+
+def set_f1(metrics):
+    metrics["test"]["f1"] = 0.99
+
+
+def set_bucket(metrics):
+    metrics["dev"]["bucket_f1"]["1-10"] = None
+
+
+def set_relation(metrics):
+    metrics["test_relations"]["P2"]["f1"] += 1e-6
+
+
+def forget(metrics):
+    del metrics["test"]["ltail_f1"]
+
+
+def invent(metrics):
+    metrics["test"]["g1"] = 0.5
+
+
+@pytest.mark.parametrize("with_gold", [True, False])
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (set_f1, "test.f1 is 0.99; "),
+        (set_bucket, "dev.bucket_f1.1-10 is None; "),
+        (set_relation, "test_relations.P2.f1 is 0.500001; "),
+        (forget, "test.ltail_f1 is nothing; "),
+        (invent, "test.g1 is 0.5; "),
+        (lambda metrics: metrics.update(best_epoch=3), "best_epoch is 3; history.jsonl gives 2"),
+        (lambda metrics: metrics.update(epochs=4), "epochs is 4; history.jsonl gives 3"),
+    ],
+)
+def test_each_edited_metric_is_named(run, tmp_path, with_gold, change, key):
+    if not with_gold:
+        (tmp_path / "train.json").unlink()
+    edit(run, "metrics.json", change)
+    (difference,) = differences(run)
+    assert difference.startswith(f"{run.path / 'metrics.json'}: {key}")
+
+
+def test_what_was_edited_without_a_new_digest_is_named_twice(run):
+    edit(run, "metrics.json", set_f1, signed=False)
+    by_digest, by_score = differences(run)
+    assert (
+        "metrics.json: changed after the run was done" in by_digest
+        and "test.f1 is 0.99" in by_score
+    )
+
+
+def test_an_invented_prediction_moves_the_scores_and_the_counts(run):
+    edit(
+        run,
+        "predictions_test.json",
+        lambda predictions: predictions.extend(right("t1", (0, 1, "P1"))),
+    )
+    found = "\n".join(differences(run))
+    assert (
+        "counts_test.json: all, document 't1': tp is 1; predictions_test.json and the gold documents give 2"
+        in found
+    )
+    assert "test.f1 is 0.6" in found and "dev" not in found.replace("dev.json", "")
+
+
+def test_an_invented_prediction_is_seen_without_gold_documents(run, tmp_path):
+    (tmp_path / "dev.json").unlink()
+    edit(
+        run,
+        "predictions_test.json",
+        lambda predictions: predictions.extend(right("t1", (0, 1, "P1"))),
+    )
+    assert differences(run) == [
+        f"{run.path}/counts_test.json: document 't1' has 2 predicted facts, predictions_test.json has 3",
+        f"{run.path}/counts_test.json: relation 'P1' has 2 predicted facts, predictions_test.json has 3",
+    ]
+
+
+def more_right(counts):
+    for group in ("all", "intra"):
+        counts["groups"][group][1][0] += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (more_right, "document 't1': frequent + tail is not all"),
+        (
+            lambda counts: counts["by_relation"][0].__setitem__(0, 0),
+            "the sums over relations and over documents differ",
+        ),
+        (lambda counts: counts["groups"]["all"][0].__setitem__(0, -1), "some counts are below 0"),
+        (lambda counts: counts["titles"].pop(), "not the counts of one run"),
+        (lambda counts: counts.pop("groups"), "the key 'groups' is missing"),
+    ],
+)
+def test_counts_that_contradict_themselves(run, tmp_path, change, message):
+    (tmp_path / "dev.json").unlink()
+    edit(run, "counts_test.json", change)
+    assert any(
+        f"{run.path}/counts_test.json: {message}" in difference for difference in differences(run)
+    )
+
+
+def test_a_title_that_gold_does_not_have(run):
+    edit(
+        run,
+        "predictions_dev.json",
+        lambda predictions: predictions.extend(right("nobody", (0, 1, "P1"))),
+    )
+    assert differences(run) == [
+        f"{run.path}/predictions_dev.json: prediction 2: title 'nobody' is none of the 1 documents"
+    ]
+
+
+def test_a_run_that_kept_scores_alone(run):
+    for name in (
+        "predictions_dev.json",
+        "counts_dev.json",
+        "predictions_test.json",
+        "counts_test.json",
+    ):
+        (run.path / name).unlink()
+    run.finish()
+    found = verify(run, Documents())
+    assert found.differences == [] and [reason.removeprefix("there is no ") for reason in found.unverified] == [
+        "counts_dev.json", "predictions_dev.json", "counts_test.json", "predictions_test.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.json",
+        "config.json",
+        "history.jsonl",
+        "counts_test.json",
+        "predictions_test.json",
+        "DONE",
+    ],
+)
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"[" * 100_000, b"null", b"\xff", b'{"dev": 1}\n']
+)
+def test_no_file_of_another_form_is_a_crash(run, name, content):
+    (run.path / name).write_bytes(content)
+    if name != "DONE":
+        run.finish()
+    found = differences(run)
+    assert found and all(str(run.path) in difference for difference in found)
+
+
+def report(*arguments):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def test_the_command_names_run_file_and_metric_and_makes_no_table(run, dataset, tmp_path):
+    folder = tmp_path / "results" / "demo"
+    other = write_run(tmp_path / "results", dataset, seed=1)
+    done = report(folder, "--verify")
+    assert (
+        done.exit_code == 0 and "verified: 2 runs, 2 as their files give them, 0 not" in done.stderr
+    )
+    assert (folder / "report.md").is_file()
+    (folder / "report.md").unlink()
+    edit(other, "metrics.json", set_f1)
+    done = report(folder, "--verify")
+    assert done.exit_code == 1 and not (folder / "report.md").exists()
+    assert (
+        f"differs: {other.path}/metrics.json: test.f1 is 0.99; predictions_test.json" in done.stderr
+    )
+    assert (
+        str(run.path) not in done.stderr
+        and "verified: 2 runs, 1 as their files give them, 1 not" in done.stderr
+    )
+
+
+def test_the_command_says_what_could_not_be_verified(run, tmp_path):
+    shutil.move(tmp_path / "test.json", tmp_path / "elsewhere.json")
+    done = report(tmp_path / "results" / "demo", "--verify")
+    assert (
+        done.exit_code == 0
+        and "not verified, of 1 run(s): not compared with gold documents:" in done.stderr
+    )
+
+
+def test_a_damaged_run_fails_the_verification(run, tmp_path):
+    write_run(
+        tmp_path / "results",
+        {name: str(tmp_path / f"{name}.json") for name in ("train", "dev", "test")},
+        augmenter="vae",
+    )
+    with open(run.path / "history.jsonl", "r+b") as file:
+        file.truncate(20)
+    done = report(tmp_path / "results" / "demo", "--verify")
+    assert (
+        done.exit_code == 1
+        and f"differs: {run.path}/history.jsonl: changed after the run was done" in done.stderr
+    )
