@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-import benchmark.interop.predict
+import benchmark.interop
 from benchmark.commands.app import app
 from benchmark.errors import UserError
 
@@ -103,7 +103,7 @@ def model(monkeypatch):
     fake = SimpleNamespace(facts=facts)
     module = SimpleNamespace(predict=lambda run, documents: fake.facts)
     monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
-    monkeypatch.setattr(benchmark.training, "predict", module, raising=False)
+    monkeypatch.setattr(benchmark.interop, "predict", module, raising=False)
     return fake
 
 
