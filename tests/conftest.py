@@ -53,7 +53,7 @@ class Learned:
 class Lab:
     """A toy grid of 2 backbones x 3 augmenters x 2 seeds.
 
-    ran: the calls of `stages.execute`, in order. raises: what the run "<backbone> <augmenter>
+    ran: the calls of `stages.train_run`, in order. raises: what the run "<backbone> <augmenter>
         <seed>" raises instead of finishing.
     """
 
@@ -146,6 +146,6 @@ def lab(tmp_path, monkeypatch):
         "toy-data",
         Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus),
     )
-    fake = SimpleNamespace(execute=lab.execute, require_buildable=lambda run: None)
+    fake = SimpleNamespace(train_run=lab.execute, require_buildable=lambda run: None)
     monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
     return lab

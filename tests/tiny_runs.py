@@ -106,7 +106,7 @@ def execute(
     directory = RunDirectory.of(folder, "tests", run.backbone.name, run.augmenter.name, run.seed)
     stage1 = RunDirectory.of(folder, "tests", run.backbone.name, "none", run.seed)
     directory.start(run.model_dump(mode="json"))
-    stages.execute(
+    stages.train_run(
         run,
         directory,
         corpus=corpus or tiny_corpus(),

@@ -274,7 +274,7 @@ def _run(
                     "corpus": corpus.digest,
                 }
             )
-            stages.execute(
+            stages.train_run(
                 job.config,
                 job.directory,
                 corpus=corpus,
@@ -321,7 +321,7 @@ def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float
                     f"process {processes.rank()} reads other documents than the main process: all need the same files"
                 )
             try:
-                stages.execute(
+                stages.train_run(
                     job.config,
                     job.directory,
                     corpus=corpus,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from augmenters.base import Augmenter
 from backbones.base import Backbone, Pairs
 from backbones.encoders.huggingface import Encoder, freeze, load_encoder
 from benchmark.config import EncoderConfig, RunConfig
 from benchmark.data.batches import Batch
 from benchmark.data.documents import Corpus
-from benchmark.registry import BACKBONES, ENCODERS
+from benchmark.errors import ConfigError, UserError
+from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
+from benchmark.training.distillation import require_teacher
 from benchmark.training.gathering import joined
 
 Augment = Callable[[Pairs], Pairs | None]
@@ -108,6 +112,56 @@ def build_encoder(config: EncoderConfig, corpus: Corpus) -> Encoder:
         attention_dropout=config.attention_dropout,
         hidden_dropout=config.hidden_dropout,
     )
+
+
+def require_buildable(run: RunConfig) -> None:
+    """Try a run's hyper-parameters: an encoder without its weights, a backbone without memory, an
+    augmenter that is not fitted.
+
+    Raises:
+        UserError: names what cannot be made, and why.
+    """
+    width = _encoder_width(run.encoder.model_dump_json())
+    if teacher := run.backbone.options.get("distill_from"):
+        require_teacher(teacher)
+    for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
+        try:
+            with torch.device("meta"):
+                registry[choice.name](
+                    *((width, 3) if registry is BACKBONES else ()), **choice.options
+                )
+        except UserError as error:
+            raise ConfigError(f"{registry.kind} '{choice.name}': {error}") from error
+        except Exception as error:  # whatever a constructor raises on values it cannot take
+            raise ConfigError(
+                f"{registry.kind} '{choice.name}' cannot be made with {choice.options}: {error}"
+            ) from error
+        if registry is AUGMENTERS and not issubclass(registry[choice.name], Augmenter):
+            raise ConfigError(
+                f"augmenter '{choice.name}': its class must derive from augmenters.base.Augmenter"
+            )
+
+
+@functools.cache
+def _encoder_width(config: str) -> int:
+    """The width of an encoder's states, its configuration and tokenizer tried on the way; once for
+    all runs that share it.
+    """
+    wanted = EncoderConfig.model_validate_json(config)
+    if wanted.name in ENCODERS:
+        try:
+            encoder = ENCODERS[wanted.name]([["word"]], **wanted.options)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a constructor raises on values it cannot take
+            raise ConfigError(
+                f"encoder '{wanted.name}' cannot be made with {wanted.options}: {error}"
+            ) from error
+    else:
+        with torch.device("meta"):
+            encoder = load_encoder(wanted.name, weights=False)
+    freeze(encoder, wanted.freeze)
+    return encoder.width
 
 
 def restore_model(run: RunConfig, folder: Path, classes: int) -> DocreModel:

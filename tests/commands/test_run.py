@@ -216,7 +216,7 @@ def test_a_run_that_was_taken_over_meanwhile_is_left_to_who_took_it(lab, monkeyp
     )
     execute = lab.execute
     monkeypatch.setattr(
-        "benchmark.training.stages.execute",
+        "benchmark.training.stages.train_run",
         lambda *a, **k: (execute(*a, **k), (folder / "RUNNING").write_text(taken)),
     )
     result = lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")

@@ -102,5 +102,5 @@ def execute(run, directory, **_):
 
 
 stages = ModuleType("benchmark.training.stages")
-stages.execute, stages.require_buildable = execute, lambda run: None
+stages.train_run, stages.require_buildable = execute, lambda run: None
 sys.modules[stages.__name__] = benchmark.training.stages = stages

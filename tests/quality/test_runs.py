@@ -8,7 +8,7 @@ from tiny_runs import config, execute, numbers, tiny_corpus
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.runs import Afterwards, rare_relations
-from benchmark.training import stages
+from benchmark.training.augmentation import Augmentation
 from benchmark.training.loop import Loop
 
 
@@ -41,7 +41,7 @@ def test_a_run_measures_itself_and_finds_the_same_afterwards(tmp_path, augmenter
 def test_measuring_changes_no_other_number(tmp_path, monkeypatch):
     stage1(tmp_path / "measured")
     measured = numbers(execute(tmp_path / "measured", config(augmenter="gaussian")))
-    monkeypatch.setattr(stages._Augmentation, "measure", lambda self: None)
+    monkeypatch.setattr(Augmentation, "measure", lambda self: None)
     stage1(tmp_path / "plain")
     assert numbers(execute(tmp_path / "plain", config(augmenter="gaussian"))) == measured
 

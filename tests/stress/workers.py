@@ -210,7 +210,7 @@ def _record_events(events: Path) -> None:
     """Have the workers, which are forked from here, tell when they start a run, have trained it,
     and have declared it done.
     """
-    start, execute, finish = RunDirectory.start, stages.execute, RunDirectory.finish
+    start, execute, finish = RunDirectory.start, stages.train_run, RunDirectory.finish
 
     def tell(directory: RunDirectory, event: str, **more: object) -> None:
         line = (
@@ -245,7 +245,7 @@ def _record_events(events: Path) -> None:
         finish(directory)
         tell(directory, "done")
 
-    RunDirectory.start, stages.execute, RunDirectory.finish = told_start, told_execute, told_finish
+    RunDirectory.start, stages.train_run, RunDirectory.finish = told_start, told_execute, told_finish
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmark.config import Choice
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
 from benchmark.registry import AUGMENTERS
-from benchmark.training.stages import require_buildable
+from benchmark.training.model import require_buildable
 
 
 def run_with(**parts):

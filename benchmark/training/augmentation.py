@@ -1,0 +1,184 @@
+"""Stage 2, and the source of generated pairs in stage 3 (the paper's section 2.3)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augmenters.base import Augmenter
+from backbones.base import Pairs
+from benchmark import processes
+from benchmark.errors import UserError
+from benchmark.quality.runs import (
+    Stage1,
+    discard,
+    hindrance,
+    measure_run,
+    rare_relations,
+    read_pairs,
+)
+from benchmark.registry import AUGMENTERS
+from benchmark.seeds import derive
+from benchmark.store.cleaning import PAIRS
+from benchmark.training.checkpoints import is_sound, read_tensors, write_tensors
+from benchmark.training.evaluation import Evaluator
+from benchmark.training.model import DocreModel, restore_model
+from benchmark.training.requests import Requests
+from benchmark.training.resume import facts_of
+from benchmark.training.session import Session
+
+
+@dataclass
+class Augmentation:
+    """Stage 2, and the source of generated pairs in stage 3."""
+
+    session: Session
+    stage1: Path | None
+
+    def __post_init__(self):
+        began = time.perf_counter()
+        run, directory = self.session.run, self.session.directory
+        self.augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
+        device = self.session.accelerator.device
+        if self.augmenter.needs_fitting:
+            train, dev = self._stage1_pairs()
+            label_sets = train.labels
+            stored = directory.path / "augmenter.safetensors"
+            restore = lambda: self.augmenter.load_state_dict(read_tensors(stored)[0])
+            fit = lambda: self._fit(
+                Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev))
+            )
+            processes.on_main(
+                lambda: restore() if stored.is_file() and self._fitted_before() else fit()
+            )
+            if not processes.is_main():
+                restore()
+        else:
+            label_sets = self.session.label_sets()
+        self.requests = Requests(run.augment.copies, run.augment.rarity, label_sets)
+        with self.session.progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
+            rng = torch.Generator().manual_seed(derive(run.seed, "prepare"))
+            self.augmenter.prepare(label_sets.to(device), rng=rng, progress=bar.update_to)
+        self.seconds = time.perf_counter() - began
+
+    def mixing(self, epoch: int) -> dict[str, Any]:
+        """How the loss of an epoch is made: Algorithm 1, lines 3-6 (warm-up) and lines 31-34."""
+        augment = self.session.run.augment
+        if epoch >= augment.warmup_epochs:
+            return {"combination": augment.combination, "weight": augment.weight}
+        return {} if augment.warmup_contrastive else {"contrastive": False}
+
+    def at(self, epoch: int, step: int):
+        """The augmentation of a training step (Algorithm 1, lines 3-7): none during warm-up."""
+        run = self.session.run
+        if epoch < run.augment.warmup_epochs:
+            return None
+        rng = torch.Generator().manual_seed(derive(run.seed, "augmentation", step))
+
+        def augment(positive: Pairs) -> Pairs:
+            rows = self.requests.rows(positive.labels, rng)
+            return Pairs(
+                *self.augmenter.augment(
+                    positive.representations[rows], positive.labels[rows], rng=rng
+                )
+            )
+
+        return augment
+
+    def measure(self) -> None:
+        """Write `quality.json`; where it cannot be had, say why. A restarted run measures again,
+        and finds the same.
+        """
+        session, progress = self.session, self.session.progress
+        if reason := hindrance(self.stage1):
+            progress.message(f"quality of generated pairs not measured: {reason}")
+            discard(session.directory)
+            return
+        train, dev = self._stage1_pairs()
+        device = session.accelerator.device
+        with torch.random.fork_rng(
+            [device] if device.type == "cuda" else [], device_type="cuda"
+        ):  # a model's making is random
+            backbone = restore_model(session.run, self.stage1, session.model.classes).backbone
+        stage1 = Stage1(
+            train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent)
+        )
+        measure_run(session.run, session.directory, self.augmenter, stage1, device, progress)
+
+    def _fit(self, train: Pairs, dev: Pairs) -> None:
+        run, directory = self.session.run, self.session.directory
+        with self.session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
+            rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
+            history = self.augmenter.fit(
+                *train, rng=rng, held_out=tuple(dev), progress=bar.update_to
+            )
+        directory.write_json("stage2_history.json", history)
+        write_tensors(
+            directory.path / "augmenter.safetensors",
+            self.augmenter.state_dict(),
+            {"run": self.session.identity},
+        )
+
+    def _fitted_before(self) -> bool:
+        """A killed attempt at this very run got past stage 2."""
+        return (
+            facts_of(self.session.directory.path / "augmenter.safetensors").get("run")
+            == self.session.identity
+        )
+
+    def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
+        """Representations of the positive train and dev pairs in the stage 1 model; computed once
+        per `none` run.
+        """
+        if self.stage1 is None:
+            raise UserError(
+                f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there"
+            )
+        files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
+        processes.on_main(lambda: all(map(is_sound, files)) or self._represent(files))
+        train, dev = map(read_pairs, files)
+        return train, dev
+
+    def _represent(self, files: list[Path]) -> None:
+        """Write the representations of the positive pairs of train and dev."""
+        stage1_weights(self.stage1, "stage 2")
+        session, device = self.session, self.session.accelerator.device
+        model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(
+            device
+        )
+        evaluator = Evaluator(
+            model,
+            session.accelerator,
+            session.corpus,
+            session.progress,
+            max_labels=session.run.train.max_labels,
+        )
+        for split, file in zip(("train", "dev"), files, strict=True):
+            pairs = evaluator.positive_pairs(
+                session.loader(split), f"stage 1 representations of {split}"
+            )
+            frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
+            tensors = {
+                "representations": pairs.representations,
+                "labels": pairs.labels.to(torch.uint8),
+            }
+            write_tensors(file, tensors, {"frequent": frequent})
+
+
+def stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
+    """The weights that the `none` run chose. Raises UserError when there is no such run, or when it
+    kept none.
+    """
+    if stage1 is None:
+        raise UserError(
+            f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there"
+        )
+    if not (stage1 / "best.safetensors").is_file():
+        raise UserError(
+            f"{stage1}: its weights are gone, and {wanted_by} needs them: run `none` again in another results folder"
+        )
+    return stage1 / "best.safetensors"
