@@ -11,6 +11,7 @@ from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
 from backbones.parts.losses import adaptive_threshold
+from backbones.parts.official import FEATURES, OfficialHead
 from benchmark.data.batches import Batch, Encoded
 from benchmark.registry import BACKBONES
 
@@ -28,6 +29,11 @@ class Atlop(Backbone):
     """
 
     bounds = (-1.0, 1.0)
+    official = OfficialHead(
+        FEATURES | {r"bilinear\.(.+)": r"bilinear.linear.\1"},
+        product="bilinear",
+        classifier="bilinear",
+    )
 
     def __init__(self, encoder_width: int, classes: int, *, emb: int = 768, block: int = 64):
         super().__init__()

@@ -12,6 +12,7 @@ from backbones.parts.axial import AXIAL, AxialStack
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
 from backbones.parts.losses import adaptive_focal
+from backbones.parts.official import FEATURES, LAYERS, OfficialHead
 from benchmark.data.batches import Batch, Encoded
 from benchmark.registry import BACKBONES
 
@@ -26,6 +27,16 @@ class AxialBackbone(Backbone):
     Args:
         emb, block, layers, axial_rate, axial, diagonal: see `KdDocre`.
     """
+
+    # official checkpoints also hold a `bilinear` layer, which the official forward pass never uses
+    official = OfficialHead(
+        FEATURES
+        | LAYERS
+        | {r"projection\.(.+)": r"projection.linear.\1", r"classifier\.(.+)": r"classifier.\1"},
+        product="projection",
+        classifier="classifier",
+        options={"axial": "pad_to_42_unmasked"},
+    )
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ def import_checkpoint(
           google-bert/bert-base-cased \\ --relations rel2id.json --out imported/atlop
     """
     quiet_libraries()
-    from benchmark.interop.checkpoints import import_checkpoint as convert
+    from benchmark.interop.official import import_checkpoint as convert
 
     done = convert(
         checkpoint,

@@ -1,6 +1,4 @@
-"""A stored model on the user's own documents. Needs the run's directory alone: weights, encoder
-configuration, tokenizer, relations.
-"""
+"""A stored model on the user's own documents. All it needs is in the run's directory."""
 
 from __future__ import annotations
 
@@ -23,25 +21,23 @@ from benchmark.training.model import restore_model
 
 
 def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
-    """Facts found in `documents` (DocRED-format JSON; labels are not needed and not looked at).
+    """Facts found in `documents` (DocRED-format JSON; labels are neither needed nor read).
 
     Returns:
-        One dict per fact: the official submission's `title`, `h_idx`, `t_idx`, `r`, and the
-        readable `head`, `relation` and `tail`, and `score`, the logit margin over the threshold
-        class. In an undirected corpus each pair once.
+        One dict per fact: `title`, `h_idx`, `t_idx` and `r` as in the official submission format;
+        `head`, `relation` and `tail` in words; `score`, the margin of the logit over the threshold
+        class. In an undirected corpus each pair comes once.
 
     Raises:
         UserError: the run is not finished or kept no weights; a document is faulty.
     """
     directory = RunDirectory(run)
     if inside := [found.path for found in find_runs(run) if found.path != directory.path]:
-        raise UserError(
-            f"{run}: a folder of {len(inside)} runs; give one of them, such as {inside[0]}"
-        )
+        raise UserError(f"{run}: holds {len(inside)} runs; give one of them, such as {inside[0]}")
     config = RunConfig.model_validate(directory.read().config)
     if not (directory.path / "best.safetensors").is_file():
         raise UserError(
-            f"{run}: this run kept no weights (best.safetensors); run it with train.keep_weights: best"
+            f"{run}: kept no weights (best.safetensors); train with train.keep_weights: best"
         )
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
@@ -55,11 +51,10 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
     features = featurise(
         rows, corpus, model.encoder.tokenizer, training=False, mention=config.encoder.mention
     )
+    size = config.train.eval_batch_size
     loader = DataLoader(
         Rows(features),
-        batch_sampler=DocumentBatches(
-            features["length"], config.train.eval_batch_size, order="sorted"
-        ),
+        batch_sampler=DocumentBatches(features["length"], size, order="sorted"),
         collate_fn=Collator(model.encoder.windows),
     )
     evaluator = Evaluator(
@@ -70,11 +65,8 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
         for row in rows
     }
     return [
-        {
-            "title": fact["title"],
-            "h_idx": fact["h_idx"],
-            "t_idx": fact["t_idx"],
-            "r": fact["r"],
+        {key: fact[key] for key in ("title", "h_idx", "t_idx", "r")}
+        | {
             "head": longest[fact["title"]][fact["h_idx"]],
             "relation": names[fact["r"]],
             "tail": longest[fact["title"]][fact["t_idx"]],

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from backbones.base import Pairs, with_diagonal
-from backbones.official import from_official
 from backbones.parts.features import localized_context
 from benchmark.data.batches import Collator, Encoded, WindowPlan
 from benchmark.registry import BACKBONES
@@ -61,7 +60,7 @@ def official(name, backbone, **options):
         for key, value in arrays.items()
         if key.startswith("w.")
     }
-    ours, unused = from_official(weights, backbone)
+    ours, unused = BACKBONES[backbone].official.translate(weights)
     model.load_state_dict(ours)
     return arrays, model, batch, encoded, unused
 
