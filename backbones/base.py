@@ -41,6 +41,8 @@ class Backbone(nn.Module):
     `classification_loss`.
 
     Attributes:
+        needs: optional fields of `Batch` that the backbone reads (benchmark.data.batches.OPTIONAL);
+            batches carry only those that are named here.
         width: d, of the representations that augmenters see and `classify` reads.
         bounds: the range of representations (generated ones are clamped to it), or None.
         distill_from: directory of a finished run whose stored logits teach this one, or None.
@@ -51,6 +53,7 @@ class Backbone(nn.Module):
         reduction: of the losses of pairs: their "mean" or their "sum".
     """
 
+    needs: tuple[str, ...] = ()
     width: int
     bounds: tuple[float, float] | None = None
     distill_from: str | None = None

@@ -20,6 +20,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
+from benchmark.errors import UserError
 from benchmark.seeds import derive
 
 
@@ -68,6 +69,19 @@ class Batch:
     width: int  # L
     largest: int  # N
     slots: int  # largest number of occurrences in a window
+
+    # Optional fields: None, unless the backbone's `needs` names them.
+    entity_type: Tensor | None = None  # [E] id of the type (Corpus.type_ids), 0 where unknown
+    mention_sentence: Tensor | None = None  # [M] number of the sentence within its document
+    # [M] one past the mention's closing marker, in the flattened [D * L] tokens
+    mention_end: Tensor | None = None
+    # [D, L] number of each token's sentence; -1 for special tokens and padding
+    token_sentence: Tensor | None = None
+    # [K, 3] (pair, sentence, number of the pair's facts that cite it), ordered by pair and sentence.
+    # Normalised over a pair's sentences, the numbers are the evidence distribution of DREEAM
+    # (Ma et al. 2023, section 3.2).
+    evidence: Tensor | None = None
+
     encoded: Encoded | None = None  # of a frozen encoder, computed once
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
 
@@ -147,13 +161,39 @@ class WindowPlan:
         return np.linspace(0, tokens - room, count).round().astype(np.int64)
 
 
+# Optional fields of a Batch, and the columns of features that each is made from.
+OPTIONAL = {
+    "entity_type": ("entity_type",),
+    "mention_sentence": ("mention_sentence",),
+    "mention_end": ("mention_end",),
+    "token_sentence": ("sentence_start",),
+    "evidence": ("evidence_head", "evidence_tail", "evidence_sentence", "evidence_count"),
+}
+
+
+def known_fields(needs: Sequence[str]) -> tuple[str, ...]:
+    """`needs`, if it names optional fields only. Raises UserError."""
+    needs = (needs,) if isinstance(needs, str) else tuple(needs)
+    if unknown := [name for name in needs if name not in OPTIONAL]:
+        raise UserError(
+            f"needs: a batch has no optional field {unknown[0]!r}. Known: {', '.join(OPTIONAL)}"
+        )
+    return needs
+
+
 class Collator:
     """Turns feature rows into a Batch; numpy throughout, one pass per document, nothing per pair or
     mention in Python.
+
+    Args:
+        needs: the optional fields that the batch carries (see `OPTIONAL`); a backbone's `needs`.
+
+    Raises:
+        UserError: there is no such field.
     """
 
-    def __init__(self, plan: WindowPlan):
-        self.plan = plan
+    def __init__(self, plan: WindowPlan, needs: Sequence[str] = ()):
+        self.plan, self.needs = plan, known_fields(needs)
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
         room = self.plan.size - 2
@@ -223,12 +263,44 @@ class Collator:
             "window_mask": mask,
             "window_target": target,
         }
+        packed |= self._optional(rows, lengths, width)
         return Batch(
             **{name: torch.from_numpy(array) for name, array in packed.items()},
             width=width,
             largest=int(packed["entities"].max()),
             slots=int(packed["occurrence_slot"].max(initial=-1)) + 1,
         )
+
+    def _optional(
+        self, rows: Sequence[dict], lengths: np.ndarray, width: int
+    ) -> dict[str, np.ndarray]:
+        """The optional fields that are needed."""
+        found: dict[str, np.ndarray] = {}
+        for name in ("entity_type", "mention_sentence"):
+            if name in self.needs:
+                found[name] = np.concatenate([row[name] for row in rows]).astype(np.int64)
+        if "mention_end" in self.needs:
+            ends = [d * width + 1 + np.asarray(row["mention_end"]) for d, row in enumerate(rows)]
+            found["mention_end"] = np.concatenate(ends).astype(np.int64)
+        if "token_sentence" in self.needs:
+            found["token_sentence"] = np.full((len(rows), width), -1, dtype=np.int64)
+            for d, row in enumerate(rows):
+                sizes = np.diff([*row["sentence_start"], lengths[d] - 2])
+                numbers = np.repeat(np.arange(len(sizes)), sizes)
+                found["token_sentence"][d, 1 : 1 + len(numbers)] = numbers
+        if "evidence" in self.needs:
+            parts, pair = [], 0
+            for row in rows:
+                head, tail, sentence, count = (
+                    np.asarray(row[f"evidence_{x}"], dtype=np.int64)
+                    for x in ("head", "tail", "sentence", "count")
+                )
+                n, apart = int(row["entities"]), head != tail
+                cited = np.stack([pair + _pair_number(head, tail, n), sentence, count], axis=1)
+                parts.append(cited[apart])
+                pair += n * (n - 1)
+            found["evidence"] = np.concatenate(parts)
+        return found
 
 
 _RAGGED = [
@@ -254,10 +326,12 @@ def _pair_number(head: np.ndarray, tail: np.ndarray, n: int) -> np.ndarray:
 
 
 class Rows(torch.utils.data.Dataset):
-    """Feature rows with their number in the split."""
+    """Feature rows with their number in the split, without the columns that no needed field takes."""
 
-    def __init__(self, features: Dataset):
-        self.features = features.with_format("numpy")
+    def __init__(self, features: Dataset, needs: Sequence[str] = ()):
+        unneeded = {c for name in set(OPTIONAL) - set(known_fields(needs)) for c in OPTIONAL[name]}
+        columns = [name for name in features.column_names if name not in unneeded]
+        self.features = features.select_columns(columns).with_format("numpy")
 
     def __len__(self) -> int:
         return len(self.features)
@@ -273,7 +347,10 @@ a batch falls.
 
 _NOTHING = np.zeros(0, dtype=np.int64)
 _BLANK = dict.fromkeys(
-    ("tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"),
+    (
+        *("tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"),
+        *(column for columns in OPTIONAL.values() for column in columns),
+    ),
     _NOTHING,
 )
 _BLANK |= {"entities": 0}

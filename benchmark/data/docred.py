@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data.jsonstream import existing_file, read_json
-from benchmark.data.validate import examined, is_na, unknown_relation
+from benchmark.data.validate import evidence_of, examined, is_na, unknown_relation
 from benchmark.errors import ConfigError, DataError, UserError
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does 
 
     from benchmark.data.documents import Corpus
 
-LAYOUT = 1  # raise when the rows made from a file change: part of the cache key
+LAYOUT = 2  # raise when the rows made from a file change: part of the cache key
 LONG = 50_000_000  # bytes of a file from which on a progress bar is worth its line
 
 
@@ -176,7 +176,7 @@ def read_documents(
 ) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
-    Gold is a set: a fact stated twice counts once. Facts that relate an entity to itself stay.
+    Gold is a set: a fact stated twice counts once, with the evidence of both. Facts that relate an entity to itself stay.
 
     Args:
         labelled: every document must have `labels`. False: a document without them has no facts.
@@ -273,13 +273,9 @@ def split_off(documents: Dataset, count: int, seed: int) -> tuple[Dataset, Datas
 
 def relation_frequencies(documents: Dataset) -> Counter[str]:
     """Number of facts of each relation."""
-    counts: Counter[str] = Counter()
-    for batch in documents.select_columns("facts").with_format("arrow").iter(1000):
-        for value in (
-            batch["facts"].combine_chunks().flatten().field("relation").value_counts().to_pylist()
-        ):
-            counts[value["values"]] += value["counts"]
-    return counts
+    from benchmark.data.documents import tally
+
+    return tally(documents, "facts", "relation")
 
 
 def read_inventory(
@@ -317,7 +313,15 @@ def read_inventory(
 
 def _row(document: dict, distinct: bool) -> dict[str, Any]:
     """One faultless document in the canonical schema."""
-    facts = [(fact["h"], fact["t"], fact["r"]) for fact in document.get("labels") or ()]
+    stated: list[tuple[tuple[int, int, str], set[int]]] = [
+        ((fact["h"], fact["t"], fact["r"]), evidence_of(fact, document["sents"]))
+        for fact in document.get("labels") or ()
+    ]
+    if distinct:
+        union: dict[tuple[int, int, str], set[int]] = {}
+        for fact, evidence in stated:
+            union.setdefault(fact, set()).update(evidence)
+        stated = list(union.items())
     return {
         "title": document["title"],
         "sentences": document["sents"],
@@ -337,8 +341,8 @@ def _row(document: dict, distinct: bool) -> dict[str, Any]:
             for mentions in document["vertexSet"]
         ],
         "facts": [
-            {"head": head, "tail": tail, "relation": relation}
-            for head, tail, relation in (dict.fromkeys(facts) if distinct else facts)
+            {"head": head, "tail": tail, "relation": relation, "evidence": sorted(evidence)}
+            for (head, tail, relation), evidence in stated
         ],
     }
 

@@ -6,6 +6,7 @@ rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,11 +34,15 @@ FEATURES = Features(
                 "head": Value("int32"),  # index into entities
                 "tail": Value("int32"),
                 "relation": Value("string"),
+                "evidence": List(Value("int32")),  # sentences that support the fact; [] if unknown
             }
         ),
     }
 )
 
+MOST_TYPES = (
+    256  # ids of entity types, 0 (unknown) included: an embedding of so many always suffices
+)
 NA = "NA"  # the name of class 0 of every backbone: no relation, and the adaptive threshold
 
 
@@ -55,6 +60,8 @@ class Corpus:
         undirected: facts hold in both directions and are scored once per unordered pair (BioRED).
         notes: what a reader of the scores must know ("400 of 3,053 training documents; Ign F1 is
             not comparable").
+        entity_types: names of the entity types in the order of their ids, which count from 1. None:
+            those of train, the most frequent first.
     """
 
     name: str
@@ -66,6 +73,7 @@ class Corpus:
     frequent: frozenset[str] | None
     undirected: bool = False
     notes: tuple[str, ...] = ()
+    entity_types: tuple[str, ...] | None = None
 
     @cached_property
     def relation_index(self) -> dict[str, int]:
@@ -73,9 +81,20 @@ class Corpus:
         return {relation: index for index, relation in enumerate(self.relations, start=1)}
 
     @cached_property
+    def type_ids(self) -> dict[str, int]:
+        """Id of each entity type, below MOST_TYPES; every other type has id 0, unknown."""
+        types = self.entity_types
+        if types is None:
+            counts = tally(self.train, "entities", "type")
+            types = sorted(counts, key=lambda name: (-counts[name], name))
+        return {name: number for number, name in enumerate(types[: MOST_TYPES - 1], start=1)}
+
+    @cached_property
     def digest(self) -> str:
         """Identifies the content (splits, inventory, frequent set), whatever the path it was read
         from.
+
+        Evidence is left out: no score depends on it, and digests in stored results stay valid.
         """
         import hashlib
         import json
@@ -83,8 +102,19 @@ class Corpus:
         sha = hashlib.sha256()
         for split in (self.train, self.dev, self.test):
             for row in split:
+                for fact in row["facts"]:
+                    fact.pop("evidence", None)
                 sha.update(json.dumps(row, sort_keys=True).encode())
         sha.update(
             json.dumps([self.relations, sorted(self.frequent or ()), self.undirected]).encode()
         )
         return sha.hexdigest()[:16]
+
+
+def tally(documents: Dataset, column: str, key: str) -> Counter[str]:
+    """How often each value of `key` occurs among the entries of a list column."""
+    counts: Counter[str] = Counter()
+    for batch in documents.select_columns(column).with_format("arrow").iter(1000):
+        values = batch[column].combine_chunks().flatten().field(key)
+        counts.update({v["values"]: v["counts"] for v in values.value_counts().to_pylist()})
+    return counts

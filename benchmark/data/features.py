@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from benchmark.errors import DataError
 from benchmark.store.files import explained, says_torn
 
 MARKER = "*"
-LAYOUT = 1  # raise when this file's output changes: it is part of the cache key
+LAYOUT = 2  # raise when this file's output changes: it is part of the cache key
 
 FEATURES = Features(
     {
@@ -38,6 +39,15 @@ FEATURES = Features(
         "fact_head": List(Value("int32")),
         "fact_tail": List(Value("int32")),
         "fact_class": List(Value("int32")),  # 1 .. R-1; class 0 is NA
+        # what only batches with optional fields take (batches.OPTIONAL)
+        "entity_type": List(Value("int32")),  # Corpus.type_ids
+        "mention_sentence": List(Value("int32")),
+        "mention_end": List(Value("int32")),  # one past the closing marker, into tokens
+        "sentence_start": List(Value("int32")),  # first token of each sentence
+        "evidence_head": List(Value("int32")),
+        "evidence_tail": List(Value("int32")),
+        "evidence_sentence": List(Value("int32")),
+        "evidence_count": List(Value("int32")),  # facts of (head, tail) that cite the sentence
     }
 )
 
@@ -69,7 +79,7 @@ def featurise(
     """
     key = hashlib.sha256()
     key.update(
-        f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{training}{mention}".encode()
+        f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{corpus.type_ids}{training}{mention}".encode()
     )
     key.update(tokenizer.backend_tokenizer.to_str().encode())
     words = _Words(tokenizer)
@@ -114,13 +124,19 @@ class _Words:
 def _row(
     document: dict, corpus: Corpus, words: _Words, training: bool, *, after_marker: bool
 ) -> dict[str, Any]:
-    tokens, position = _mark(document, words)
+    tokens, begin, end, sentence_start = _mark(document, words)
     mentions = [
-        (e, position[m["sentence"], m["start"]])
+        (e, m["sentence"], begin[m["sentence"], m["start"]], end[m["sentence"], m["end"] - 1])
         for e, entity in enumerate(document["entities"])
         for m in entity["mentions"]
     ]
-    facts = sorted(set(_facts(document, corpus, training)))
+    cited: Counter[tuple[int, int, int]] = Counter()  # (head, tail, sentence)
+    facts = set()
+    for head, tail, relation, evidence in _facts(document, corpus, training):
+        if (head, tail, relation) not in facts:
+            facts.add((head, tail, relation))
+            cited.update((head, tail, sentence) for sentence in evidence)
+    facts = sorted(facts)
     _require_manageable(
         f"{corpus.name}: document {document['title']!r:.80}",
         len(document["entities"]),
@@ -130,12 +146,20 @@ def _row(
     return {
         "tokens": tokens,
         "length": len(tokens),
-        "mention_position": [p + len(words.marker) * after_marker for _, p in mentions],
-        "mention_entity": [e for e, _ in mentions],
+        "mention_position": [b + len(words.marker) * after_marker for _, _, b, _ in mentions],
+        "mention_entity": [e for e, _, _, _ in mentions],
         "entities": len(document["entities"]),
         "fact_head": [head for head, _, _ in facts],
         "fact_tail": [tail for _, tail, _ in facts],
         "fact_class": [relation for _, _, relation in facts],
+        "entity_type": [corpus.type_ids.get(e["type"], 0) for e in document["entities"]],
+        "mention_sentence": [s for _, s, _, _ in mentions],
+        "mention_end": [e for _, _, _, e in mentions],
+        "sentence_start": sentence_start,
+        "evidence_head": [head for head, _, _ in sorted(cited)],
+        "evidence_tail": [tail for _, tail, _ in sorted(cited)],
+        "evidence_sentence": [sentence for _, _, sentence in sorted(cited)],
+        "evidence_count": [cited[key] for key in sorted(cited)],
     }
 
 
@@ -157,9 +181,12 @@ def _require_manageable(document: str, entities: int, mentions: int, tokens: int
             )
 
 
-def _mark(document: dict, words: _Words) -> tuple[list[int], dict[tuple[int, int], int]]:
-    """Token ids with markers, and the token position at which each (sentence, word) begins, its
-    opening marker included.
+_Positions = dict[tuple[int, int], int]
+
+
+def _mark(document: dict, words: _Words) -> tuple[list[int], _Positions, _Positions, list[int]]:
+    """Token ids with markers; where each (sentence, word) begins and ends, its markers included;
+    where each sentence begins.
     """
     opening, closing = set(), set()
     for entity in document["entities"]:
@@ -167,21 +194,25 @@ def _mark(document: dict, words: _Words) -> tuple[list[int], dict[tuple[int, int
             opening.add((mention["sentence"], mention["start"]))
             closing.add((mention["sentence"], mention["end"] - 1))
     tokens: list[int] = []
-    position = {}
+    begin, end, sentence_start = {}, {}, []
     for s, sentence in enumerate(document["sentences"]):
+        sentence_start.append(len(tokens))
         for w, word in enumerate(sentence):
-            position[s, w] = len(tokens)
+            begin[s, w] = len(tokens)
             if (s, w) in opening:
                 tokens += words.marker
             tokens += words[word]
             if (s, w) in closing:
                 tokens += words.marker
-    return tokens, position
+            end[s, w] = len(tokens)
+    return tokens, begin, end, sentence_start
 
 
-def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int, int, int]]:
+def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int, int, int, list]]:
+    """(head, tail, class, evidence), as training or evaluation wants them."""
     for fact in document["facts"]:
         head, tail, relation = fact["head"], fact["tail"], fact["relation"]
+        evidence = fact["evidence"] or []
         if relation not in corpus.relation_index:
             raise DataError(
                 f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in the dataset's inventory"
@@ -195,6 +226,6 @@ def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int
                 head,
             )
             continue
-        yield head, tail, corpus.relation_index[relation]
+        yield head, tail, corpus.relation_index[relation], evidence
         if training and corpus.undirected:
-            yield tail, head, corpus.relation_index[relation]
+            yield tail, head, corpus.relation_index[relation], evidence

@@ -371,10 +371,24 @@ class _Writer:
                 {"type": entity.type, "mentions": entity.mentions} for entity in self.entities
             ],
             "facts": [
-                {"head": head, "tail": tail, "relation": relation}
+                {
+                    "head": head,
+                    "tail": tail,
+                    "relation": relation,
+                    "evidence": self._evidence(head, tail),
+                }
                 for head, tail, relation in sorted(facts)
             ],
         }
+
+    def _evidence(self, head: int, tail: int) -> list[int]:
+        """The sentences that name both entities; if there are none, neighbours that name one each."""
+        first, second = (
+            {mention["sentence"] for mention in self.entities[entity].mentions}
+            for entity in (head, tail)
+        )
+        apart = {s for a in first for b in second if abs(a - b) == 1 for s in (a, b)}
+        return sorted(first & second or apart)
 
     def _draw_entities(self) -> list[_Entity]:
         """6 to 9 entities: two persons, one of each other type, the rest by their shares; no two

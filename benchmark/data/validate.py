@@ -6,9 +6,10 @@ A file is a JSON list of documents (Yao et al. 2019, the format of DocRED, Re-Do
 BioRED's conversions)::
 
     {"title": str, "sents": [[word]], "vertexSet": [[{"name": str, "pos": [start, end), "sent_id":
-     int, "type": str}]], "labels": [{"h": int, "t": int, "r": str}]}
+     int, "type": str}]], "labels": [{"h": int, "t": int, "r": str, "evidence": [int]}]}
 
-Keys beyond these (evidence, global_pos, index ...) are nobody's business here.
+`evidence`, the sentences that support a fact, may be missing. Other keys (global_pos, index ...)
+are not looked at.
 """
 
 from __future__ import annotations
@@ -333,6 +334,17 @@ def _labels(
         for finding in _fact(field, fact, entities, relations):
             sound = False
             yield finding
+        evidence, sentences = fact.get("evidence"), document.get("sents")
+        if evidence is not None and isinstance(sentences, list):
+            cited = evidence if isinstance(evidence, list) else [evidence]
+            known = evidence_of(fact, sentences)
+            if strange := [s for s in cited if type(s) is not int or s not in known]:
+                message = f"{_short(strange[0])} is not the number of a sentence of the document"
+                yield (
+                    f"{field}.evidence",
+                    "warning",
+                    f"{message} (0 to {len(sentences) - 1}); ignored",
+                )
         if sound:
             key = (fact["h"], fact["t"], fact["r"])
             if seen.setdefault(key, f) != f:
@@ -390,6 +402,13 @@ def _fact(
         )
     elif relations is not None and fact["r"] not in relations:
         yield f"{field}.r", "error", unknown_relation(fact["r"], relations)
+
+
+def evidence_of(fact: dict, sentences: list) -> set[int]:
+    """The sentences that a fact cites; those that do not exist are left out."""
+    cited = fact.get("evidence")
+    cited = cited if isinstance(cited, list) else []
+    return {s for s in cited if type(s) is int and 0 <= s < len(sentences)}
 
 
 def is_na(relation: str) -> bool:

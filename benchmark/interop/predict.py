@@ -43,7 +43,15 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
     names = dict(stored["relations"])
     rows = load_split(documents, labelled=None)
     corpus = Corpus(
-        str(documents), rows, rows, rows, tuple(names), names, None, undirected=stored["undirected"]
+        str(documents),
+        rows,
+        rows,
+        rows,
+        tuple(names),
+        names,
+        None,
+        undirected=stored["undirected"],
+        entity_types=tuple(stored.get("entity_types", ())),
     )
 
     accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")
@@ -53,9 +61,9 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
     )
     size = config.train.eval_batch_size
     loader = DataLoader(
-        Rows(features),
+        Rows(features, model.backbone.needs),
         batch_sampler=DocumentBatches(features["length"], size, order="sorted"),
-        collate_fn=Collator(model.encoder.windows),
+        collate_fn=Collator(model.encoder.windows, model.backbone.needs),
     )
     evaluator = Evaluator(
         model, accelerator, corpus, Progress.for_console(), max_labels=config.train.max_labels

@@ -197,7 +197,9 @@ class Afterwards:
             features["length"], run.train.eval_batch_size, order="sorted", seed=run.seed
         )
         loader = DataLoader(
-            Rows(features), batch_sampler=batches, collate_fn=Collator(model.encoder.windows)
+            Rows(features, model.backbone.needs),
+            batch_sampler=batches,
+            collate_fn=Collator(model.encoder.windows, model.backbone.needs),
         )
         evaluator = Evaluator(
             model, accelerator, corpus, self.progress, max_labels=run.train.max_labels

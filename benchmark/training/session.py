@@ -88,7 +88,7 @@ class Session:
             collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
-            Rows(features),
+            Rows(features, self.model.backbone.needs),
             batch_sampler=batches,
             collate_fn=collate,
             pin_memory=on_gpu,
@@ -118,7 +118,7 @@ class Session:
         return torch.cat([of_document[of_document[:, 0] == 0] for of_document in labels])
 
     def _collator(self, split: str) -> Any:
-        collator = Collator(self.model.encoder.windows)
+        collator = Collator(self.model.encoder.windows, self.model.backbone.needs)
         if self.run.encoder.freeze != "all":
             return collator
         cache = self.directory.path.parents[2] / "cache"

@@ -118,7 +118,8 @@ def measure(
         )
     tokenised = time.perf_counter() - began
     chosen, left_out = _batches(model, features, plain, batches)
-    rows, collate = Rows(features), Collator(model.encoder.windows)
+    needs = model.backbone.needs
+    rows, collate = Rows(features, needs), Collator(model.encoder.windows, needs)
     collate([rows[i] for i in chosen[0]])  # the first one opens files
     began = time.perf_counter()
     collated = [collate([rows[i] for i in numbers]) for numbers in chosen]

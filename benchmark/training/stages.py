@@ -143,7 +143,12 @@ def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
     load_weights(session.model, directory.path / "best.safetensors")
     names = [[name, corpus.relation_names.get(name, name)] for name in corpus.relations]
     frequent = None if corpus.frequent is None else sorted(corpus.frequent)
-    inventory = {"relations": names, "frequent": frequent, "undirected": corpus.undirected}
+    inventory = {
+        "relations": names,
+        "frequent": frequent,
+        "undirected": corpus.undirected,
+        "entity_types": list(corpus.type_ids),
+    }
     written: dict[str, Any] = {"relations.json": inventory}
     for split in ("dev", "test"):
         metrics[split], predictions, counts = session.scores(split, f"predicting {split}")

@@ -86,7 +86,7 @@ def test_few_entities_no_fact_and_relations_with_oneself_are_no_errors(tmp_path)
     )
     rows = list(read_documents(write(tmp_path, "a.json", [none, one])))
     assert [len(row["entities"]) for row in rows] == [0, 1]
-    assert rows[1]["facts"] == [{"head": 0, "tail": 0, "relation": "P17"}]
+    assert rows[1]["facts"] == [{"head": 0, "tail": 0, "relation": "P17", "evidence": []}]
 
 
 def test_unlabelled_documents_are_for_prediction_only(tmp_path):

@@ -1,0 +1,177 @@
+"""Optional fields of a batch, against a plain reading of the documents."""
+
+from collections import Counter
+
+import pytest
+import torch
+from samples import ADA, LONELY, NOBODY, ROME, corpus, document
+
+from backbones.encoders.tiny import tiny
+from benchmark.data.batches import BLANK, OPTIONAL, Collator, Rows, WindowPlan
+from benchmark.data.docred import read_documents
+from benchmark.data.features import MARKER, featurise
+from benchmark.data.synthetic import synthetic
+from benchmark.errors import UserError
+from benchmark.progress import Progress
+from benchmark.training.cache import EncodedCollator, encode_once
+
+CITED = document(
+    "Cited",
+    ["Ada met Bob in Rome .", "", "Bob left Rome .", "Ada stayed ."],
+    [[(0, 0, 1), (3, 0, 1)], [(0, 2, 3), (2, 0, 1)], [(0, 4, 5), (2, 2, 3)]],
+    [(0, 1, "r1"), (0, 1, "r2"), (1, 2, "r1"), (2, 2, "r3")],
+)
+for fact, evidence in zip(CITED["facts"], ([0], [0, 3], [2], [0]), strict=True):
+    fact["evidence"] = evidence
+for entity, kind in zip(CITED["entities"], ("PER", "PER", "LOC"), strict=True):
+    entity["type"] = kind
+
+
+def encoder_of(rows):
+    words = [sentence for row in rows for sentence in row["sentences"]]
+    return tiny(words, vocabulary=300, width=8, layers=1, heads=2).eval()
+
+
+def batch_of(made, split="train", needs=tuple(OPTIONAL), numbers=None, size=512):
+    documents = getattr(made, split)
+    tokenizer = encoder_of(made.train).tokenizer
+    features = featurise(documents, made, tokenizer, training=split == "train")
+    rows = Rows(features, needs)
+    plan = WindowPlan(size, 2, 1, 2, 0)
+    batch = Collator(plan, needs)([rows[i] for i in numbers or range(len(documents))])
+    return batch, tokenizer
+
+
+def read(tokenizer, tokens):
+    return " ".join(tokenizer.convert_ids_to_tokens(tokens.tolist())).replace(" ##", "").split()
+
+
+def expected_evidence(documents, *, undirected=False, training=True):
+    """{(document, head, tail, sentence): number of facts}, of pairs of different entities."""
+    counts = Counter()
+    for d, row in enumerate(documents):
+        facts = {}
+        for fact in row["facts"]:
+            key = fact["head"], fact["tail"], fact["relation"]
+            facts.setdefault(key, fact.get("evidence") or [])
+            if undirected and training:
+                facts.setdefault((key[1], key[0], key[2]), fact.get("evidence") or [])
+        for (head, tail, _), cited in facts.items():
+            counts.update((d, head, tail, sentence) for sentence in cited if head != tail)
+    return dict(counts)
+
+
+@pytest.mark.parametrize("undirected", [False, True])
+@pytest.mark.parametrize("size", [10, 512])  # several windows a document, and one
+def test_every_field_is_that_of_the_documents(undirected, size):
+    made = corpus([CITED, NOBODY, ADA, LONELY, ROME], undirected=undirected)
+    batch, tokenizer = batch_of(made, size=size)
+    documents = list(made.train)
+
+    kinds = [entity["type"] for row in documents for entity in row["entities"]]
+    names = {number: name for name, number in made.type_ids.items()}
+    assert [names[number] for number in batch.entity_type.tolist()] == kinds
+
+    mentions = [m for row in documents for e in row["entities"] for m in e["mentions"]]
+    assert batch.mention_sentence.tolist() == [m["sentence"] for m in mentions]
+    tokens = torch.zeros(len(documents) * batch.width, dtype=torch.long)
+    inside = batch.window_target < len(tokens)
+    tokens[batch.window_target[inside]] = batch.window_ids[inside]
+    for mention, start, end in zip(mentions, batch.mention_state, batch.mention_end, strict=True):
+        marked = read(tokenizer, tokens[start:end])
+        assert marked[0] == marked[-1] == MARKER
+        assert marked[1:-1] == mention["name"].lower().split()
+
+    for d, row in enumerate(documents):
+        text = tokens[d * batch.width : d * batch.width + int(batch.lengths[d])]
+        for s, sentence in enumerate(row["sentences"]):
+            piece = text[batch.token_sentence[d, : len(text)] == s]
+            words = [word for word in read(tokenizer, piece) if word != MARKER]
+            assert words == " ".join(sentence).lower().split()
+        outside = batch.token_sentence[d] == -1
+        assert outside.sum() == batch.width - int(batch.lengths[d]) + 2
+        assert outside[0] and outside[int(batch.lengths[d]) - 1 :].all()
+
+    pairs = batch.pairs.tolist()
+    found = {(*pairs[pair], s): count for pair, s, count in batch.evidence.tolist()}
+    assert found == expected_evidence(documents, undirected=undirected)
+    assert found[0, 0, 1, 0] == 2 and found[0, 0, 1, 3] == 1
+
+
+def test_synthetic_documents_bring_evidence():
+    made = synthetic(train=6, dev=2, test=2)
+    batch, _ = batch_of(made)
+    pairs = batch.pairs.tolist()
+    found = {(*pairs[pair], s): count for pair, s, count in batch.evidence.tolist()}
+    assert found == expected_evidence(list(made.train))
+    assert set(batch.evidence[:, 0].tolist()) == set(batch.positive.tolist())
+
+
+def test_without_needs_nothing_more_is_read_or_carried():
+    made = corpus([CITED, ADA])
+    full, tokenizer = batch_of(made)
+    plain, _ = batch_of(made, needs=())
+    features = featurise(made.train, made, tokenizer, training=True)
+    columns = {column for columns in OPTIONAL.values() for column in columns}
+    assert not columns & set(Rows(features)[0])
+    for name, value in vars(plain).items():
+        if name in OPTIONAL:
+            assert value is None
+        elif isinstance(value, torch.Tensor):
+            assert torch.equal(value, getattr(full, name))
+    one, _ = batch_of(made, needs=("mention_end",))
+    assert [name for name in OPTIONAL if getattr(one, name) is not None] == ["mention_end"]
+    assert full.to("meta").evidence.is_meta
+
+
+def test_an_unknown_field_is_named_with_the_known_ones():
+    with pytest.raises(UserError, match="'sentences'.*entity_type, mention_sentence"):
+        Collator(WindowPlan(64, 0, 1, 2, 0), ("entity_type", "sentences"))
+
+
+def test_types_are_those_of_train_and_others_are_unknown():
+    made = corpus([ADA, CITED], test=[ROME])
+    assert made.type_ids == {"MISC": 1, "PER": 2, "LOC": 3}
+    strange = corpus([CITED], test=[ROME])
+    batch, _ = batch_of(strange, "test")
+    assert batch.entity_type.tolist() == [0, 0]
+
+
+def test_a_document_of_another_process_is_blank():
+    made = corpus([CITED, ADA])
+    batch, _ = batch_of(made, numbers=[0, BLANK])
+    alone, _ = batch_of(made, numbers=[0])
+    for name in OPTIONAL:
+        value, expected = getattr(batch, name), getattr(alone, name)
+        assert torch.equal(value[: len(expected)], expected)
+        assert (value[len(expected) :] == -1).all()
+
+
+def test_batches_of_a_frozen_encoder_carry_them_too(tmp_path):
+    made = corpus([CITED, ADA])
+    encoder = encoder_of(made.train)
+    features = featurise(made.train, made, encoder.tokenizer, training=True)
+    split = encode_once(encoder, features, tmp_path, torch.device("cpu"), Progress.silent())
+    rows, needs = Rows(features, OPTIONAL), tuple(OPTIONAL)
+    collator = Collator(encoder.windows, needs)
+    batch = EncodedCollator(collator, split)([rows[0], rows[1]])
+    expected = collator([rows[0], rows[1]])
+    assert batch.encoded is not None
+    assert all(torch.equal(getattr(batch, name), getattr(expected, name)) for name in OPTIONAL)
+
+
+def test_evidence_of_a_file(tmp_path):
+    import json
+
+    mention = {"name": "a", "pos": [0, 1], "sent_id": 0, "type": "T"}
+    facts = [
+        {"h": 0, "t": 1, "r": "r", "evidence": [1, 0]},
+        {"h": 0, "t": 1, "r": "r", "evidence": [2]},
+        {"h": 1, "t": 0, "r": "r", "evidence": [0, 7, "x"]},
+        {"h": 1, "t": 0, "r": "s"},
+    ]
+    text = {"title": "t", "sents": [["a", "b"]] * 3, "vertexSet": [[mention], [mention]]}
+    file = tmp_path / "documents.json"
+    file.write_text(json.dumps([{**text, "labels": facts}]))
+    (row,) = read_documents(file)
+    assert [fact["evidence"] for fact in row["facts"]] == [[0, 1, 2], [0], []]
