@@ -149,7 +149,7 @@ class Augmenter:
         """After stage 2: how well what was learned holds on held-out positive pairs [N,d], [N,R];
         {} if there is nothing to tell.
 
-        Any names will do; the benchmark makes something of these (benchmark/quality/measures.py):
+        Any names will do; the benchmark makes something of these (benchmark/quality/pairs.py):
 
         * reconstruction_mse: mean squared error of the reconstructed rows, per dimension;
         * kl: divergence of the posterior from N(0, I), in nats per pair;

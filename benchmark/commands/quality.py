@@ -64,7 +64,7 @@ def _measure(runs: list[StoredRun]) -> int:
         )
     quiet_libraries()
     from benchmark.progress import Progress
-    from benchmark.quality.runs import Afterwards
+    from benchmark.quality.recording import StoredRunQuality
     from benchmark.registry import DATASETS
 
     corpora: dict[str, Any] = {}
@@ -75,10 +75,10 @@ def _measure(runs: list[StoredRun]) -> int:
             corpora[key] = DATASETS[run.dataset.name](**run.dataset.options)
         return corpora[key]
 
-    afterwards, failed = Afterwards(load_corpus, Progress.for_console()), 0
+    afterwards, failed = StoredRunQuality(load_corpus, Progress.for_console()), 0
     for run in sorted(runs, key=lambda run: (run.path.parents[1], run.seed, run.augmenter)):
         try:
-            afterwards.measure(RunDirectory(run.path))
+            afterwards.record(RunDirectory(run.path))
         except UserError as error:
             failed += 1
             typer.echo(f"not measured: {error}", err=True)

@@ -1,12 +1,10 @@
-"""Distances between two sets of rows, and how far the rows of a set spread: pure functions on
-tensors.
+"""Distances between two sets of rows, and how far the rows of a set spread.
 
-Squared MMD with an RBF kernel, unbiased: Gretton et al., A Kernel Two-Sample Test (JMLR 2012); it
-may fall below 0. Frechet
-distance of two Gaussians: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017). None:
-    so few rows leave it undefined.
+Squared MMD with an RBF kernel, unbiased, so it may fall below 0: Gretton et al., A Kernel
+Two-Sample Test (JMLR 2012). Frechet distance of two Gaussians: Heusel et al., GANs Trained by a Two
+Time-Scale Update Rule (2017). None: too few rows to define it.
 
-Suffixes: N, M rows, d width, R classes.
+Shapes: N, M rows, d width, R classes.
 """
 
 from __future__ import annotations
@@ -19,24 +17,23 @@ NEIGHBOUR_ROWS = 500  # rows whose nearest neighbour is looked for
 
 
 def median_distance(rows: Tensor) -> float | None:
-    """Median distance between two of the first CHUNK rows [N,d]; None if there is none above 0."""
+    """Median distance between two of the first CHUNK rows [N,d]; None unless it is above 0."""
     square = _squares(rows[:CHUNK], rows[:CHUNK])
     apart = square[torch.ones_like(square, dtype=torch.bool).triu(1)]
-    median = float(apart.median().sqrt()) if len(apart) else 0.0
-    return median or None
+    return (float(apart.median().sqrt()) if len(apart) else 0.0) or None
 
 
 def mean_kernel(x: Tensor, y: Tensor | None, bandwidth: float | None) -> float | None:
-    """Mean of exp(-|x - y|^2 / (2 bandwidth^2)) over pairs of a row of x and one of y; y None: of
-    two different rows of x.
+    """Mean of exp(-|x - y|^2 / (2 bandwidth^2)) over a row of x [N,d] and one of y [M,d].
+
+    y None: over two different rows of x.
     """
     few = min(len(x), len(y)) < 1 if y is not None else len(x) < 2
     if few or bandwidth is None:
         return None
     other, total = x if y is None else y, 0.0
     for start in range(0, len(x), CHUNK):
-        part = x[start : start + CHUNK]
-        kernel = torch.exp(_squares(part, other) / (-2 * bandwidth**2))
+        kernel = torch.exp(_squares(x[start : start + CHUNK], other) / (-2 * bandwidth**2))
         if y is None:
             kernel.diagonal(start).zero_()
         total += float(kernel.sum(1).cpu().double().sum())
@@ -46,31 +43,24 @@ def mean_kernel(x: Tensor, y: Tensor | None, bandwidth: float | None) -> float |
 def mmd(
     x: Tensor, y: Tensor, bandwidth: float | None, y_kernel: float | None = None
 ) -> float | None:
-    """Unbiased squared maximum mean discrepancy of rows x [N,d] and y [M,d]; `y_kernel`:
-    `mean_kernel(y, None)`, if known.
-    """
+    """Unbiased squared MMD of rows x [N,d] and y [M,d]; y_kernel: `mean_kernel` of y, if known."""
     y_kernel = mean_kernel(y, None, bandwidth) if y_kernel is None else y_kernel
     x_kernel, cross = mean_kernel(x, None, bandwidth), mean_kernel(x, y, bandwidth)
     return None if None in (x_kernel, y_kernel, cross) else x_kernel + y_kernel - 2 * cross
 
 
 def principal_components(rows: Tensor, count: int) -> tuple[Tensor, float]:
-    """Orthonormal basis [d,k] of the first k = min(count, d) components of the rows [N,d], and the
-    share of variance they hold.
-    """
+    """Basis [d,k] of the first k = min(count, d) components of rows [N,d]; their variance share."""
     centred = rows - rows.mean(0)
     values, vectors = torch.linalg.eigh((centred.T @ centred).cpu())  # ascending
     values = values.clamp(min=0)
     total = float(values.sum())
-    return vectors[:, -count:].flip(1).to(rows), float(
-        values[-count:].sum()
-    ) / total if total else 0.0
+    share = float(values[-count:].sum()) / total if total else 0.0
+    return vectors[:, -count:].flip(1).to(rows), share
 
 
 def frechet(x: Tensor, y: Tensor) -> float | None:
-    """Frechet distance of the Gaussians with the moments of rows x [N,k] and y [M,k]; None with
-    fewer than two rows.
-    """
+    """Frechet distance of the Gaussians with the moments of rows x [N,k] and y [M,k]."""
     if min(len(x), len(y)) < 2:
         return None
     x, y = x.cpu().double(), y.cpu().double()
@@ -80,18 +70,13 @@ def frechet(x: Tensor, y: Tensor) -> float | None:
 def frechet_of_moments(
     mean_1: Tensor, covariance_1: Tensor, mean_2: Tensor, covariance_2: Tensor
 ) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), for means [k] and covariances [k,k] in double
-    precision.
-    """
+    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), for means [k] and covariances [k,k], float64."""
     values, vectors = torch.linalg.eigh(covariance_1)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    shared = (
-        torch.linalg.eigvalsh(root @ covariance_2 @ root).clamp(min=0).sqrt().sum()
-    )  # S1 S2 has the same eigenvalues
-    distance = (
-        (mean_1 - mean_2).square().sum() + covariance_1.trace() + covariance_2.trace() - 2 * shared
-    )
-    return max(float(distance), 0.0)
+    # S1 S2 has the same eigenvalues
+    shared = torch.linalg.eigvalsh(root @ covariance_2 @ root).clamp(min=0).sqrt().sum()
+    means = (mean_1 - mean_2).square().sum()
+    return max(float(means + covariance_1.trace() + covariance_2.trace() - 2 * shared), 0.0)
 
 
 def _covariance(rows: Tensor) -> Tensor:
@@ -100,29 +85,26 @@ def _covariance(rows: Tensor) -> Tensor:
 
 
 def nearest(rows: Tensor, train: Tensor) -> float | None:
-    """Median distance of the first NEIGHBOUR_ROWS rows [N,d] to their nearest training row [M,d].
+    """Median distance of the first NEIGHBOUR_ROWS rows [N,d] to their nearest row of train [M,d].
 
-    The distance to the row that was found is taken from the difference itself: 0 for a row that is
-    one of them, to the last digit.
+    The distance to the row found is that of the difference itself, so it is exactly 0 for a copy.
     """
     if not len(rows) or not len(train):
         return None
-    parts = [
-        part - train[_squares(part, train).argmin(1)]
-        for part in rows[:NEIGHBOUR_ROWS].split(CHUNK // 4)
-    ]
-    return float(torch.cat(parts).norm(dim=1).median())
+    parts = rows[:NEIGHBOUR_ROWS].split(CHUNK // 4)
+    differences = torch.cat([part - train[_squares(part, train).argmin(1)] for part in parts])
+    return float(differences.norm(dim=1).median())
 
 
 def _squares(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances [N,M]. The mean is taken off first: less is lost to cancellation."""
+    """Squared distances [N,M]; taking the mean off first loses less to cancellation."""
     mean = y.mean(0)
     x, y = x - mean, y - mean
     return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * (x @ y.T)).clamp(min=0)
 
 
 def spread(rows: Tensor) -> float | None:
-    """Mean over the dimensions of the rows' [N,d] standard deviation."""
+    """Standard deviation of the rows [N,d], averaged over the dimensions."""
     return float(rows.std(0).mean()) if len(rows) > 1 else None
 
 
@@ -134,10 +116,9 @@ def within_spread(rows: Tensor, labels: Tensor) -> float | None:
 
 
 def between_share(rows: Tensor, labels: Tensor) -> float | None:
-    """Share of the rows' [N,d] variance that lies between the means of their label sets [N,R]
-    (epsilon squared).
+    """Share of the rows' [N,d] variance between the means of their label sets [N,R].
 
-    Corrected for what chance alone puts there: about 0, and possibly below, for rows that have
+    Epsilon squared: corrected for chance, so about 0, and possibly below, for rows that have
     nothing to do with their labels.
     """
     residual, sets = _residual(rows, labels)
@@ -158,5 +139,5 @@ def _residual(rows: Tensor, labels: Tensor) -> tuple[Tensor, int]:
 
 
 def ratio(value: float | None, unit: float | None) -> float | None:
-    """value / unit; None where either is not defined."""
+    """value / unit; None where either is undefined or the unit is 0."""
     return None if value is None or not unit else value / unit

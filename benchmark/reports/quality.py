@@ -1,4 +1,4 @@
-"""The table of generative quality, from the runs' `quality.json` (benchmark/quality/measures.py
+"""The table of generative quality, from the runs' `quality.json` (benchmark/quality/pairs.py
 says what is measured).
 
 Augmenters are rows, as in the table of scores; above them, for each backbone, stand the yardsticks:

@@ -13,13 +13,13 @@ from augmenters.base import Augmenter
 from backbones.base import Pairs
 from benchmark import processes
 from benchmark.errors import UserError
-from benchmark.quality.runs import (
+from benchmark.quality.recording import (
     Stage1,
-    discard,
+    discard_quality,
     hindrance,
-    measure_run,
     rare_relations,
     read_pairs,
+    record_quality,
 )
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
@@ -96,7 +96,7 @@ class Augmentation:
         session, progress = self.session, self.session.progress
         if reason := hindrance(self.stage1):
             progress.message(f"quality of generated pairs not measured: {reason}")
-            discard(session.directory)
+            discard_quality(session.directory)
             return
         train, dev = self._stage1_pairs()
         device = session.accelerator.device
@@ -107,7 +107,7 @@ class Augmentation:
         stage1 = Stage1(
             train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent)
         )
-        measure_run(session.run, session.directory, self.augmenter, stage1, device, progress)
+        record_quality(session.run, session.directory, self.augmenter, stage1, device, progress)
 
     def _fit(self, train: Pairs, dev: Pairs) -> None:
         run, directory = self.session.run, self.session.directory

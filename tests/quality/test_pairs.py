@@ -11,9 +11,9 @@ from augmenters.base import Augmenter
 from augmenters.copies import Copies
 from augmenters.gaussian import GaussianNoise
 from backbones.base import Backbone, Pairs
-from benchmark.quality import measures as quality
+from benchmark.quality import pairs as quality
 from benchmark.quality.flags import explained, flags
-from benchmark.quality.measures import exact_match, matched, measure, micro_f1
+from benchmark.quality.pairs import exact_match, matched, micro_f1, pair_quality
 
 WIDTH, RELATIONS = 12, 5
 CENTRES = 3 * torch.randn(RELATIONS + 1, WIDTH, generator=torch.Generator().manual_seed(9))
@@ -51,7 +51,7 @@ TRAIN, DEV = pairs(900, 1), pairs(300, 3)
 
 
 def measured(augmenter, train=TRAIN, dev=DEV, tail=TAIL, backbone=None, seed=0):
-    return measure(augmenter, backbone or Nearest(), train, dev, tail=tail, max_labels=4, seed=seed)
+    return pair_quality(augmenter, backbone or Nearest(), train, dev, tail=tail, max_labels=4, seed=seed)
 
 
 class Resamples(Augmenter):
@@ -373,7 +373,7 @@ def test_a_sample_of_rare_pairs_is_kept_for_a_figure():
         assert all({3, 4} & set(labels) for labels in kept[kind]["labels"])  # the relations of TAIL
         assert all(len(row) == WIDTH for row in kept[kind]["rows"])
     basis = torch.linalg.qr(torch.randn(WIDTH, 2, generator=rng(5)))[0]
-    few = quality.sample(DEV, TRAIN, basis, None)["real"]
+    few = quality.figure_sample(DEV, TRAIN, basis, None)["real"]
     assert len(few["rows"]) == len(DEV.labels)
     assert torch.allclose(
         torch.tensor(few["rows"]), DEV.representations @ basis, rtol=1e-4, atol=1e-4

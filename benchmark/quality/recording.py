@@ -1,9 +1,9 @@
-"""Generative quality of a run: where its pairs and its stage 1 model come from, and where the
-numbers go: `quality.json`, and `sample.json` with some real and generated pairs for a figure.
+"""Where the quality of a run's generated pairs is recorded: `quality.json`, and `sample.json` with
+some real and generated pairs for a figure.
 
-During a run everything is at hand (`measure_run`). Afterwards the stored augmenter and the weights
-of the `none` run of its seed are enough, with that run's stored pair representations or, where they
-have been removed, the documents (`Afterwards`).
+While a run trains, everything is at hand (`record_quality`). Afterwards the stored augmenter and
+the weights of the `none` run of its seed are enough (`StoredRunQuality`); the documents are read
+only when that run's pair representations were removed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.progress import Progress
-from benchmark.quality.measures import measure
+from benchmark.quality.pairs import pair_quality
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.store.cleaning import PAIRS
@@ -40,25 +40,17 @@ QUALITY, SAMPLE = "quality.json", "sample.json"
 
 @dataclass(frozen=True)
 class Stage1:
-    """What stage 1 leaves to measure with: positive pairs, the model that made them, and which
-    relations are rare.
-    """
+    """Positive pairs, the stage 1 model that represents them, and its rare relations [R-1] bool."""
 
     train: Pairs
     dev: Pairs
     backbone: Backbone
-    tail: Tensor | None  # [R-1] bool
+    tail: Tensor | None
 
 
 def rare_relations(relations: Sequence[str], frequent: Collection[str] | None) -> Tensor | None:
-    """[R-1] bool: the relations that do not count as frequent; None where the dataset knows no
-    frequent ones.
-    """
-    return (
-        None
-        if frequent is None
-        else torch.tensor([relation not in frequent for relation in relations])
-    )
+    """[R-1] bool: the relations that are not frequent; None where none are declared frequent."""
+    return None if frequent is None else torch.tensor([name not in frequent for name in relations])
 
 
 def hindrance(stage1: Path | None) -> str | None:
@@ -70,7 +62,7 @@ def hindrance(stage1: Path | None) -> str | None:
     return None
 
 
-def measure_run(
+def record_quality(
     run: RunConfig,
     directory: RunDirectory,
     augmenter: Augmenter,
@@ -78,24 +70,18 @@ def measure_run(
     device: torch.device,
     progress: Progress,
 ) -> None:
-    """Write `quality.json` and `sample.json` for an augmenter that is fitted and prepared. Says
-    what has collapsed.
-    """
+    """Write both files for an augmenter that is fitted and prepared, and say what has collapsed."""
     if not len(stage1.train.labels) or not len(stage1.dev.labels):
         progress.message(
             "quality of generated pairs not measured: train or dev has no positive pair"
         )
-        discard(directory)
+        discard_quality(directory)
         return
+    train, dev = (Pairs(*(t.to(device) for t in pairs)) for pairs in (stage1.train, stage1.dev))
+    backbone, max_labels = stage1.backbone.to(device).eval(), run.train.max_labels
+    settings = {"tail": stage1.tail, "max_labels": max_labels, "seed": run.seed}
     with progress.task(f"measuring pairs of {run.augmenter.name}", total=1) as bar:
-        found = measure(
-            augmenter,
-            stage1.backbone.to(device).eval(),
-            *(Pairs(*(part.to(device) for part in pairs)) for pairs in (stage1.train, stage1.dev)),
-            tail=stage1.tail,
-            max_labels=run.train.max_labels,
-            seed=run.seed,
-        )
+        found = pair_quality(augmenter, backbone, train, dev, **settings)
         bar.advance()
     directory.write_json(SAMPLE, found.pop("sample"))
     directory.write_json(QUALITY, found)
@@ -103,31 +89,29 @@ def measure_run(
         progress.message(f"note on {run.augmenter.name}: {sentence}")
 
 
-def discard(directory: RunDirectory) -> None:
-    """Of a run that is not measured (any more): what an earlier attempt has measured."""
+def discard_quality(directory: RunDirectory) -> None:
+    """Remove what an earlier attempt at a run has measured."""
     for name in (QUALITY, SAMPLE):
         (directory.path / name).unlink(missing_ok=True)
 
 
-class Afterwards:
-    """Measures finished runs; keeps the corpus and the last stage 1 model, which runs of one seed
-    share.
+class StoredRunQuality:
+    """Measures finished runs. Keeps the last stage 1 model, which runs of one seed share.
 
     Args:
-        load_corpus: called for a run whose stage 1 pairs are not stored any more.
+        load_corpus: called only for a run whose stage 1 pairs are no longer stored.
     """
 
     def __init__(self, load_corpus: Callable[[RunConfig], Corpus], progress: Progress):
         self.load_corpus, self.progress = load_corpus, progress
         self._last: tuple[Path, Stage1] | None = None
 
-    def measure(self, directory: RunDirectory) -> None:
-        """Write `quality.json` and `sample.json` into a finished run's folder; nothing else in it
-        changes.
+    def record(self, directory: RunDirectory) -> None:
+        """Write both files into a finished run's folder, and change nothing else in it.
 
         Raises:
             UserError: the run is not finished, its augmenter was not stored, the `none` run of its
-                seed is gone or kept no weights, or the documents are not those it was trained on.
+                seed is gone or kept no weights, or its documents have changed.
         """
         stored = directory.read()
         run = RunConfig.model_validate(stored.config)
@@ -137,7 +121,8 @@ class Afterwards:
             file = directory.path / "augmenter.safetensors"
             if not file.is_file():
                 raise UserError(
-                    f"{directory.path}: kept no augmenter ({file.name}); run it with train.keep_weights: best"
+                    f"{directory.path}: kept no augmenter ({file.name}); "
+                    "train with train.keep_weights: best"
                 )
             augmenter.load_state_dict(read_tensors(file)[0])
         none = RunDirectory(directory.path.parents[1] / "none" / directory.path.name)
@@ -146,13 +131,11 @@ class Afterwards:
         accelerator = Accelerator(mixed_precision="bf16" if run.train.precision == "bf16" else "no")
         if self._last is None or self._last[0] != none.path:
             self._last = none.path, self._stage1(run, none, stored.facts, accelerator)
-        stage1 = self._last[1]
+        stage1, device = self._last[1], accelerator.device
         with self.progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
             rng = torch.Generator().manual_seed(derive(run.seed, "prepare"))
-            augmenter.prepare(
-                stage1.train.labels.to(accelerator.device), rng=rng, progress=bar.update_to
-            )
-        measure_run(run, directory, augmenter, stage1, accelerator.device, self.progress)
+            augmenter.prepare(stage1.train.labels.to(device), rng=rng, progress=bar.update_to)
+        record_quality(run, directory, augmenter, stage1, device, self.progress)
 
     def _stage1(
         self, run: RunConfig, none: RunDirectory, facts: dict[str, Any], accelerator: Accelerator
@@ -161,20 +144,17 @@ class Afterwards:
         model = restore_model(run, none.path, len(relations) + 1).to(accelerator.device)
         files = {split: none.path / PAIRS.format(split=split) for split in ("train", "dev")}
         if all(file.is_file() and "frequent" in read_facts(file) for file in files.values()):
-            train, dev = (read_pairs(file) for file in files.values())
-            return Stage1(
-                train,
-                dev,
-                model.backbone,
-                rare_relations(relations, read_facts(files["dev"])["frequent"]),
-            )
-        corpus = self.load_corpus(run)
-        if facts.get("corpus_digest") not in (None, corpus.digest):
-            raise UserError(
-                f"{none.path}: was trained on other documents than {run.dataset.name} holds now"
-            )
-        train, dev = (self._represented(run, model, corpus, split, accelerator) for split in files)
-        return Stage1(train, dev, model.backbone, rare_relations(relations, corpus.frequent))
+            train, dev = map(read_pairs, files.values())
+            frequent = read_facts(files["dev"])["frequent"]
+        else:
+            corpus = self.load_corpus(run)
+            if facts.get("corpus_digest") not in (None, corpus.digest):
+                raise UserError(
+                    f"{none.path}: was trained on other documents than {run.dataset.name} holds now"
+                )
+            train, dev = (self._represented(run, model, corpus, s, accelerator) for s in files)
+            frequent = corpus.frequent
+        return Stage1(train, dev, model.backbone, rare_relations(relations, frequent))
 
     def _represented(
         self,
@@ -185,9 +165,8 @@ class Afterwards:
         accelerator: Accelerator,
     ) -> Pairs:
         """The split's positive pairs, in the order and the batches of the run itself."""
-        documents = getattr(corpus, split)
         features = featurise(
-            documents,
+            getattr(corpus, split),
             corpus,
             model.encoder.tokenizer,
             training=split == "train",

@@ -7,7 +7,7 @@ from tiny_runs import config, execute, numbers, tiny_corpus
 
 from benchmark.errors import UserError
 from benchmark.progress import Progress
-from benchmark.quality.runs import Afterwards, rare_relations
+from benchmark.quality.recording import StoredRunQuality, rare_relations
 from benchmark.training.augmentation import Augmentation
 from benchmark.training.loop import Loop
 
@@ -17,7 +17,7 @@ def stage1(tmp_path, **options):
 
 
 def afterwards(corpus=None):
-    return Afterwards(lambda run: corpus or tiny_corpus(), Progress.silent())
+    return StoredRunQuality(lambda run: corpus or tiny_corpus(), Progress.silent())
 
 
 @pytest.mark.parametrize("augmenter", ["copies", "vaediff"])
@@ -33,7 +33,7 @@ def test_a_run_measures_itself_and_finds_the_same_afterwards(tmp_path, augmenter
         (run.path / "quality.json").unlink()
         if not stored:
             [file.unlink() for file in none.path.glob("positive_pairs_*.safetensors")]
-        (Afterwards(None, Progress.silent()) if stored else afterwards()).measure(run)
+        (StoredRunQuality(None, Progress.silent()) if stored else afterwards()).record(run)
         assert run.read_json("quality.json") == found
     run.verify()
 
@@ -84,14 +84,14 @@ def test_afterwards_says_what_is_missing(tmp_path):
     run = execute(tmp_path, config(augmenter="vae"))
     (run.path / "augmenter.safetensors").rename(run.path / "away")
     with pytest.raises(UserError, match=r"vae.seed-0: kept no augmenter \(augmenter.safetensors\)"):
-        afterwards().measure(run)
+        afterwards().record(run)
     (run.path / "away").rename(run.path / "augmenter.safetensors")
     (none.path / "best.safetensors").rename(none.path / "away")
     with pytest.raises(UserError, match=r"none.seed-0 kept no weights"):
-        afterwards().measure(run)
+        afterwards().record(run)
     (none.path / "DONE").unlink()
     with pytest.raises(UserError, match="`none` run of the same seed, which is not there"):
-        afterwards().measure(run)
+        afterwards().record(run)
 
 
 def test_other_documents_are_refused(tmp_path):
@@ -102,7 +102,7 @@ def test_other_documents_are_refused(tmp_path):
     run.finish()
     [file.unlink() for file in none.path.glob("positive_pairs_*.safetensors")]
     with pytest.raises(UserError, match="other documents"):
-        afterwards().measure(run)
+        afterwards().record(run)
 
 
 def test_rare_relations():
