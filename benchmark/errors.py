@@ -1,6 +1,4 @@
-"""The errors a user can cause, and therefore mend. The command line prints their text without a
-traceback and exits with 2.
-"""
+"""Errors that a user can mend. The command line prints their text alone and exits with 2."""
 
 
 class UserError(Exception):

@@ -2,10 +2,10 @@
 
 The main process is the command: it plans, claims, decides, writes and reports. The others take
 their part in every run that it starts (`grid.follow`), and write nothing. Without a launcher there
-is one process, and all of this does nothing.
+is one process, and everything here does nothing.
 
-What the processes tell each other here are small JSON values, over gloo whatever the device, so
-that no GPU is waited for. Tensors are the matter of `benchmark/training/gathering.py`.
+The processes exchange small JSON values here. These go over gloo, whatever the device, which
+avoids waiting for a GPU. Tensors are exchanged in `benchmark/training/gathering.py`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import Any
 
 from benchmark import signals
 
-PATIENCE = timedelta(
-    days=30
-)  # stage 2 in the main process may take long; when a process dies, its launcher ends the others
+# Stage 2 in the main process may take long. When a process dies, its launcher ends the others.
+PATIENCE = timedelta(days=30)
 
-_group: Any = None  # the processes' gloo group; None: there is one process
+_group: Any = None  # the processes' gloo group; None if there is one process
 _alone = False  # the main process does something that the others wait for
 
 
@@ -41,25 +40,22 @@ def begin() -> None:
     import torch
     from accelerate import PartialState
 
-    PartialState(
-        cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
-        or not torch.cuda.is_available()
-    )
+    PartialState(cpu=_cpu_asked_for() or not torch.cuda.is_available())
     _group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
 
 
 def started_alone() -> bool:
-    """Whether `accelerate launch --cpu` was asked for several processes and started this one only,
-    as it does without mpirun.
-    """
-    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and {
-        "MASTER_ADDR",
-        "WORLD_SIZE",
-    } & os.environ.keys() == {"MASTER_ADDR"}
+    """Whether `accelerate launch --cpu` started one process only, as it does without mpirun."""
+    known = {"MASTER_ADDR", "WORLD_SIZE"} & os.environ.keys()
+    return _cpu_asked_for() and known == {"MASTER_ADDR"}
+
+
+def _cpu_asked_for() -> bool:
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
 
 
 def count() -> int:
-    """How many processes work on this; 1 for the main process while the others wait for it."""
+    """How many processes work on this; 1 in the main process while the others wait for it."""
     return 1 if _group is None or _alone else _group.size()
 
 
@@ -73,9 +69,7 @@ def is_main() -> bool:
 
 
 def exchanged(value: Any) -> list[Any]:
-    """What each process said, in their order. All have to call this; a value is what JSON can
-    carry.
-    """
+    """The JSON values of all processes, in their order. All processes have to call this."""
     if count() == 1:
         return [value]
     import torch
@@ -84,20 +78,17 @@ def exchanged(value: Any) -> list[Any]:
     said = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
     sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(count())]
     all_gather(sizes, torch.tensor([len(said)]), group=_group)
-    room = int(max(sizes))
-    texts = [torch.zeros(room, dtype=torch.uint8) for _ in sizes]
-    all_gather(texts, torch.nn.functional.pad(said, (0, room - len(said))), group=_group)
-    return [
-        json.loads(bytes(text[: int(size)].tolist()))
-        for text, size in zip(texts, sizes, strict=True)
-    ]
+    longest = int(max(sizes))
+    texts = [torch.zeros(longest, dtype=torch.uint8) for _ in sizes]
+    all_gather(texts, torch.nn.functional.pad(said, (0, longest - len(said))), group=_group)
+    both = zip(texts, sizes, strict=True)
+    return [json.loads(bytes(text[: int(size)].tolist())) for text, size in both]
 
 
 def on_main(work: Callable[[], Any]) -> Any:
-    """What `work()` returns in the main process, told to all (as JSON carries it). Within it the
-    main process is on its own.
+    """Do `work` in the main process while the others wait; all get its result, as JSON carries it.
 
-    Raises what it raises; in the other processes FailedInMain.
+    Raises what `work` raises; in the other processes FailedInMain.
     """
     if count() == 1:
         return work()
@@ -106,12 +97,11 @@ def on_main(work: Callable[[], Any]) -> Any:
         try:
             with _on_its_own():
                 result = work()
-        # of whatever kind: the others wait for this process, and are told before it is raised here
+        # of any kind: the others wait for this process and must hear of it before it is raised
         except Exception as raised:
             error = raised
-    result, failure = exchanged(
-        [result, None if error is None else f"{type(error).__name__}: {error}"]
-    )[0]
+    said = error and f"{type(error).__name__}: {error}"
+    result, failure = exchanged([result, said])[0]
     if error is not None:
         error.met_by_all = True
         raise error
@@ -120,22 +110,31 @@ def on_main(work: Callable[[], Any]) -> Any:
     return result
 
 
+@contextlib.contextmanager
+def _on_its_own() -> Iterator[None]:
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
 def met_by_all(error: Exception) -> bool:
-    """Whether all processes have met this error at the same point, and can go on together."""
+    """Whether all processes met this error at the same point, and can go on together."""
     return count() == 1 or getattr(error, "met_by_all", False)
 
 
 def in_step() -> contextlib.AbstractContextManager:
-    """With several processes, a signal waits: none may stop where the others go on. They agree on
-    it in `stop_if_asked`.
+    """With several processes, hold signals back until all agree on one (`stop_if_asked`).
+
+    None may stop where the others go on.
     """
     return signals.held_back() if count() > 1 else contextlib.nullcontext()
 
 
 def stop_if_asked() -> None:
-    """Raise Preempted in all processes where one of them was sent a signal. One process alone stops
-    by itself.
-    """
+    """Raise Preempted in all of several processes if one of them got a signal."""
     if count() > 1 and (name := next(filter(None, exchanged(signals.received())), None)):
         raise signals.Preempted(name)
 
@@ -150,19 +149,8 @@ def next_run() -> dict[str, Any] | None:
     """In the others: the main process's next order; None when it has ended."""
     try:
         order = exchanged(None)[0]
-    except (
-        RuntimeError
-    ):  # the connection is closed: by its end, good or bad, which is the main process's to tell
+    # The main process has closed the connection; it reports itself whether all went well.
+    except RuntimeError:
         return None
     stop_if_asked()
     return order
-
-
-@contextlib.contextmanager
-def _on_its_own() -> Iterator[None]:
-    global _alone
-    _alone = True
-    try:
-        yield
-    finally:
-        _alone = False

@@ -1,8 +1,8 @@
 """Stopping politely: clusters send SIGTERM or SIGUSR1 some time before they take a machine away.
 
-Work that can save its state holds the signal back (`held_back`) and looks for it where it can
-(`received`); everything else stops at once. Either way the command ends with the exit code AGAIN:
-run it again, and it goes on.
+Work that can save its state holds the signal back (`held_back`) and looks for it at points of its
+choice (`received`); everything else stops at once. Either way the command ends with the exit code
+AGAIN: run it again, and it continues.
 """
 
 from __future__ import annotations
@@ -15,30 +15,23 @@ from collections.abc import Iterator
 AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
+_received: str | None = None  # name of the signal that is held back
+_holding = 0
+
 
 class Preempted(KeyboardInterrupt):
-    """The process was asked to stop, and what could be saved is saved. A KeyboardInterrupt, since
-    nothing has failed.
+    """The process was asked to stop, and what could be saved is saved.
 
-    Its text is the signal's name: a worker is started again or not by what it says
-    (benchmark/launch/worker.py).
+    A KeyboardInterrupt, since nothing has failed. Its text is the signal's name, which decides
+    whether a worker is started again (benchmark/launch/worker.py).
     """
-
-    def __init__(self, signal_name: str):
-        super().__init__(signal_name)
-
-
-_received: str | None = None  # name of the signal that was held back
-_holding = 0
 
 
 @contextlib.contextmanager
 def listening(*also: signal.Signals) -> Iterator[None]:
-    """Within it SIGTERM and SIGUSR1 raise Preempted, in this process and in no child of it; the
-    handlers before come back after.
+    """Make SIGTERM, SIGUSR1 and those in `also` raise Preempted, in this process only.
 
-    Args:
-        also: signals that are to do the same.
+    Child processes end on them. The earlier handlers come back afterwards.
     """
     global _received
     _received, owner = None, os.getpid()
@@ -62,9 +55,7 @@ def listening(*also: signal.Signals) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """A signal that comes meanwhile waits: until the work asks for it (`received`), or the block
-    ends.
-    """
+    """Hold a signal back until the block ends; meanwhile `received` tells of it."""
     global _holding
     _holding += 1
     try:
@@ -76,5 +67,5 @@ def held_back() -> Iterator[None]:
 
 
 def received() -> str | None:
-    """The name of the signal that is waiting, if one is."""
+    """The name of the signal that is held back, if there is one."""
     return _received

@@ -29,7 +29,7 @@ from benchmark.commands.options import (
 from benchmark.commands.report import publish
 from benchmark.config import Experiment, read_experiment
 from benchmark.errors import UserError
-from benchmark.grid.execute import execute, follow, prepare
+from benchmark.grid.execute import follow, prepare, run_jobs
 from benchmark.grid.plan import NONE, Job, Outcome, extend, plan, select
 from benchmark.grid.status import (
     Cost,
@@ -139,11 +139,11 @@ def run(
         typer.echo(
             f"'{NONE}' is run as well: it is stage 1 of augmenters that are fitted", err=True
         )
-    start = execute
+    start = run_jobs
     if executor is not None or parallel is not None or wait:
-        from benchmark.launch.executors import executing
+        from benchmark.launch.executors import runner
 
-        start = executing(
+        start = runner(
             executor or "local", experiment, results, parallel=parallel, wait=wait, plugins=plugin
         )
     if dry_run:
@@ -168,13 +168,7 @@ def _foresee(experiment: Experiment, jobs: list[Job], grid: list[Job]) -> None:
     quiet_libraries()
     load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)
     try:
-        prepare(
-            jobs,
-            grid=grid,
-            load_corpus=load_corpus,
-            when_sound=lambda: None,
-            progress=Progress.for_console(),
-        )
+        prepare(jobs, grid=grid, load_corpus=load_corpus, progress=Progress.for_console())
     except UserError as error:
         typer.echo(f"with what is at hand now, `run` would stop: {error}", err=True)
 
@@ -216,7 +210,7 @@ def _train(
     results: Path,
     *,
     save_every: float = 600.0,
-    start: Callable[..., Iterator[Outcome]] = execute,
+    start: Callable[..., Iterator[Outcome]] = run_jobs,
 ) -> None:
     """Execute, tell the outcomes, publish the table; exit code 1 unless every job is done, or in a
     cluster's queue.
@@ -237,7 +231,7 @@ def _train(
             "`accelerate launch --cpu` starts one process. For several on CPUs: `accelerate launch --multi_gpu`"
         )
     outcomes = []
-    sound = lambda: write_grid(experiment, results)
+    when_checked = lambda: write_grid(experiment, results)
     with (
         signals.listening(),
         contextlib.closing(
@@ -245,7 +239,7 @@ def _train(
                 jobs,
                 grid=grid,
                 load_corpus=load_corpus,
-                when_sound=sound,
+                when_checked=when_checked,
                 save_every=save_every,
                 progress=progress,
             )
@@ -264,9 +258,8 @@ def _train(
         )
         return
     asked = plan(experiment, results)
-    asked += [
-        job for job in jobs if job.directory.path not in {other.directory.path for other in asked}
-    ]
+    planned = {job.directory for job in asked}
+    asked += [job for job in jobs if job.directory not in planned]
     found = statuses_of_grid(asked, Path(results) / experiment.name)
     if any(run_status.state == "done" for run_status in found):
         try:

@@ -1,4 +1,4 @@
-"""Running a grid: what is done, what is left, and doing it.
+"""Running a grid: check everything first, then run what is not done.
 
 A run that fails is recorded, and the others go on.
 """
@@ -13,92 +13,72 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import processes
-from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.grid import identity
 from benchmark.grid.plan import NONE, Job, Outcome
 from benchmark.progress import Progress, duration
-from benchmark.store.cleaning import (
-    CHECKPOINT,
-    discard_basis,
-    discard_old_temporaries,
-    discard_state,
-)
 from benchmark.store.files import system_error
 from benchmark.store.runs import RunDirectory
 
 
-def _require_buildable(runs: list[RunConfig]) -> None:
-    """Raises UserError for hyper-parameters that no backbone or augmenter can be made with, before
-    anything is trained.
-    """
-    from benchmark.training import stages
-
-    for run in {run.model_copy(update={"seed": 0}).model_dump_json(): run for run in runs}.values():
-        stages.require_buildable(run)
-
-
-def execute(
+def run_jobs(
     jobs: list[Job],
     *,
     grid: list[Job],
     load_corpus: Callable[[], Any],
-    when_sound: Callable[[], Any] = lambda: None,
+    when_checked: Callable[[], Any] = lambda: None,
     save_every: float = 600.0,
     progress: Progress,
     restart: bool = False,
 ) -> Iterator[Outcome]:
-    """Run what is not done, one after the other in this process; yields the outcome of each job
-    when it is known.
+    """Run what is not done, one job after the other in this process; yields each outcome at once.
 
     Args:
-        grid: all jobs of the experiment. A `none` run keeps what later ones need until all that
-            start from it are done.
+        grid: all jobs of the experiment. A `none` run keeps what the runs that start from it need
+            until all of them are done.
         load_corpus: called once, and only if there is something to run.
+        when_checked: called once, when the whole experiment has been checked, before the first run.
         save_every: seconds between two checkpoints within an epoch.
-        when_sound: called once, when all that can be wrong with the whole experiment has been
-            looked at, before the first run.
         restart: see `prepare`.
 
     Raises:
         UserError: as `prepare`.
     """
-    sound = prepare(
+    checked = prepare(
         jobs,
         grid=grid,
         load_corpus=load_corpus,
-        when_sound=when_sound,
+        when_checked=when_checked,
         progress=progress,
         restart=restart,
     )
-    discard_old_temporaries(jobs[0].directory.path.parents[2])
-    if sound is None:
+    jobs[0].directory.discard_shared_temporaries()
+    if checked is None:
         for job in jobs:
-            _tidy(job, grid)
+            _clean_up(job, grid)
             yield Outcome(job, "kept")
         return
-    with progress.task("runs", total=sound.left) as bar:
-        disk_full, elsewhere = False, set[Path]()
+    with progress.task("runs", total=checked.left) as bar:
+        disk_full, elsewhere = False, set[RunDirectory]()
         for number, job in enumerate(jobs, start=1):
             if disk_full and job.directory.state() != "done":
                 outcome = Outcome(job, "untried", "the disk was full")
-            elif (outcome := hindrance(job, elsewhere)) is None:
+            elif (outcome := outcome_without_running(job, elsewhere)) is None:
                 progress.message(f"run {number} of {len(jobs)}: {job.name}")
-                outcome, disk_full = _run(job, sound.corpus, sound.facts, save_every, progress)
+                outcome = _run(job, checked, save_every, progress)
+                disk_full = _is_disk_full(outcome.error)
             if outcome.state == "elsewhere":
-                elsewhere.add(job.directory.path)
+                elsewhere.add(job.directory)
             if outcome.state in ("done", "kept"):
-                _tidy(job, grid)
+                _clean_up(job, grid)
             if outcome.state not in ("kept", "damaged"):
                 bar.advance()
             yield outcome
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A grid in which all that can be wrong before the first run was looked at; `left`: how many of
-    its jobs are not done.
-    """
+class Checked:
+    """A grid that can be run, with its documents; `left`: how many of its jobs are not done."""
 
     corpus: Any
     facts: dict[str, Any]
@@ -110,257 +90,231 @@ def prepare(
     *,
     grid: list[Job],
     load_corpus: Callable[[], Any],
-    when_sound: Callable[[], Any],
+    when_checked: Callable[[], Any] = lambda: None,
     progress: Progress,
     restart: bool = False,
-) -> Sound | None:
-    """Look at all that can be wrong with the experiment as a whole; None when every job is done.
+) -> Checked | None:
+    """Check all that can be wrong with the experiment as a whole; None when every job is done.
 
     Args:
-        restart: unfinished runs of another configuration begin anew; else their training state is
-            not thrown away.
+        restart: discard a saved training state that does not fit the experiment, and begin that
+            run anew. Without it such a state is kept, and an error raised.
 
     Raises:
-        UserError: the corpus cannot be loaded, a finished run (of another seed, too) or a training
-            state was made with another configuration, other data or another NUMERICS_VERSION, or a
-            backbone or augmenter cannot be made with its hyper-parameters.
+        UserError: the corpus cannot be loaded; a finished run (of another seed, too) or a saved
+            training state was made with another configuration, other data or another
+            NUMERICS_VERSION; or a hyper-parameter is refused by its backbone or augmenter.
     """
     stage1s = {job.stage1 for job in jobs}
-    needed = [*jobs, *(job for job in grid if job.directory.path in stage1s and job not in jobs)]
-    states = {job.directory.path: job.directory.state() for job in needed}
-    finished = [
-        job for job in needed if states[job.directory.path] == "done" and not job.directory.damage()
-    ]
-    done = [job for job in finished if job in jobs]
-    left = [job for job in jobs if job not in done]
+    needed = [*jobs, *(job for job in grid if job.directory in stage1s and job not in jobs)]
+    finished = [job for job in needed if job.directory.is_sound()]
+    left = [job for job in jobs if job not in finished]
     finished += _other_seeds(left)
-    known = {"numerics_version": identity.NUMERICS_VERSION}
-    _require_same(finished, **known)
-    _require_continuable(left, restart, **known)
-    if len(done) == len(jobs) and not any(job.data_moved for job in done):
-        when_sound()
+    version = {"numerics_version": identity.NUMERICS_VERSION}
+    _require_same(finished, version)
+    _require_continuable(left, restart, version)
+    if not left and not any(job.data_moved for job in finished):
+        when_checked()
         progress.message("all of these runs are done; their data was not read again")
         return None
     corpus = load_corpus()
     facts = identity.facts(corpus, jobs[0].config.encoder.name)
-    _require_same(finished, **facts)
-    _require_continuable(left, restart, **facts)
-    _require_buildable([job.config for job in left])
-    for sentence in _other_commits(finished, facts):
-        progress.message(sentence)
-    when_sound()
-    return Sound(corpus, facts, len(left))
+    _require_same(finished, facts)
+    _require_continuable(left, restart, facts, corpus)
+    _require_buildable(left)
+    _tell_other_commits(finished, facts["commit"], progress)
+    when_checked()
+    return Checked(corpus, facts, len(left))
 
 
 def _other_seeds(left: list[Job]) -> list[Job]:
-    """For each cell in which something is left to do, a finished run of it with another seed, as
-    the job that it would be here: the new one must fit beside it.
+    """A finished run of another seed for each cell with something left: the new ones must fit it.
+
+    It is given as the job that it would be in this experiment.
     """
     found = {}
     for job in left:
-        cell = job.directory.path.parent
-        if cell not in found:
-            there = (
-                RunDirectory(path)
-                for path in sorted(cell.glob("seed-*"))
-                if path != job.directory.path
-            )
-            run = next(
-                (
-                    directory.read()
-                    for directory in there
-                    if directory.state() == "done" and not directory.damage()
-                ),
-                None,
-            )
-            found[cell] = run and replace(
-                job,
-                config=job.config.model_copy(update={"seed": run.seed}),
-                directory=RunDirectory(run.path),
+        if (cell := job.directory.cell) not in found:
+            others = (other for other in job.directory.other_seeds() if other.is_sound())
+            other = next(others, None)
+            found[cell] = other and replace(
+                job, config=job.config.model_copy(update={"seed": other.seed}), directory=other
             )
     return [job for job in found.values() if job]
 
 
-def _require_continuable(left: list[Job], restart: bool, **facts: Any) -> None:
-    """Runs that nobody works on may have a training state, which another configuration cannot go on
-    from: with `restart` it is let go of, else that is refused.
-    """
+def _require_same(finished: list[Job], facts: dict[str, Any]) -> None:
+    for job in finished:
+        if differences := job.differences(**facts):
+            raise UserError(_of_another_configuration(job, "a finished run", differences))
+
+
+def _require_continuable(
+    left: list[Job], restart: bool, facts: dict[str, Any], corpus: Any = None
+) -> None:
+    """Refuse a saved training state that does not fit its job; with `restart`, discard it."""
     for job in left:
-        state = job.directory.path / CHECKPOINT
-        if (
-            state.is_file()
-            and job.directory.state() in ("killed", "failed")
-            and job.differences(**facts)
-        ):
-            if not restart:
-                _require_same([job], "an unfinished run", RESTART, **facts)
-            state.unlink(missing_ok=True)
+        if not job.directory.has_checkpoint():
+            continue
+        if job.directory.state() not in ("killed", "failed"):
+            continue  # in use, or left over
+        differences = job.differences(**facts)
+        if corpus is not None and not differences:
+            from benchmark.training.resume import state_differences
+
+            differences = state_differences(job.config, job.directory, corpus)
+        if differences and not restart:
+            text = _of_another_configuration(job, "an unfinished run", differences)
+            raise UserError(f"{text} Or discard its saved training state with --restart.")
+        if differences:
+            job.directory.discard_checkpoint()
 
 
-def _other_commits(finished: list[Job], facts: dict[str, Any]) -> Iterator[str]:
-    """A note where finished runs were made by other code: their numbers may differ for that."""
-    stored = {
-        job.directory.read_json("config.json").get("facts", {}).get("commit") for job in finished
-    }
-    if others := sorted(str(commit)[:12] for commit in stored - {facts["commit"], None}):
-        yield f"note: the runs that are done were made by commit {', '.join(others)}, those to come by {str(facts['commit'])[:12]}"
+def _of_another_configuration(job: Job, what: str, differences: list[str]) -> str:
+    return "\n  ".join(
+        [f"{job.directory.path} holds {what} of another configuration:", *differences]
+    ) + (
+        "\nNothing is overwritten: give the experiment another name (--set name=...) "
+        "or another folder (--results)."
+    )
 
 
-def hindrance(job: Job, elsewhere: Collection[Path] = ()) -> Outcome | None:
-    """Why a job is not to be run now; None if it is. `elsewhere`: runs that other processes worked
-    on a while ago.
+def _require_buildable(jobs: list[Job]) -> None:
+    """Raise UserError for hyper-parameters that a backbone or an augmenter refuses."""
+    from benchmark.training import stages
+
+    runs = [job.config.model_copy(update={"seed": 0}) for job in jobs]
+    for run in {run.model_dump_json(): run for run in runs}.values():
+        stages.require_buildable(run)
+
+
+def _tell_other_commits(finished: list[Job], commit: str | None, progress: Progress) -> None:
+    """Note that finished runs were made by other code: this may change their numbers."""
+    configs = (job.directory.read_json("config.json") for job in finished)
+    stored = {config.get("facts", {}).get("commit") for config in configs}
+    if others := sorted(str(other)[:12] for other in stored - {commit, None}):
+        progress.message(
+            f"note: the runs that are done were made by commit {', '.join(others)}, "
+            f"those to come by {str(commit)[:12]}"
+        )
+
+
+def outcome_without_running(job: Job, elsewhere: Collection[RunDirectory] = ()) -> Outcome | None:
+    """The outcome of a job that is not to be run now; None if it is to be run.
+
+    elsewhere: runs that other processes worked on a while ago.
     """
     state = job.directory.state()
     if state == "done":
         damage = job.directory.damage()
-        return (
-            Outcome(job, "damaged", f"{damage}. Move the folder away to run it again")
-            if damage
-            else Outcome(job, "kept")
-        )
+        advice = f"{damage}. Move the folder away to run it again"
+        return Outcome(job, "damaged", advice) if damage else Outcome(job, "kept")
     if state == "running":
         return Outcome(job, "elsewhere", "another process works on it")
-    stage1 = job.stage1 and RunDirectory(job.stage1)
-    if (
-        stage1
-        and (found := stage1.state()) != "done"
-        and (found == "running" or stage1.path in elsewhere)
-    ):
-        return Outcome(job, "elsewhere", "its `none` run is at work in another process")
-    if job.needs_stage1 and ((found := stage1.state()) != "done" or stage1.damage()):
-        return Outcome(
-            job,
-            "blocked",
-            f"its stage 1 is {'damaged' if found == 'done' else found}: {stage1.path}",
-        )
+    if job.stage1 is None or job.stage1.is_sound():
+        return None
+    found = job.stage1.state()
+    if found == "running" or (found != "done" and job.stage1 in elsewhere):
+        return Outcome(job, "elsewhere", "another process works on its `none` run")
+    if job.needs_stage1:
+        found = "damaged" if found == "done" else found
+        return Outcome(job, "blocked", f"its stage 1 is {found}: {job.stage1.path}")
     return None
 
 
-RESTART = " Or let go of its state with --restart."
-
-
-def _require_same(
-    stored: list[Job], what: str = "a finished run", remedy: str = "", **facts: Any
-) -> None:
-    for job in stored:
-        if differences := job.differences(**facts):
-            raise UserError(
-                f"{job.directory.path} holds {what} of another configuration:\n  "
-                + "\n  ".join(differences)
-                + "\nNothing is overwritten: give the experiment another name (--set name=...) or another folder (--results)."
-                + remedy
-            )
-
-
-def _run(
-    job: Job, corpus: Any, facts: dict[str, Any], save_every: float, progress: Progress
-) -> tuple[Outcome, bool]:
-    """Run one job; the outcome, and whether the disk is full."""
-    from benchmark.training import stages
-
-    stage1 = (
-        job.stage1
-        if job.stage1 is not None and RunDirectory(job.stage1).state() == "done"
-        else None
-    )
-    started = time.monotonic()
+def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> Outcome:
+    """Claim the job's folder, run the job, and declare it done or failed."""
+    stage1 = job.stage1.path if job.stage1 and job.stage1.state() == "done" else None
+    started, directory = time.monotonic(), job.directory
     try:
-        job.directory.start(job.config.model_dump(mode="json"), facts=facts | job.facts)
-        with processes.in_step(), job.directory.beating():
+        directory.start(job.config.model_dump(mode="json"), facts=checked.facts | job.facts)
+        with processes.in_step(), directory.beating():
             processes.start_run(
                 {
-                    "run": str(job.directory.path),
+                    "run": str(directory.path),
                     "stage1": stage1 and str(stage1),
-                    "corpus": corpus.digest,
+                    "corpus": checked.corpus.digest,
                 }
             )
-            stages.train_run(
-                job.config,
-                job.directory,
-                corpus=corpus,
-                stage1=stage1,
-                branch_epoch=job.branch_epoch,
-                save_every=save_every,
-                progress=progress,
-            )
-            if job.directory.is_others():
-                raise UserError(f"{job.directory.path}: another process took this run over")
-            job.directory.finish()
+            _train(job, checked.corpus, stage1, save_every, progress)
+            if directory.is_others():
+                raise UserError(f"{directory.path}: another process took this run over")
+            directory.finish()
     except KeyboardInterrupt:
-        job.directory.release()
+        directory.release()
         raise
-    # whatever a backbone or an augmenter raises must not lose the other runs; it is recorded in
-    # full
+    # whatever a backbone or an augmenter raises must not stop the other runs
     except Exception as error:
-        if job.directory.is_others():
-            state = "kept" if job.directory.state() == "done" else "elsewhere"
-            return Outcome(job, state, "another process has just taken it"), False
-        job.directory.fail(error)
+        if directory.is_others():
+            state = "kept" if directory.state() == "done" else "elsewhere"
+            return Outcome(job, state, "another process has just taken it")
+        directory.fail(error)
         if not processes.met_by_all(error):
-            raise  # the others wait for this process: their launcher ends them
+            raise  # the other processes wait for this one: the launcher ends them
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Outcome(job, "failed", reason), _is_disk_full(error)
-    return Outcome(job, "done", f"in {duration(time.monotonic() - started)}"), False
+        return Outcome(job, "failed", reason, error)
+    return Outcome(job, "done", f"in {duration(time.monotonic() - started)}")
+
+
+def _train(
+    job: Job, corpus: Any, stage1: Path | None, save_every: float, progress: Progress
+) -> None:
+    from benchmark.training import stages
+
+    stages.train_run(
+        job.config,
+        job.directory,
+        corpus=corpus,
+        stage1=stage1,
+        branch_epoch=job.branch_epoch,
+        save_every=save_every,
+        progress=progress,
+    )
 
 
 def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float = 600.0) -> None:
-    """Take part in every run that the main process starts, until it ends: what the other processes
-    of a launcher do.
+    """What the other processes of a launcher do: take part in every run of the main process.
 
-    Raises what a run raises, unless all processes have met it alike; UserError when this process
-    finds other documents.
+    Raises what a run raises, unless all processes met the same error; UserError when this process
+    reads other documents than the main one.
     """
-    from benchmark.training import stages
-
     jobs, corpus = {str(job.directory.path): job for job in grid}, None
     with processes.in_step():
         while order := processes.next_run():
             job, corpus = jobs[order["run"]], corpus or load_corpus()
             if corpus.digest != order["corpus"]:
                 raise UserError(
-                    f"process {processes.rank()} reads other documents than the main process: all need the same files"
+                    f"process {processes.rank()} reads other documents than the main process: "
+                    "all need the same files"
                 )
+            stage1 = order["stage1"] and Path(order["stage1"])
             try:
-                stages.train_run(
-                    job.config,
-                    job.directory,
-                    corpus=corpus,
-                    stage1=order["stage1"] and Path(order["stage1"]),
-                    branch_epoch=job.branch_epoch,
-                    save_every=save_every,
-                    progress=Progress.silent(),
-                )
-            # whatever a backbone or an augmenter raises, as in `_run`: the main process has
-            # recorded it
+                _train(job, corpus, stage1, save_every, Progress.silent())
+            # as in `_run`; the main process has recorded it
             except Exception as error:
                 if not processes.met_by_all(error):
                     raise
 
 
-def _tidy(done: Job, grid: list[Job]) -> None:
-    """Remove what only runs yet to come needed: of a job that is done, and of the `none` run it
-    started from.
+def _clean_up(done: Job, grid: list[Job]) -> None:
+    """Remove what only runs yet to come needed, of a finished job and of its `none` run.
 
-    Looked at whenever a job is found done: whoever finished it may have been killed before this.
+    This happens whenever a job is found done: its process may have been killed before it.
     """
-    discard_state(done.directory.path)
+    done.directory.discard_state()
     for job in grid:
-        if job.directory.path in (done.directory.path, done.stage1) and _is_over(job, grid):
-            discard_basis(job.directory.path, keep_weights=job.config.train.keep_weights != "none")
+        if job.directory in (done.directory, done.stage1) and _is_over(job, grid):
+            job.directory.discard_basis(keep_weights=job.config.train.keep_weights != "none")
 
 
 def _is_over(job: Job, grid: list[Job]) -> bool:
-    """Whether a job is done, and all that start from it: those of the grid, and others that lie
-    beside it.
+    """Whether a job and all runs that start from it are done.
+
+    Besides those of the grid, these are runs of other augmenters in the same folder.
     """
-    family = [
-        job.directory,
-        *(other.directory for other in grid if other.stage1 == job.directory.path),
-    ]
+    family = [job.directory, *(other.directory for other in grid if other.stage1 == job.directory)]
     if job.augmenter == NONE:
-        family += map(
-            RunDirectory, job.directory.path.parents[1].glob(f"*/{job.directory.path.name}")
-        )
+        family += job.directory.all_augmenters()
     return all(member.state() == "done" for member in family)
 
 

@@ -1,7 +1,7 @@
 """From an experiment to its runs, in the order to run them.
 
-The `none` run of a (backbone, seed) comes before the others of that pair: its model is stage 1 of
-every augmenter that is fitted, and the others branch off from it where augmentation sets in.
+The `none` run of a backbone and seed comes first: its model is stage 1 of every augmenter that is
+fitted, and the other runs branch off from it where augmentation begins.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,13 @@ NONE = "none"
 class Job:
     """One run: what it computes, and where it is stored.
 
-    stage1: directory of the `none` run that an augmented one starts from; None where the grid has
-        none.
-    branch_epoch: for a `none` run, the epoch after which the others branch off; None where there
-        are no others.
+    stage1: of an augmented run, the `none` run it starts from; None where the grid has none.
+    branch_epoch: of a `none` run, the epoch after which the others branch off; None without others.
     """
 
     config: RunConfig
     directory: RunDirectory
-    stage1: Path | None = None
+    stage1: RunDirectory | None = None
     branch_epoch: int | None = None
 
     @property
@@ -47,36 +46,35 @@ class Job:
         return self.config.augmenter.name
 
     @property
+    def cell(self) -> tuple[str, str, int]:
+        """(backbone, augmenter, seed): the job's name within its experiment."""
+        return self.backbone, self.augmenter, self.config.seed
+
+    @property
     def name(self) -> str:
         return f"{self.backbone} {self.augmenter} seed {self.config.seed}"
 
     @property
     def needs_stage1(self) -> bool:
-        """Whether it cannot run without the `none` run. Imports the augmenter, and with it
-        torch.
-        """
+        """Whether it cannot run without the `none` run. Imports the augmenter, and so torch."""
         if self.stage1 is None:
             return False
         return self.config.augment.start == "stage1" or _needs_fitting(self.augmenter)
 
     @property
     def data_moved(self) -> bool:
-        """The stored run read its data from other paths."""
-        return self.directory.read_json("config.json").get(
-            "dataset"
-        ) != self.config.dataset.model_dump(mode="json")
+        """Whether the stored run read its data from other paths."""
+        stored = self.directory.read_json("config.json").get("dataset")
+        return stored != self.config.dataset.model_dump(mode="json")
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What identifies this job besides its configuration and what all jobs share."""
-        return {
-            "teacher_digest": identity.teacher_digest(
-                self.config.backbone.options.get("distill_from")
-            )
-        }
+        """What identifies this job besides its configuration and the facts common to all jobs."""
+        teacher = self.config.backbone.options.get("distill_from")
+        return {"teacher_digest": identity.teacher_digest(teacher)}
 
     def differences(self, **facts: Any) -> list[str]:
-        """What sets this job apart from the run stored in its directory."""
+        """What sets this job apart from the run stored in its folder."""
         config = self.config.model_dump(mode="json")
         return self.directory.differences(config, facts=facts | self.facts, completed=_completed)
 
@@ -86,50 +84,44 @@ class Outcome:
     """What became of a job.
 
     state: done (now) | kept (done before) | damaged (done before, but a file is torn, gone or
-        edited) | failed | blocked (its
-    `none` run is not done) | elsewhere (another process works on it) | untried (the disk was full).
-    Of a worker (benchmark/launch)
-    also: killed (it ended without a word) | stopped (it was asked to, and saved its state) |
-        submitted | queued (submitted before).
+        edited) | failed | blocked (its `none` run is not done) | elsewhere (another process works
+        on it) | untried (the disk was full). From a worker (benchmark/launch) also: killed (it
+        ended without a word) | stopped (as it was asked to, with its state saved) | submitted |
+        queued (submitted before).
+    error: what a failed job raised, if it ran in this process.
     """
 
     job: Job
     state: str
     detail: str = ""
+    error: Exception | None = None
 
 
 def _needs_fitting(augmenter: str) -> bool:
-    """False for a class that is no Augmenter: `_require_buildable` says so in due course."""
+    """False for a class that is no Augmenter: building it will say so."""
     return getattr(AUGMENTERS[augmenter], "needs_fitting", False)
 
 
 def _completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """A stored configuration with the settings and hyper-parameters that later versions of the code
-    added, at their defaults.
-    """
+    """A stored configuration with the defaults of options that later versions of the code added."""
     try:
         config = RunConfig.model_validate(stored).model_dump(mode="json")
     except ValidationError:
         return stored
-    for key, registry in (
-        ("dataset", DATASETS),
-        ("backbone", BACKBONES),
-        ("augmenter", AUGMENTERS),
-    ):
-        with contextlib.suppress(
-            UserError
-        ):  # an option that is gone, or a plugin's name: as it was stored
-            config[key]["options"] = complete_options(
-                registry, config[key]["name"], config[key]["options"]
-            )
+    registries = {"dataset": DATASETS, "backbone": BACKBONES, "augmenter": AUGMENTERS}
+    for key, registry in registries.items():
+        # an option that is gone, or the name of a plugin, stays as it was stored
+        with contextlib.suppress(UserError):
+            name, options = config[key]["name"], config[key]["options"]
+            config[key]["options"] = complete_options(registry, name, options)
     return config
 
 
 def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     """All jobs of the experiment in the order to run them, one seed after the other.
 
-    The `none` runs are among them if the experiment names `none` or an augmenter that is fitted, or
-    if stage 3 starts from them.
+    The `none` runs are among them if the experiment names `none` or an augmenter that is fitted,
+    or if stage 3 starts from them.
     """
     names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
     with_none = (
@@ -137,28 +129,19 @@ def plan(experiment: Experiment, results: str | Path) -> list[Job]:
         or (names and experiment.augment.start == "stage1")
         or any(_needs_fitting(name) for name in names)
     )
+    branches = names and experiment.augment.repeats_stage1
+    branch_epoch = experiment.augment.warmup_epochs if branches else None
     jobs = []
     for seed in experiment.seeds:
         for backbone in (choice.name for choice in experiment.backbones):
-            stage1 = (
-                RunDirectory.of(results, experiment.name, backbone, NONE, seed)
-                if with_none
-                else None
-            )
+            directory = partial(RunDirectory.of, results, experiment.name, backbone, seed=seed)
+            stage1 = directory(NONE) if with_none else None
             if stage1 is not None:
-                branch_epoch = (
-                    experiment.augment.warmup_epochs
-                    if names and experiment.augment.repeats_stage1
-                    else None
-                )
-                jobs.append(
-                    Job(experiment.run(backbone, NONE, seed), stage1, branch_epoch=branch_epoch)
-                )
-            for name in names:
-                directory = RunDirectory.of(results, experiment.name, backbone, name, seed)
-                jobs.append(
-                    Job(experiment.run(backbone, name, seed), directory, stage1 and stage1.path)
-                )
+                run = experiment.run(backbone, NONE, seed)
+                jobs.append(Job(run, stage1, branch_epoch=branch_epoch))
+            jobs += (
+                Job(experiment.run(backbone, name, seed), directory(name), stage1) for name in names
+            )
     return jobs
 
 
@@ -169,14 +152,13 @@ def extend(
     augmenters: list[str] | None = None,
     seeds: list[int] | None = None,
 ) -> Experiment:
-    """The experiment with these names and seeds as well; names that it lacks get their default
-    hyper-parameters.
+    """The experiment with these names and seeds as well; new names get default hyper-parameters.
 
-    Raises UnknownNameError for a name that no registry holds, ConfigError for a seed that is none.
+    Raises UnknownNameError for a name that no registry holds, ConfigError for an impossible seed.
     """
     if strange := [seed for seed in seeds or () if not 0 <= seed <= LARGEST_SEED]:
         raise ConfigError(
-            f"--seeds: a seed is a whole number from 0 on, got {strange[0]} (the largest is {LARGEST_SEED})"
+            f"--seeds: a seed is a whole number from 0 to {LARGEST_SEED}, got {strange[0]}"
         )
     everything = {
         "backbones": _extended(BACKBONES, experiment.backbones, backbones or ()),
@@ -189,10 +171,8 @@ def extend(
 def _extended(registry: Registry, choices: list[Choice], names: Iterable[str]) -> list[Choice]:
     known = {choice.name for choice in choices}
     new = [name for name in dict.fromkeys(names) if name not in known]
-    return [
-        *choices,
-        *(Choice(name=name, options=complete_options(registry, name, {})) for name in new),
-    ]
+    added = [Choice(name=name, options=complete_options(registry, name, {})) for name in new]
+    return [*choices, *added]
 
 
 def select(
@@ -202,9 +182,7 @@ def select(
     augmenters: list[str] | None = None,
     seeds: list[int] | None = None,
 ) -> list[Job]:
-    """The jobs with these names and seeds (None: all), and the `none` runs that they cannot do
-    without.
-    """
+    """The jobs with these names and seeds (None: all), and the `none` runs that they need."""
     wanted = [
         job
         for job in jobs
@@ -212,6 +190,6 @@ def select(
         and (augmenters is None or job.augmenter in augmenters)
         and (seeds is None or job.config.seed in seeds)
     ]
-    chosen = {job.directory.path for job in wanted}
+    chosen = {job.directory for job in wanted}
     chosen |= {job.stage1 for job in wanted if job.stage1 not in chosen and job.needs_stage1}
-    return [job for job in jobs if job.directory.path in chosen]
+    return [job for job in jobs if job.directory in chosen]

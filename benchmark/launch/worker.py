@@ -1,16 +1,13 @@
-"""What a worker is handed, and what it does with it.
+"""What a worker gets, and what it does with it.
 
-submitit carries a `Task` from the command to the worker in its own serialised envelope, in a folder
-that is made anew for every
-launch: results/<experiment>/.launch/<time>-<letters>/, beside the workers' logs. It holds names,
-    paths and the experiment as JSON.
-What became of the run comes back as JSON; no envelope is opened but by the worker it was made for.
+submitit carries a `Task` to the worker in its own serialised form, in a folder made anew for every
+launch: results/<experiment>/.launch/<time>-<letters>/, beside the workers' logs. A task holds
+names, paths and the experiment as JSON. The worker answers in JSON: only the worker itself opens
+the serialised task.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shlex
 import signal
@@ -30,23 +27,24 @@ from submitit.helpers import DelayedSubmission
 from benchmark import signals
 from benchmark.config import Experiment
 from benchmark.errors import UserError
-from benchmark.grid.execute import execute
+from benchmark.grid.execute import run_jobs
 from benchmark.grid.plan import Job, Outcome, plan
 from benchmark.progress import Progress
 from benchmark.registry import DATASETS, load_plugin
 from benchmark.signals import Preempted
-from benchmark.store.files import dumps, explained, written_atomically
+from benchmark.store.files import explained, read_json, write_json
 
 REQUEUE = signal.Signals["SIG" + submitit.JobEnvironment.USR_SIG]
-"""What Slurm sends before the time is up: submitit's handler has the task queued again, then ends
-the process.
-"""
+"""What Slurm sends before the time is up; submitit's handler queues the task again."""
+
+STOP = "stop"  # in a launch's folder once its workers are asked to stop
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What the tasks of one call of the command share. The experiment is kept as it was then: a
-    task may wait for days.
+    """What the tasks of one call of the command share.
+
+    The experiment is kept as it was then: a task may wait for days.
     """
 
     experiment: Experiment
@@ -64,70 +62,47 @@ class Launch:
         plugins: tuple[Path, ...],
         save_every: float,
     ) -> Launch:
-        """With a folder of its own. Raises UserError when it cannot be made."""
-        parent = launches(Path(results) / experiment.name)
+        """A launch with a folder of its own. Raises UserError when it cannot be made."""
+        parent = Path(results) / experiment.name / ".launch"
         with explained(parent):
             parent.mkdir(parents=True, exist_ok=True)
             folder = tempfile.mkdtemp(prefix=time.strftime("%Y%m%dT%H%M%S-"), dir=parent)
         return cls(experiment, Path(results), plugins, save_every, Path(folder))
 
-    def task(self, job: Job) -> Task:
-        """For a process that is its own: a worker's."""
-        return Worker(*self._parts(job))
-
     def task_in_process(self, job: Job) -> Task:
-        return Task(*self._parts(job))
-
-    def _parts(self, job: Job) -> tuple:
         experiment = self.experiment.model_dump(mode="json")
         plugins = tuple(str(plugin.resolve()) for plugin in self.plugins)
-        return (
-            experiment,
-            str(self.results),
-            plugins,
-            self.save_every,
-            cell(job),
-            str(answer_file(self.folder, job).resolve()),
-        )
+        answer = str(self._answer(job).resolve())
+        return Task(experiment, str(self.results), plugins, self.save_every, job.cell, answer)
 
+    def task(self, job: Job) -> Worker:
+        """For a process of its own."""
+        return Worker(**vars(self.task_in_process(job)))
 
-def launches(folder: Path) -> Path:
-    """Where an experiment's launches keep logs and envelopes."""
-    return folder / ".launch"
+    @property
+    def stop_file(self) -> Path:
+        """There once the workers are asked to stop: one that is starting hears no signal yet."""
+        return self.folder / STOP
 
+    def outcome(self, job: Job, log: Path) -> Outcome:
+        """What became of a run whose worker is gone."""
+        if (answer := self._answer(job)).exists():
+            return Outcome(job, **read_json(answer))
+        if job.directory.state() == "done":  # the worker was ended before it could answer
+            return Outcome(job, "done")
+        when = " when it was asked to stop" if self.stop_file.exists() else ""
+        return Outcome(job, "killed", f"its worker ended without a word{when}; see {log}")
 
-def cell(job: Job) -> tuple[str, str, int]:
-    """Backbone, augmenter and seed: what names a job within its experiment."""
-    return job.backbone, job.augmenter, job.config.seed
-
-
-def answer_file(folder: Path, job: Job) -> Path:
-    """Where, in a launch's folder, a worker tells what became of its run."""
-    return folder / f"{'.'.join(map(str, cell(job)))}.json"
-
-
-def stop_file(folder: Path) -> Path:
-    """In a launch's folder: is there as soon as its workers are asked to stop, for one that is
-    starting and hears no signal yet.
-    """
-    return folder / "stop"
-
-
-def outcome(folder: Path, job: Job, log: Path) -> Outcome:
-    """What became of a run, once its worker is gone."""
-    with contextlib.suppress(FileNotFoundError):
-        return Outcome(job, **json.loads(answer_file(folder, job).read_text(encoding="utf-8")))
-    if job.directory.state() == "done":  # it was ended between the run's end and its answer
-        return Outcome(job, "done")
-    when = " when it was asked to stop" if stop_file(folder).exists() else ""
-    return Outcome(job, "killed", f"its worker ended without a word{when}; see {log}")
+    def _answer(self, job: Job) -> Path:
+        """Where the worker tells what became of its run."""
+        return self.folder / f"{'.'.join(map(str, job.cell))}.json"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run of the grid. Called, it does what the serial command does for that run alone.
+    """One run of the grid; calling it does what the serial command does for that run alone.
 
-    cell: backbone, augmenter and seed. answer: the file that `outcome` reads.
+    cell: backbone, augmenter and seed. answer: the file that `Launch.outcome` reads.
     """
 
     experiment: dict[str, Any]
@@ -138,77 +113,70 @@ class Task:
     answer: str
 
     def __call__(self) -> None:
-        Path(self.answer).unlink(missing_ok=True)  # of an attempt before this one
+        Path(self.answer).unlink(missing_ok=True)  # of an earlier attempt
         try:
-            self._tell(self._run())
-        # what was right when the task was handed out, and is wrong now: a plugin or data that has
-        # gone
+            outcome = self._run()
+            self._tell(outcome.state, outcome.detail)
+        # for example, a plugin or data that have gone since the task was handed out
         except UserError as error:
-            self._tell({"state": "failed", "detail": str(error)})
+            self._tell("failed", str(error))
 
-    def _run(self) -> dict[str, str]:
+    def _run(self) -> Outcome:
         for plugin in self.plugins:
             load_plugin(plugin)
         experiment = Experiment.model_validate(self.experiment)
         grid = plan(experiment, self.results)
-        (job,) = (job for job in grid if cell(job) == self.cell)
-        load_corpus = lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options)
-        (found,) = execute(
-            [job],
+        (outcome,) = run_jobs(
+            [job for job in grid if job.cell == self.cell],
             grid=grid,
-            load_corpus=load_corpus,
+            load_corpus=lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options),
             save_every=self.save_every,
             progress=Progress.for_console(),
         )
-        return {"state": found.state, "detail": found.detail}
+        return outcome
 
-    def _tell(self, answer: Mapping[str, str]) -> None:
-        with written_atomically(Path(self.answer)) as temporary:
-            temporary.write_text(dumps("answer", answer), encoding="utf-8")
+    def _tell(self, state: str, detail: str) -> None:
+        write_json(Path(self.answer), {"state": state, "detail": detail})
 
 
 class Worker(Task):
-    """A Task in a process of its own, which submitit starts, and starts again (`checkpoint` is its
-    word for what to go on with).
-    """
+    """A task in a process of its own, which submitit starts and may start again."""
 
     def __call__(self) -> None:
         try:
             with signals.listening(REQUEUE):
-                if stop_file(Path(self.answer).parent).exists():
-                    self._tell({"state": "stopped", "detail": "asked to stop before it began"})
+                if Path(self.answer).with_name(STOP).exists():
+                    self._tell("stopped", "asked to stop before it began")
                     return
                 super().__call__()
         except Preempted as stopped:
-            self._tell(
-                {"state": "stopped", "detail": f"asked to stop ({stopped}); its state is saved"}
-            )
+            self._tell("stopped", f"asked to stop ({stopped}); its state is saved")
             if str(stopped) != signal.SIGTERM.name or _preempted():
                 signal.raise_signal(REQUEUE)
 
     def checkpoint(self) -> DelayedSubmission:
+        """submitit calls this for the task with which to continue."""
         return DelayedSubmission(self)
 
 
 def _preempted() -> bool:
-    """Whether a SIGTERM is Slurm's before it takes the node away for another job: the task is then
-    still a running one, and would count as complete if it ended now. One that was cancelled or
-    queued again is not running any more.
+    """Whether Slurm sent SIGTERM to give the node to another job, not to cancel this one.
+
+    Then the task still counts as running, and would count as complete if it ended now.
     """
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return False
     command = ["squeue", "--noheader", "--format=%T", "--jobs", os.environ["SLURM_JOB_ID"]]
-    return (
-        subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
-        == "RUNNING"
-    )
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip() == "RUNNING"
 
 
 def python(
     *, variables: Mapping[str, str] = MappingProxyType({}), unset: Iterable[str] = ()
 ) -> str:
-    """The shell words that start a worker's Python: with this code, and without whatever lies in
-    the folder of the call.
+    """The shell words that start a worker's Python with this code.
+
+    Modules in the folder of the call are not found.
     """
     code = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))

@@ -1,6 +1,4 @@
-"""Files that are whole or not there: atomic writes, strict JSON, and words for what a disk
-refuses.
-"""
+"""Files that are whole or absent: atomic writes, strict JSON, and messages for disk errors."""
 
 from __future__ import annotations
 
@@ -19,28 +17,7 @@ from safetensors import SafetensorError
 
 from benchmark.errors import UserError
 
-
-@contextlib.contextmanager
-def written_atomically(path: Path) -> Iterator[Path]:
-    """A temporary path in the same directory that replaces `path` when the block ends, and is
-    removed when it raises.
-
-    Raises UserError naming `path` when the disk is full or the directory cannot be written; the old
-    content then stays.
-    """
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
-    with explained(path):
-        try:
-            yield temporary
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:  # gone already, unless something went wrong
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-
-_OF_THE_DISK = {
+_DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
@@ -52,33 +29,48 @@ _OF_THE_DISK = {
 }
 
 
-def system_error(error: BaseException) -> int | None:
-    """The system's number of an error; safetensors wraps it in one of its own and leaves only the
-    text.
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder; it replaces `path` when the block ends without an error.
+
+    Raises UserError naming `path` when the disk is full or the folder cannot be written. The old
+    content then stays.
     """
+    # the host's name is part of it: in containers all processes may have the same number
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    with explained(path):
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:  # after the replacement there is nothing left to remove
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn a disk error into a UserError that names `path`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if (reason := _DISK_ERRORS.get(system_error(error))) is None:
+            raise
+        text = f"{path}: cannot be written: {reason}. What was written before is intact"
+        raise UserError(text) from error
+
+
+def system_error(error: BaseException) -> int | None:
+    """The operating system's number of an error; safetensors leaves it in its text only."""
     if isinstance(error, OSError):
         return error.errno
     found = re.search(r"os error (\d+)", str(error))
     return int(found[1]) if found else None
 
 
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into a UserError that names `path`."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        if (reason := _OF_THE_DISK.get(system_error(error))) is not None:
-            raise UserError(
-                f"{path}: cannot be written: {reason}. What was written before is intact"
-            ) from error
-        raise
-
-
 def says_torn(error: Exception) -> bool:
-    """Whether json or pyarrow say by this that a file breaks off: a ValueError, or an OSError that
-    is none of the system's.
-    """
+    """Whether json or pyarrow mean by this error that a file is cut off."""
     return isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None)
 
 
@@ -87,41 +79,62 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def dumps(name: str, value: Any) -> str:
-    """Strict JSON, one line per top-level item: compact, and legible in a diff."""
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises UserError naming the file if it is missing or torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON atomically, one line per top-level item.
+
+    NumPy and torch numbers and arrays are written as plain ones. Raises ValueError naming the key
+    of a number that is not finite, UserError naming the file if it cannot be written.
+    """
+    text = _json_text(path.name, value)
+    with written_atomically(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _json_text(name: str, value: Any) -> str:
     if isinstance(value, Mapping) and value:
-        items = (
-            f"{json.dumps(str(key))}: {one_line(f'{name}: {key}', item)}"
+        lines = (
+            f"{json.dumps(str(key))}: {json_line(f'{name}: {key}', item)}"
             for key, item in value.items()
         )
-        return "{\n" + ",\n".join(items) + "\n}"
+        return "{\n" + ",\n".join(lines) + "\n}"
     if isinstance(value, (list, tuple)) and value:
-        return (
-            "[\n"
-            + ",\n".join(one_line(f"{name}: [{i}]", item) for i, item in enumerate(value))
-            + "\n]"
-        )
-    return one_line(name, value)
+        lines = (json_line(f"{name}: [{index}]", item) for index, item in enumerate(value))
+        return "[\n" + ",\n".join(lines) + "\n]"
+    return json_line(name, value)
 
 
-def one_line(where: str, value: Any) -> str:
+def json_line(where: str, value: Any) -> str:
+    """Strict JSON on one line; `where` names the value in the error."""
     try:
         return json.dumps(value, allow_nan=False, default=_plain)
     except ValueError:
         key, number = next(_not_finite(where, value))
         raise ValueError(
-            f"{key} is {number}, which is no number that JSON can hold; write null for an undefined value"
+            f"{key} is {number}, which JSON cannot hold; write null for an undefined value"
         ) from None
 
 
 def _plain(value: Any) -> Any:
-    """NumPy and torch scalars and arrays as Python's own; anything else is a programming error."""
+    """NumPy and torch scalars and arrays as Python's own."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"cannot write a {type(value).__name__} as JSON")
 
 
 def _not_finite(where: str, value: Any) -> Iterator[tuple[str, float]]:
+    """(place, number) of each number that is not finite."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float) and (value != value or abs(value) == float("inf")):

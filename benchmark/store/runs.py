@@ -1,35 +1,41 @@
-"""The result store: one directory per run, its path readable, its configuration written first,
-`DONE` written last.
+"""The result store: one folder per run. `config.json` is written first, `DONE` last.
 
     <results>/<experiment>/<backbone>/<augmenter>/seed-<k>/
-        config.json     what decides the run's numbers, and under "facts" the environment it ran in
+        config.json     what decides the run's numbers; under "facts" the environment it ran in
         RUNNING         host, pid and time of the process that works on it
-        FAILED          one line and the traceback, when it raised
+        FAILED          the error and its traceback, if it raised one
         history.jsonl   one object per epoch
         metrics.json, quality.json, predictions_*.json, counts_*.json, *.safetensors
         DONE            SHA-256 of the JSON files above
 
-Plain files survive network file systems, SIGKILL, rsync and git. Every write but the history's is
-atomic: a temporary file in the same directory, fsync, `os.replace`. Nothing is ever deleted except
-a run's own markers and temporary files.
+Plain files survive network file systems, SIGKILL, rsync and git. Every write is atomic: a
+temporary file in the same folder, fsync, `os.replace`. Only files that the store made itself are
+ever deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.errors import UserError
+from benchmark.store import files
 from benchmark.store.claims import Owner, beating, claim, now
-from benchmark.store.cleaning import discard_temporaries
-from benchmark.store.files import dumps, explained, one_line, sha256, written_atomically
+from benchmark.store.cleaning import (
+    BRANCH,
+    BRANCH_BEST,
+    CHECKPOINT,
+    PAIRS,
+    WEIGHTS,
+    discard,
+    discard_temporaries,
+)
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
@@ -39,9 +45,7 @@ IDENTIFYING_FACTS = ("corpus_digest", "encoder_digest", "numerics_version", "tea
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A finished run as it is on disk. `config` is a RunConfig as JSON; `facts` the environment it
-    ran in.
-    """
+    """A finished run. `config` is its RunConfig as JSON, `facts` the environment it ran in."""
 
     path: Path
     config: dict[str, Any]
@@ -50,7 +54,7 @@ class StoredRun:
 
     @property
     def experiment(self) -> str:
-        """The experiment's folder; runs of one experiment share a table."""
+        """The name of the experiment's folder; runs of one experiment share a table."""
         parents = self.path.resolve().parents
         return parents[2].name if len(parents) > 2 else ""
 
@@ -71,34 +75,63 @@ class StoredRun:
         return self.config["seed"]
 
 
+@dataclass(frozen=True)
 class RunDirectory:
-    """One run's directory: `start`, then any number of writes, then `finish` or `fail`. Creates
-    nothing before `start`.
+    """One run's folder: `start`, then any number of writes, then `finish` or `fail`.
+
+    Nothing is created before `start`.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
 
     @classmethod
     def of(
         cls, results: str | Path, experiment: str, backbone: str, augmenter: str, seed: int
     ) -> RunDirectory:
-        """The directory of one cell of the grid for one seed."""
         return cls(Path(results) / experiment / backbone / augmenter / f"seed-{seed}")
 
-    def __repr__(self) -> str:
-        return f"RunDirectory({str(self.path)!r})"
+    @property
+    def experiment(self) -> Path:
+        """The folder of its experiment."""
+        return self.path.parents[2]
+
+    @property
+    def cache(self) -> Path:
+        """What the runs of its experiment share."""
+        return self.experiment / "cache"
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """(backbone, augmenter)."""
+        return self.path.parts[-3:-1]
+
+    @property
+    def seed(self) -> int:
+        return int(self.path.name.removeprefix("seed-"))
+
+    def other_seeds(self) -> list[RunDirectory]:
+        """Runs of the same backbone and augmenter, sorted by path."""
+        found = map(RunDirectory, sorted(self.path.parent.glob("seed-*")))
+        return [directory for directory in found if directory != self]
+
+    def all_augmenters(self) -> list[RunDirectory]:
+        """All runs of the same backbone and seed that have a folder, itself included."""
+        return [RunDirectory(path) for path in self.path.parents[1].glob(f"*/{self.path.name}")]
 
     def state(self) -> State:
-        """done; running (its process lives); failed (it raised); killed (it stopped without a
-        word); missing (never started).
+        """What became of the run.
+
+        done; running (its process lives); failed (it raised an error); killed (its process ended
+        without saying why); missing (never started).
         """
         if (self.path / "DONE").exists():
             return "done"
         owner = Owner.read(self.path / "RUNNING")
-        if (
-            self.path / "DONE"
-        ).exists():  # declared done, and RUNNING removed, between the two looks
+        # between the two looks it may have been declared done, and RUNNING removed
+        if (self.path / "DONE").exists():
             return "done"
         if owner is not None:
             return "running" if owner.alive() else "killed"
@@ -106,171 +139,18 @@ class RunDirectory:
             return "failed"
         return "killed" if (self.path / "config.json").exists() else "missing"
 
-    def start(self, config: Mapping[str, Any], *, facts: Mapping[str, Any] | None = None) -> State:
-        """Claim the directory for this process and write `config.json`; returns the state it was
-        in.
+    def has_checkpoint(self) -> bool:
+        """Whether there is a training state from which the run can continue."""
+        return (self.path / CHECKPOINT).is_file()
 
-        A failed or killed run starts over: its history is emptied, its other files are overwritten
-        as the new ones come.
-
-        Args:
-            config: the RunConfig as JSON, without a key "facts".
-            facts: versions, threads, device, commit, "corpus_digest", "corpus_notes" ...
-
-        Raises:
-            UserError: the run is done (with the difference, key by key, if with another
-                configuration), or another process works on it.
-        """
-        state = self.state()
-        if state == "done":
-            self.require_same(config, facts=facts)
-            raise UserError(
-                f"{self.path}: this run is done; nothing is overwritten. Use another results folder to run it again"
-            )
-        try:
-            with explained(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise UserError(
-                f"{self.path}: a file stands where the run's folder should be"
-            ) from error
-        claim(self.path / "RUNNING")
-        if self.state() == "done":  # its owner finished between the look and the claim
-            (self.path / "RUNNING").unlink(missing_ok=True)
-            return self.start(config, facts=facts)
-        with contextlib.ExitStack() as undo:
-            undo.callback((self.path / "RUNNING").unlink, missing_ok=True)
-            discard_temporaries(self.path)
-            self.write_json("config.json", {**config, "facts": dict(facts or {})})
-            self._write("history.jsonl", b"")
-            undo.pop_all()
-        (self.path / "FAILED").unlink(missing_ok=True)
-        return state
-
-    def differences(
-        self,
-        config: Mapping[str, Any],
-        *,
-        facts: Mapping[str, Any] | None = None,
-        completed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-    ) -> list[str]:
-        """What sets `config` apart from the stored one, a line per key: "train.epochs: 30 stored, 3
-        asked for".
-
-        Of the facts only IDENTIFYING_FACTS count, where both sides have them. An unfinished run may
-        differ; a done one may not. `completed` fills into a stored configuration what later
-        versions of the code added, at its default.
-        """
-        stored = self.read_json("config.json")
-        known = stored.pop("facts", {})
-        stored = completed(stored)
-        asked = json.loads(dumps("config", dict(config)))
-        for key in IDENTIFYING_FACTS:
-            if known.get(key) is not None and (facts or {}).get(key) is not None:
-                stored[key], asked[key] = known[key], facts[key]
-        return [
-            f"{key}: {left} stored, {right} asked for"
-            for key, left, right in differing(stored, asked)
-        ]
-
-    def require_same(
-        self, config: Mapping[str, Any], *, facts: Mapping[str, Any] | None = None
-    ) -> None:
-        """Raises UserError that lists the differences when the stored run has another configuration
-        than `config`.
-        """
-        differences = self.differences(config, facts=facts)
-        if differences:
-            raise UserError(
-                f"{self.path} holds a finished run with another configuration:\n  "
-                + "\n  ".join(differences)
-                + "\nGive the experiment another name, or use another results folder; nothing is overwritten."
-            )
-
-    def write_json(self, name: str, value: Any) -> None:
-        """Write `value` to the file `name`, atomically. NumPy numbers and arrays are written as
-        plain ones.
-
-        Raises ValueError naming the key of a number that is not finite, UserError naming the file
-        when the disk is full.
-        """
-        self._write(name, (dumps(name, value) + "\n").encode())
-        self._beat()
-
-    def append_history(self, record: Mapping[str, Any]) -> None:
-        """Append one line to `history.jsonl`. A line that did not fit on the disk is taken back."""
-        line = (one_line("history.jsonl", dict(record)) + "\n").encode()
-        path = self.path / "history.jsonl"
-        with explained(path), open(path, "ab", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            try:
-                if file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(size)
-                raise
-        self._beat()
-
-    @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[Path]:
-        """A temporary path for another library to write `name` to; moved into place when the block
-        ends without an error.
-        """
-        with written_atomically(self.path / name) as temporary:
-            yield temporary
-        self._beat()
-
-    def fail(self, error: BaseException) -> None:
-        """Record that the run raised `error`, and let go of the directory. Where nothing can be
-        written, only the latter.
-        """
-        first_line = (str(error).splitlines() or [""])[0]
-        record = {
-            "error": f"{type(error).__name__}: {first_line}",
-            "traceback": "".join(traceback.format_exception(error)),
-        }
-        with contextlib.suppress(UserError, OSError):
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.write_json("FAILED", record)
-        self.release()
-
-    def release(self) -> None:
-        """Let go of the directory, if this process holds it: the run counts as killed at once, on
-        every host.
-        """
-        if self.is_ours():
-            (self.path / "RUNNING").unlink(missing_ok=True)
-
-    def is_ours(self) -> bool:
-        """Whether this process works on the run."""
-        owner = Owner.read(self.path / "RUNNING")
-        return owner is not None and owner.is_this_process()
+    def is_sound(self) -> bool:
+        """Whether the run is done and undamaged."""
+        return self.state() == "done" and not self.damage()
 
     def is_others(self) -> bool:
-        """Whether another process has finished the run or claims it: it took over while this one
-        gave no sign of life.
-        """
+        """Whether another process has finished the run or has taken it over."""
         owner = Owner.read(self.path / "RUNNING")
         return not owner.is_this_process() if owner else (self.path / "DONE").exists()
-
-    def beating(self) -> contextlib.AbstractContextManager[None]:
-        """Within it other hosts are shown that this process lives, however long it writes
-        nothing.
-        """
-        return beating(self.path / "RUNNING")
-
-    def finish(self) -> None:
-        """Declare the run done: the marker, with digests of the JSON files. Raises UserError
-        without `metrics.json`.
-        """
-        if not (self.path / "metrics.json").exists():
-            raise UserError(f"{self.path}: no metrics.json, so the run cannot be done")
-        digests = {
-            path.name: sha256(path) for path in sorted(self.path.iterdir()) if _is_result(path)
-        }
-        self.write_json("DONE", {"time": now(), "sha256": digests})
-        self.release()
 
     def failure(self) -> dict[str, str]:
         """The "error" line and the "traceback" of a failed run."""
@@ -279,27 +159,165 @@ class RunDirectory:
         except (UserError, TypeError):
             return {"error": f"{self.path / 'FAILED'} is torn", "traceback": ""}
 
-    def read(self) -> StoredRun:
-        """The finished run. Raises UserError when it is not done, or when a file changed after it
-        was.
+    def start(self, config: Mapping[str, Any], *, facts: Mapping[str, Any] | None = None) -> State:
+        """Claim the folder for this process and write `config.json`; returns the earlier state.
+
+        The history of a failed or killed run is emptied; its other files are overwritten when the
+        new ones come.
+
+        Args:
+            config: the RunConfig as JSON, without a key "facts".
+            facts: versions, threads, device, commit, "corpus_digest", "corpus_notes" ...
+
+        Raises:
+            UserError: the run is done, or another process works on it.
         """
-        if not (self.path / "DONE").exists():
-            raise UserError(f"{self.path}: not a finished run (it is {self.state()})")
+        state = self.state()
+        self._require_not_done()
+        try:
+            with files.explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            text = f"{self.path}: a file stands where the run's folder should be"
+            raise UserError(text) from error
+        claim(self.path / "RUNNING")
+        with contextlib.ExitStack() as undo:
+            undo.callback(discard, self.path, "RUNNING")
+            self._require_not_done()  # its owner may have finished just before the claim
+            discard_temporaries(self.path)
+            self.write_json("config.json", {**config, "facts": dict(facts or {})})
+            self.write_history([])
+            undo.pop_all()
+        discard(self.path, "FAILED")
+        return state
+
+    def _require_not_done(self) -> None:
+        if self.state() == "done":
+            raise UserError(
+                f"{self.path}: this run is done and is not overwritten. "
+                "Use another results folder to run it again"
+            )
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write `value` to the file `name`; see `files.write_json`."""
+        files.write_json(self.path / name, value)
+        self._beat()
+
+    def write_history(self, epochs: Iterable[Mapping[str, Any]]) -> None:
+        """Write the epochs so far to `history.jsonl`."""
+        lines = [files.json_line("history.jsonl", epoch) + "\n" for epoch in epochs]
+        with self.writing("history.jsonl") as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A temporary path for another library to write `name` to; see `written_atomically`."""
+        with files.written_atomically(self.path / name) as temporary:
+            yield temporary
+        self._beat()
+
+    def beating(self) -> contextlib.AbstractContextManager[None]:
+        """Show other hosts that this process lives, however long it writes nothing."""
+        return beating(self.path / "RUNNING")
+
+    def finish(self) -> None:
+        """Declare the run done. Raises UserError without `metrics.json`."""
+        if not (self.path / "metrics.json").exists():
+            raise UserError(f"{self.path}: no metrics.json, so the run cannot be done")
+        results = (path for path in sorted(self.path.glob("[!.]*")) if path.is_file())
+        digests = {p.name: files.sha256(p) for p in results if p.suffix in (".json", ".jsonl")}
+        self.write_json("DONE", {"time": now(), "sha256": digests})
+        self.release()
+
+    def fail(self, error: BaseException) -> None:
+        """Record that the run raised `error` (if the disk allows it), and release the folder."""
+        first_line = (str(error).splitlines() or [""])[0]
+        record = {
+            "error": f"{type(error).__name__}: {first_line}",
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        with contextlib.suppress(UserError, OSError):
+            self.write_json("FAILED", record)
+        self.release()
+
+    def release(self) -> None:
+        """Give up this process's claim, if it has one: other hosts see at once that it is gone."""
+        if (owner := Owner.read(self.path / "RUNNING")) and owner.is_this_process():
+            discard(self.path, "RUNNING")
+
+    def _beat(self) -> None:
+        with contextlib.suppress(OSError):
+            os.utime(self.path / "RUNNING")
+
+    def discard_checkpoint(self) -> None:
+        discard(self.path, CHECKPOINT)
+
+    def discard_shared_temporaries(self) -> None:
+        """In the folders to which all runs of its experiment write: those a day old."""
+        for folder in (self.experiment, self.cache):
+            discard_temporaries(folder, idle=24 * 3600)
+
+    def discard_state(self) -> None:
+        """Of a finished run: remove its checkpoint and the claim of a process killed just then."""
+        discard(self.path, CHECKPOINT, "RUNNING")
+
+    def discard_basis(self, *, keep_weights: bool) -> None:
+        """Of a finished run on which no other depends any more: remove what those needed.
+
+        Its weights go as well unless they are wanted, and so do temporary files.
+        """
+        pairs = (PAIRS.format(split=split) for split in ("train", "dev"))
+        discard(self.path, BRANCH, BRANCH_BEST, *pairs, *(() if keep_weights else WEIGHTS))
+        discard_temporaries(self.path)
+
+    def read(self) -> StoredRun:
+        """The finished run. Raises UserError if it is not done, or changed since it was."""
+        if (state := self.state()) != "done":
+            raise UserError(f"{self.path}: not a finished run (it is {state})")
         self.verify("config.json", "metrics.json")
         config, metrics = self.read_json("config.json"), self.read_json("metrics.json")
-        for name, content in (("config.json", config), ("metrics.json", metrics)):
-            if not isinstance(content, dict):
-                raise UserError(
-                    f"{self.path / name}: expected an object, found {type(content).__name__}"
-                )
-        facts = config.pop("facts", {})
-        return StoredRun(self.path, config, facts, metrics)
+        if not (isinstance(config, dict) and isinstance(metrics, dict)):
+            raise UserError(f"{self.path}: config.json and metrics.json do not both hold an object")
+        return StoredRun(self.path, config, config.pop("facts", {}), metrics)
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file of the run; see `files.read_json`."""
+        return files.read_json(self.path / name)
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """The epochs so far."""
+        path = self.path / "history.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        except FileNotFoundError:
+            return []
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: not valid JSON: {error}") from error
+
+    def differences(
+        self,
+        config: Mapping[str, Any],
+        *,
+        facts: Mapping[str, Any] | None = None,
+        completed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> list[str]:
+        """What sets `config` apart from the stored one: "train.epochs: 30 stored, 3 asked for".
+
+        Of the facts only IDENTIFYING_FACTS count, where both sides have them. `completed` adds to
+        a stored configuration the defaults of options that later versions of the code brought.
+        """
+        stored = self.read_json("config.json")
+        known = stored.pop("facts", {})
+        stored, asked = completed(stored), dict(config)
+        for key in IDENTIFYING_FACTS:
+            if known.get(key) is not None and (facts or {}).get(key) is not None:
+                stored[key], asked[key] = known[key], facts[key]
+        return difference_lines(stored, asked)
 
     def damage(self) -> str | None:
-        """The first thing that is wrong with a done run: a file that differs from its digest, or
-        the folder of another run.
+        """The first fault of a finished run, in words; None if there is none.
 
-        None if nothing is.
+        A fault is a file that differs from its digest, or the folder of another run.
         """
         try:
             run = self.read()
@@ -314,120 +332,78 @@ class RunDirectory:
         return None
 
     def verify(self, *names: str) -> None:
-        """Compare files (default: all) with the digests in DONE. Raises UserError naming the first
-        that is gone or changed.
-        """
+        """Raise UserError for the first file (default: of all) that is gone or was changed."""
         for change in self.changes(*names):
             raise UserError(change)
 
     def changes(self, *names: str) -> Iterator[str]:
-        """In words, each of the files (default: all) that is gone or differs from its digest in
-        DONE.
-        """
+        """In words, each file (default: of all) that is gone or differs from its digest in DONE."""
+        done = self.path / "DONE"
         try:
-            marker = self.read_json("DONE")
+            marker = files.read_json(done)
         except UserError as error:
             yield str(error)
             return
         digests = marker.get("sha256") if isinstance(marker, dict) else None
         if not isinstance(digests, dict):
-            yield f"{self.path / 'DONE'}: holds no digests"
+            yield f"{done}: holds no digests"
             return
         for name in names or digests:
+            path = self.path / name
             if name != os.path.basename(name):
-                yield f"{self.path / 'DONE'}: '{name}' is no file of this folder"
+                yield f"{done}: '{name}' is no file of this folder"
             elif name not in digests:
-                yield f"{self.path / 'DONE'}: holds no digest of {name}"
-            elif not (self.path / name).is_file():
-                yield f"{self.path / name}: missing, although the run is done"
-            elif sha256(self.path / name) != digests[name]:
-                yield f"{self.path / name}: changed after the run was done (its SHA-256 is not the one in DONE)"
-
-    def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the run. Raises UserError naming the file when it is
-        missing or torn.
-        """
-        path = self.path / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from error
-
-    def read_history(self) -> list[dict[str, Any]]:
-        """The epochs so far. A last line without its end (the process was killed while writing it)
-        is left out.
-        """
-        path = self.path / "history.jsonl"
-        try:
-            *lines, _torn = path.read_text(encoding="utf-8").split("\n")
-            return [json.loads(line) for line in lines]
-        except FileNotFoundError:
-            return []
-        except ValueError as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from error
-
-    def _write(self, name: str, content: bytes) -> None:
-        with written_atomically(self.path / name) as temporary:
-            temporary.write_bytes(content)
-
-    def _beat(self) -> None:
-        """A sign of life for other hosts, which cannot see this process."""
-        with contextlib.suppress(OSError):
-            os.utime(self.path / "RUNNING")
+                yield f"{done}: holds no digest of {name}"
+            elif not path.is_file():
+                yield f"{path}: missing, although the run is done"
+            elif files.sha256(path) != digests[name]:
+                yield f"{path}: changed after the run was done (its SHA-256 is not the one in DONE)"
 
 
 def find_runs(folder: str | Path) -> list[RunDirectory]:
-    """The finished runs in `folder` (a results folder, an experiment's, or one run's), sorted by
-    path.
-    """
+    """The finished runs in a results folder, an experiment's folder or a run's, sorted by path."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of results")
-    return [
-        RunDirectory(marker.parent)
-        for marker in sorted(folder.rglob("DONE"))
-        if (marker.parent / "config.json").is_file()
-    ]
+    found = (marker.parent for marker in sorted(folder.rglob("DONE")))
+    return [RunDirectory(path) for path in found if (path / "config.json").is_file()]
+
+
+def started_runs(experiment: Path) -> list[RunDirectory]:
+    """The runs in an experiment's folder that were ever started, sorted by path."""
+    found = (path.parent for path in sorted(experiment.glob("*/*/seed-*/config.json")))
+    return [RunDirectory(path) for path in found if path.name[len("seed-") :].isdecimal()]
+
+
+def difference_lines(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The differences of two nested mappings, a sentence per key."""
+    return [f"{key}: {a} stored, {b} asked for" for key, a, b in differing(stored, asked)]
 
 
 def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3"),
-    with "nothing" for no such key.
+    """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3").
 
-    A data file or an encoder that was only moved (the last part of its path is the same) is no
-    difference: its content has a digest.
+    A missing value reads "nothing". A data file or an encoder that was only moved (the last part
+    of its path is the same) is no difference: its content has a digest.
     """
-    left, right = (
-        {key: json.dumps(value) for key, value in flat(values).items()} for values in (left, right)
-    )
-    keys = sorted(left.keys() | right.keys())
-    pairs = [(key, left.get(key, "nothing"), right.get(key, "nothing")) for key in keys]
-    moved = lambda key, *paths: (
-        key.startswith(("dataset.options.", "encoder.name")) and _moved(*paths)
-    )
-    return [
-        (key, one, other)
-        for key, one, other in pairs
-        if one != other and not moved(key, one, other)
-    ]
+    texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
+    found = []
+    for key in sorted(texts[0].keys() | texts[1].keys()):
+        one, other = (text.get(key, "nothing") for text in texts)
+        may_move = key.startswith(("dataset.options.", "encoder.name"))
+        if one != other and not (may_move and _moved(one, other)):
+            found.append((key, one, other))
+    return found
 
 
 def _moved(one: str, other: str) -> bool:
     """Whether two JSON texts are paths with the same last part."""
-    names = [text.strip('"').replace("\\\\", "/").rpartition("/") for text in (one, other)]
-    return (
-        names[0][2] == names[1][2] != ""
-        and any(separator for _, separator, _ in names)
-        and one[0] == other[0] == '"'
+    if not one[0] == other[0] == '"':
+        return False
+    (_, cut, name), (_, other_cut, other_name) = (
+        text.strip('"').replace("\\\\", "/").rpartition("/") for text in (one, other)
     )
-
-
-def _is_result(path: Path) -> bool:
-    return path.is_file() and path.suffix in (".json", ".jsonl") and not path.name.startswith(".")
+    return name == other_name != "" and bool(cut or other_cut)
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Loop:
     folder: Path
     progress: Progress
     description: str
-    identity: str  # of the run's configuration, stored with its checkpoints
+    identity: dict[str, Any]  # what the run's checkpoints belong to, stored with them
     augment_at: Callable[[int, int], Augment | None] = lambda epoch, step: None
     mixing: Callable[[int], dict[str, Any]] = lambda epoch: {}
     branch_epoch: int | None = None

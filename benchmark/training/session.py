@@ -121,7 +121,7 @@ class Session:
         collator = Collator(self.model.encoder.windows, self.model.backbone.needs)
         if self.run.encoder.freeze != "all":
             return collator
-        cache = self.directory.path.parents[2] / "cache"
+        cache = self.directory.cache
         encoder, device = self.model.encoder, self.accelerator.device
         return EncodedCollator(
             collator, encode_once(encoder, self.features[split], cache, device, self.progress)

@@ -7,7 +7,6 @@ stage 1 alone, and its model serves every augmenter of the same backbone and see
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ def _loop(session: Session, save_every: float) -> Loop:
         description=f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}",
         identity=session.identity,
         save_every=save_every,
-        on_epoch=lambda history: _write_history(session.directory, history),
+        on_epoch=session.directory.write_history,
     )
 
 
@@ -175,14 +174,6 @@ def _store(session: Session, written: dict[str, Any]) -> None:
             session.loader("train"), len(titles), "storing logits"
         )
         store_logits(directory.path, logits, titles, session.corpus.relations)
-
-
-def _write_history(directory: RunDirectory, history: list[dict[str, Any]]) -> None:
-    with directory.writing("history.jsonl") as part:
-        part.write_text(
-            "".join(json.dumps(epoch, allow_nan=False) + "\n" for epoch in history),
-            encoding="utf-8",
-        )
 
 
 def _device_name(device: torch.device) -> str:

@@ -182,7 +182,7 @@ def test_what_starts_from_a_run_that_was_at_work_elsewhere_waits_even_if_it_has_
     assert (
         result.exit_code == 1
         and not lab.ran
-        and "its `none` run is at work in another process" in result.stderr
+        and "another process works on its `none` run" in result.stderr
     )
 
 

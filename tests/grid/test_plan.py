@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.config import read_experiment
 from benchmark.errors import ConfigError, UnknownNameError
-from benchmark.grid.execute import execute
+from benchmark.grid.execute import run_jobs
 from benchmark.grid.plan import extend, plan, select
 from benchmark.grid.status import Cost, estimate, status_of
 from benchmark.progress import Progress
@@ -27,10 +27,10 @@ def done(job, *, seconds=10.0, extra=b""):
 def test_every_run_comes_after_the_one_it_starts_from(lab, experiment):
     jobs = plan(experiment, lab.results)
     assert len({job.directory.path for job in jobs}) == len(jobs) == 2 * 3 * 2
-    places = {job.directory.path: place for place, job in enumerate(jobs)}
+    places = {job.directory: place for place, job in enumerate(jobs)}
     for job in jobs:
         assert (job.stage1 is None) == (job.augmenter == "none")
-        assert job.stage1 is None or places[job.stage1] < places[job.directory.path]
+        assert job.stage1 is None or places[job.stage1] < places[job.directory]
     assert jobs[4].directory.path == lab.results / "toy" / "right" / "noisy" / "seed-0"
     assert jobs[4].name == "right noisy seed 0"
 
@@ -173,7 +173,7 @@ def test_a_stored_run_is_the_same_wherever_its_data_now_is(lab, experiment):
 def test_outcomes_are_told_as_they_come(lab, experiment):
     jobs = select(plan(experiment, lab.results), seeds=[0], backbones=["left"])
     done(jobs[0])
-    outcomes = execute(jobs, grid=jobs, load_corpus=lab.load_corpus, progress=Progress.silent())
+    outcomes = run_jobs(jobs, grid=jobs, load_corpus=lab.load_corpus, progress=Progress.silent())
     assert (next(outcomes).state, lab.ran) == ("kept", [])
     assert (next(outcomes).state, lab.names()) == ("done", ["left noisy 0"])
     assert [outcome.state for outcome in outcomes] == ["done"]

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import plan
-from benchmark.launch.worker import REQUEUE, Launch, outcome, stop_file
+from benchmark.launch.worker import REQUEUE, Launch
 from benchmark.signals import Preempted
 from benchmark.store.runs import RunDirectory
 from benchmark.training.model import DocreModel
@@ -82,7 +82,7 @@ def test_what_goes_wrong_in_the_worker_alone_is_told(lab, monkeypatch):
     def gone(*_, **__):
         raise UserError("train.json: no such file")
 
-    monkeypatch.setattr("benchmark.launch.worker.execute", gone)
+    monkeypatch.setattr("benchmark.launch.worker.run_jobs", gone)
     result = lab("run", "CONFIG", *ONE, "--augmenters", "none,noisy", "--executor", "debug")
     assert (
         result.exit_code == 1
@@ -176,8 +176,8 @@ def worker(tmp_path):
     (job,) = plan(experiment, tmp_path / "results")
     return SimpleNamespace(
         call=launch.task(job),
-        outcome=lambda: outcome(launch.folder, job, Path("log")),
-        folder=launch.folder,
+        outcome=lambda: launch.outcome(job, Path("log")),
+        stop_file=launch.stop_file,
         job=job,
     )
 
@@ -211,7 +211,7 @@ def test_a_worker_that_is_stopped_in_mid_epoch_comes_again_only_for_its_time_lim
 
 
 def test_a_worker_that_starts_when_all_are_asked_to_stop_does_not_begin(worker, requeued):
-    stop_file(worker.folder).touch()
+    worker.stop_file.touch()
     worker.call()
     assert worker.outcome().state == "stopped" and not requeued
     assert worker.job.directory.state() == "missing"

@@ -8,7 +8,6 @@ import re
 import pytest
 
 from benchmark.config import read_experiment
-from benchmark.store.claims import Owner, claim
 
 SBATCH = """#!/bin/sh
 cd "$(dirname "$0")"
@@ -183,23 +182,6 @@ def test_a_machine_without_slurm(lab, monkeypatch, tmp_path):
         result.exit_code == 2
         and "there is no sbatch here. On one machine use --executor local --jobs N" in result.stderr
     )
-
-
-def test_a_task_that_slurm_started_again_takes_its_run_over(tmp_path, monkeypatch):
-    marker = tmp_path / "RUNNING"
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setattr("socket.gethostname", lambda: "node-1")
-    claim(marker)  # and then the node is lost
-    monkeypatch.setattr("socket.gethostname", lambda: "node-2")
-    assert Owner.read(marker).alive()  # another process of the same attempt
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert not Owner.read(marker).alive()
-    claim(marker)
-    assert Owner.read(marker).host == "node-2" and Owner.read(marker).alive()
-    monkeypatch.setenv("SLURM_JOB_ID", "8")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "5")
-    monkeypatch.setattr("socket.gethostname", lambda: "node-3")
-    assert Owner.read(marker).alive()  # another task's run
 
 
 def test_options_of_the_cluster_have_defaults(lab):

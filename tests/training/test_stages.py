@@ -2,6 +2,7 @@
 beginnings, prediction from disk.
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corp
 from benchmark import signals
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
-from benchmark.store.cleaning import discard_basis, discard_state
+from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
+from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.evaluation import Evaluator
@@ -268,28 +270,50 @@ def test_a_run_killed_while_it_evaluates_goes_on_from_its_last_checkpoint(tmp_pa
         assert numbers(execute(tmp_path / str(due), config())) == numbers(whole)
 
 
-def test_a_checkpoint_of_another_configuration_is_not_continued(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None
-    )
-    with pytest.raises(Killed):
-        execute(tmp_path, config())
-    monkeypatch.undo()
-    changed = config(lr_head=2e-2)
-    assert numbers(execute(tmp_path, changed)) == numbers(execute(tmp_path / "fresh", changed))
+def other_code():
+    """Another `copies`, under the same name."""
+
+    class Copies(AUGMENTERS_BY_NAME["copies"]):
+        pass
+
+    return Copies
 
 
-def test_a_checkpoint_made_with_other_data_is_not_continued(tmp_path, monkeypatch):
-    run, other = config(), tiny_corpus(relations=("r1", "r2", "r3", "r4"))
-    monkeypatch.setattr(
-        Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()) if _[4].epoch == 1 else None
-    )
-    with pytest.raises(Killed):
+@pytest.mark.parametrize(
+    ("what", "difference"),
+    [
+        ("configuration", "train.lr_head: 0.01 stored, 0.02 asked for"),
+        ("data", "corpus_digest"),
+        ("code", "augmenter_code"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_and_kept(tmp_path, monkeypatch, what, difference):
+    def dies_in_epoch_2(loop, model, optimizer, loader, state, bar):
+        if state.epoch == 1:
+            raise Killed
+
+    run, options = config(augmenter="copies"), {}
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Loop, "_epoch", dies_in_epoch_2)
         execute(tmp_path, run)
-    monkeypatch.undo()
-    assert numbers(execute(tmp_path, run, corpus=other)) == numbers(
-        execute(tmp_path / "fresh", run, corpus=other)
-    )
+    directory = RunDirectory.of(tmp_path, "tests", "atlop", "copies", 0)
+    saved = {path.name: path.read_bytes() for path in directory.path.glob("*.safetensors")}
+    assert "checkpoint.safetensors" in saved
+    if what == "configuration":
+        run = config(augmenter="copies", lr_head=2e-2)
+    elif what == "data":
+        options = {"corpus": tiny_corpus(relations=("r1", "r2", "r3", "r4"))}
+    else:
+        entry = AUGMENTERS_BY_NAME.entries()["copies"]
+        changed = dataclasses.replace(entry, target=other_code())
+        monkeypatch.setitem(AUGMENTERS_BY_NAME.entries(), "copies", changed)
+    with pytest.raises(UserError, match=difference) as error:
+        execute(tmp_path, run, **options)
+    assert "--restart" in str(error.value)
+    assert saved == {path.name: path.read_bytes() for path in directory.path.glob("*.safetensors")}
+    directory.discard_checkpoint()  # what --restart does
+    fresh = execute(tmp_path / "fresh", run, **options)
+    assert numbers(execute(tmp_path, run, **options)) == numbers(fresh)
 
 
 def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypatch):
@@ -308,10 +332,12 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
 
         monkeypatch.setattr(Loop, "_epoch", run_epoch)
 
+    directory = RunDirectory.of(tmp_path, "tests", "atlop", "copies", 0)
     for run, number in ((first, 2), (second, 1)):
         die_in(number)
         with pytest.raises(Killed):
             execute(tmp_path, run)
+        directory.discard_checkpoint()
     monkeypatch.undo()
     found = execute(tmp_path, first)
     execute(tmp_path / "whole", config(), branch_epoch=1)
@@ -391,11 +417,11 @@ def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
     stage1 = execute(tmp_path, config(), branch_epoch=1)
     execute(tmp_path, config(augmenter="vae"))
     assert read_facts(stage1.path / "branch.safetensors")["epoch"] == 1
-    discard_state(stage1.path)
-    discard_basis(stage1.path, keep_weights=True)
+    stage1.discard_state()
+    stage1.discard_basis(keep_weights=True)
     left = {path.name for path in stage1.path.glob("*.safetensors")}
     assert left == {"best.safetensors"}
-    discard_basis(stage1.path, keep_weights=False)
+    stage1.discard_basis(keep_weights=False)
     assert not list(stage1.path.glob("*.safetensors")) and stage1.read().metrics["test"]
 
 
