@@ -451,7 +451,7 @@ def test_predicting_from_a_stored_run(tmp_path):
     path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
     assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
     with pytest.raises(
-        UserError, match=f"a folder of 1 runs; give one of them, such as {run.path}"
+        UserError, match=f"1 runs; give one of them, such as {run.path}"
     ):
         predict(run.path.parent, path)
     (run.path / "best.safetensors").unlink()
