@@ -4,6 +4,7 @@ looked at first.
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,43 +25,35 @@ from benchmark.training.model import DocreModel
 
 GRID = ["left none 0", "left noisy 0", "left learned 0"]
 ONE = ("--seeds", "0", "--backbones", "left")
+DEBUG = (*ONE, "--executor", "debug")
 
 
 def test_it_runs_the_grid_and_shows_the_table(lab):
-    result = lab("run", "CONFIG", *ONE, "--executor", "debug")
+    result = lab("run", "CONFIG", *DEBUG)
     assert result.exit_code == 0, result.stderr
     assert lab.names() == GRID
     assert "3 done now" in result.stderr and "50.00" in result.stdout
     assert (
-        lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == 0 and lab.names() == GRID
-    )  # nothing is done twice
+        lab("run", "CONFIG", *DEBUG).exit_code == 0 and lab.names() == GRID
+    )  # nothing is repeated
 
 
 def test_what_a_worker_gets_is_what_the_serial_command_computes(lab):
-    lab("run", "CONFIG", *ONE, "--set", "train.epochs=5", "--set", "augment.warmup_epochs=4")
-    serial, lab.ran = lab.ran, []
-    stored = [json.loads((lab.folder(name) / "config.json").read_text()) for name in GRID]
+    changed = ("--set", "train.epochs=5", "--set", "augment.warmup_epochs=4")
+    stored = lambda: [json.loads((lab.folder(name) / "config.json").read_text()) for name in GRID]
+    lab("run", "CONFIG", *ONE, *changed)
+    serial, lab.ran, configs = lab.ran, [], stored()
     lab.results = lab.results.with_name("others")
-    lab(
-        "run",
-        "CONFIG",
-        *ONE,
-        "--set",
-        "train.epochs=5",
-        "--set",
-        "augment.warmup_epochs=4",
-        "--executor",
-        "debug",
-    )
+    lab("run", "CONFIG", *DEBUG, *changed)
     for one, other in zip(serial, lab.ran, strict=True):
         assert (one.name, one.run, one.branch_epoch) == (other.name, other.run, other.branch_epoch)
         assert (one.stage1 is None) == (other.stage1 is None)
-    assert stored == [json.loads((lab.folder(name) / "config.json").read_text()) for name in GRID]
+    assert configs == stored()
 
 
 def test_a_failed_none_run_blocks_what_is_fitted_to_it(lab):
     lab.raises["left none 0"] = RuntimeError("out of memory")
-    result = lab("run", "CONFIG", *ONE, "--executor", "debug")
+    result = lab("run", "CONFIG", *DEBUG)
     assert result.exit_code == 1 and lab.names() == GRID[:2]
     assert "1 done now, 1 failed, 1 blocked by a failure" in result.stderr
     assert f"see {lab.folder('left none 0') / 'FAILED'}" in result.stderr
@@ -71,23 +64,21 @@ def test_a_failed_none_run_blocks_what_is_fitted_to_it(lab):
 )
 def test_stopping_is_stopping(lab, error, code):
     lab.raises["left noisy 0"] = error
-    assert lab("run", "CONFIG", *ONE, "--executor", "debug").exit_code == code
+    assert lab("run", "CONFIG", *DEBUG).exit_code == code
     assert lab.names() == GRID[:2]
     assert "1 done, 1 killed, 10 missing of 12 runs" in lab("status", "CONFIG").stdout
 
 
 def test_what_goes_wrong_in_the_worker_alone_is_told(lab, monkeypatch):
-    lab("run", "CONFIG", *ONE, "--augmenters", "none", "--executor", "debug")
+    lab("run", "CONFIG", *DEBUG, "--augmenters", "none")
 
     def gone(*_, **__):
         raise UserError("train.json: no such file")
 
     monkeypatch.setattr("benchmark.launch.worker.run_jobs", gone)
-    result = lab("run", "CONFIG", *ONE, "--augmenters", "none,noisy", "--executor", "debug")
-    assert (
-        result.exit_code == 1
-        and "failed: left noisy seed 0: train.json: no such file\n" in result.stderr
-    )
+    result = lab("run", "CONFIG", *DEBUG, "--augmenters", "none,noisy")
+    assert result.exit_code == 1
+    assert "failed: left noisy seed 0: train.json: no such file\n" in result.stderr
 
 
 def test_handing_out_needs_no_torch_and_the_command_no_submitit():
@@ -105,58 +96,50 @@ def test_under_a_launcher_of_several_processes(lab, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ("--executor slrum", "unknown executor 'slrum'. Did you mean 'slurm'? Known: debug, local"),
+        ("--jobs 0", "--jobs is the number of runs at a time: 1 or more, got 0"),
+        ("--executor debug --jobs 2", "leave --jobs out"),
+        ("--wait", "--wait belongs to --executor slurm"),
+        ("--set cluster.partion=gpu", "unknown key 'cluster.partion'. Did you mean 'partition'?"),
+        ("--set cluster.gpus=2", "cluster.gpus: Input should be less than or equal to 1 (got 2)"),
+        ("--set 'cluster.extra={array: 1-3}'", "'array' is set by the launcher"),
+        ("--set 'cluster.extra={Account: me}'", "'Account' is no long name of an option of sbatch"),
         (
-            ("--executor", "slrum"),
-            "unknown executor 'slrum'. Did you mean 'slurm'? Known: debug, local, slurm",
-        ),
-        (("--jobs", "0"), "--jobs is the number of runs at a time: 1 or more, got 0"),
-        (("--executor", "local", "--jobs", "-2"), "got -2"),
-        (("--executor", "debug", "--jobs", "2"), "leave --jobs out"),
-        (("--wait",), "--wait belongs to --executor slurm"),
-        (
-            ("--set", "cluster.partion=gpu"),
-            "unknown key 'cluster.partion'. Did you mean 'partition'?",
-        ),
-        (
-            ("--set", "cluster.gpus=2"),
-            "cluster.gpus: Input should be less than or equal to 1 (got 2)",
-        ),
-        (("--set", "cluster.extra={array: 1-3}"), "'array' is set by the launcher"),
-        (
-            ("--set", "cluster.extra={Account: me}"),
-            "'Account' is no long name of an option of sbatch",
-        ),
-        (
-            ("--set", 'cluster.extra={comment: "a\\nrm"}'),
+            """--set 'cluster.extra={comment: "a\\nrm"}'""",
             "'comment' must be true, a number or one line of text",
         ),
     ],
 )
 def test_mistakes(lab, options, message):
-    result = lab("run", "CONFIG", *options)
-    assert (
-        result.exit_code == 2 and message in result.stderr and result.stderr.startswith("error: ")
-    )
-    assert not lab.ran and not lab.results.exists()
+    result = lab("run", "CONFIG", *shlex.split(options))
+    assert result.exit_code == 2 and result.stderr.startswith("error: ")
+    assert message in result.stderr and not lab.ran and not lab.results.exists()
 
 
-def test_the_numbers_are_those_of_the_serial_run(tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--executor", "debug"), id="debug"),
+        pytest.param(("--jobs", "2", "--set", "seeds=[3, 4]"), id="local", marks=pytest.mark.long),
+    ],
+)
+def test_the_numbers_are_those_of_the_serial_run(tmp_path, options):
     from benchmark.commands.app import app
 
-    (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
-    for folder, options in {"serial": [], "debug": ["--executor", "debug"]}.items():
-        result = CliRunner().invoke(
-            app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options]
-        )
+    file = tmp_path / "tiny.yaml"
+    file.write_text(tiny_runs.EXPERIMENT)
+    for folder, extra in {"serial": (), "workers": options}.items():
+        arguments = ["run", str(file), "--results", str(tmp_path / folder), *extra]
+        result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, result.output
     for augmenter in ("none", "vae"):
-        serial, debug = (
-            RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3)
-            for f in ("serial", "debug")
+        serial, workers = (
+            RunDirectory.of(tmp_path / folder, "tiny", "atlop", augmenter, 3)
+            for folder in ("serial", "workers")
         )
-        assert tiny_runs.numbers(serial) == tiny_runs.numbers(debug)
-        weights = "best.safetensors"
-        assert (serial.path / weights).read_bytes() == (debug.path / weights).read_bytes()
+        assert tiny_runs.numbers(serial) == tiny_runs.numbers(workers)
+        weights = [(run.path / "best.safetensors").read_bytes() for run in (serial, workers)]
+        assert weights[0] == weights[1]
 
 
 @pytest.fixture
@@ -215,27 +198,3 @@ def test_a_worker_that_starts_when_all_are_asked_to_stop_does_not_begin(worker, 
     worker.call()
     assert worker.outcome().state == "stopped" and not requeued
     assert worker.job.directory.state() == "missing"
-
-
-@pytest.mark.long
-def test_the_numbers_of_worker_processes_are_those_of_the_serial_run(tmp_path):
-    from benchmark.commands.app import app
-
-    (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
-    for folder, options in {
-        "serial": [],
-        "local": ["--jobs", "2", "--set", "seeds=[3, 4]"],
-    }.items():
-        result = CliRunner().invoke(
-            app, ["run", str(tmp_path / "tiny.yaml"), "--results", str(tmp_path / folder), *options]
-        )
-        assert result.exit_code == 0, result.output
-    for augmenter in ("none", "vae"):
-        serial, local = (
-            RunDirectory.of(tmp_path / f, "tiny", "atlop", augmenter, 3)
-            for f in ("serial", "local")
-        )
-        assert tiny_runs.numbers(serial) == tiny_runs.numbers(local)
-        assert (serial.path / "best.safetensors").read_bytes() == (
-            local.path / "best.safetensors"
-        ).read_bytes()

@@ -7,11 +7,12 @@ import re
 
 import pytest
 
-from benchmark.config import read_experiment
-
 SBATCH = """#!/bin/sh
 cd "$(dirname "$0")"
-[ -e refuses ] && { echo "sbatch: error: Batch job submission failed: Invalid partition" >&2; exit 1; }
+if [ -e refuses ]; then
+  echo "sbatch: error: Batch job submission failed: Invalid partition" >&2
+  exit 1
+fi
 number=$(($(ls script.* 2> /dev/null | wc -l) + 1))
 cat "$1" > script.$number
 echo "Submitted batch job $number"
@@ -48,6 +49,9 @@ def slurm(tmp_path, monkeypatch):
     return Slurm(folder)
 
 
+ONE = ("--seeds", "0", "--backbones", "left", "--augmenters", "none")
+
+
 def submit(lab, *options):
     return lab("run", "CONFIG", "--executor", "slurm", *options)
 
@@ -56,90 +60,57 @@ def test_what_starts_from_a_none_run_is_an_array_that_waits_for_theirs(lab, slur
     result = submit(lab, "--jobs", "3")
     assert result.exit_code == 0, result.stderr
     scripts = slurm.scripts()
-    assert {job_id: script["array"] for job_id, script in scripts.items()} == {
-        "1": "0-3%3",
-        "2": "0-7%3",
-    }
+    arrays = {job_id: script["array"] for job_id, script in scripts.items()}
+    assert arrays == {"1": "0-3%3", "2": "0-7%3"}
     assert "dependency" not in scripts["1"] and scripts["2"]["dependency"] == "afterany:1"
-    assert (
-        "submitted left none seed 0: as job 1_0" in result.stderr
-        and "12 submitted" in result.stderr
-    )
+    assert "submitted left none seed 0: as job 1_0" in result.stderr
     assert "submitted right learned seed 1: as job 2_7" in result.stderr
-    assert "status" in result.stdout and not lab.ran
+    assert "12 submitted" in result.stderr and "status" in result.stdout and not lab.ran
 
 
 def test_the_section_of_the_experiment_file(lab, slurm):
-    cluster = "{partition: gpu, hours: 1.5, gpus: 1, cpus: 8, memory_gb: 0.5, extra: {account: mine, signal: USR2@300}}"
-    submit(
-        lab,
-        "--set",
-        f"cluster={cluster}",
-        "--seeds",
-        "0",
-        "--backbones",
-        "left",
-        "--augmenters",
-        "none",
-    )
+    cluster = "partition: gpu, hours: 1.5, gpus: 1, cpus: 8, memory_gb: 0.5"
+    extra = "extra: {account: mine, signal: USR2@300}"
+    submit(lab, *ONE, "--set", f"cluster={{{cluster}, {extra}}}")
     (script,) = slurm.scripts().values()
-    wanted = {
-        "partition": "gpu",
-        "time": "90",
-        "gpus-per-node": "1",
-        "cpus-per-task": "8",
-        "mem": "512MB",
-        "account": "mine",
-    }
-    wanted |= {"signal": "USR2@300", "requeue": "", "job-name": "toy"}
+    wanted = {"partition": "gpu", "time": "90", "gpus-per-node": "1", "cpus-per-task": "8"}
+    wanted |= {"mem": "512MB", "account": "mine", "signal": "USR2@300", "requeue": ""}
+    wanted |= {"job-name": "toy"}
     assert {name: script[name] for name in wanted} == wanted
     assert "--cpus-per-task=8" in script["command"]
 
 
 def test_without_the_section_a_run_asks_for_its_threads(lab, slurm):
-    submit(
-        lab,
-        "--seeds",
-        "0",
-        "--backbones",
-        "left",
-        "--augmenters",
-        "none",
-        "--set",
-        "train.threads=3",
-    )
+    submit(lab, *ONE, "--set", "train.threads=3")
     (script,) = slurm.scripts().values()
     assert script["cpus-per-task"] == "3" and script["time"] == "1440"
     assert not script.keys() & {"partition", "mem", "gpus-per-node", "array"}
 
 
 def test_the_section_is_no_part_of_a_runs_identity(lab):
-    assert lab("run", "CONFIG", "--set", "cluster={partition: one}").exit_code == 0
-    ran, grid = list(lab.ran), (lab.results / "toy" / "experiment.json").read_text()
-    assert (
-        "cluster" not in grid
-        and "cluster" not in (lab.folder("left none 0") / "config.json").read_text()
+    grid, config = (
+        lab.results / "toy" / "experiment.json",
+        lab.folder("left none 0") / "config.json",
     )
+    assert lab("run", "CONFIG", "--set", "cluster={partition: one}").exit_code == 0
+    ran, before = list(lab.ran), grid.read_text()
+    assert "cluster" not in before and "cluster" not in config.read_text()
     assert lab("run", "CONFIG", "--set", "cluster={partition: other, hours: 2}").exit_code == 0
-    assert lab.ran == ran and (lab.results / "toy" / "experiment.json").read_text() == grid
+    assert lab.ran == ran and grid.read_text() == before
 
 
 def test_what_is_queued_is_not_submitted_again_and_what_needs_it_waits_for_it(lab, slurm):
     submit(lab, "--seeds", "0", "--augmenters", "none")
     slurm.queue("1_0", "1_1", "77")
     result = submit(lab, "--seeds", "0", "--augmenters", "none,learned")
-    assert (
-        "2 submitted, 2 queued before" in result.stderr
-        and "queued left none seed 0: as job 1_0" in result.stderr
-    )
+    assert "2 submitted, 2 queued before" in result.stderr
+    assert "queued left none seed 0: as job 1_0" in result.stderr
     assert slurm.scripts()["2"]["dependency"] == "afterany:1_0:1_1"
     slurm.queue("1_0", "2_0")
-    assert (
-        "1 submitted, 2 queued before" in submit(lab, "--seeds", "0", "--backbones", "left").stderr
-    )
-    assert (
-        slurm.scripts()["3"]["dependency"] == "afterany:1_0"
-    )  # nothing starts from `learned`, 2_0
+    result = submit(lab, "--seeds", "0", "--backbones", "left")
+    assert "1 submitted, 2 queued before" in result.stderr
+    # nothing starts from `learned`, 2_0
+    assert slurm.scripts()["3"]["dependency"] == "afterany:1_0"
     slurm.queue("77")  # the others were ended before they did anything
     assert "4 submitted" in submit(lab, "--seeds", "0", "--augmenters", "none,learned").stderr
 
@@ -155,37 +126,21 @@ def test_what_can_start_at_once_does_not_wait(lab, slurm):
 
 def test_waiting_tells_what_became_of_the_runs(lab, slurm, monkeypatch):
     monkeypatch.setattr("benchmark.launch.slurm.POLL", 0.0)
-    result = submit(
-        lab, "--seeds", "0", "--backbones", "left", "--augmenters", "none", "--wait"
-    )  # the queue is empty at once
-    assert result.exit_code == 1
-    assert (
-        "killed: left none seed 0: its worker ended without a word; see " in result.stderr
-        and "1_0_log.out" in result.stderr
-    )
+    result = submit(lab, *ONE, "--wait")  # the queue is empty at once
+    assert result.exit_code == 1 and "1_0_log.out" in result.stderr
+    assert "killed: left none seed 0: its worker ended without a word; see " in result.stderr
 
 
 def test_what_slurm_refuses_is_told_in_its_words(lab, slurm):
     (slurm.folder / "refuses").touch()
     result = submit(lab)
     assert result.exit_code == 2
-    assert (
-        "error: Slurm refused the runs: sbatch: error: Batch job submission failed: Invalid partition"
-        in result.stderr
-    )
+    assert "error: Slurm refused the runs: sbatch: error: Batch job submission" in result.stderr
+    assert "Invalid partition" in result.stderr
 
 
 def test_a_machine_without_slurm(lab, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     result = submit(lab)
-    assert (
-        result.exit_code == 2
-        and "there is no sbatch here. On one machine use --executor local --jobs N" in result.stderr
-    )
-
-
-def test_options_of_the_cluster_have_defaults(lab):
-    cluster = read_experiment(lab.config).cluster
-    assert (cluster.partition, cluster.hours, cluster.gpus, cluster.cpus, cluster.memory_gb, cluster.extra) == (
-        None, 24, 0, None, None, {},
-    )  # fmt: skip
+    assert result.exit_code == 2
+    assert "there is no sbatch here. On one machine use --executor local" in result.stderr
