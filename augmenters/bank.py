@@ -11,8 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter, Pairs, Progress
+from augmenters.base import Augmenter, Progress
 from augmenters.pool import LabelSets, Pool
+from benchmark.data.pairs import Pairs
 from benchmark.registry import AUGMENTERS
 
 
@@ -25,7 +26,7 @@ class Bank(Augmenter):
     needs_fitting = True
 
     def _build(self, width: int, classes: int) -> None:
-        self.rows, self._pool = Rows(width, classes), None
+        self.stored, self._pool = StoredPairs(width, classes), None
 
     def _fit(
         self,
@@ -36,19 +37,21 @@ class Bank(Augmenter):
         held_out: Pairs | None,
         progress: Progress,
     ) -> list[dict]:
-        self.rows.representations, self.rows.labels = representations, labels.bool()
+        self.stored.representations, self.stored.labels = representations, labels.bool()
         return []
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """A label set that no training pair has takes pairs of the largest Jaccard overlap."""
         if self._pool is None:  # not stored: filed again after loading
-            sets = LabelSets(self.rows.labels)
+            sets = LabelSets(self.stored.labels)
             self._pool = Pool(sets, sets.ids)
         drawn = self._pool.draw_nearest(labels, rng)
-        return self.rows.representations[drawn.to(labels.device)], labels.clone()
+        return self.stored.representations[drawn.to(labels.device)], labels.clone()
 
 
-class Rows(nn.Module):
+class StoredPairs(nn.Module):
     """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between
     devices.
     """

@@ -1,12 +1,19 @@
-"""The contract between the benchmark and an augmenter: positive entity pairs in, generated pairs
-out.
+"""The contract between the benchmark and an augmenter.
 
-The public methods check what they are given and what comes back; a new augmenter writes the private
-ones::
+An augmenter does one of three things, after the warm-up of stage 3 and in training only. It writes
+the private method of that thing; the public methods check what goes in and what comes out.
+
+* `_augment`: positive entity pairs in, extra pairs out;
+* `_view`: the encoded text in, another view of it out, which the backbone represents again;
+* `_adjust`: the logits of the real pairs in, changed logits out.
+
+The smallest one::
 
     @AUGMENTERS.register("mixup")
     class Mixup(Augmenter):
-        '''Convex combinations of neighbouring rows, labelled with the union of their labels.'''
+        '''Convex combinations of two pairs, labelled with the union of their labels.'''
+
+        differentiable = True
 
         def __init__(self, *, share: float = 0.2):
             self.share = share
@@ -17,34 +24,32 @@ ones::
             return mixed, torch.maximum(labels, labels[other])
 
 One that learns sets `needs_fitting = True`, creates its modules in `_build` and trains them in
-`_fit`; every `nn.Module` among its attributes is then stored, loaded and moved between devices
-without further code. `augmenters/check.py` tells what is wrong with it. `_diagnose`, if it is
-there, says how well what was learned holds on unseen pairs; the numbers end up in the run's
-`quality.json`.
+`_fit`. Every `nn.Module` among its attributes is then stored, loaded and moved between devices.
+`augmenters/check.py` tells what is wrong with an augmenter; `augmenters/diagnosis.py` lets one say
+how well it has learned.
 
-Randomness: `rng` is a generator on the CPU; noise is drawn there and moved to the device, so that
+Randomness: `rng` is a generator on the CPU. Noise is drawn there and moved to the device, so that
 CPU and GPU runs see the same noise. While a private method runs, torch's global generators are
-forked and seeded from `rng`: initial weights and dropout are reproducible too, and the caller's
-generators stay as they were.
+forked and seeded from `rng`, so initial weights and dropout are reproducible too.
 
-Suffixes: N pairs (training), P pairs (given to `augment`), Q pairs (returned), R relations incl.
-the threshold class 0, d width.
+Shapes: N pairs (training), P pairs (given to `augment`), Q pairs (returned), R relations and, at
+index 0, the threshold class, d width.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 
 Progress = Callable[..., None]  # progress(done, total, **numbers)
-Pairs = tuple[Tensor, Tensor]  # representations [N,d], labels [N,R]
 
 
 class AugmenterError(UserError):
@@ -52,19 +57,32 @@ class AugmenterError(UserError):
 
 
 class Augmenter:
-    """Base class. Keyword-only constructor arguments with literal defaults are the hyper-parameters
-    of the experiment file.
+    """Base class. Keyword-only constructor arguments are the options of the experiment file.
+
+    Attributes:
+        needs_fitting: stage 2 runs first, on the pairs of the `none` run of the same seed.
+        differentiable: what is given keeps its gradient, so the loss of what comes back trains the
+            encoder too. Else everything is detached.
+        soft_labels: returned labels may lie between 0 and 1.
+        pairs_of_view: "positive" pairs of a view enter the loss, or "all" of them.
+        check_options: options that make `check` quick, such as {"epochs": 2}.
+        fitted_shape: (d, R) of the pairs it was fitted on, or None.
     """
 
-    needs_fitting: ClassVar[bool] = (
-        False  # True: stage 2 runs first, on representations of the same seed's `none` run
-    )
-    check_options: ClassVar[
-        dict[str, Any]
-    ] = {}  # hyper-parameters that make `augmenters.check` quick
-    fitted_shape: tuple[int, int] | None = None  # (d, R) of the pairs it was fitted on
+    needs_fitting: ClassVar[bool] = False
+    differentiable: bool = False
+    soft_labels: bool = False
+    pairs_of_view: str = "positive"
+    check_options: ClassVar[dict[str, Any]] = {}
+    fitted_shape: tuple[int, int] | None = None
 
     # The public methods: what the benchmark calls.
+
+    @classmethod
+    def does(cls) -> str:
+        """Which of "augment", "view" and "adjust" the class has written."""
+        written = [name for name in ("view", "adjust") if _writes(cls, f"_{name}")]
+        return written[0] if written else "augment"
 
     def fit(
         self,
@@ -75,7 +93,7 @@ class Augmenter:
         held_out: Pairs | None = None,
         progress: Progress | None = None,
     ) -> list[dict[str, Any]]:
-        """Stage 2: learn from all positive training pairs, representations [N,d] and labels [N,R].
+        """Stage 2: learn from all positive training pairs [N,d], [N,R].
 
         Args:
             held_out: positive pairs of the dev split, to choose a checkpoint by.
@@ -91,9 +109,10 @@ class Augmenter:
         d, classes = representations.shape[1], labels.shape[1]
         if held_out is not None:
             self._check_pairs(*held_out, where="held_out ", shape=(d, classes))
-            held_out = _plain(*held_out) if len(held_out[1]) else None
-        representations, labels = _plain(representations, labels)
-        with _isolated(rng, representations.device):
+            held_out = Pairs(*plain(*held_out))
+            held_out = held_out if len(held_out.labels) else None
+        representations, labels = plain(representations, labels)
+        with isolated(rng, representations.device):
             self._build(d, classes)
             self.fitted_shape = (d, classes)
             self._move(representations.device)
@@ -104,32 +123,32 @@ class Augmenter:
     def prepare(
         self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress | None = None
     ) -> None:
-        """Before stage 3: the label sets [N,R] of all positive training pairs, one row each; may
-        fill a pool.
+        """Before stage 3: see the label sets [N,R] of all positive training pairs.
 
-        What is generated is generated on the device of `label_sets`.
+        Always called, on the device that stage 3 runs on.
         """
         self._check_rng(rng)
         self._check_fitted("prepare")
         self._check_labels(label_sets, shape=self.fitted_shape)
-        with _isolated(rng, label_sets.device), torch.no_grad():
+        with isolated(rng, label_sets.device), torch.no_grad():
             self._move(label_sets.device)
             self._prepare(label_sets.detach().float(), rng=rng, progress=progress or _silent)
 
-    def augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
-        """Stage 3: generated rows for positive rows [P,d], [P,R] of the batch, as [Q,d], [Q,R] of
-        the same dtypes and device.
+    def augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Extra pairs [Q,d], [Q,R] for positive pairs [P,d], [P,R] of a batch.
 
-        Any Q is allowed, 0 included; ordinary augmenters return one row per row. No gradient flows
-        back into the rows given.
+        Any Q is allowed, 0 included; most augmenters return one pair for each pair. Dtype and
+        device are those of the pairs given.
         """
         self._check_rng(rng)
         self._check_fitted("augment")
         self._check_pairs(representations, labels, shape=self.fitted_shape)
-        rows, wanted = _plain(representations, labels)
-        with _isolated(rng, rows.device), torch.no_grad():
-            self._move(rows.device)
-            result = self._augment(rows, wanted, rng=rng)
+        given, wanted = plain(representations, labels, detach=not self.differentiable)
+        with isolated(rng, given.device), torch.set_grad_enabled(self._keeps_gradient):
+            self._move(given.device)
+            result = self._augment(given, wanted, rng=rng)
         if not (
             isinstance(result, tuple)
             and len(result) == 2
@@ -138,57 +157,54 @@ class Augmenter:
             raise AugmenterError(
                 f"{self._name}._augment must return (representations, labels), two tensors"
             )
-        self._check_pairs(
-            *result, where="returned ", shape=(representations.shape[1], labels.shape[1])
-        )
+        shape = (representations.shape[1], labels.shape[1])
+        self._check_pairs(*result, where="returned ", shape=shape, soft=self.soft_labels)
         return result[0].to(representations), result[1].to(labels)
 
-    def diagnose(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> dict[str, float]:
-        """After stage 2: how well what was learned holds on held-out positive pairs [N,d], [N,R];
-        {} if there is nothing to tell.
-
-        Any names will do; the benchmark makes something of these (benchmark/quality/pairs.py):
-
-        * reconstruction_mse: mean squared error of the reconstructed rows, per dimension;
-        * kl: divergence of the posterior from N(0, I), in nats per pair;
-        * active_units, latent_units: latent dimensions whose posterior mean varies over the pairs,
-          and all of them;
-        * prior_error, prior_error_gaussian, prior_error_wrong_class: of a denoising prior, per
-          dimension; of the best one that knows only each dimension's mean and spread; its own when
-          it is told other pairs' classes.
-
-        Raises AugmenterError on pairs that break the contract, and on values that are no finite
-        numbers.
+    def view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
+        """Another view of an encoded batch: states [D,L,d] and attention rows [M,heads,L] or None,
+        of the same shapes.
         """
         self._check_rng(rng)
-        self._check_fitted("diagnose")
-        self._check_pairs(representations, labels, shape=self.fitted_shape)
-        if len(labels) == 0:
-            return {}
-        rows, wanted = _plain(representations, labels)
-        with _isolated(rng, rows.device), torch.no_grad():
-            self._move(rows.device)
-            found = self._diagnose(rows, wanted, rng=rng)
-        if not (
-            isinstance(found, dict)
-            and all(isinstance(v, (int, float)) and math.isfinite(v) for v in found.values())
-        ):
-            raise AugmenterError(
-                f"{self._name}._diagnose must return a dict of finite plain numbers, got {found!r}"
+        self._check_fitted("view")
+        given = encoded if self.differentiable else Encoded(*map(_detached, encoded))
+        with isolated(rng, encoded.states.device), torch.set_grad_enabled(self._keeps_gradient):
+            self._move(encoded.states.device)
+            result = self._view(given, batch, rng=rng)
+        for name, before, after in zip(("states", "rows"), encoded, result, strict=True):
+            if (before is None) != (after is None):
+                raise AugmenterError(f"{self._name}._view must return the {name} if it gets them")
+            if before is None:
+                continue
+            if before.shape != after.shape:
+                raise AugmenterError(
+                    f"{self._name}._view returned {name} {list(after.shape)}, "
+                    f"expected {list(before.shape)}"
+                )
+            if not after.isfinite().all():
+                raise AugmenterError(f"{self._name}._view returned {name} with NaN or infinity")
+        return Encoded(
+            *(
+                after if after is None else after.to(before)
+                for before, after in zip(encoded, result, strict=True)
             )
-        return found
+        )
 
-    def reconstruct(self, representations: Tensor) -> Tensor | None:
-        """After stage 2: rows [N,d] as they come back from what was learned, without noise; None if
-        nothing encodes them.
-        """
-        return None
+    def adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The logits [P,R] of a batch's pairs, given their labels, as the loss shall see them."""
+        self._check_fitted("adjust")
+        result = self._adjust(logits, labels)
+        if not isinstance(result, Tensor) or result.shape != logits.shape:
+            raise AugmenterError(
+                f"{self._name}._adjust must return logits {list(logits.shape)}, "
+                f"got {_describe(result)}"
+            )
+        return result
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What was learned, as flat CPU tensors fit for safetensors. A pool is not part of it:
-        `prepare` makes it again.
+        """What was learned, as flat CPU tensors fit for safetensors.
+
+        What `prepare` makes is no part of it: it is made again.
         """
         self._check_fitted("state_dict")
         if self.fitted_shape is None:
@@ -200,20 +216,20 @@ class Augmenter:
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `state_dict` returned, into an augmenter with the same hyper-parameters.
+        """Restore what `state_dict` returned, into an augmenter with the same options.
 
         Raises AugmenterError when the two do not fit.
         """
         if "fitted_shape" not in state:
             if self.needs_fitting or state:
                 raise AugmenterError(
-                    f"{self._name}: the stored state has no 'fitted_shape'; it was not written by state_dict()"
+                    f"{self._name}: the stored state has no 'fitted_shape'; "
+                    "state_dict() did not write it"
                 )
             return
         shape = tuple(state["fitted_shape"].tolist())
-        with _isolated(
-            torch.Generator().manual_seed(0), torch.device("cpu")
-        ):  # the initial weights are overwritten
+        # the initial weights are overwritten
+        with isolated(torch.Generator().manual_seed(0), torch.device("cpu")):
             self._build(*shape)
         self.fitted_shape = shape
         known = {"fitted_shape"}
@@ -233,7 +249,7 @@ class Augmenter:
     # The private methods: what an augmenter writes.
 
     def _build(self, width: int, classes: int) -> None:
-        """Create the modules for rows of width d and R classes. Runs before `_fit` and before a
+        """Create the modules for pairs of width d and R classes. Runs before `_fit` and before a
         stored state is loaded.
         """
 
@@ -246,33 +262,38 @@ class Augmenter:
         held_out: Pairs | None,
         progress: Progress,
     ) -> list[dict[str, Any]]:
-        """Train on float32 rows [N,d], [N,R]; the history."""
+        """Train on float32 pairs [N,d], [N,R]; the history."""
         return []
 
     def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
-        """Make ready for the label sets [N,R]."""
+        """Make ready for the label sets [N,R]; gradients are off."""
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
-        """Generated rows for detached rows [P,d], [P,R] of at least float32 precision, which stay
-        unchanged; gradients are off.
-        """
-        raise NotImplementedError(
-            f"{self._name} has no _augment(self, representations, labels, *, rng)"
-        )
-
-    def _diagnose(
+    def _augment(
         self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> dict[str, float]:
-        """Numbers about what was learned, on held-out rows [N,d], [N,R], which stay unchanged;
-        gradients are off.
+    ) -> tuple[Tensor, Tensor]:
+        """Extra pairs for pairs [P,d], [P,R] of at least float32 precision, which stay unchanged.
+
+        Gradients are on only if the class is `differentiable`.
         """
-        return {}
+        raise NotImplementedError(f"{self._name} has no _augment, _view or _adjust")
+
+    def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
+        """Another view of the encoded text, which stays unchanged."""
+        raise NotImplementedError(f"{self._name} has no _view")
+
+    def _adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The logits [P,R] for the loss; gradients flow through."""
+        raise NotImplementedError(f"{self._name} has no _adjust")
 
     # Checks.
 
     @property
     def _name(self) -> str:
         return type(self).__name__
+
+    @property
+    def _keeps_gradient(self) -> bool:
+        return self.differentiable and torch.is_grad_enabled()
 
     def _modules(self) -> dict[str, nn.Module]:
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
@@ -300,9 +321,10 @@ class Augmenter:
         *,
         where: str = "",
         shape: tuple[int, int] | None = None,
+        soft: bool = False,
     ) -> None:
-        """Raises AugmenterError unless these are [P,d] finite rows and [P,R] label sets of positive
-        pairs that go together.
+        """Raises AugmenterError unless these are finite [P,d] and label sets [P,R] that go
+        together.
         """
         what = f"{self._name}: {where}representations"
         if (
@@ -315,10 +337,10 @@ class Augmenter:
             )
         if shape is not None and representations.shape[1] != shape[0]:
             raise AugmenterError(f"{what} are {representations.shape[1]} wide, expected {shape[0]}")
-        self._check_labels(labels, where=where, shape=shape)
+        self._check_labels(labels, where=where, shape=shape, soft=soft)
         if len(representations) != len(labels):
             raise AugmenterError(
-                f"{what} have {len(representations)} rows, the labels {len(labels)}"
+                f"{what}: there are {len(representations)}, but {len(labels)} label sets"
             )
         if representations.device != labels.device:
             raise AugmenterError(
@@ -327,11 +349,16 @@ class Augmenter:
         finite = representations.isfinite()
         if not finite.all():
             raise AugmenterError(
-                f"{what} hold NaN or infinity, first in row {_first(~finite.all(1))}"
+                f"{what} hold NaN or infinity, first in pair {_first(~finite.all(1))}"
             )
 
     def _check_labels(
-        self, labels: Any, *, where: str = "", shape: tuple[int, int] | None = None
+        self,
+        labels: Any,
+        *,
+        where: str = "",
+        shape: tuple[int, int] | None = None,
+        soft: bool = False,
     ) -> None:
         what = f"{self._name}: {where}labels"
         if (
@@ -345,36 +372,36 @@ class Augmenter:
             )
         if shape is not None and labels.shape[1] != shape[1]:
             raise AugmenterError(f"{what} have {labels.shape[1]} classes, expected {shape[1]}")
-        multi_hot, positive, some = (
-            (labels == 0) | (labels == 1),
-            labels[:, 0] == 0,
-            (labels[:, 1:] != 0).any(1),
-        )
-        if not (
-            multi_hot.all() & positive.all() & some.all()
-        ):  # one synchronisation with the device
-            for fault, rows in (
-                ("are not multi-hot (only 0 and 1)", ~multi_hot.all(1)),
-                (
-                    "have the threshold class (column 0) set; only positive pairs are augmented",
-                    ~positive,
-                ),
-                ("have no relation; only positive pairs are augmented", ~some),
+        if soft:
+            allowed, faults = (labels >= 0) & (labels <= 1), "must lie between 0 and 1"
+            positive = torch.ones_like(labels[:, 0], dtype=torch.bool)
+        else:
+            allowed = (labels == 0) | (labels == 1)
+            faults = "are not multi-hot (only 0 and 1); soft ones need soft_labels = True"
+            positive = labels[:, 0] == 0
+        some = (labels[:, 1:] != 0).any(1)
+        if not (allowed.all() & positive.all() & some.all()):  # one wait for the device
+            only_positive = "only positive pairs are augmented"
+            for fault, found in (
+                (faults, ~allowed.all(1)),
+                (f"have the threshold class (column 0) set; {only_positive}", ~positive),
+                (f"have no relation; {only_positive}", ~some),
             ):
-                if rows.any():
-                    raise AugmenterError(f"{what} {fault}: row {_first(rows)}")
+                if found.any():
+                    raise AugmenterError(f"{what} {fault}: pair {_first(found)}")
 
 
-def _plain(representations: Tensor, labels: Tensor) -> Pairs:
+def plain(representations: Tensor, labels: Tensor, *, detach: bool = True) -> tuple[Tensor, Tensor]:
     """Detached, and half precision widened: augmenters compute in float32."""
-    representations, labels = representations.detach(), labels.detach().float()
-    return (
-        representations.float() if representations.element_size() < 4 else representations
-    ), labels
+    if detach:
+        representations = representations.detach()
+    if representations.element_size() < 4:
+        representations = representations.float()
+    return representations, labels.detach().float()
 
 
 @contextlib.contextmanager
-def _isolated(rng: torch.Generator, device: torch.device) -> Iterator[None]:
+def isolated(rng: torch.Generator, device: torch.device) -> Iterator[None]:
     """Global generators forked and seeded from `rng`; the caller's autocast off."""
     seed = int(torch.randint(2**63 - 1, (), generator=rng))
     on_cuda = device.type == "cuda"
@@ -382,18 +409,21 @@ def _isolated(rng: torch.Generator, device: torch.device) -> Iterator[None]:
         torch.random.fork_rng([device] if on_cuda else [], device_type="cuda"),
         torch.autocast(device.type, enabled=False),
     ):
-        torch.default_generator.manual_seed(
-            seed
-        )  # not torch.manual_seed, which would reseed devices that are not forked
+        # not torch.manual_seed, which would reseed devices that are not forked
+        torch.default_generator.manual_seed(seed)
         if on_cuda:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
 
 
+def _writes(cls: type, method: str) -> bool:
+    return getattr(cls, method) is not getattr(Augmenter, method)
+
+
 def _load(name: str, module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load strictly; a buffer takes the stored shape, since how many rows it keeps is known only
-    after fitting.
+    """Load strictly, except that a buffer takes the stored shape: how many pairs it keeps is known
+    only after fitting.
     """
     for key, buffer in module.named_buffers():
         if key in state and state[key].shape != buffer.shape:
@@ -403,12 +433,16 @@ def _load(name: str, module: nn.Module, state: Mapping[str, Tensor]) -> None:
         module.load_state_dict(state)
     except RuntimeError as error:
         raise AugmenterError(
-            f"{name}: the stored state does not fit; was it fitted with other hyper-parameters? {error}"
+            f"{name}: the stored state does not fit; was it fitted with other options? {error}"
         ) from error
 
 
 def _silent(done: int, total: int, **numbers: Any) -> None:
     pass
+
+
+def _detached(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach()
 
 
 def _describe(value: Any) -> str:
@@ -417,5 +451,5 @@ def _describe(value: Any) -> str:
     )
 
 
-def _first(rows: Tensor) -> int:
-    return int(rows.nonzero()[0, 0])
+def _first(found: Tensor) -> int:
+    return int(found.nonzero()[0, 0])

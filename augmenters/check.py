@@ -1,78 +1,58 @@
-"""One generator of checks that runs over every augmenter, the user's included: `run_benchmark.py
-check NAME` and the tests.
+"""Checks that run over every augmenter, the user's included: `run_benchmark.py check NAME`.
 
-    for name, check in checks(AUGMENTERS["mixup"]):
-        check()  # raises CheckFailed, which tells what is wrong and how to mend it
-
-The data are tiny and made up; `check_options` of the class (hyper-parameters such as `{"epochs":
-2}`) keep a fit short.
+The data are tiny and made up. Each message says what is wrong and how to mend it.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
 import math
 import random
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
-from augmenters.base import Augmenter, Pairs
+from augmenters.base import Augmenter
+from augmenters.diagnosis import Diagnosed
+from benchmark.checks import (
+    Case,
+    CheckFailed,
+    Checks,
+    has_a_docstring,
+    options_are_keywords_with_literal_defaults,
+    run_each,
+)
+from benchmark.data.batches import Encoded
+from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.errors import UserError
 
 WIDTH, CLASSES, PAIRS = 12, 7, 40
+SHIFTED = 0.8  # labels belong to other pairs if those fit them so much better
+Tensors = tuple[Tensor, Tensor]
 
 
-class CheckFailed(UserError):
-    """An augmenter breaks the contract."""
-
-
-def checks(
-    augmenter_class: type, options: dict[str, Any] | None = None
-) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Names and checks for a class; each check raises CheckFailed or returns.
-
-    Args:
-        options: hyper-parameters that go over the class's `check_options`.
+def check_augmenter(kind: type, options: dict[str, Any] | None = None) -> Checks:
+    """Names and checks for a class: those of its form (`_augment`, `_view` or `_adjust`), of what
+    it learns, and of its diagnosis. Each check raises CheckFailed or returns.
     """
-    case = Case(augmenter_class, options or {})
-    for check in CHECKS:
-        yield check.__name__.replace("_", " "), functools.partial(_run, check, case)
+    case = AugmenterCase(kind, options)
+    yield from run_each(case, CHECKS["every"])
+    if not inspect.isclass(kind) or not issubclass(kind, Augmenter):
+        return
+    if kind.needs_fitting:
+        yield from run_each(case, CHECKS["fit"])
+    yield from run_each(case, CHECKS[kind.does()])
+    if issubclass(kind, Diagnosed):
+        yield from run_each(case, CHECKS["diagnose"])
 
 
-def _run(check: Callable[[Case], None], case: Case) -> None:
-    try:
-        check(case)
-    except CheckFailed:
-        raise
-    except UserError as error:
-        raise CheckFailed(str(error)) from error
-    except Exception as error:  # whatever the augmenter's own code raises is a finding
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        message = f"{case.name} raised {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        raise CheckFailed(message) from error
-
-
-class Case:
-    """The augmenter under test and the pairs it is given."""
-
-    def __init__(self, augmenter_class: type, options: dict[str, Any]):
-        self.augmenter_class, self.name = (
-            augmenter_class,
-            getattr(augmenter_class, "__name__", str(augmenter_class)),
-        )
-        self.options = {**getattr(augmenter_class, "check_options", {}), **options}
-
-    def make(self) -> Augmenter:
-        return self.augmenter_class(**self.options)
-
+class AugmenterCase(Case):
     def fitted(self) -> Augmenter:
         """Fitted if it needs to be."""
         augmenter = self.make()
@@ -86,82 +66,66 @@ class Case:
         augmenter.prepare(pairs()[1], rng=generator(2))
         return augmenter
 
-    def expect(self, condition: Any, message: str) -> None:
-        if not condition:
-            raise CheckFailed(f"{self.name}: {message}")
-
 
 def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pairs(count: int = PAIRS, seed: int = 0) -> Pairs:
-    """Made-up pairs [count,WIDTH], [count,CLASSES] with one or two relations each; none has the
-    last relation.
+def pairs(count: int = PAIRS, seed: int = 0) -> Tensors:
+    """Made-up pairs [count,WIDTH], [count,CLASSES] near the sum of the centres of their one or two
+    relations; none has the last relation.
     """
     rng = generator(seed)
     labels = torch.zeros(count, CLASSES)
     labels.scatter_(1, torch.randint(1, CLASSES - 1, (count, 2), generator=rng), 1.0)
-    centres = torch.randn(CLASSES, WIDTH, generator=generator(99))
-    return labels @ centres + 0.1 * torch.randn(count, WIDTH, generator=rng), labels
+    return labels @ _centres() + 0.1 * torch.randn(count, WIDTH, generator=rng), labels
 
 
-def same(first: Pairs, second: Pairs) -> bool:
+def encoding() -> tuple[Encoded, Any]:
+    batch = made_up_batch([made_up_document(number, n) for number, n in enumerate((3, 4, 1))])
+    return made_up_encoding(batch, WIDTH, dtype=torch.float32), batch
+
+
+def same(first: Any, second: Any) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-# The checks. Each says in its messages what is wrong and how to mend it.
+def _centres() -> Tensor:
+    return torch.randn(CLASSES, WIDTH, generator=generator(99))
 
 
-def is_an_augmenter(case: Case) -> None:
-    kind = case.augmenter_class
+# Every augmenter.
+
+
+def is_an_augmenter(case: AugmenterCase) -> None:
     case.expect(
-        inspect.isclass(kind) and issubclass(kind, Augmenter),
+        inspect.isclass(case.kind) and issubclass(case.kind, Augmenter),
         "must be a class derived from augmenters.base.Augmenter",
     )
-    for method in ("fit", "prepare", "augment", "diagnose"):
-        kept = getattr(kind, method) is getattr(Augmenter, method)
+    for method in ("fit", "prepare", "augment", "view", "adjust"):
         case.expect(
-            kept,
+            getattr(case.kind, method) is getattr(Augmenter, method),
             f"overrides {method}(), which checks what goes in and out; write _{method}() instead",
         )
-    case.expect(kind.__doc__, "has no docstring; its first line stands in `list`")
 
 
-def options_are_keywords_with_literal_defaults(case: Case) -> None:
-    constructor = case.augmenter_class.__init__
-    parameters = (
-        []
-        if constructor is object.__init__
-        else list(inspect.signature(constructor).parameters.values())[1:]
+def it_does_one_thing(case: AugmenterCase) -> None:
+    written = [
+        name
+        for name in ("_augment", "_view", "_adjust")
+        if getattr(case.kind, name) is not getattr(Augmenter, name)
+    ]
+    case.expect(
+        len(written) == 1,
+        f"must write one of _augment, _view and _adjust, found {written or 'none of them'}",
     )
-    for parameter in parameters:
-        name, default = parameter.name, parameter.default
-        named = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        case.expect(
-            named,
-            f"the constructor takes *{name}: name every hyper-parameter, for the experiment files",
-        )
-        case.expect(
-            parameter.kind is parameter.KEYWORD_ONLY,
-            f"make '{name}' keyword-only in the constructor (behind a bare *)",
-        )
-        if default is parameter.empty:
-            hint = f"give the class check_options = {{'{name}': ...}}"
-            case.expect(
-                name in case.options,
-                f"'{name}' has no default, so there is nothing to check with; {hint}",
-            )
-        else:
-            literal = isinstance(default, (bool, int, float, str, list, dict, type(None)))
-            case.expect(
-                literal,
-                f"the default of '{name}' must be a literal that an experiment file can hold, got {default!r}",
-            )
-    case.make()
+    case.expect(
+        case.make().pairs_of_view in ("positive", "all"),
+        "pairs_of_view must be 'positive' or 'all'",
+    )
 
 
-def fitting_is_declared(case: Case) -> None:
+def fitting_is_declared(case: AugmenterCase) -> None:
     augmenter = case.make()
     learns = type(augmenter)._fit is not Augmenter._fit
     case.expect(
@@ -171,214 +135,251 @@ def fitting_is_declared(case: Case) -> None:
     case.expect(learns or not augmenter.needs_fitting, "has needs_fitting = True but no _fit()")
 
 
-def fit_returns_a_history(case: Case) -> None:
+# What it learns.
+
+
+def fit_returns_a_history(case: AugmenterCase) -> None:
     calls = []
     progress = lambda *done, **numbers: calls.append(done)
-    history = case.make().fit(
-        *pairs(), rng=generator(1), held_out=pairs(10, seed=5), progress=progress
-    )
-    good = isinstance(history, list) and all(isinstance(epoch, dict) for epoch in history)
+    held_out = pairs(10, seed=5)
+    history = case.make().fit(*pairs(), rng=generator(1), held_out=held_out, progress=progress)
     case.expect(
-        good,
-        f"_fit() must return a list, one dict of numbers per epoch (an empty one is fine), got {type(history)}",
+        isinstance(history, list) and all(isinstance(epoch, dict) for epoch in history),
+        "_fit() must return a list, one dict of numbers per epoch (an empty one is fine), "
+        f"got {type(history)}",
     )
     try:
         json.dumps(history)
     except TypeError as error:
         raise CheckFailed(
-            f"{case.name}: the history of _fit() must hold plain numbers, use float(tensor): {error}"
+            f"{case.name}: the history of _fit() must hold plain numbers, "
+            f"use float(tensor): {error}"
         ) from error
     numbers = [value for epoch in history for value in epoch.values() if isinstance(value, float)]
     case.expect(
         all(map(math.isfinite, numbers)),
         "the history of _fit() holds NaN or infinity; does the training diverge?",
     )
-    good = all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls)
-    case.expect(good, f"progress is called as progress(done, total, **numbers), got {calls[:3]}")
-
-
-def fit_is_reproducible(case: Case) -> None:
-    first, second = case.fitted().state_dict(), case.fitted().state_dict()
-    for key in first:
-        equal = torch.equal(first[key], second[key])
-        case.expect(
-            equal,
-            f"two fits with the same rng differ in '{key}'; draw from rng or torch, not from numpy, random or the clock",
-        )
-
-
-def fit_leaves_its_input_alone(case: Case) -> None:
-    given = pairs()
-    case.make().fit(*given, rng=generator(1))
     case.expect(
-        same(given, pairs()),
-        "_fit() changes the representations or labels it is given; work on a clone",
+        all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls),
+        f"progress is called as progress(done, total, **numbers), got {calls[:3]}",
     )
 
 
-def fit_takes_a_single_pair(case: Case) -> None:
+def fit_is_reproducible(case: AugmenterCase) -> None:
+    first, second = case.fitted().state_dict(), case.fitted().state_dict()
+    for key in first:
+        case.expect(
+            torch.equal(first[key], second[key]),
+            f"two fits with the same rng differ in '{key}'; "
+            "draw from rng or torch, not from numpy, random or the clock",
+        )
+
+
+def fit_leaves_its_input_alone(case: AugmenterCase) -> None:
+    given = pairs()
+    case.make().fit(*given, rng=generator(1))
+    case.expect(
+        same(given, pairs()), "_fit() changes the pairs or labels it is given; work on a clone"
+    )
+
+
+def fit_takes_a_single_pair(case: AugmenterCase) -> None:
     augmenter = case.make()
-    rows, labels = pairs(1)
-    augmenter.fit(rows, labels, rng=generator(1))
+    one, labels = pairs(1)
+    augmenter.fit(one, labels, rng=generator(1))
     augmenter.prepare(labels, rng=generator(2))
-    augmenter.augment(rows, labels, rng=generator(3))
+    if augmenter.does() == "augment":
+        augmenter.augment(one, labels, rng=generator(3))
 
 
-def state_survives_safetensors(case: Case) -> None:
+def state_survives_safetensors(case: AugmenterCase) -> None:
     augmenter, restored = case.fitted(), case.make()
     try:
         stored = load(save(augmenter.state_dict()))
     except (SafetensorError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        message = f"{case.name}: state_dict() must be a flat dict of contiguous tensors that share no memory"
-        raise CheckFailed(f"{message}: {type(error).__name__}: {error}") from error
+        raise CheckFailed(
+            f"{case.name}: state_dict() must be a flat dict of contiguous tensors that share no "
+            f"memory: {type(error).__name__}: {error}"
+        ) from error
     restored.load_state_dict(stored)
     results = []
     for one in (augmenter, restored):
         one.prepare(pairs()[1], rng=generator(2))
-        results.append(one.augment(*pairs(), rng=generator(3)))
-    advice = "keep what is learned in nn.Modules (buffers for tensors) that _build() creates"
+        results.append(_result(one))
     case.expect(
-        same(*results), f"a restored augmenter generates other rows than the stored one; {advice}"
+        same(*results),
+        "a restored augmenter differs from the stored one; keep what is learned in nn.Modules "
+        "(buffers for tensors) that _build() creates",
     )
 
 
-def works_without_prepare(case: Case) -> None:
-    case.fitted().augment(*pairs(), rng=generator(3))
+def _result(augmenter: Augmenter, seed: int = 3) -> Any:
+    """What it makes of the made-up data."""
+    if augmenter.does() == "view":
+        return augmenter.view(*encoding(), rng=generator(seed))
+    if augmenter.does() == "adjust":
+        return (augmenter.adjust(_logits(), pairs()[1]),)
+    return augmenter.augment(*pairs(), rng=generator(seed))
 
 
-def generates_positive_pairs(case: Case) -> None:
-    case.ready().augment(
-        *pairs(), rng=generator(3)
-    )  # the base class raises when shapes, label sets or values are wrong
+# _augment.
 
 
-def keeps_dtype_and_device(case: Case) -> None:
+def generates_positive_pairs(case: AugmenterCase) -> None:
+    """The base class raises when shapes, label sets or values are wrong."""
+    case.ready().augment(*pairs(), rng=generator(3))
+
+
+def labels_stay_with_their_pairs(case: AugmenterCase) -> None:
+    """A pair lies nearer to the centres of its own labels than to those of the pair before or after
+    it, if it lies near anything.
+    """
+    generated, labels = case.ready().augment(*pairs(), rng=generator(3))
+    if len(labels) < PAIRS:
+        return
+    generated, labels = generated.detach(), labels.detach()
+    distance = lambda of: (generated - of @ _centres()).norm(dim=1).mean()
+    for by in (1, -1):
+        case.expect(
+            distance(labels.roll(by, 0)) > SHIFTED * distance(labels),
+            f"the labels are those of the pair {'after' if by == 1 else 'before'}: "
+            "return the labels in the order of the representations",
+        )
+
+
+def keeps_dtype_and_device(case: AugmenterCase) -> None:
     augmenter = case.ready()
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         for dtype in (torch.float32, torch.bfloat16):
-            rows, labels = pairs()
+            given, labels = pairs()
             generated, wanted = augmenter.augment(
-                rows.to(device, dtype), labels.to(device), rng=generator(3)
+                given.to(device, dtype), labels.to(device), rng=generator(3)
             )
             got = (generated.dtype, generated.device.type, wanted.dtype, wanted.device.type)
             case.expect(
                 got == (dtype, device, torch.float32, device),
-                f"{dtype} rows on {device} came back as {got}",
+                f"{dtype} pairs on {device} came back as {got}",
             )
 
 
-def depends_on_the_rng_alone(case: Case) -> None:
+def depends_on_the_rng_alone(case: AugmenterCase) -> None:
     """Not on numpy's or Python's generators, nor on earlier calls."""
     augmenter = case.ready()
-    first = augmenter.augment(*pairs(), rng=generator(3))
-    again = same(first, augmenter.augment(*pairs(), rng=generator(3)))
+    first = _result(augmenter)
     case.expect(
-        again,
-        "two calls with the same rows and rng differ; draw from rng or torch only and keep no state in _augment()",
+        same(first, _result(augmenter)),
+        "two calls with the same input and rng differ; "
+        "draw from rng or torch only and keep no state between calls",
     )
-    augmenter.augment(*pairs(9, seed=8), rng=generator(4))
-    again = same(first, augmenter.augment(*pairs(), rng=generator(3)))
+    if augmenter.does() == "augment":
+        augmenter.augment(*pairs(9, seed=8), rng=generator(4))
+    else:
+        _result(augmenter, seed=4)
     case.expect(
-        again,
-        "what a call returns depends on the calls before it, which breaks resuming; keep no state in _augment()",
+        same(first, _result(augmenter)),
+        "what a call returns depends on the calls before it, which breaks resuming; "
+        "keep no state between calls",
     )
     case.expect(
-        same(first, case.ready().augment(*pairs(), rng=generator(3))),
-        "two augmenters made alike differ; draw from rng only",
+        same(first, _result(case.ready())), "two augmenters made alike differ; draw from rng only"
     )
 
 
-def leaves_global_generators_alone(case: Case) -> None:
+def leaves_global_generators_alone(case: AugmenterCase) -> None:
     def states() -> list[Any]:
+        numpys = np.random.get_state()
         return [
             torch.random.get_rng_state().tolist(),
-            np.random.get_state()[1].tolist() + [np.random.get_state()[2]],
+            numpys[1].tolist() + [numpys[2]],
             random.getstate(),
         ]
 
     before = states()
-    case.ready().augment(*pairs(), rng=generator(3))
+    _result(case.ready())
     for owner, old, new in zip(("torch's", "numpy's", "Python's"), before, states(), strict=True):
-        advice = "which shifts the dropout or data order of the run; draw from rng"
-        case.expect(old == new, f"moves {owner} global generator, {advice}")
+        case.expect(
+            old == new,
+            f"moves {owner} global generator, "
+            "which shifts the dropout or data order of the run; draw from rng",
+        )
 
 
-def sends_no_gradient_into_the_rows(case: Case) -> None:
-    rows, labels = pairs()
-    generated, _ = case.ready().augment(rows.requires_grad_(True), labels, rng=generator(3))
-    case.expect(
-        not generated.requires_grad, "generated rows carry a gradient; return detached rows"
-    )
+def gradient_is_as_declared(case: AugmenterCase) -> None:
+    augmenter = case.ready()
+    given, labels = pairs()
+    given.requires_grad_(True)
+    generated, _ = augmenter.augment(given, labels, rng=generator(3))
     case.expect(
         torch.is_grad_enabled(),
         "leaves gradients switched off for the rest of the run; use `with torch.no_grad():`",
     )
+    if not augmenter.differentiable:
+        case.expect(
+            not generated.requires_grad,
+            "generated pairs carry a gradient; return detached ones, or set differentiable = True",
+        )
+        return
+    case.expect(
+        generated.requires_grad, "differentiable = True, but the pairs returned have no gradient"
+    )
+    generated.square().sum().backward()
+    case.expect(
+        given.grad is not None and given.grad.isfinite().all(),
+        "the gradient of the pairs given is missing, NaN or infinite",
+    )
 
 
-def leaves_the_rows_alone(case: Case) -> None:
+def leaves_the_pairs_alone(case: AugmenterCase) -> None:
     given = pairs()
     generated, wanted = case.ready().augment(*given, rng=generator(3))
-    case.expect(same(given, pairs()), "changes the real rows or labels in place; work on a clone")
-    generated.add_(1.0)
-    wanted.add_(1.0)
+    case.expect(same(given, pairs()), "changes the real pairs or labels in place; work on a clone")
+    generated.detach().add_(1.0)
+    wanted.detach().add_(1.0)
     case.expect(
         same(given, pairs()),
-        "returns rows or labels that share memory with the real ones; return a clone",
+        "returns pairs or labels that share memory with the real ones; return a clone",
     )
 
 
-def takes_an_empty_batch(case: Case) -> None:
-    generated, _ = case.ready().augment(
-        torch.zeros(0, WIDTH), torch.zeros(0, CLASSES), rng=generator(3)
-    )
+def takes_an_empty_batch(case: AugmenterCase) -> None:
+    nothing = torch.zeros(0, WIDTH), torch.zeros(0, CLASSES)
+    generated, _ = case.ready().augment(*nothing, rng=generator(3))
     case.expect(
         len(generated) == 0,
-        f"a batch without positive pairs must yield no row, got {len(generated)}",
+        f"a batch without positive pairs must yield no pair, got {len(generated)}",
     )
 
 
-def takes_one_pair(case: Case) -> None:
+def takes_one_pair(case: AugmenterCase) -> None:
     augmenter = case.ready()
     augmenter.augment(*pairs(1), rng=generator(3))
     augmenter.augment(*(part.repeat(4, 1) for part in pairs(1)), rng=generator(3))
 
 
-def takes_unseen_label_sets(case: Case) -> None:
+def takes_unseen_label_sets(case: AugmenterCase) -> None:
     """Every label at once, and a relation that no training pair has."""
     augmenter = case.ready()
-    rows, labels = pairs(3)
+    given, labels = pairs(3)
     everything = torch.ones_like(labels).index_fill_(1, torch.tensor([0]), 0.0)
-    augmenter.augment(rows, everything, rng=generator(3))
+    augmenter.augment(given, everything, rng=generator(3))
     unseen = torch.zeros_like(labels).index_fill_(1, torch.tensor([CLASSES - 1]), 1.0)
-    augmenter.augment(rows, torch.cat([labels[:1], everything[:1], unseen[:1]]), rng=generator(3))
+    mixed = torch.cat([labels[:1], everything[:1], unseen[:1]])
+    augmenter.augment(given, mixed, rng=generator(3))
 
 
-def diagnoses_in_plain_numbers(case: Case) -> None:
-    augmenter, given = case.fitted(), pairs()
-    found = augmenter.diagnose(
-        *given, rng=generator(4)
-    )  # the base class raises unless these are finite plain numbers
-    case.expect(
-        same(given, pairs()), "_diagnose() changes the rows or labels it is given; work on a clone"
-    )
-    again = augmenter.diagnose(*given, rng=generator(4))
-    case.expect(
-        found == again, "two diagnoses with the same rng differ; draw from rng or torch only"
-    )
-
-
-def refuses_wrong_input(case: Case) -> None:
+def refuses_wrong_input(case: AugmenterCase) -> None:
     augmenter = case.ready()
-    rows, labels = pairs()
+    given, labels = pairs()
     negative = torch.zeros_like(labels).index_fill_(1, torch.tensor([0]), 1.0)
     wrong = {
-        "NaN in the rows": (rows * math.nan, labels),
-        "one label row too few": (rows, labels[1:]),
-        "pairs of the threshold class": (rows, negative),
-        "integer rows": (rows.long(), labels),
+        "NaN in the pairs": (given * math.nan, labels),
+        "one label set too few": (given, labels[1:]),
+        "pairs of the threshold class": (given, negative),
+        "integer pairs": (given.long(), labels),
     }
     if augmenter.fitted_shape is not None:
-        wrong["rows of another width than the fitted one"] = (rows[:, 1:], labels)
+        wrong["pairs of another width than the fitted one"] = (given[:, 1:], labels)
     for what, batch in wrong.items():
         try:
             augmenter.augment(*batch, rng=generator(3))
@@ -389,25 +390,124 @@ def refuses_wrong_input(case: Case) -> None:
         )
 
 
-CHECKS: tuple[Callable[[Case], None], ...] = (
-    is_an_augmenter,
-    options_are_keywords_with_literal_defaults,
-    fitting_is_declared,
-    fit_returns_a_history,
-    fit_is_reproducible,
-    fit_leaves_its_input_alone,
-    fit_takes_a_single_pair,
-    state_survives_safetensors,
-    works_without_prepare,
-    generates_positive_pairs,
-    keeps_dtype_and_device,
-    depends_on_the_rng_alone,
-    leaves_global_generators_alone,
-    sends_no_gradient_into_the_rows,
-    leaves_the_rows_alone,
-    takes_an_empty_batch,
-    takes_one_pair,
-    takes_unseen_label_sets,
-    diagnoses_in_plain_numbers,
-    refuses_wrong_input,
-)
+# _view.
+
+
+def view_keeps_shapes(case: AugmenterCase) -> None:
+    """The base class raises when shapes or values are wrong."""
+    case.ready().view(*encoding(), rng=generator(3))
+
+
+def view_leaves_the_encoding_alone(case: AugmenterCase) -> None:
+    given, batch = encoding()
+    seen = case.ready().view(given, batch, rng=generator(3))
+    case.expect(same(given, encoding()[0]), "changes the encoding in place; work on a clone")
+    for part in seen:
+        part.detach().add_(1.0)
+    case.expect(
+        same(given, encoding()[0]),
+        "returns states or rows that share memory with the real ones; return a clone",
+    )
+
+
+def view_gradient_is_as_declared(case: AugmenterCase) -> None:
+    given, batch = encoding()
+    augmenter = case.ready()
+    seen = augmenter.view(
+        Encoded(*(part.requires_grad_(True) for part in given)), batch, rng=generator(3)
+    )
+    carries = any(part.requires_grad for part in seen)
+    case.expect(
+        carries == augmenter.differentiable,
+        "the view carries a gradient; return a detached one, or set differentiable = True"
+        if carries
+        else "differentiable = True, but the view has no gradient",
+    )
+
+
+# _adjust.
+
+
+def _logits() -> Tensor:
+    return torch.randn(PAIRS, CLASSES, generator=generator(7))
+
+
+def adjusts_logits(case: AugmenterCase) -> None:
+    """The base class raises when the shape is wrong."""
+    logits, labels = _logits(), pairs()[1]
+    negative = torch.cat([labels[: PAIRS // 2], torch.eye(CLASSES)[:1].repeat(PAIRS // 2, 1)])
+    adjusted = case.ready().adjust(logits, negative)
+    case.expect(adjusted.isfinite().all(), "_adjust() returns NaN or infinity")
+    case.expect(
+        torch.equal(logits, _logits()), "changes the logits in place; return another tensor"
+    )
+
+
+def passes_the_gradient_on(case: AugmenterCase) -> None:
+    logits = _logits().requires_grad_(True)
+    case.ready().adjust(logits, pairs()[1]).sum().backward()
+    case.expect(
+        logits.grad is not None and logits.grad.isfinite().all(),
+        "the gradient does not reach the logits; change them with differentiable operations",
+    )
+
+
+# The diagnosis.
+
+
+def diagnoses_in_plain_numbers(case: AugmenterCase) -> None:
+    """The base class raises unless these are finite plain numbers."""
+    augmenter, given = case.fitted(), pairs()
+    found = augmenter.diagnose(*given, rng=generator(4))
+    case.expect(
+        same(given, pairs()), "_diagnose() changes the pairs or labels it is given; work on a clone"
+    )
+    case.expect(
+        found == augmenter.diagnose(*given, rng=generator(4)),
+        "two diagnoses with the same rng differ; draw from rng or torch only",
+    )
+
+
+CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = {
+    "every": (
+        is_an_augmenter,
+        has_a_docstring,
+        options_are_keywords_with_literal_defaults,
+        it_does_one_thing,
+        fitting_is_declared,
+    ),
+    "fit": (
+        fit_returns_a_history,
+        fit_is_reproducible,
+        fit_leaves_its_input_alone,
+        fit_takes_a_single_pair,
+        state_survives_safetensors,
+    ),
+    "augment": (
+        generates_positive_pairs,
+        labels_stay_with_their_pairs,
+        keeps_dtype_and_device,
+        depends_on_the_rng_alone,
+        leaves_global_generators_alone,
+        gradient_is_as_declared,
+        leaves_the_pairs_alone,
+        takes_an_empty_batch,
+        takes_one_pair,
+        takes_unseen_label_sets,
+        refuses_wrong_input,
+    ),
+    "view": (
+        view_keeps_shapes,
+        view_leaves_the_encoding_alone,
+        view_gradient_is_as_declared,
+        depends_on_the_rng_alone,
+        leaves_global_generators_alone,
+    ),
+    "adjust": (
+        adjusts_logits,
+        passes_the_gradient_on,
+        depends_on_the_rng_alone,
+        leaves_global_generators_alone,
+    ),
+    "diagnose": (diagnoses_in_plain_numbers,),
+}

@@ -1,18 +1,21 @@
-"""The control without any generation: Gaussian noise of scale 0.
-
-Like all extra pairs the copies are detached: they weigh more on what stands after the
-representation (the classifier, the contrastive loss), and not on what makes it.
-"""
+"""The control without any generation: the positive pairs once more."""
 
 from augmenters.base import Augmenter
+from augmenters.options import switch
 from benchmark.registry import AUGMENTERS
 
 
 @AUGMENTERS.register("copies")
 class Copies(Augmenter):
-    """Detached copies of the positive pairs: the control for weighting them more in what follows
-    the representation.
+    """Copies of the positive pairs: the control for weighting them more.
+
+    Args:
+        detach: stop the gradient at the copies, as it stops at generated pairs; only what follows
+            the representation learns from them then.
     """
+
+    def __init__(self, *, detach: bool = False):
+        self.differentiable = not switch("detach", detach)
 
     def _augment(self, representations, labels, *, rng):
         return representations.clone(), labels.clone()

@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Pairs
-from augmenters.options import number
+from augmenters.base import Augmenter
+from augmenters.options import number, switch
 from benchmark.registry import AUGMENTERS
 
 
@@ -18,24 +18,29 @@ class GaussianNoise(Augmenter):
 
     Args:
         scale: standard deviation of the noise, in units of each dimension's spread.
+        detach: stop the gradient at the noisy pairs; the encoder does not learn from them then.
     """
 
-    def __init__(self, *, scale: float = 0.1):
+    def __init__(self, *, scale: float = 0.1, detach: bool = False):
         self.scale = number("scale", scale, least=0)
+        self.differentiable = not switch("detach", detach)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         noise = torch.randn(representations.shape, generator=rng).to(representations)
-        return representations + self.scale * spread(representations) * noise, labels.clone()
+        return representations + self.scale * spread(
+            representations.detach()
+        ) * noise, labels.clone()
 
 
 def spread(representations: Tensor) -> Tensor:
-    """Per-dimension spread [d] of the rows [P,d] of this call.
+    """Per-dimension spread [d] of the pairs [P,d] of this call.
 
-    The population form of the standard deviation, which does not change when every row is repeated
-    m times. It is taken from the
-    rows at hand, not from a running mean: the result then depends on the call alone, and a resumed
-        run equals an uninterrupted one.
-    Rows that are all the same have no spread; the root mean square of the dimension stands in.
+    The population form of the standard deviation does not change when every pair is repeated m
+    times. It is taken from the pairs at hand, not from a running mean: the result depends on this
+    call alone, so a resumed run equals an uninterrupted one. Pairs that are all the same have no
+    spread; the root mean square of the dimension stands in.
     """
     if len(representations) == 0:
         return representations.new_zeros(representations.shape[1])

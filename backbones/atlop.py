@@ -34,6 +34,7 @@ class Atlop(Backbone):
         product="bilinear",
         classifier="bilinear",
     )
+    check_options = {"emb": 16, "block": 4}
 
     def __init__(self, encoder_width: int, classes: int, *, emb: int = 768, block: int = 64):
         super().__init__()
@@ -47,5 +48,5 @@ class Atlop(Backbone):
     def classify(self, representations: Tensor) -> Tensor:
         return self.bilinear(*representations.chunk(2, dim=1))
 
-    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return adaptive_threshold(logits, labels)

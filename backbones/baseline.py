@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from backbones.base import Pairs
 from backbones.kd_docre import AxialBackbone
 from backbones.options import number, one_of
 from backbones.parts.losses import (
@@ -15,6 +14,8 @@ from backbones.parts.losses import (
     pairwise_moving_threshold,
     supervised_contrastive,
 )
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.pairs import Pairs
 from benchmark.registry import BACKBONES
 
 
@@ -24,7 +25,7 @@ class Baseline(AxialBackbone):
     contrastive loss (Eq. (29)).
 
     Args:
-        emb, block, layers, axial_rate, axial, diagonal: as in `kd_docre`.
+        emb, block, layers, axial_rate, axial: as in `kd_docre`.
         entropy: weighting of the entropy terms: vectorised (default), per_pair, broadcast (the
             official code's slip), or none (Eq. (29) read literally).
         contrastive: form of the contrastive loss: "cosine" similarity and mean of logs (official
@@ -34,8 +35,6 @@ class Baseline(AxialBackbone):
         temperature: tau of the contrastive loss; its weight (lambda of Eq. (29)) is temperature /
             base_temperature.
         base_temperature: see temperature.
-        reduction: "mean" over the pairs of the batch (official code), or their "sum" (Eq. (27) as
-            printed), of either loss.
     """
 
     def __init__(
@@ -48,13 +47,11 @@ class Baseline(AxialBackbone):
         layers: int = 6,
         axial_rate: str = "encoder",
         axial: str = "masked",
-        diagonal: bool = False,
         entropy: str = "vectorised",
         contrastive: str = "cosine",
         contrast_with: str = "positives",
         temperature: float = 1.0,
         base_temperature: float = 0.5,
-        reduction: str = "mean",
     ):
         super().__init__(
             encoder_width,
@@ -64,30 +61,23 @@ class Baseline(AxialBackbone):
             layers=layers,
             axial_rate=axial_rate,
             axial=axial,
-            diagonal=diagonal,
         )
         self.entropy = one_of("entropy", entropy, ENTROPY)
         self.contrastive = one_of("contrastive", contrastive, CONTRASTIVE)
         self.contrast_with = one_of("contrast_with", contrast_with, ("positives", "all"))
         self.temperature = number("temperature", temperature, above=0)
         self.base_temperature = number("base_temperature", base_temperature, above=0)
-        self.reduction = one_of("reduction", reduction, ("mean", "sum"))
 
-    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return pairwise_moving_threshold(logits, labels, entropy=self.entropy)
 
-    def contrastive_loss(self, pairs: Pairs) -> Tensor:
-        """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs, with all others
-        as contrasts if so asked.
-        """
-        anchors, contrasts = pairs, None
-        if self.contrast_with == "all":
-            anchors, contrasts = pairs.only_positive(), pairs.representations[~pairs.positive]
+    def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor:
+        """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs."""
+        everything = self.contrast_with == "all"
         return supervised_contrastive(
-            *anchors,
+            *pairs.only_positive(),
             temperature=self.temperature,
             base_temperature=self.base_temperature,
             form=self.contrastive,
-            contrasts=contrasts,
-            reduction=self.reduction,
+            contrasts=pairs.representations[~pairs.positive] if everything else None,
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from backbones.base import Backbone
-from backbones.options import number, one_of, switch, whole
+from backbones.options import number, one_of, whole
 from backbones.parts.axial import AXIAL, AxialStack
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
@@ -21,11 +21,12 @@ class AxialBackbone(Backbone):
     """The structure that KD-DocRE and the paper's baseline share (appendix A.3.1); subclasses add
     the objective.
 
-    All n x n cells of a document take part in the attention; the diagonal is left out of losses,
-    predictions and augmenters.
+    All n x n cells of a document take part in the attention. The diagonal is left out of losses,
+    predictions and augmenters; the official code keeps it as NA pairs whose logits are zero, a
+    constant in the mean.
 
     Args:
-        emb, block, layers, axial_rate, axial, diagonal: see `KdDocre`.
+        emb, block, layers, axial_rate, axial: see `KdDocre`.
     """
 
     # official checkpoints also hold a `bilinear` layer, which the official forward pass never uses
@@ -37,6 +38,7 @@ class AxialBackbone(Backbone):
         classifier="classifier",
         options={"axial": "pad_to_42_unmasked"},
     )
+    check_options = {"emb": 16, "block": 4, "layers": 2}
 
     def __init__(
         self,
@@ -48,12 +50,10 @@ class AxialBackbone(Backbone):
         layers: int,
         axial_rate: str,
         axial: str = "masked",
-        diagonal: bool = False,
     ):
         super().__init__()
         self.width = encoder_width
         self.axial_rate = one_of("axial_rate", axial_rate, ("encoder", "head"))
-        self.diagonal = switch("diagonal", diagonal)
         self.features = PairFeatures(encoder_width, emb, heads="sum", epsilon=1e-10)
         self.projection = GroupedBilinear(emb, block, encoder_width, bias=False)
         self.axial = AxialStack(
@@ -84,7 +84,9 @@ class AxialBackbone(Backbone):
 
 @BACKBONES.register("kd_docre")
 class KdDocre(AxialBackbone):
-    """KD-DocRE: axial attention over entity pairs, adaptive focal loss, optional distillation.
+    """KD-DocRE: axial attention over entity pairs, adaptive focal loss.
+
+    Its knowledge distillation is `train.distill_from`, for any backbone.
 
     Args:
         emb: width of head and tail features.
@@ -93,12 +95,7 @@ class KdDocre(AxialBackbone):
         axial_rate: learning rate of the axial layers: the encoder's (official code) or the head's.
         axial: how a pair attends to its column and row: "masked", "pad_to_42_unmasked" (official
             code) or "sequential" (Eq. (21)); see `AxialStack`.
-        diagonal: the pairs of an entity with itself count in the classification loss as NA pairs
-            with zero logits (official code). They are a constant without gradient, and part of the
-            mean.
         gamma: focal exponent.
-        distill_from: directory of a finished run (trained with train.store_logits) whose logits are
-            matched by mean squared error.
     """
 
     def __init__(
@@ -111,9 +108,7 @@ class KdDocre(AxialBackbone):
         layers: int = 6,
         axial_rate: str = "encoder",
         axial: str = "masked",
-        diagonal: bool = False,
         gamma: float = 1.0,
-        distill_from: str | None = None,
     ):
         super().__init__(
             encoder_width,
@@ -123,10 +118,8 @@ class KdDocre(AxialBackbone):
             layers=layers,
             axial_rate=axial_rate,
             axial=axial,
-            diagonal=diagonal,
         )
         self.gamma = number("gamma", gamma, least=0)
-        self.distill_from = distill_from
 
-    def classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return adaptive_focal(logits, labels, self.gamma)

@@ -100,6 +100,9 @@ class TrainConfig(Strict):
     threads: Annotated[Whole, Field(ge=1, le=1024)] = 2
     keep_weights: Literal["best", "none"] = "best"
     store_logits: bool = False  # of the training pairs, for a student's `distill_from`
+    # folder of a finished run (trained with store_logits) whose logits teach this one: their mean
+    # squared error is added to the loss (KD-DocRE's knowledge distillation)
+    distill_from: str | None = None
 
 
 class AugmentConfig(Strict):

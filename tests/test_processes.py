@@ -209,7 +209,7 @@ def assert_same(one: RunDirectory, other: RunDirectory) -> None:
 def grids(tmp_path_factory):
     """The grid by one process, and by two, of which the second gets a signal in the last run."""
     folder = tmp_path_factory.mktemp("processes")
-    baseline = {"baseline": {**HEAD, "temperature": 0.5, "diagonal": True}}
+    baseline = {"baseline": {**HEAD, "temperature": 0.5}}
     command = write_experiment(
         folder, [baseline], ["none", {"vae": VAE}, "overflowing", "stopping"]
     )
@@ -225,7 +225,7 @@ def grids(tmp_path_factory):
 
 @pytest.mark.parametrize("augmenter", ["none", "vae"])
 def test_two_processes_train_and_predict_what_one_does(grids, augmenter):
-    """A contrastive loss, the diagonal, requests by rarity; documents without a positive pair; a
+    """A contrastive loss, requests by rarity; documents without a positive pair; a
     last batch of one document.
     """
     one, two = (run_of(grids["folder"] / name, "baseline", augmenter) for name in ("one", "two"))
@@ -294,8 +294,10 @@ def test_other_settings(tmp_path, count, options):
     for backbone in ("kd_docre", "atlop"):
         for augmenter in ("none", "gaussian"):
             assert_same(*(run_of(tmp_path / name, backbone, augmenter) for name in ("one", "many")))
-    teacher = {"distill_from": str(run_of(tmp_path / "one", "kd_docre", "none").path)}
-    command = write_experiment(tmp_path, [{"kd_docre": {**HEAD, **teacher}}], ["none"], **options)
+    teacher = str(run_of(tmp_path / "one", "kd_docre", "none").path)
+    command = write_experiment(
+        tmp_path, [{"kd_docre": HEAD}], ["none"], distill_from=teacher, **options
+    )
     run_both(count, command, tmp_path / "taught", tmp_path / "taught by many")
     assert_same(
         *(run_of(tmp_path / name, "kd_docre", "none") for name in ("taught", "taught by many"))

@@ -15,7 +15,7 @@ SAVE_EVERY = 600.0  # seconds between checkpoints within an epoch
 
 BACKBONES = {
     "atlop": {"emb": 8, "block": 4},
-    "kd_docre": {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0, "distill_from": None},
+    "kd_docre": {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0},
     "baseline": {
         "emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "entropy": "vectorised", "temperature": 1.0,
         "base_temperature": 0.5,

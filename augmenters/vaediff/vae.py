@@ -16,11 +16,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter, AugmenterError, Pairs, Progress
+from augmenters.base import AugmenterError, Progress
+from augmenters.diagnosis import Diagnosed
 from augmenters.options import number, one_of, switch, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
 from augmenters.vaediff.fitting import Averages, Best, Descent, batches, check_finite
+from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
 
@@ -31,7 +33,7 @@ ACTIVE = 0.01
 
 
 @AUGMENTERS.register("vae")
-class Vae(Augmenter):
+class Vae(Diagnosed):
     """EP-VAE with a standard normal prior; classes through the aggregate posterior.
 
     Args:
@@ -104,7 +106,7 @@ class Vae(Augmenter):
     def _build(self, width: int, classes: int) -> None:
         shape = {"hidden": self.hidden, "norm": self.norm, "reconstruction": self.reconstruction}
         self.vae = EPVAE(width, self.latent, clamp_means=self.clamp_means, **shape).eval()
-        self.bank = Bank(self.latent, classes)
+        self.filed = Posteriors(self.latent, classes)
 
     def _fit(
         self,
@@ -132,18 +134,22 @@ class Vae(Augmenter):
             )
             if held_out is not None:
                 noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
-                numbers["held_out"] = held_out_loss(self.vae, held_out[0], self.kl_weight, noise)
+                numbers["held_out"] = held_out_loss(
+                    self.vae, held_out.representations, self.kl_weight, noise
+                )
                 if self.checkpoint == "best" and epoch > self.warmup_epochs:
                     best.offer(numbers["held_out"])
             check_finite(numbers, epoch)
             history.append({"epoch": epoch, **numbers, "lr": descent.rate})
             progress(epoch, self.epochs, **numbers)
         best.restore()
-        self.bank.file(*posteriors(self.vae, representations), labels)
+        self.filed.file(*posteriors(self.vae, representations), labels)
         return history
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
-        mean, log_variance = self.bank.draw(labels, rng)
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.filed.draw(labels, rng)
         rows, _ = self.vae.decode(sample_posterior(mean, log_variance, rng))
         return rows, labels.clone()
 
@@ -156,7 +162,7 @@ class Vae(Augmenter):
         return diagnose_vae(self.vae, representations, rng)
 
 
-class Bank(nn.Module):
+class Posteriors(nn.Module):
     """The posteriors [N,z] of the training pairs and their label sets [N,R], filed by label set."""
 
     def __init__(self, latent: int, classes: int):
@@ -249,7 +255,7 @@ def reconstructed(vae: EPVAE, representations: Tensor) -> Tensor:
 
 @torch.no_grad()
 def diagnose_vae(vae: EPVAE, representations: Tensor, rng: torch.Generator) -> dict[str, float]:
-    """What EP-VAE keeps of held-out rows [N,d]; see `Augmenter.diagnose` for the names.
+    """What EP-VAE keeps of held-out rows [N,d]; see `Diagnosed.diagnose` for the names.
 
     sampled_mse is the reconstruction's error from a sample of the posterior, as in training;
     reconstruction_mse that from its mean.

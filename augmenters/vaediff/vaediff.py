@@ -15,7 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Pairs, Progress
+from augmenters.base import Progress
+from augmenters.diagnosis import Diagnosed
 from augmenters.options import number, one_of, probability, switch, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.denoiser import HEAD, Denoiser
@@ -29,12 +30,13 @@ from augmenters.vaediff.vae import (
     reconstructed,
     train_epoch,
 )
+from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
 
 
 @AUGMENTERS.register("vaediff")
-class VaeDiff(Augmenter):
+class VaeDiff(Diagnosed):
     """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE).
 
     Args:
@@ -320,7 +322,9 @@ class VaeDiff(Augmenter):
                 Pool(sets, ids), self.prior.sample(sets.sets, ids, rng, progress)
             )
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Pairs:
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Algorithm 1, line 29: generated latents, decoded. From the pool; a label set that it
         lacks is generated here.
         """

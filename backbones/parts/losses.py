@@ -45,7 +45,7 @@ def pairwise_moving_threshold(
     """PMTEM: pairwise moving-threshold loss with entropy minimisation (Guo et al. 2023;
     Stage_1/losses.py), [P].
 
-    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, which is `Backbone.loss`'s. Every
+    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, whose mean `training_loss` takes. Every
     relation is compared with the
     threshold alone: the probability P_r of Eq. (22) is sigmoid(d_r), and P_NA of Eq. (23) is
         sigmoid(-d_r).
@@ -93,7 +93,6 @@ def supervised_contrastive(
     base_temperature: float,
     form: str = "cosine",
     contrasts: Tensor | None = None,
-    reduction: str = "mean",
 ) -> Tensor:
     """SCL, Eq. (28), times temperature / base_temperature. Scalar; 0 with fewer than two anchors.
 
@@ -106,7 +105,6 @@ def supervised_contrastive(
             of the mean of the shares.
         contrasts: [K, d] of pairs without a relation: in the denominator of every anchor, never
             anchors or positives.
-        reduction: "mean" or "sum" over the anchors.
     """
     N = len(representations)
     if N < 2:
@@ -131,11 +129,7 @@ def supervised_contrastive(
             ~(same | (alone.unsqueeze(1) & ~itself)), -torch.inf
         ).logsumexp(1)
         per_anchor = torch.where(alone, 0.0, count.clamp(min=1).to(rows.dtype).log() - log_sum)
-    return (
-        temperature
-        / base_temperature
-        * (per_anchor.mean() if reduction == "mean" else per_anchor.sum())
-    )
+    return temperature / base_temperature * per_anchor.mean()
 
 
 def _logsumexp(logits: Tensor, mask: Tensor) -> Tensor:

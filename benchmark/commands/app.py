@@ -24,7 +24,6 @@ from benchmark.commands import (
     report,
     run,
     score,
-    speed,
 )
 from benchmark.errors import UserError
 from benchmark.signals import AGAIN, Preempted
@@ -77,5 +76,4 @@ app.command()(score.score)
 app.command()(compare.compare)
 app.command()(predict.predict)
 app.command("import-checkpoint")(import_checkpoint.import_checkpoint)
-app.command()(speed.speed)
 app.add_typer(data.app, name="data")

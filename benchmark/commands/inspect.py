@@ -80,11 +80,11 @@ def check(
     """
     load_plugins(plugin)
     AUGMENTERS.entry(augmenter)  # a wrong name is told before torch is imported
-    from augmenters.check import checks
+    from augmenters.check import check_augmenter
 
     console = Console(markup=False)
     failed = 0
-    for name, run_check in checks(AUGMENTERS[augmenter]):
+    for name, run_check in check_augmenter(AUGMENTERS[augmenter]):
         try:
             run_check()
             console.print(f"pass  {name}", markup=False, highlight=False)

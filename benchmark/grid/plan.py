@@ -70,7 +70,7 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
-        teacher = self.config.backbone.options.get("distill_from")
+        teacher = self.config.train.distill_from
         return {"teacher_digest": identity.teacher_digest(teacher)}
 
     def differences(self, **facts: Any) -> list[str]:

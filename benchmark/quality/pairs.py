@@ -43,7 +43,9 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from backbones.base import Backbone, Pairs
+from augmenters.diagnosis import Diagnosed
+from backbones.base import Backbone
+from benchmark.data.pairs import Pairs
 from benchmark.quality.distances import (
     between_share,
     frechet,
@@ -89,7 +91,7 @@ def pair_quality(
     Returns:
         pairs: numbers of pairs.
         settings: what the measurement depends on.
-        diagnosis: `Augmenter.diagnose` on the dev pairs, and what follows from it.
+        diagnosis: `Diagnosed.diagnose` on the dev pairs, and what follows from it.
         groups: group ("all"; "tail": some relation of the pair is not frequent; "frequent") ->
             measure -> kind of pairs -> number, with the kind "reconstructed" (train pairs, encoded
             and decoded) if the augmenter encodes.
@@ -112,7 +114,9 @@ def pair_quality(
         "noise": Pairs(noise, dev.labels[asked]),
         "generated": Pairs(*augmenter.augment(*real["train"], rng=generation)),
     }
-    if (rows := augmenter.reconstruct(real["train"].representations)) is not None:
+    diagnosed = isinstance(augmenter, Diagnosed)
+    rows = augmenter.reconstruct(real["train"].representations) if diagnosed else None
+    if rows is not None:
         made["reconstructed"] = Pairs(rows, real["train"].labels)
     if backbone.bounds is not None:  # as the training loss sees them
         made = {
@@ -120,7 +124,9 @@ def pair_quality(
         }
     kinds = real | made
     diagnosis = explained(
-        augmenter.diagnose(*dev, rng=diagnosing), train.representations, dev.representations
+        augmenter.diagnose(*dev, rng=diagnosing) if diagnosed else {},
+        train.representations,
+        dev.representations,
     )
 
     found = {k: classified(backbone, p.representations, max_labels) for k, p in kinds.items()}

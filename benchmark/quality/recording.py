@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from augmenters.base import Augmenter
-from backbones.base import Backbone, Pairs
+from backbones.base import Backbone
 from benchmark.config import RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.pairs import pair_quality

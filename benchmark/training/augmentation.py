@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from augmenters.base import Augmenter
-from backbones.base import Pairs
+from backbones.base import Backbone
 from benchmark import processes
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 from benchmark.quality.recording import (
     Stage1,
@@ -26,10 +29,53 @@ from benchmark.seeds import derive
 from benchmark.store.cleaning import PAIRS
 from benchmark.training.checkpoints import is_sound, read_tensors, write_tensors
 from benchmark.training.evaluation import Evaluator
+from benchmark.training.gathering import joined
 from benchmark.training.model import DocreModel, restore_model
+from benchmark.training.objective import Mixing
 from benchmark.training.requests import Requests
 from benchmark.training.resume import facts_of
 from benchmark.training.session import Session
+
+
+class Step:
+    """The augmentation of one training step; `rng` makes it a function of seed and step alone."""
+
+    def __init__(self, augmenter: Augmenter, requests: Requests, rng: torch.Generator):
+        self.augmenter, self.requests, self.rng = augmenter, requests, rng
+        self.does = augmenter.does()
+        self.adjust = augmenter.adjust if self.does == "adjust" else None
+
+    def generate(
+        self, backbone: Backbone, real: Pairs, encoded: Encoded, batch: Batch
+    ) -> Pairs | None:
+        """The extra pairs of a batch whose pairs are `real`; None if there are none to come."""
+        if self.does == "adjust":
+            return None
+        positive = real.only_positive()
+        chosen = self.requests.choose(positive.labels, self.rng)
+        if self.does == "view":
+            return self._viewed(backbone, real, chosen, encoded, batch)
+        generated, labels = self.augmenter.augment(
+            positive.representations.float()[chosen], positive.labels[chosen], rng=self.rng
+        )
+        if backbone.bounds is not None:
+            generated = generated.clamp(*backbone.bounds)
+        return Pairs(generated, labels, torch.arange(len(labels), device=labels.device))
+
+    def _viewed(
+        self, backbone: Backbone, real: Pairs, chosen: Tensor, encoded: Encoded, batch: Batch
+    ) -> Pairs:
+        """One view of the batch for each copy that is asked for, represented by the backbone."""
+        views = []
+        for part in chosen.tensor_split(self.requests.copies):
+            view = self.augmenter.view(encoded, batch, rng=self.rng)
+            seen = backbone.represent(view, batch)
+            seen = joined(Pairs(seen, batch.labels(real.labels.shape[1]), batch.positive))
+            if self.augmenter.pairs_of_view == "positive":
+                seen = seen.only_positive().at(part)
+                seen = Pairs(*seen, torch.arange(len(part), device=part.device))
+            views.append(seen)
+        return functools.reduce(Pairs.joined_with, views)
 
 
 @dataclass
@@ -65,36 +111,30 @@ class Augmentation:
             self.augmenter.prepare(label_sets.to(device), rng=rng, progress=bar.update_to)
         self.seconds = time.perf_counter() - began
 
-    def mixing(self, epoch: int) -> dict[str, Any]:
-        """How the loss of an epoch is made: Algorithm 1, lines 3-6 (warm-up) and lines 31-34."""
+    def mixing(self, epoch: int) -> Mixing:
+        """What the loss of an epoch is made of: Algorithm 1, lines 3-6 (warm-up) and 31-34."""
         augment = self.session.run.augment
         if epoch >= augment.warmup_epochs:
-            return {"combination": augment.combination, "weight": augment.weight}
-        return {} if augment.warmup_contrastive else {"contrastive": False}
+            return Mixing(augment.combination, augment.weight)
+        return Mixing(auxiliary=augment.warmup_contrastive)
 
-    def at(self, epoch: int, step: int):
+    def at(self, epoch: int, step: int) -> Step | None:
         """The augmentation of a training step (Algorithm 1, lines 3-7): none during warm-up."""
         run = self.session.run
         if epoch < run.augment.warmup_epochs:
             return None
         rng = torch.Generator().manual_seed(derive(run.seed, "augmentation", step))
-
-        def augment(positive: Pairs) -> Pairs:
-            rows = self.requests.rows(positive.labels, rng)
-            return Pairs(
-                *self.augmenter.augment(
-                    positive.representations[rows], positive.labels[rows], rng=rng
-                )
-            )
-
-        return augment
+        return Step(self.augmenter, self.requests, rng)
 
     def measure(self) -> None:
         """Write `quality.json`; where it cannot be had, say why. A restarted run measures again,
         and finds the same.
         """
         session, progress = self.session, self.session.progress
-        if reason := hindrance(self.stage1):
+        reason = hindrance(self.stage1)
+        if self.augmenter.does() != "augment":
+            reason = f"{session.run.augmenter.name} makes none of its own"
+        if reason:
             progress.message(f"quality of generated pairs not measured: {reason}")
             discard_quality(session.directory)
             return
@@ -113,9 +153,7 @@ class Augmentation:
         run, directory = self.session.run, self.session.directory
         with self.session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
             rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
-            history = self.augmenter.fit(
-                *train, rng=rng, held_out=tuple(dev), progress=bar.update_to
-            )
+            history = self.augmenter.fit(*train, rng=rng, held_out=dev, progress=bar.update_to)
         directory.write_json("stage2_history.json", history)
         write_tensors(
             directory.path / "augmenter.safetensors",

@@ -12,10 +12,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from backbones.base import Pairs
 from benchmark import processes
 from benchmark.data.batches import Batch
 from benchmark.data.documents import Corpus
+from benchmark.data.pairs import Pairs
 from benchmark.progress import Progress
 from benchmark.training.model import DocreModel
 

@@ -17,29 +17,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backbones.base import Pairs
 from benchmark import processes
+from benchmark.data.pairs import Pairs
 
 
-def joined(
-    real: Pairs, positive: Tensor, teacher: Tensor | None, entities: int
-) -> tuple[Pairs, Tensor, Tensor | None, int]:
-    """The whole batch's pairs, in the order of its documents, from the part of each process.
-
-    Args:
-        real: this process's pairs [P, d], [P, R].
-        positive: row numbers of those that hold a relation.
-        teacher: [P, R] logits, or None.
-        entities: of this process's documents.
-    """
+def joined(own: Pairs) -> Pairs:
+    """The whole batch's pairs, in the order of its documents, from the part of each process."""
     if processes.count() == 1:
-        return real, positive, teacher, entities
-    pairs, positives, counts = zip(
-        *processes.exchanged([len(real.labels), len(positive), entities]), strict=True
-    )
-    whole = Pairs(*(_Gather.apply(part, pairs) for part in real))
-    positive = _Gather.apply(sum(pairs[: processes.rank()]) + positive, positives)
-    return whole, positive, None if teacher is None else _Gather.apply(teacher, pairs), sum(counts)
+        return own
+    known = own.known_positives
+    counted = [len(own.labels), None if known is None else len(known)]
+    pairs, positives = zip(*processes.exchanged(counted), strict=True)
+    if known is not None:
+        known = _Gather.apply(sum(pairs[: processes.rank()]) + known, positives)
+    return Pairs(*(_Gather.apply(part, pairs) for part in own), known)
+
+
+def gathered(part: Tensor | None, pairs: int) -> Tensor | None:
+    """The whole batch's [P, *] from the part of each process, which has `pairs` of them."""
+    if part is None or processes.count() == 1:
+        return part
+    return _Gather.apply(part, tuple(processes.exchanged(pairs)))
 
 
 class _Gather(torch.autograd.Function):

@@ -28,7 +28,8 @@ from benchmark.progress import Progress
 from benchmark.seeds import derive
 from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT
 from benchmark.training.checkpoints import link, load_state, save_state, save_weights
-from benchmark.training.model import Augment, DocreModel
+from benchmark.training.model import DocreModel, Step
+from benchmark.training.objective import Mixing
 
 REPORT_EVERY = 10  # steps between two looks at the loss: looking makes a GPU wait
 
@@ -83,8 +84,8 @@ class Loop:
     progress: Progress
     description: str
     identity: dict[str, Any]  # what the run's checkpoints belong to, stored with them
-    augment_at: Callable[[int, int], Augment | None] = lambda epoch, step: None
-    mixing: Callable[[int], dict[str, Any]] = lambda epoch: {}
+    augment_at: Callable[[int, int], Step | None] = lambda epoch, step: None
+    mixing: Callable[[int], Mixing] = lambda epoch: Mixing()
     branch_epoch: int | None = None
     on_epoch: Callable[[list[dict[str, Any]]], None] = lambda history: None
     save_every: float = 600.0
@@ -156,7 +157,7 @@ class Loop:
                 group["lr"] = rate * self._schedule(step, len(loader))
             with self.accelerator.accumulate(model):
                 try:
-                    loss = model(batch, self.augment_at(epoch, step), **self.mixing(epoch))
+                    loss = model(batch, self.augment_at(epoch, step), self.mixing(epoch))
                 except AugmenterError as error:
                     error.met_by_all = True  # processes augment the whole batch alike
                     self._require_sound(

@@ -8,24 +8,34 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from augmenters.base import Augmenter
-from backbones.base import Backbone, Pairs
+from backbones.base import Backbone
 from backbones.encoders.huggingface import Encoder, freeze, load_encoder
 from benchmark.config import EncoderConfig, RunConfig
-from benchmark.data.batches import Batch
+from benchmark.data.batches import Batch, Encoded
 from benchmark.data.documents import Corpus
+from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError, UserError
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
 from benchmark.training.distillation import require_teacher
-from benchmark.training.gathering import joined
+from benchmark.training.gathering import gathered, joined
+from benchmark.training.objective import Mixing, training_loss
 
-Augment = Callable[[Pairs], Pairs | None]
+
+class Step(Protocol):
+    """The augmentation of one training step (benchmark/training/augmentation.py)."""
+
+    adjust: Callable[[Tensor, Tensor], Tensor] | None
+
+    def generate(
+        self, backbone: Backbone, real: Pairs, encoded: Encoded, batch: Batch
+    ) -> Pairs | None: ...
 
 
 class DocreModel(nn.Module):
@@ -42,31 +52,39 @@ class DocreModel(nn.Module):
         super().__init__()
         self.encoder, self.backbone, self.classes = encoder, backbone, classes
 
+    def encode(self, batch: Batch) -> Encoded:
+        """The encoder's output, or what the batch brings along of it."""
+        return batch.encoded if batch.encoded is not None else self.encoder(batch)
+
     def represent(self, batch: Batch) -> Tensor:
         """[P, d] pair representations."""
-        encoded = batch.encoded if batch.encoded is not None else self.encoder(batch)
-        return self.backbone.represent(encoded, batch)
+        return self.backbone.represent(self.encode(batch), batch)
 
-    def forward(self, batch: Batch, augment: Augment | None = None, **mixing: Any) -> Tensor:
-        """The training loss of a batch, of which several processes have a part each. `augment` maps
-        the detached positive pairs to generated ones; `mixing`: how these enter, see
-        `Backbone.loss`.
+    def forward(
+        self, batch: Batch, step: Step | None = None, mixing: Mixing | None = None
+    ) -> Tensor:
+        """The training loss of a batch, of which several processes have a part each.
+
+        Args:
+            step: the augmentation of this training step, or None.
+            mixing: what the loss is made of; None: the default.
         """
-        real = Pairs(self.represent(batch), batch.labels(self.classes))
-        real, positive, teacher, entities = joined(
-            real, batch.positive, batch.teacher, len(batch.entity_document)
+        encoded = self.encode(batch)
+        own = Pairs(
+            self.backbone.represent(encoded, batch), batch.labels(self.classes), batch.positive
         )
-        if self.backbone.diagonal:
-            mixing["diagonal"] = entities
-        generated = None
-        if augment is not None:
-            augmented = real.at(positive)
-            generated = augment(Pairs(augmented.representations.detach().float(), augmented.labels))
-        if generated is not None and self.backbone.bounds is not None:
-            generated = Pairs(
-                generated.representations.clamp(*self.backbone.bounds), generated.labels
-            )
-        return self.backbone.loss(real, generated, teacher=teacher, positive=positive, **mixing)
+        real, teacher = joined(own), gathered(batch.teacher, len(own.labels))
+        generated = None if step is None else step.generate(self.backbone, real, encoded, batch)
+        return training_loss(
+            self.backbone,
+            real,
+            generated,
+            encoded,
+            batch,
+            mixing=mixing or Mixing(),
+            teacher=teacher,
+            adjust=None if step is None else step.adjust,
+        )
 
     @torch.no_grad()
     def logits(self, batch: Batch, *, undirected: bool = False) -> Tensor:
@@ -122,7 +140,7 @@ def require_buildable(run: RunConfig) -> None:
         UserError: names what cannot be made, and why.
     """
     width = _encoder_width(run.encoder.model_dump_json())
-    if teacher := run.backbone.options.get("distill_from"):
+    if teacher := run.train.distill_from:
         require_teacher(teacher)
     for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
         try:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Requests:
-    """Chooses rows among the positive pairs of a batch.
+    """Chooses among the positive pairs of a batch.
 
     Args:
         copies: m of section 2.3.3: m * N rows are chosen among N pairs.
@@ -23,7 +23,7 @@ class Requests:
         self.copies, self.rarity = copies, rarity
         self.frequency = label_sets[:, 1:].sum(0)
 
-    def rows(self, labels: Tensor, rng: torch.Generator) -> Tensor:
+    def choose(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """[m * N] row numbers for the label sets [N, R] of a batch's positive pairs."""
         N = len(labels)
         if self.rarity == 0 or N == 0:

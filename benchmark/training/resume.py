@@ -93,7 +93,7 @@ def state_identity(run: RunConfig, corpus: Corpus) -> dict[str, Any]:
         **run.model_dump(mode="json"),
         "corpus_digest": corpus.digest,
         "encoder_digest": encoder_digest(run.encoder.name),
-        "teacher_digest": teacher_digest(run.backbone.options.get("distill_from")),
+        "teacher_digest": teacher_digest(run.train.distill_from),
         "numerics_version": NUMERICS_VERSION,
         "augmenter_code": hashlib.sha256(source.encode()).hexdigest()[:16],
     }

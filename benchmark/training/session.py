@@ -83,7 +83,7 @@ class Session:
             share=(processes.rank(), processes.count()),
         )
         collate = self.collators[split]
-        if training and (teacher := self.model.backbone.distill_from):
+        if training and (teacher := config.distill_from):
             titles = list(self.corpus.train["title"])
             collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))
         on_gpu = self.accelerator.device.type == "cuda"

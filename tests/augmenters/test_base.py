@@ -58,20 +58,20 @@ def fitted():
         ),
         (ROWS.long(), LABELS, "representations must be a float tensor.*int64"),
         ([[1.0]], LABELS, "representations must be a float tensor.*list"),
-        (ROWS, LABELS[:2], "representations have 3 rows, the labels 2"),
+        (ROWS, LABELS[:2], "there are 3, but 2 label sets"),
         (ROWS, LABELS.long(), "labels must be a float tensor.*int64"),
         (ROWS, LABELS[:, :1], "labels must be a float tensor"),
-        (ROWS, LABELS * 0.5, "labels are not multi-hot .* row 0"),
+        (ROWS, LABELS * 0.5, "labels are not multi-hot .* pair 0"),
         (
             ROWS,
             torch.eye(5)[[1, 0, 2]],
-            r"labels have the threshold class \(column 0\) set.* row 1",
+            r"labels have the threshold class \(column 0\) set.* pair 1",
         ),
-        (ROWS, torch.cat([LABELS[:2], torch.zeros(1, 5)]), "labels have no relation.* row 2"),
+        (ROWS, torch.cat([LABELS[:2], torch.zeros(1, 5)]), "labels have no relation.* pair 2"),
         (
             torch.where(torch.arange(3)[:, None] == 1, torch.nan, ROWS),
             LABELS,
-            "NaN or infinity, first in row 1",
+            "NaN or infinity, first in pair 1",
         ),
         (ROWS / 0, LABELS, "NaN or infinity"),
     ],
@@ -116,7 +116,7 @@ def test_rng_must_be_a_cpu_generator():
     [
         (ROWS, r"must return \(representations, labels\)"),
         ((ROWS[:, :3], LABELS), "returned representations are 3 wide, expected 4"),
-        ((ROWS[:2], LABELS), "returned representations have 2 rows, the labels 3"),
+        ((ROWS[:2], LABELS), "there are 2, but 3 label sets"),
         ((ROWS * torch.nan, LABELS), "returned representations hold NaN"),
         ((ROWS, torch.eye(5)[:3]), "returned labels have the threshold class"),
     ],
@@ -179,9 +179,9 @@ def test_a_state_is_a_copy():
 
 def test_a_state_that_does_not_fit():
     state = fitted().state_dict()
-    with pytest.raises(AugmenterError, match="other hyper-parameters"):
+    with pytest.raises(AugmenterError, match="other options"):
         Shift().load_state_dict({**state, "layer.weight": torch.zeros(2, 2)})
-    with pytest.raises(AugmenterError, match="other hyper-parameters"):
+    with pytest.raises(AugmenterError, match="other options"):
         Shift().load_state_dict({key: value for key, value in state.items() if key != "layer.bias"})
     with pytest.raises(AugmenterError, match="unknown tensors: elsewhere"):
         Shift().load_state_dict({**state, "elsewhere": torch.zeros(1)})

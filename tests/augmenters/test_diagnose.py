@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from augmenters.base import Augmenter, AugmenterError
+from augmenters.base import AugmenterError
+from augmenters.diagnosis import Diagnosed
 from augmenters.vaediff.ep_vae import kl_to_standard_normal
 from augmenters.vaediff.prior import DiffusionPrior
 from augmenters.vaediff.vae import Vae, diagnose_vae
@@ -127,16 +128,9 @@ def test_the_contract_is_checked():
     assert fitted.diagnose(rows[:0], labels[:0], rng=rng()) == {}
 
 
-def test_by_default_there_is_nothing_to_tell():
-    class Silent(Augmenter):
-        pass
-
-    assert Silent().diagnose(*rows_and_labels(), rng=rng()) == {}
-
-
 @pytest.mark.parametrize("value", [torch.tensor(1.0), float("nan"), "good"])
 def test_values_are_finite_plain_numbers(value):
-    class Odd(Augmenter):
+    class Odd(Diagnosed):
         def _diagnose(self, representations, labels, *, rng):
             return {"value": value}
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from batches_for_tests import COLLATE, only, random_batch, random_encoded, random_row
 
-from backbones.base import Pairs
 from backbones.parts.axial import AxialStack
 from backbones.parts.bilinear import GroupedBilinear, _blocks
 from benchmark.data.batches import Encoded
@@ -89,66 +88,6 @@ def test_the_order_of_entities_does_not_matter(backbone):
     number = {tuple(pair): i for i, pair in enumerate(renamed.pairs.tolist())}
     moved = [number[0, int(order[h]), int(order[t])] for _, h, t in batch.pairs.tolist()]
     torch.testing.assert_close(after[moved], before, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize("positives", [0, 1, 2])
-def test_loss_and_gradients_are_finite_with_few_positive_pairs(backbone, positives):
-    batch = random_batch((3, 2))
-    labels = torch.zeros(8, CLASSES, dtype=torch.float64)
-    labels[:positives, 1] = 1
-    labels[positives:, 0] = 1
-    representations = backbone.represent(random_encoded(batch), batch)
-    loss = backbone.loss(Pairs(representations, labels))
-    loss.backward()
-    assert loss.isfinite() and all(
-        p.grad.isfinite().all() for p in backbone.parameters() if p.grad is not None
-    )
-
-
-def test_a_batch_without_pairs_has_a_loss_of_zero(backbone):
-    batch = random_batch((1, 0))
-    loss = backbone.loss(
-        Pairs(backbone.represent(random_encoded(batch), batch), batch.labels(CLASSES).double())
-    )
-    loss.backward()
-    assert loss == 0
-
-
-def test_generated_pairs_enter_by_concatenation_or_by_two_means(backbone):
-    batch = random_batch((4,))
-    real = Pairs(
-        backbone.represent(random_encoded(batch), batch).detach(), batch.labels(CLASSES).double()
-    )
-    extra = Pairs(real.only_positive().representations * 0.9, real.only_positive().labels)
-    mean = lambda *groups: torch.cat(
-        [
-            backbone.classification_loss(backbone.classify(g.representations), g.labels)
-            for g in groups
-        ]
-    ).mean()
-    contrast = backbone.contrastive_loss(real.joined_with(extra).only_positive())
-    torch.testing.assert_close(backbone.loss(real, extra), mean(real, extra) + contrast)
-    torch.testing.assert_close(
-        backbone.loss(real, extra, combination="two_means"), mean(real) + mean(extra) + contrast
-    )
-    sums = [
-        backbone.classification_loss(backbone.classify(g.representations), g.labels).sum()
-        for g in (real, extra)
-    ]
-    weighted = (sums[0] + 0.5 * sums[1]) / (len(real.labels) + 0.5 * len(extra.labels))
-    torch.testing.assert_close(backbone.loss(real, extra, weight=0.5), weighted + contrast)
-    nothing = Pairs(extra.representations[:0], extra.labels[:0])
-    torch.testing.assert_close(backbone.loss(real, nothing), backbone.loss(real))
-
-
-def test_a_teacher_adds_the_mean_squared_error_of_logits(backbone):
-    batch = random_batch((4,))
-    real = Pairs(
-        backbone.represent(random_encoded(batch), batch).detach(), batch.labels(CLASSES).double()
-    )
-    logits = backbone.classify(real.representations)
-    added = backbone.loss(real, teacher=logits.float() + 2) - backbone.loss(real)
-    assert added.item() == pytest.approx(4.0, rel=1e-5)
 
 
 def test_prediction_rule(backbone):

@@ -9,11 +9,12 @@ from batches_for_tests import COLLATE, only, random_encoded, random_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backbones.base import Pairs
 from backbones.encoders.huggingface import Encoder
 from backbones.encoders.tiny import tiny
 from benchmark.data.batches import Collator, Encoded, WindowPlan
+from benchmark.data.pairs import Pairs
 from benchmark.registry import BACKBONES
+from benchmark.training.objective import Mixing, training_loss
 
 CLASSES = 6
 SMALL = {
@@ -81,7 +82,14 @@ def test_the_order_of_documents_moves_rows_and_leaves_the_loss(backbone, entitie
     mentions = torch.cat([(mention_document == i).nonzero()[:, 0] for i in order])
     moved = Encoded(encoded.states[order], encoded.rows[mentions])
     assert_same(predictions(backbone, moved, other), predictions(backbone, encoded, batch))
-    loss = lambda e, b: backbone.loss(Pairs(backbone.represent(e, b), b.labels(CLASSES).double()))
+    loss = lambda e, b: training_loss(
+        backbone,
+        Pairs(backbone.represent(e, b), b.labels(CLASSES).double()),
+        None,
+        e,
+        b,
+        mixing=Mixing(),
+    )
     torch.testing.assert_close(
         loss(moved, other), loss(encoded, batch), rtol=1e-6, atol=1e-9
     )  # summed in single precision

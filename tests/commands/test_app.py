@@ -25,7 +25,6 @@ COMMANDS = (
     "compare",
     "predict",
     "import-checkpoint",
-    "speed",
     "data",
 )
 

@@ -54,7 +54,7 @@ def contract(monkeypatch):
         fake.checked = cls
         return iter(fake.list)
 
-    module = SimpleNamespace(checks=checks)
+    module = SimpleNamespace(check_augmenter=checks)
     monkeypatch.setitem(sys.modules, "augmenters.check", module)
     monkeypatch.setattr(augmenters, "check", module, raising=False)
     return fake

@@ -9,8 +9,10 @@ import torch
 
 from augmenters.base import Augmenter
 from augmenters.copies import Copies
+from augmenters.diagnosis import Diagnosed
 from augmenters.gaussian import GaussianNoise
-from backbones.base import Backbone, Pairs
+from backbones.base import Backbone
+from benchmark.data.pairs import Pairs
 from benchmark.quality import pairs as quality
 from benchmark.quality.flags import explained, flags
 from benchmark.quality.pairs import exact_match, matched, micro_f1, pair_quality
@@ -51,10 +53,12 @@ TRAIN, DEV = pairs(900, 1), pairs(300, 3)
 
 
 def measured(augmenter, train=TRAIN, dev=DEV, tail=TAIL, backbone=None, seed=0):
-    return pair_quality(augmenter, backbone or Nearest(), train, dev, tail=tail, max_labels=4, seed=seed)
+    return pair_quality(
+        augmenter, backbone or Nearest(), train, dev, tail=tail, max_labels=4, seed=seed
+    )
 
 
-class Resamples(Augmenter):
+class Resamples(Diagnosed):
     """A perfect generator: fresh pairs of the very distribution."""
 
     def _augment(self, representations, labels, *, rng):

@@ -245,7 +245,11 @@ def _record_events(events: Path) -> None:
         finish(directory)
         tell(directory, "done")
 
-    RunDirectory.start, stages.train_run, RunDirectory.finish = told_start, told_execute, told_finish
+    RunDirectory.start, stages.train_run, RunDirectory.finish = (
+        told_start,
+        told_execute,
+        told_finish,
+    )
 
 
 if __name__ == "__main__":

@@ -8,19 +8,23 @@ import os
 import signal
 
 import pytest
+import torch
 from samples import ADA, LONELY, NOBODY
 from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corpus
 
 from benchmark import signals
+from benchmark.data.batches import Collator, Rows
+from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
 from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
 from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
+from benchmark.training.distillation import TaughtCollator, Teacher
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
-from benchmark.training.model import DocreModel, build_encoder
+from benchmark.training.model import DocreModel, build_encoder, restore_model
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -402,15 +406,24 @@ def test_a_frozen_encoder_computed_once_gives_the_same_model(tmp_path, monkeypat
 
 def test_distillation(tmp_path):
     teacher = execute(tmp_path, config("kd_docre", store_logits=True))
-    student = config("kd_docre", seed=1, options={"distill_from": str(teacher.path)})
-    taught, plain = (
-        execute(tmp_path, student),
-        execute(tmp_path / "plain", config("kd_docre", seed=1)),
-    )
+    student = config("atlop", seed=1, distill_from=str(teacher.path))
+    taught = execute(tmp_path, student)
+    plain = execute(tmp_path / "plain", config("atlop", seed=1))
     assert taught.read_history()[0]["loss"] > plain.read_history()[0]["loss"]
-    missing = config("kd_docre", seed=2, options={"distill_from": str(tmp_path / "nowhere")})
+    missing = config("atlop", seed=2, distill_from=str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"train\.store_logits=true"):
         execute(tmp_path, missing)
+
+
+def test_a_batch_brings_the_teachers_logits_of_its_own_pairs(tmp_path):
+    """In whatever order the batch has its documents: the teacher's own model finds them again."""
+    corpus, run = tiny_corpus(), config("kd_docre", store_logits=True)
+    teacher = execute(tmp_path, run)
+    model = restore_model(run, teacher.path, len(corpus.relations) + 1).eval()
+    rows = Rows(featurise(corpus.train, corpus, model.encoder.tokenizer, training=True))
+    stored = Teacher(str(teacher.path), list(corpus.train["title"]), corpus.relations)
+    batch = TaughtCollator(Collator(model.encoder.windows), stored)([rows[i] for i in (3, 0, 2)])
+    torch.testing.assert_close(batch.teacher, model.logits(batch), rtol=1e-4, atol=1e-5)
 
 
 def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
@@ -450,9 +463,7 @@ def test_predicting_from_a_stored_run(tmp_path):
     assert facts[0]["relation"] == facts[0]["r"] and facts[0]["head"].startswith("w")
     path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
     assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
-    with pytest.raises(
-        UserError, match=f"1 runs; give one of them, such as {run.path}"
-    ):
+    with pytest.raises(UserError, match=f"1 runs; give one of them, such as {run.path}"):
         predict(run.path.parent, path)
     (run.path / "best.safetensors").unlink()
     with pytest.raises(UserError, match="kept no weights"):

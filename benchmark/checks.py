@@ -1,0 +1,103 @@
+"""What the contract checks of augmenters, backbones and encoders share.
+
+A kind's `check_…` function yields names and checks::
+
+    for name, check in check_augmenter(AUGMENTERS["mixup"]):
+        check()  # raises CheckFailed, which tells what is wrong and how to mend it
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from benchmark.errors import UserError
+
+Checks = Iterator[tuple[str, Callable[[], None]]]
+
+
+class CheckFailed(UserError):
+    """A class breaks its contract."""
+
+
+class Case:
+    """The class under test, with the options to make it with.
+
+    Args:
+        options: go over the class's own `check_options`.
+    """
+
+    def __init__(self, kind: type, options: dict[str, Any] | None = None):
+        self.kind, self.name = kind, getattr(kind, "__name__", str(kind))
+        self.options = {**getattr(kind, "check_options", {}), **(options or {})}
+
+    def make(self) -> Any:
+        return self.kind(**self.options)
+
+    def expect(self, condition: Any, message: str) -> None:
+        if not condition:
+            raise CheckFailed(f"{self.name}: {message}")
+
+
+def run_each(case: Case, checks: Iterable[Callable[[Any], None]]) -> Checks:
+    """The name of each check and a function that runs it on the case."""
+    for check in checks:
+        yield check.__name__.replace("_", " "), functools.partial(_run, check, case)
+
+
+def _run(check: Callable[[Case], None], case: Case) -> None:
+    try:
+        check(case)
+    except CheckFailed:
+        raise
+    except UserError as error:
+        raise CheckFailed(str(error)) from error
+    except Exception as error:  # whatever the class's own code raises is a finding
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise CheckFailed(
+            f"{case.name} raised {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error
+
+
+def has_a_docstring(case: Case) -> None:
+    case.expect(case.kind.__doc__, "has no docstring; its first paragraph stands in `list`")
+
+
+def options_are_keywords_with_literal_defaults(case: Case) -> None:
+    """Every parameter behind a bare `*` is an option of the experiment file."""
+    positional = ("encoder_width", "classes", "sentences")  # what the benchmark itself passes
+    constructor = case.kind.__init__
+    parameters = (
+        []
+        if constructor in (object.__init__,)
+        else list(inspect.signature(constructor).parameters.values())[1:]
+    )
+    for parameter in parameters:
+        name, default = parameter.name, parameter.default
+        if name in positional:
+            continue
+        case.expect(
+            parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD),
+            f"the constructor takes *{name}: name every option, for the experiment files",
+        )
+        case.expect(
+            parameter.kind is parameter.KEYWORD_ONLY,
+            f"make '{name}' keyword-only in the constructor (behind a bare *)",
+        )
+        if default is parameter.empty:
+            case.expect(
+                name in case.options,
+                f"'{name}' has no default, so there is nothing to check with; "
+                f"give the class check_options = {{'{name}': ...}}",
+            )
+        else:
+            literal = isinstance(default, (bool, int, float, str, list, dict, type(None)))
+            case.expect(
+                literal,
+                f"the default of '{name}' must be a value that an experiment file can hold, "
+                f"got {default!r}",
+            )

@@ -1,0 +1,63 @@
+"""Made-up batches and encodings, tiny and random, for the checks of backbones, encoders and
+augmenters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.data.batches import Batch, Collator, Encoded, WindowPlan
+
+PLAN = WindowPlan(size=64, overlap=0, start=1, end=2, pad=0)
+CLASSES = 6
+
+
+def made_up_document(number: int, entities: int, seed: int = 0) -> dict[str, Any]:
+    """A feature row: 20 to 39 tokens, two mentions an entity, a fact for every second entity."""
+    rng = np.random.default_rng([seed, number])
+    length = int(rng.integers(20, 40))
+    again = rng.integers(0, max(entities, 1), entities)
+    mentions = np.concatenate([np.arange(entities), again]).astype(np.int64)
+    pairs = [(h, t) for h in range(entities) for t in range(entities) if h != t]
+    facts = [
+        (*pairs[i], int(rng.integers(1, CLASSES)))
+        for i in rng.permutation(len(pairs))[: entities // 2]
+    ]
+    head, tail, relation = zip(*facts, strict=True) if facts else ((), (), ())
+    return {
+        "row": number,
+        "tokens": rng.integers(5, 100, length),
+        "mention_position": rng.integers(0, length, len(mentions)),
+        "mention_entity": mentions,
+        "entities": entities,
+        "fact_head": head,
+        "fact_tail": tail,
+        "fact_class": relation,
+    }
+
+
+def made_up_batch(documents: Sequence[dict[str, Any]], needs: Sequence[str] = ()) -> Batch:
+    return Collator(PLAN, needs=needs)(documents) if needs else Collator(PLAN)(documents)
+
+
+def made_up_encoding(
+    batch: Batch, width: int = 16, heads: int = 4, seed: int = 0, dtype=torch.float64
+) -> Encoded:
+    """Random states and attention rows, zero at padding; what a document gets depends on its number
+    in the split alone.
+    """
+    states = torch.zeros(len(batch.rows), batch.width, width, dtype=torch.float64)
+    rows = torch.zeros(len(batch.mention_state), heads, batch.width, dtype=torch.float64)
+    of_document = batch.mention_state // batch.width
+    for slot, number in enumerate(batch.rows.tolist()):
+        rng = torch.Generator().manual_seed(1000 * seed + number)
+        length, mine = int(batch.lengths[slot]), of_document == slot
+        states[slot, :length] = torch.randn(length, width, generator=rng, dtype=torch.float64)
+        # by position, so that the order of mentions does not matter
+        attention = torch.rand(length, heads, length, generator=rng, dtype=torch.float64)
+        rows[mine, :, :length] = attention[batch.mention_state[mine] % batch.width]
+    return Encoded(states.to(dtype), (rows / rows.sum(-1, keepdim=True)).to(dtype))

@@ -1,0 +1,86 @@
+"""The training loss of a step: real and generated pairs, the teacher, the auxiliary loss.
+
+Eq. (27) and Eq. (29) for the paper's baseline; Algorithm 1, lines 31-34, with generated pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from backbones.base import Backbone
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.pairs import Pairs
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """What the loss of a step is made of.
+
+    Attributes:
+        combination: "concatenate" real and generated pairs in one mean (Algorithm 1, lines 31-34),
+            or "two_means": the mean over generated pairs is added to that over real ones (official
+            code, Stage_3/model.py).
+        weight: of a generated pair (concatenate) or of their mean (two_means).
+        auxiliary: whether the backbone's auxiliary loss counts.
+    """
+
+    combination: str = "concatenate"
+    weight: float = 1.0
+    auxiliary: bool = True
+
+
+def training_loss(
+    backbone: Backbone,
+    real: Pairs,
+    generated: Pairs | None,
+    encoded: Encoded,
+    batch: Batch,
+    *,
+    mixing: Mixing,
+    teacher: Tensor | None = None,
+    adjust: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The scalar loss of a step, in float32 whatever the precision of the step.
+
+    Args:
+        real: all pairs of the batch.
+        generated: extra pairs of an augmenter, or None.
+        encoded, batch: what the real pairs came from, for the auxiliary loss.
+        teacher: [P, R] logits that the real pairs' logits are drawn to (mean squared error).
+        adjust: an augmenter's change of the real pairs' logits [P, R], given their labels.
+    """
+    # Algorithm 1, line 32: predictions on real and on generated pairs, by the same classifier
+    logits = backbone.classify(real.representations).float()
+    adjusted = logits if adjust is None else adjust(logits, real.labels)
+    if generated is None or not len(generated.labels):
+        everything, loss = real, _mean(backbone.pair_loss(adjusted, real.labels))
+    else:
+        everything = real.joined_with(generated)
+        of_generated = backbone.classify(generated.representations).float()
+        losses = backbone.pair_loss(torch.cat([adjusted, of_generated]), everything.labels)
+        P, Q = len(real.labels), len(generated.labels)
+        real_losses, generated_losses = losses.split([P, Q])
+        if mixing.combination == "two_means":
+            loss = _mean(real_losses) + mixing.weight * _mean(generated_losses)
+        else:
+            loss = real_losses.sum() + mixing.weight * generated_losses.sum()
+            loss = loss / (P + mixing.weight * Q)
+    if teacher is not None:
+        loss = loss + nn.functional.mse_loss(logits, teacher)
+    if not mixing.auxiliary:
+        return loss
+    with torch.autocast(logits.device.type, enabled=False):
+        dtype = torch.promote_types(everything.representations.dtype, torch.float32)
+        wide = Pairs(
+            everything.representations.to(dtype), everything.labels, everything.known_positives
+        )
+        return loss + backbone.auxiliary_loss(wide, encoded, batch)
+
+
+def _mean(losses: Tensor) -> Tensor:
+    """The mean of [P] losses; 0 for a batch without a single pair."""
+    return losses.sum() / max(len(losses), 1)

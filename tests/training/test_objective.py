@@ -1,0 +1,139 @@
+"""The loss of a step: how real pairs, generated pairs, a teacher and an auxiliary loss add up."""
+
+import pytest
+import torch
+from batches_for_tests import random_batch, random_encoded
+
+from benchmark.data.batches import Encoded
+from benchmark.data.pairs import Pairs
+from benchmark.registry import BACKBONES
+from benchmark.training.objective import Mixing, training_loss
+
+CLASSES = 6
+
+
+@pytest.fixture(params=sorted(BACKBONES))
+def given(request):
+    """A backbone, a batch and its encoding, real pairs and generated ones."""
+    torch.manual_seed(0)
+    kind = BACKBONES[request.param]
+    backbone = kind(16, CLASSES, **kind.check_options)
+    batch = random_batch((4, 3))
+    encoded = Encoded(*(x.float() for x in random_encoded(batch)))
+    real = Pairs(backbone.represent(encoded, batch), batch.labels(CLASSES), batch.positive)
+    positive = real.only_positive()
+    extra = Pairs((positive.representations * 0.9).detach(), positive.labels)
+    return backbone, batch, encoded, real, extra
+
+
+def loss(given, generated=None, *, mixing=None, **options):
+    backbone, batch, encoded, real, _ = given
+    return training_loss(
+        backbone, real, generated, encoded, batch, mixing=mixing or Mixing(), **options
+    )
+
+
+def per_pair(given, pairs):
+    return given[0].pair_loss(given[0].classify(pairs.representations), pairs.labels)
+
+
+def auxiliary(given, pairs):
+    backbone, batch, encoded, _, _ = given
+    return backbone.auxiliary_loss(pairs, encoded, batch)
+
+
+def test_real_pairs_alone(given):
+    real = given[3]
+    expected = per_pair(given, real).mean() + auxiliary(given, real)
+    torch.testing.assert_close(loss(given), expected)
+    nothing = given[4].at(torch.zeros(0, dtype=torch.long))
+    torch.testing.assert_close(loss(given, nothing), expected)
+
+
+def test_generated_pairs_enter_by_concatenation_or_by_two_means(given):
+    *_, real, extra = given
+    P, Q = len(real.labels), len(extra.labels)
+    of_real, of_extra = per_pair(given, real), per_pair(given, extra)
+    both = auxiliary(given, Pairs(*real).joined_with(extra))
+    torch.testing.assert_close(loss(given, extra), torch.cat([of_real, of_extra]).mean() + both)
+    torch.testing.assert_close(
+        loss(given, extra, mixing=Mixing(weight=0.5)),
+        (of_real.sum() + 0.5 * of_extra.sum()) / (P + 0.5 * Q) + both,
+    )
+    torch.testing.assert_close(
+        loss(given, extra, mixing=Mixing("two_means", 0.5)),
+        of_real.mean() + 0.5 * of_extra.mean() + both,
+    )
+
+
+def test_the_auxiliary_loss_can_be_left_out(given):
+    *_, real, extra = given
+    found = loss(given, extra, mixing=Mixing(auxiliary=False))
+    expected = torch.cat([per_pair(given, real), per_pair(given, extra)]).mean()
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_teacher_adds_the_mean_squared_error_of_the_logits_of_its_pairs(given):
+    backbone, *_, real, extra = given
+    logits = backbone.classify(real.representations).detach()
+    for generated in (None, extra):
+        plain = loss(given, generated)
+        added = loss(given, generated, teacher=logits + torch.arange(CLASSES)) - plain
+        assert added.item() == pytest.approx((0 + 1 + 4 + 9 + 16 + 25) / 6, rel=1e-4)
+        shifted = loss(given, generated, teacher=logits.roll(1, 0)) - plain
+        expected = (logits - logits.roll(1, 0)).square().mean()
+        torch.testing.assert_close(shifted, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_adjusted_logits_meet_the_loss_of_real_pairs_and_no_teacher(given):
+    backbone, *_, real, extra = given
+    adjust = lambda logits, labels: logits + labels
+    logits = backbone.classify(real.representations)
+    of_real = backbone.pair_loss(logits + real.labels, real.labels)
+    expected = torch.cat([of_real, per_pair(given, extra)]).mean()
+    plain = Mixing(auxiliary=False)
+    found = loss(given, extra, mixing=plain, adjust=adjust)
+    torch.testing.assert_close(found, expected)
+    taught = loss(given, extra, mixing=plain, adjust=adjust, teacher=logits.detach())
+    torch.testing.assert_close(taught, expected)
+
+
+def test_known_positives_change_nothing(given):
+    backbone, batch, encoded, real, extra = given
+    known = Pairs(*extra, torch.arange(len(extra.labels)))
+    unknown = training_loss(backbone, Pairs(*real), extra, encoded, batch, mixing=Mixing())
+    torch.testing.assert_close(loss(given, known), unknown)
+
+
+@pytest.mark.parametrize("positives", [0, 1, 2])
+def test_gradients_are_finite_with_few_positive_pairs(given, positives):
+    backbone, batch, encoded, real, _ = given
+    labels = torch.zeros_like(real.labels)
+    labels[:positives, 1] = 1
+    labels[positives:, 0] = 1
+    pairs = Pairs(real.representations, labels)
+    total = training_loss(backbone, pairs, None, encoded, batch, mixing=Mixing())
+    total.backward()
+    gradients = [p.grad for p in backbone.parameters() if p.grad is not None]
+    assert total.isfinite() and gradients and all(g.isfinite().all() for g in gradients)
+
+
+def test_a_batch_without_pairs_has_a_loss_of_zero(given):
+    backbone = given[0]
+    batch = random_batch((1, 0))
+    encoded = Encoded(*(x.float() for x in random_encoded(batch)))
+    pairs = Pairs(backbone.represent(encoded, batch), batch.labels(CLASSES))
+    total = training_loss(backbone, pairs, None, encoded, batch, mixing=Mixing())
+    total.backward()
+    assert total == 0
+
+
+def test_pairs_joined_know_their_positives():
+    labels = torch.tensor([[1.0, 0], [0, 1], [0, 1]])
+    one, other = (
+        Pairs(torch.full((3, 2), value), labels, torch.tensor([1, 2])) for value in (0.0, 1.0)
+    )
+    both = one.joined_with(other)
+    assert both.known_positives.tolist() == [1, 2, 4, 5]
+    assert torch.equal(both.only_positive().labels, Pairs(*both).only_positive().labels)
+    assert both.joined_with(Pairs(*one)).known_positives is None
