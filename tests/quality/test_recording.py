@@ -65,6 +65,7 @@ def test_a_killed_run_finds_the_same_when_it_goes_on(tmp_path, monkeypatch):
 
 class Listener(Progress):
     def __init__(self):
+        super().__init__()
         self.said = []
 
     def message(self, text):
