@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from stored_runs import run, write
 
-from benchmark.commands.score import reference_of
+from benchmark.commands.options import reference_of
 from benchmark.scoring.counts import score
 
 MADE_UP = json.loads(

@@ -45,7 +45,7 @@ def test_the_experiment_file_is_valid():
 def test_the_augmenter_keeps_the_contract(plugin):
     result = CliRunner().invoke(app, ["check", "mixup", "--plugin", str(plugin)])
     assert result.exit_code == 0, result.output
-    assert "'mixup' keeps the contract" in result.stdout
+    assert "'mixup' keeps its contract" in result.stdout
 
 
 def test_the_augmenter_does_what_it_says(plugin):

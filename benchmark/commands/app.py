@@ -1,8 +1,8 @@
 """The command line as a whole: its commands, and what becomes of errors.
 
-A user's mistake (UserError) is one `error:` message on standard error and exit code 2. Exit code 1:
-the command ran, but runs or checks failed. 75: asked to stop by a signal; run it again. 130:
-interrupted. Anything else is a fault of the benchmark and shows its traceback.
+Exit codes: 0 all well; 1 the command ran, but runs or checks failed; 2 a mistake of the user
+(UserError), told in one `error:` message; 75 stopped by a signal, run it again; 130 interrupted.
+Anything else is a fault of the benchmark and shows its traceback.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from benchmark.commands import (
     report,
     run,
     score,
+    status,
 )
 from benchmark.errors import UserError
 from benchmark.signals import AGAIN, Preempted
@@ -38,18 +39,15 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from error
+            code, text, cause = 2, f"error: {error}", error
         except Preempted as error:
-            typer.echo(
-                "asked to stop; the same command goes on from the last saved state", err=True
-            )
-            raise typer.Exit(AGAIN) from error
+            code, cause = AGAIN, error
+            text = "asked to stop; the same command continues from the last saved state"
         except KeyboardInterrupt as error:
-            typer.echo(
-                "interrupted; what is done stays, and the same command goes on from there", err=True
-            )
-            raise typer.Exit(130) from error
+            code, cause = 130, error
+            text = "interrupted; finished work is kept, and the same command continues from there"
+        typer.echo(text, err=True)
+        raise typer.Exit(code) from cause
 
 
 app = typer.Typer(
@@ -60,12 +58,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Augmentation strategies for document-level relation extraction, compared fairly: "
+    help="Compare augmentation strategies for document-level relation extraction fairly: "
     "train a grid of backbones x augmenters x seeds, score it, and make its tables.",
 )
 app.command()(run.demo)
 app.command()(run.run)
-app.command()(run.status)
+app.command()(status.status)
 app.command()(report.report)
 app.command()(leaderboard.leaderboard)
 app.command()(quality.quality)

@@ -14,32 +14,26 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
+from benchmark.commands.options import (
+    AsJson,
+    Frequent,
+    Gold,
+    Train,
+    TrainFacts,
+    Undirected,
+    reference_of,
+)
 from benchmark.errors import ConfigError, UserError
 from benchmark.scoring.counts import Counts
 from benchmark.scoring.submission import Reference, read_predictions
 from benchmark.store.runs import RunDirectory, find_runs
 
 SEED = 0  # of the resampling: the same command prints the same numbers
-
-
-class Test(StrEnum):
-    auto = "auto"
-    permutation = "permutation"
-    t = "t"
-    wilcoxon = "wilcoxon"
-    sign = "sign"
-
-
-class Alternative(StrEnum):
-    two_sided = "two-sided"
-    greater = "greater"
-    less = "less"
-
-
-class Split(StrEnum):
-    test = "test"
-    dev = "dev"
+SeedTest = StrEnum("SeedTest", ["auto", "permutation", "t", "wilcoxon", "sign"])
+Alternative = StrEnum(
+    "Alternative", {"two_sided": "two-sided", "greater": "greater", "less": "less"}
+)
+Split = StrEnum("Split", ["test", "dev"])
 
 
 def compare(
@@ -52,33 +46,28 @@ def compare(
     b: Annotated[
         Path, typer.Argument(metavar="B", help="What to compare it with: the difference is A - B.")
     ],
-    gold: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Gold documents; prediction files need them."),
-    ] = None,
+    gold: Gold = None,
     train: Train = None,
     train_facts: TrainFacts = None,
     frequent: Frequent = None,
     undirected: Undirected = False,
     split: Annotated[Split, typer.Option(help="Of the runs' predictions.")] = Split.test,
     test: Annotated[
-        Test, typer.Option(help="Across seeds; auto follows Dror et al. 2018 and says why.")
-    ] = Test.auto,
+        SeedTest, typer.Option(help="Across seeds; auto follows Dror et al. 2018 and says why.")
+    ] = SeedTest.auto,
     alternative: Annotated[
         Alternative, typer.Option(help="greater: A is better than B.")
     ] = Alternative.two_sided,
     resamples: Annotated[
         int, typer.Option(min=99, help="Of the bootstrap and the randomisation test.")
     ] = 9999,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object instead of tables.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Is the difference real?
+    """Tell whether a difference is real.
 
     Scores, their difference with an interval over seeds and documents, and tests: across seeds (a
     claim about the method) and across documents (a claim about the trained models alone). Seeds and
-    documents are paired. Needs no model and no GPU.
+    documents are paired. Prediction files need --gold. Needs no model and no GPU.
 
     Examples:
 
@@ -87,25 +76,21 @@ def compare(
       python run_benchmark.py compare mine.json theirs.json --gold test.json --train train.json
       --frequent re-docred
     """
-    reference = (
-        reference_of(gold, train, train_facts, frequent, undirected) if gold is not None else None
-    )
-    if reference is None and (train or train_facts or frequent or undirected):
+    reference = None
+    if gold is not None:
+        reference = reference_of(gold, train, train_facts, frequent, undirected)
+    elif train or train_facts or frequent or undirected:
         raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
     sides = _matched((a, b), [_read(path, reference, split.value) for path in (a, b)])
     from benchmark.statistics.comparison import COMPARED
     from benchmark.statistics.comparison import compare as compare_counts
 
-    measures = tuple(
-        name
-        for name in COMPARED
-        if name != "ign_f1" or reference is None or reference.train is not None
-    )
-    names = _names(a, b)
+    without_train = reference is not None and reference.train is None
+    measures = tuple(name for name in COMPARED if name != "ign_f1" or not without_train)
     try:
         found = compare_counts(
             *sides,
-            names=names,
+            names=_names(a, b),
             measures=measures,
             test=test.value,
             alternative=alternative.value,
@@ -116,8 +101,8 @@ def compare(
         raise UserError(f"{a} and {b}: {error}") from error
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"sentence": found.sentence()}))
-        return
-    _print(found, Console(markup=False))
+    else:
+        _print(found, Console(markup=False, highlight=False))
 
 
 def _matched(
@@ -128,20 +113,18 @@ def _matched(
     Raises UserError for a prediction file, which has no seed, against several runs.
     """
     if all(len(side) == 1 for side in sides):
-        seeds = [next(iter(side)) for side in sides]
-        if None not in seeds and seeds[0] != seeds[1]:
+        left, right = (next(iter(side)) for side in sides)
+        if None not in (left, right) and left != right:
             typer.echo(
-                f"A is of seed {seeds[0]}, B of seed {seeds[1]}: they are paired by their documents alone",
-                err=True,
+                f"A is of seed {left}, B of seed {right}: only their documents are paired", err=True
             )
         return [{0: counts} for side in sides for counts in side.values()]
-    for (path, other), (side, others) in zip(
-        (paths, paths[::-1]), (sides, sides[::-1]), strict=True
-    ):
-        if None in side:
-            some = ", ".join(f"seed-{seed}" for seed in sorted(others))
+    for one, other in ((0, 1), (1, 0)):
+        if None in sides[one]:
+            some = ", ".join(f"seed-{seed}" for seed in sorted(sides[other]))
             raise UserError(
-                f"{path}: a prediction file can be compared with one run; {other} holds {len(others)} ({some})"
+                f"{paths[one]}: a prediction file can be compared with one run; "
+                f"{paths[other]} holds {len(sides[other])} ({some})"
             )
     return sides
 
@@ -173,20 +156,15 @@ def _read(path: Path, reference: Reference | None, split: str) -> dict[int | Non
 def _counts(directory: RunDirectory, reference: Reference | None, split: str) -> Counts:
     file = f"counts_{split}.json" if reference is None else f"predictions_{split}.json"
     directory.verify(file)
-    content = directory.read_json(file)
-    source = str(directory.path / file)
-    return (
-        Counts.from_json(content, source) if reference is None else reference.count(content, source)
-    )
+    count = Counts.from_json if reference is None else reference.count
+    return count(directory.read_json(file), str(directory.path / file))
 
 
 def _names(a: Path, b: Path) -> tuple[str, str]:
     """The shortest ends of the two paths that tell them apart."""
     left, right = a.resolve().parts, b.resolve().parts
-    least = (
-        2 if all(parts[-1].startswith("seed-") for parts in (left, right)) else 1
-    )  # a seed says little without its augmenter
-    for count in range(least, max(len(left), len(right)) + 1):
+    seeds = all(parts[-1].startswith("seed-") for parts in (left, right))
+    for count in range(2 if seeds else 1, max(len(left), len(right)) + 1):
         if left[-count:] != right[-count:]:
             return "/".join(left[-count:]), "/".join(right[-count:])
     return str(a), str(b)
@@ -197,12 +175,11 @@ def _print(found, console: Console) -> None:
 
     tested = next((line for line in found.lines if line.across_seeds is not None), None)
     columns = ["A", "B", "A - B", "95 % interval", *(["p, seeds"] if tested else []), "p, docs"]
-    title = f"A: {found.names[0]}   B: {found.names[1]}"
     table = Table(
         "",
         *columns,
         box=box.SIMPLE_HEAD,
-        title=title,
+        title=f"A: {found.names[0]}   B: {found.names[1]}",
         title_justify="left",
         collapse_padding=True,
         pad_edge=False,
@@ -212,61 +189,54 @@ def _print(found, console: Console) -> None:
     console.print(table)
     for line in found.lines:
         if line.undefined:
-            console.print(
-                f"{NAMES[line.measure]}: {line.undefined}.", markup=False, highlight=False
-            )
-    console.print(found.sentence(), markup=False, highlight=False)
-    several = tested is not None
+            console.print(f"{NAMES[line.measure]}: {line.undefined}.")
+    console.print(found.sentence())
     for line in found.lines:
         if line.effects is not None:
-            console.print(
-                f"{NAMES[line.measure]}: {_effects(line.effects)}", markup=False, highlight=False
-            )
-    notes = [
-        f"Scores in percent{', ± standard deviation over seeds' if several else ''}. "
-        f"The interval is a bootstrap over {'seeds and ' if several else ''}documents."
+            console.print(f"{NAMES[line.measure]}: {_effects(line.effects)}")
+    for note in (*_notes(tested), *found.warnings):
+        console.print(f"- {note}", style="dim")
+
+
+def _notes(tested) -> list[str]:
+    """How to read the table; `tested`: a line with a test across seeds, None without one."""
+    if not tested:
+        return [
+            "Scores in percent. The interval is a bootstrap over documents.",
+            "p, docs: approximate randomisation.",
+        ]
+    return [
+        "Scores in percent, ± standard deviation over seeds. The interval is a bootstrap over "
+        "seeds and documents.",
+        f"p, seeds: {tested.across_seeds.name}. {tested.across_seeds.why}".strip(),
+        "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
+        "whatever their seeds. eps_min: almost stochastic order, A is better at 0.2 or less (Dror "
+        "et al. 2019); not a p-value.",
+        "p, docs: approximate randomisation; the median over seeds, and how many of them are at "
+        "most 0.05.",
     ]
-    if several:
-        notes.append(f"p, seeds: {tested.across_seeds.name}. {tested.across_seeds.why}".strip())
-        notes.append(
-            "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, whatever their seeds. eps_min: "
-            "almost stochastic order, A is the better one at most 0.2 (Dror et al. 2019); no p-value."
-        )
-    many = "; the median over seeds, and how many of them are at most 0.05" if several else ""
-    notes.append(f"p, docs: approximate randomisation{many}.")
-    for note in (*notes, *found.warnings):
-        console.print(f"- {note}", style="dim", markup=False, highlight=False)
 
 
 def _fields(line, *, with_seeds: bool) -> list[str]:
     if line.undefined:
         return ["n/a", "n/a"]
-    interval = (
-        "none"
-        if line.interval.low is None
-        else f"{line.interval.low:+.2f}, {line.interval.high:+.2f}"
-    )
-    seeds = [_p(line.across_seeds.p)] if with_seeds else []
+    low, high = line.interval.low, line.interval.high
     return [
         _spread(line.a),
         _spread(line.b),
         f"{line.difference:+.2f}",
-        interval,
-        *seeds,
+        "none" if low is None else f"{low:+.2f}, {high:+.2f}",
+        *([_p(line.across_seeds.p)] if with_seeds else []),
         _documents(line.across_documents),
     ]
 
 
 def _effects(effects) -> str:
-    named = (
-        ("d_z", "d_z", "+.2f"),
-        ("P(A > B)", "superiority", ".2f"),
-        ("eps_min", "eps_min", ".2f"),
-    )
-    values = ((text, getattr(effects, name), form) for text, name, form in named)
+    shown = (("d_z", effects.d_z, "+.2f"), ("P(A > B)", effects.superiority, ".2f"))
+    shown += (("eps_min", effects.eps_min, ".2f"),)
     return ", ".join(
-        f"{text} {'undefined' if value is None else format(value, form)}"
-        for text, value, form in values
+        f"{name} {'undefined' if value is None else format(value, form)}"
+        for name, value, form in shown
     )
 
 
@@ -280,9 +250,8 @@ def _documents(results) -> str:
     if not p_values:
         return "none"
     text = _p(float(np.median(p_values)))
-    return (
-        text if len(results) == 1 else f"{text} ({sum(p <= 0.05 for p in p_values)}/{len(results)})"
-    )
+    small = sum(p <= 0.05 for p in p_values)
+    return text if len(results) == 1 else f"{text} ({small}/{len(results)})"
 
 
 def _p(value: float | None) -> str:

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.score import FREQUENT_OF, Frequent
+from benchmark.commands.options import FREQUENT_OF, Frequent
 from benchmark.scoring.submission import frequent_relations
 
 app = typer.Typer(
@@ -23,9 +23,9 @@ Documents = Annotated[Path, typer.Argument(metavar="PATH", help="A DocRED-format
 
 @app.command()
 def stats(path: Documents, frequent: Frequent = None) -> None:
-    """Documents, entities, facts, and their tail.
+    """Count documents, entities and facts, and show the long tail.
 
-    Of ordered entity pairs, whether relations have a direction or not.
+    Pairs are ordered entity pairs, whether or not relations have a direction.
 
     Examples:
 
@@ -36,11 +36,10 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
     from benchmark.data.docred import read_documents
     from benchmark.data.stats import statistics, table
 
+    chosen = None if frequent is None else frequent_relations(frequent, FREQUENT_OF)
+    documents = read_documents(path, labelled=False, distinct=False)
     shown = Table(box=box.SIMPLE, show_header=False)
-    chosen = frequent_relations(frequent, FREQUENT_OF) if frequent is not None else None
-    for what, value in table(
-        statistics(read_documents(path, labelled=False, distinct=False), chosen)
-    ):
+    for what, value in table(statistics(documents, chosen)):
         shown.add_row(what, value)
     Console(markup=False).print(shown)
     if chosen is None:
@@ -62,31 +61,25 @@ def validate(
 ) -> None:
     """List every fault of a file.
 
-    Each with its document, title and field. Exit code 1 when one of them keeps the file from being
+    Each with its document, title and field. Exit code 1 when a fault keeps the file from being
     loaded.
 
     Example:
 
       python run_benchmark.py data validate train.json --relations rel_info.json
     """
+    from benchmark.data.docred import read_inventory
     from benchmark.data.jsonstream import existing_file
     from benchmark.data.validate import faults
 
     existing_file(path)
-    inventory = None
-    if relations is not None:
-        from benchmark.data.docred import read_inventory
-
-        inventory, _ = read_inventory(relations)
+    inventory = None if relations is None else read_inventory(relations)[0]
     counts: Counter[str] = Counter()
     for fault in faults(path, inventory):
         counts[fault.severity] += 1
         typer.echo(f"{fault.severity}: {fault}")
-    plural = (
-        f"{counts[kind]} {kind}{'s' if counts[kind] != 1 else ''}"
-        for kind in ("error", "warning")
-        if counts[kind]
-    )
-    typer.echo(", ".join(plural) or f"{path}: no fault")
+    found = [(counts[kind], kind) for kind in ("error", "warning") if counts[kind]]
+    text = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in found)
+    typer.echo(text or f"{path}: no fault")
     if counts["error"]:
         raise typer.Exit(1)

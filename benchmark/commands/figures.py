@@ -33,19 +33,19 @@ def figures(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Where the figures go; default: figures/ in the first experiment.",
+            metavar="DIR", help="Where the figures go; default: figures/ in the first experiment."
         ),
     ] = None,
 ) -> None:
     """Draw figures like the paper's Figures 1 and 5.
 
-    relation_frequency: training facts of each relation, a panel for each dataset.
-        <backbone>-<augmenter>-seed-<k>: t-SNE of entity
-    pairs with a rare relation in the space of the stage 1 model, real ones of the dev split (dots)
-    and generated ones (crosses), for every run that measured its generated pairs (sample.json).
-    Each as PNG and SVG. Needs matplotlib and scikit-learn, no data and no model.
+    relation_frequency: the training facts of each relation, a panel for each dataset.
+
+    BACKBONE-AUGMENTER-seed-K: entity pairs with a rare relation, as t-SNE of their representations
+    in the stage 1 model; real ones of the dev split (dots) and generated ones (crosses). One for
+    every run with a sample.json, which is written with quality.json.
+
+    Each as PNG and SVG. Needs matplotlib and scikit-learn, but no data and no model.
 
     Examples:
 
@@ -61,17 +61,15 @@ def figures(
     from benchmark.reports.studies import folder_of
 
     chosen = names(relations)
-    if chosen == []:
-        raise UserError("--relations: an empty list")
     runs = {run.path.resolve(): run for folder in folders for run in _read(find_runs(folder))}
     if not runs:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run there")
-    out = out or folder_of(next(iter(runs.values()))) / "figures"
     sampled = [run for run in runs.values() if (run.path / SAMPLE).is_file()]
     if chosen is not None and not sampled:
         raise UserError(
-            f"--relations: no run there has a {SAMPLE}; see: run_benchmark.py quality --help"
+            f"--relations: no run there has a {SAMPLE}; see: python run_benchmark.py quality --help"
         )
+    out = out or folder_of(next(iter(runs.values()))) / "figures"
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -82,22 +80,14 @@ def figures(
     with progress.task("figures", total=len(sampled)) as bar:
         for run in sampled:
             sample = _sample(run)
-            name = "-".join(
-                [
-                    *([run.experiment] if several else []),
-                    run.backbone,
-                    run.augmenter,
-                    f"seed-{run.seed}",
-                ]
-            )
-            title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, seed {run.seed}"
+            cell, dataset = [run.backbone, run.augmenter, f"seed-{run.seed}"], run.dataset
+            name = "-".join([run.experiment, *cell] if several else cell)
+            made = f"those of {run.augmenter}, seed {run.seed}"
+            title = f"{dataset}, {run.backbone}: real pairs and {made}"
             written += generated_pairs(sample, sample.shown(chosen), title, out / name)
             bar.advance()
     if not sampled:
-        typer.echo(
-            f"no run there has a {SAMPLE}, which is written with quality.json: no figure of pairs",
-            err=True,
-        )
+        typer.echo(f"no figure of pairs: no run there has a {SAMPLE}", err=True)
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
@@ -118,11 +108,9 @@ def _frequency_figure(runs: Iterable[StoredRun], out: Path) -> list[Path]:
     frequencies: dict[str, Any] = {}
     known: dict[str, str] = {}
     for run in runs:
-        counts = {
-            name: of["train_frequency"]
-            for name, of in run.metrics.get("test_relations", {}).items()
-        }
-        if run.dataset not in frequencies and counts:
+        scores = run.metrics.get("test_relations", {})
+        if scores and run.dataset not in frequencies:
+            counts = {name: score["train_frequency"] for name, score in scores.items()}
             inventory = _inventory(run)
             frequencies[run.dataset] = counts, inventory.get("frequent")
             known |= dict(inventory.get("relations", []))
@@ -141,12 +129,9 @@ def _inventory(run: StoredRun) -> dict[str, Any]:
 def _sample(run: StoredRun) -> Sample:
     from benchmark.reports.plots import Sample
 
-    directory = RunDirectory(run.path)
+    directory, inventory = RunDirectory(run.path), _inventory(run)
     if SAMPLE in directory.read_json("DONE").get("sha256", {}):
         directory.verify(SAMPLE)
-    inventory = _inventory(run)
-    relations, frequent = (
-        [tuple(pair) for pair in inventory["relations"]],
-        inventory.get("frequent") or (),
-    )
-    return Sample.of_json(directory.read_json(SAMPLE), relations, frequent, run.path / SAMPLE)
+    relations = [tuple(pair) for pair in inventory["relations"]]
+    content = directory.read_json(SAMPLE)
+    return Sample.of_json(content, relations, inventory.get("frequent") or (), run.path / SAMPLE)

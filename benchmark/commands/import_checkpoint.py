@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from benchmark.commands.options import quiet_libraries
 from benchmark.errors import ConfigError
+from benchmark.yamltext import parse_yaml
 
 
 def import_checkpoint(
@@ -17,7 +17,7 @@ def import_checkpoint(
         Path,
         typer.Argument(metavar="FILE", help="torch.save(model.state_dict()), or .safetensors."),
     ],
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="atlop, kd_docre or baseline.")],
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="The backbone it is of.")],
     encoder: Annotated[
         str,
         typer.Option(
@@ -37,31 +37,25 @@ def import_checkpoint(
 ) -> None:
     """Take over a checkpoint of official code.
 
-    Of ATLOP, KD-DocRE or VaeDiff-DocRE (stage 1), as a finished run that `predict` can use. The
-    file is read, never executed. What it holds beyond the model is listed; a tensor that lacks or
-    does not fit is an error.
+    Of ATLOP, KD-DocRE or VaeDiff-DocRE (stage 1), as a finished run that `predict` can use. No code
+    in the file is run. Tensors that the model does not use are listed; one that is missing or has
+    another shape is an error.
 
     Example:
 
       python run_benchmark.py import-checkpoint atlop_bert.pt --backbone atlop --encoder
-          google-bert/bert-base-cased \\ --relations rel2id.json --out imported/atlop
+      google-bert/bert-base-cased --relations rel2id.json --out imported/atlop
     """
     quiet_libraries()
     from benchmark.interop.official import import_checkpoint as convert
 
-    done = convert(
-        checkpoint,
-        out,
-        backbone=backbone,
-        encoder=encoder,
-        relations=relations,
-        options=_options(options or []),
-    )
+    given = {"backbone": backbone, "encoder": encoder, "relations": relations}
+    done = convert(checkpoint, out, **given, options=_options(options or []))
     shapes = ", ".join(f"{key} {value}" for key, value in done.run.backbone.options.items())
     typer.echo(f"{done.taken} tensors taken over: {backbone} ({shapes})")
     if done.leftover:
         typer.echo(
-            f"{len(done.leftover)} tensors left over, which the model does not use: {', '.join(done.leftover)}"
+            f"{len(done.leftover)} tensors that the model does not use: {', '.join(done.leftover)}"
         )
     typer.echo(f"written: {out}; next: python run_benchmark.py predict {out} DOCUMENTS")
 
@@ -74,7 +68,7 @@ def _options(assignments: list[str]) -> dict[str, object]:
         if not separator or not key:
             raise ConfigError(f"--option {assignment}: expected key=value")
         try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--option {assignment}: the value is not valid YAML") from error
+            options[key] = parse_yaml(text)
+        except ConfigError as error:
+            raise ConfigError(f"--option {assignment}: {error}") from error
     return options

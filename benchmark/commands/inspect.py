@@ -1,9 +1,8 @@
-"""list, check: what can be chosen in an experiment file, and whether an augmenter keeps its
-contract.
-"""
+"""list, check: what an experiment can choose, and whether a class keeps its contract."""
 
 from __future__ import annotations
 
+import importlib
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.commands.options import Plugins, load_plugins
-from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Entry
+from benchmark.errors import UnknownNameError, UserError
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Entry, Registry
 
 REGISTRIES = {
     "backbones": BACKBONES,
@@ -21,20 +21,22 @@ REGISTRIES = {
     "datasets": DATASETS,
     "encoders": ENCODERS,
 }
+Kind = StrEnum("Kind", list(REGISTRIES))
 
-
-class Kind(StrEnum):
-    backbones = "backbones"
-    augmenters = "augmenters"
-    datasets = "datasets"
-    encoders = "encoders"
+CONTRACTS = {
+    "augmenter": (AUGMENTERS, "augmenters.check", "check_augmenter"),
+    "backbone": (BACKBONES, "backbones.check", "check_backbone"),
+    "encoder": (ENCODERS, "backbones.encoders.check", "check_encoder"),
+}
+"""Kind -> its registry, and the module and function that yields (name, check) for a class."""
+Contract = StrEnum("Contract", list(CONTRACTS))
 
 
 def list_(
     kind: Annotated[Kind | None, typer.Argument(help="Only these.", show_default=False)] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Everything that an experiment can choose.
+    """List everything that an experiment can choose.
 
     Backbones, augmenters, datasets and encoders, with their hyper-parameters and defaults.
 
@@ -47,56 +49,73 @@ def list_(
     load_plugins(plugin)
     console = Console(markup=False)
     for name in [kind.value] if kind else REGISTRIES:
-        table = Table(
-            "Name",
-            "What it is",
-            "Hyper-parameters",
-            box=box.SIMPLE_HEAD,
-            title=name,
-            title_justify="left",
-        )
-        for entry in sorted(REGISTRIES[name].entries().values(), key=lambda entry: entry.name):
+        headings = ("Name", "What it is", "Hyper-parameters")
+        table = Table(*headings, box=box.SIMPLE_HEAD, title=name, title_justify="left")
+        for _, entry in sorted(REGISTRIES[name].entries().items()):
             table.add_row(entry.name, entry.summary, ", ".join(_parameters(entry)))
         console.print(table)
-        if name == "encoders":
-            console.print(
-                "Any Hugging Face encoder can be named as well, by its hub id or its folder."
-            )
+        if REGISTRIES[name] is ENCODERS:
+            console.print("Or any Hugging Face encoder, by its hub id or its folder.")
 
 
 def check(
-    augmenter: Annotated[
-        str, typer.Argument(metavar="AUGMENTER", help="A registered name, yours included.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered name, also yours.")],
+    kind: Annotated[
+        Contract | None,
+        typer.Option(help="What it is; needed only if several kinds have the name."),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Check that an augmenter keeps its contract.
+    """Check that a class keeps the contract of its kind.
 
-    Shapes, determinism, gradients, stored state, odd batches. Exit code 1 when a check fails.
+    An augmenter, a backbone or an encoder. One line for each check; exit code 1 when one fails.
 
-    Example:
+    Examples:
+
+      python run_benchmark.py check gaussian
 
       python run_benchmark.py check mixup --plugin my_augmenter.py
     """
     load_plugins(plugin)
-    AUGMENTERS.entry(augmenter)  # a wrong name is told before torch is imported
-    from augmenters.check import check_augmenter
-
-    console = Console(markup=False)
-    failed = 0
-    for name, run_check in check_augmenter(AUGMENTERS[augmenter]):
+    registry, module, function = _contract(name, kind)
+    registered = registry[name]
+    checks = getattr(importlib.import_module(module), function)
+    console, failed, done = Console(markup=False, highlight=False, soft_wrap=True), 0, 0
+    for title, run_check in checks(registered):
+        done += 1
         try:
             run_check()
-            console.print(f"pass  {name}", markup=False, highlight=False)
-        except Exception as error:  # whatever a user's augmenter raises is this check's result
+            console.print(f"pass  {title}")
+        except Exception as error:  # whatever a user's class raises is this check's result
             failed += 1
-            console.print(
-                f"FAIL  {name}: {_reason(error)}", markup=False, highlight=False, soft_wrap=True
-            )
+            console.print(f"FAIL  {title}: {_reason(error)}")
     if failed:
-        console.print(f"'{augmenter}' breaks the contract in {failed} point(s)")
+        console.print(f"{registry.kind} '{name}' breaks its contract: {failed} of {done} fail")
         raise typer.Exit(1)
-    console.print(f"'{augmenter}' keeps the contract")
+    console.print(f"{registry.kind} '{name}' keeps its contract: {done} checks pass")
+
+
+def _contract(name: str, kind: Contract | None) -> tuple[Registry, str, str]:
+    """The contract of what is registered as `name`, told before torch is imported.
+
+    Raises UnknownNameError when nothing is, UserError when several kinds have the name.
+    """
+    if kind is not None:
+        CONTRACTS[kind][0].entry(name)
+        return CONTRACTS[kind]
+    found = [known for known, (registry, *_) in CONTRACTS.items() if name in registry]
+    if len(found) > 1:
+        raise UserError(f"'{name}' is {' and '.join(found)}: say which with --kind {found[0]}")
+    if found:
+        return CONTRACTS[found[0]]
+    messages = []
+    for registry, *_ in CONTRACTS.values():
+        try:
+            registry.entry(name)
+        except UnknownNameError as error:
+            messages.append(str(error))
+    near = [message for message in messages if "Did you mean" in message]
+    raise UnknownNameError("\n".join(near or messages))
 
 
 def _parameters(entry: Entry) -> list[str]:
@@ -108,11 +127,10 @@ def _parameters(entry: Entry) -> list[str]:
 
 def _reason(error: Exception) -> str:
     """The message; with its kind and place unless it is written for the user."""
-    from benchmark.errors import UserError
-
     if isinstance(error, (UserError, AssertionError)) and str(error):
         return str(error)
     place = error.__traceback__
     while place.tb_next is not None:
         place = place.tb_next
-    return f"{type(error).__name__}: {error} ({place.tb_frame.f_code.co_filename}, line {place.tb_lineno})"
+    where = f"{place.tb_frame.f_code.co_filename}, line {place.tb_lineno}"
+    return f"{type(error).__name__}: {error} ({where})"

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
-from benchmark.commands.submitted import AddPredictions, Gold, named_files
+from benchmark.commands.options import (
+    AddPredictions,
+    Frequent,
+    Gold,
+    Train,
+    TrainFacts,
+    Undirected,
+    named_files,
+    reference_of,
+)
 from benchmark.errors import UserError
 from benchmark.grid.status import Status, description_of, stored_directories
 from benchmark.store.claims import now

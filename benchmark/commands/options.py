@@ -9,10 +9,16 @@ from typing import Annotated
 
 import typer
 
+from benchmark.data.redocred import FREQUENT
 from benchmark.errors import ConfigError
 from benchmark.registry import load_plugin
+from benchmark.scoring.submission import Reference, read_reference
 
 MOST_SEEDS = 10_000  # a slip of the finger in a range must not plan a million runs
+FREQUENT_OF = {
+    "re-docred": frozenset(FREQUENT),  # the official scorer's list
+    "biored": frozenset({"Association", "Positive_Correlation", "Negative_Correlation"}),
+}
 
 Results = Annotated[
     Path, typer.Option("--results", metavar="DIR", help="The folder of all results.")
@@ -39,6 +45,91 @@ Target = Annotated[
         metavar="CONFIG|DIR", help="An experiment file, or an experiment's folder of results."
     ),
 ]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="One JSON object instead of tables; null where undefined.")
+]
+WithPublished = Annotated[
+    bool,
+    typer.Option(
+        "--with-published",
+        help="Show published scores on the same dataset too, marked as reported, not run here.",
+    ),
+]
+
+# Predictions that are scored against gold documents.
+Gold = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The documents predicted on, DocRED-format JSON with facts."),
+]
+Train = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The documents trained on: for Ign, Freq and LTail F1."),
+]
+TrainFacts = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Or their facts: JSON list of [head name, tail name, relation]."
+    ),
+]
+Frequent = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE|LIST",
+        help=f"The frequent relations: {' or '.join(FREQUENT_OF)}, a JSON list, or P17,P131,... "
+        "Otherwise the ten most frequent of the training facts.",
+    ),
+]
+Undirected = Annotated[
+    bool, typer.Option("--undirected", help="Score unordered pairs, as in BioRED.")
+]
+AddPredictions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=FILE",
+        help="Show a system that ran elsewhere, from its predictions on the test documents. "
+        "Repeatable; needs --gold.",
+    ),
+]
+
+
+def reference_of(
+    gold: Path, train: Path | None, train_facts: Path | None, frequent: str | None, undirected: bool
+) -> Reference:
+    """The options above: what predictions are scored against."""
+    return read_reference(
+        gold,
+        train=train,
+        facts=train_facts,
+        frequent=frequent,
+        known_lists=FREQUENT_OF,
+        undirected=undirected,
+    )
+
+
+def named_files(texts: list[str] | None, gold: Path | None, *others: object) -> dict[str, Path]:
+    """["NAME=FILE"] of --add-predictions by name.
+
+    Raises ConfigError for another form, a name that comes twice, predictions without gold, and for
+    gold or `others` (the other options of a Reference) without predictions.
+    """
+    files: dict[str, Path] = {}
+    for text in texts or ():
+        name, _, file = text.partition("=")
+        name = name.strip()
+        if not name or not file:
+            raise ConfigError(
+                f"--add-predictions {text}: expected NAME=FILE, such as 'My system=mine.json'"
+            )
+        if name in files:
+            raise ConfigError(f"--add-predictions: the name '{name}' comes twice")
+        files[name] = Path(file)
+    if files and gold is None:
+        raise ConfigError("--add-predictions needs --gold, the test documents predicted on")
+    if not files and (gold is not None or any(others)):
+        raise ConfigError(
+            "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions"
+        )
+    return files
 
 
 def load_plugins(files: list[Path] | None) -> None:
@@ -48,8 +139,8 @@ def load_plugins(files: list[Path] | None) -> None:
 
 
 def quiet_libraries() -> None:
-    """Call before importing them: their own bars and advice would tear ours apart. What the user
-    has set stays.
+    """Keep the libraries' own bars and advice out of our output. Call it before importing them;
+    what the user has set stays.
     """
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -57,13 +148,15 @@ def quiet_libraries() -> None:
 
 
 def names(text: str | None) -> list[str] | None:
-    """ "atlop,baseline" as a list; None stays None: no restriction. Raises ConfigError for a list
-    without anything in it.
+    """ "atlop,baseline" as a list; None (no restriction) stays None.
+
+    Raises ConfigError for an empty list.
     """
     found = None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
     if found == []:
         raise ConfigError(
-            f"an empty list, {text!r}: leave the option out, or name something, such as atlop,baseline or 0,1"
+            f"an empty list, {text!r}: leave the option out, or name something, such as "
+            "atlop,baseline or 0,1"
         )
     return found
 

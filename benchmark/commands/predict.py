@@ -10,6 +10,7 @@ import typer
 
 from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
 from benchmark.errors import UserError
+from benchmark.store.files import written_atomically
 
 
 def predict(
@@ -28,7 +29,7 @@ def predict(
 ) -> None:
     """Predict the relations in your own documents.
 
-    With the model of a finished run: a JSON list of facts with relation names and scores.
+    With the model of a finished run. Gives a JSON list of facts with relation names and scores.
 
     Example:
 
@@ -40,14 +41,10 @@ def predict(
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     quiet_libraries()
     from benchmark.interop.predict import predict as predict_facts
-    from benchmark.store.files import written_atomically
 
     facts = predict_facts(run, documents)
-    text = (
-        "[\n" + ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts) + "\n]\n"
-        if facts
-        else "[]\n"
-    )
+    lines = ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts)
+    text = f"[\n{lines}\n]\n" if facts else "[]\n"
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,11 +26,11 @@ def quality(
 ) -> None:
     """Measure how good generated pairs are.
 
-    For finished runs that have no quality.json yet: do generated pairs carry the labels asked for,
-    how far are they from real ones, has the generator collapsed? Needs the stored augmenter, the
-    weights of the `none` run of the same seed, and the data. Runs measure themselves when they
-    train, so this is for older ones. Exit code 1 when a run cannot be measured. To measure a run
-    again, remove its quality.json.
+    For finished runs without a quality.json: do generated pairs carry the labels asked for, how far
+    are they from real ones, has the generator collapsed? Needs the stored augmenter, the weights of
+    the `none` run of the same seed, and the data. Runs measure themselves when they train, so this
+    is for older ones. To measure a run again, delete its quality.json. Exit code 1 when a run
+    cannot be measured.
 
     Examples:
 
@@ -38,16 +40,12 @@ def quality(
       results/demo/atlop/vaediff/seed-0
     """
     load_plugins(plugin)
-    found = {
-        directory.path.resolve(): directory for folder in runs for directory in find_runs(folder)
-    }
+    found = {one.path.resolve(): one.read() for folder in runs for one in find_runs(folder)}
     if not found:
         raise UserError(f"{', '.join(map(str, runs))}: no finished run there")
-    augmented = [
-        run for run in (directory.read() for directory in found.values()) if run.augmenter != "none"
-    ]
+    augmented = [run for run in found.values() if run.augmenter != "none"]
     if not augmented:
-        raise UserError("only `none` runs there: they generate nothing")
+        raise UserError("only `none` runs there, and they generate nothing")
     failed = _measure([run for run in augmented if not (run.path / "quality.json").is_file()])
     _show(augmented)
     if failed:
@@ -55,30 +53,30 @@ def quality(
 
 
 def _measure(runs: list[StoredRun]) -> int:
-    """Measure runs, those of one stage 1 model after each other; how many could not be."""
+    """Measure runs, those of one stage 1 model together; the number that could not be measured."""
     if not runs:
         return 0
     if len({run.config["train"].get("precision") for run in runs}) > 1:
         raise UserError(
-            "these runs were trained in different precisions (train.precision): measure those of one at a time"
+            "these runs were trained in different precisions (train.precision): "
+            "measure those of one at a time"
         )
     quiet_libraries()
     from benchmark.progress import Progress
     from benchmark.quality.recording import StoredRunQuality
     from benchmark.registry import DATASETS
 
-    corpora: dict[str, Any] = {}
+    @cache
+    def corpus(name: str, options: str) -> Any:
+        return DATASETS[name](**json.loads(options))
 
     def load_corpus(run: Any) -> Any:
-        key = run.dataset.model_dump_json()
-        if key not in corpora:
-            corpora[key] = DATASETS[run.dataset.name](**run.dataset.options)
-        return corpora[key]
+        return corpus(run.dataset.name, json.dumps(run.dataset.options))
 
-    afterwards, failed = StoredRunQuality(load_corpus, Progress.for_console()), 0
+    stored, failed = StoredRunQuality(load_corpus, Progress.for_console()), 0
     for run in sorted(runs, key=lambda run: (run.path.parents[1], run.seed, run.augmenter)):
         try:
-            afterwards.record(RunDirectory(run.path))
+            stored.record(RunDirectory(run.path))
         except UserError as error:
             failed += 1
             typer.echo(f"not measured: {error}", err=True)

@@ -13,15 +13,21 @@ from rich.console import Console
 
 from benchmark.commands.leaderboard import leaderboard
 from benchmark.commands.options import (
+    AddPredictions,
+    Frequent,
+    Gold,
     Overrides,
     Plugins,
     Results,
     Target,
+    Train,
+    TrainFacts,
+    Undirected,
     load_plugins,
+    named_files,
     quiet_libraries,
+    reference_of,
 )
-from benchmark.commands.score import Frequent, Train, TrainFacts, Undirected, reference_of
-from benchmark.commands.submitted import AddPredictions, Gold, named_files
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import NONE

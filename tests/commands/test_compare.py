@@ -186,7 +186,7 @@ def test_two_single_runs_are_compared_whatever_their_seeds(files):
     result = invoke(one, files / "toy" / "atlop" / "none", "--json")
     assert (
         result.exit_code == 0
-        and "A is of seed 8, B of seed 3: they are paired by their documents alone" in result.stderr
+        and "A is of seed 8, B of seed 3: only their documents are paired" in result.stderr
     )
     found = json.loads(result.stdout)
     assert found["seeds"] == [0] and found["lines"][0]["across_seeds"] is None

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-import augmenters
 from benchmark.commands.app import app
 from benchmark.errors import UserError
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, Entry
 
 
 def invoke(*arguments):
@@ -18,45 +18,34 @@ def invoke(*arguments):
 def test_list_shows_names_summaries_and_defaults():
     result = invoke("list")
     assert result.exit_code == 0
-    for name in (
-        "atlop",
-        "kd_docre",
-        "baseline",
-        "none",
-        "copies",
-        "gaussian",
-        "vae",
-        "vaediff",
-        "re-docred",
-        "synthetic",
-        "tiny",
-    ):
-        assert name in result.stdout
-    assert "scale=0.1" in result.stdout and "train (required)" in result.stdout
-
-
-def test_list_of_one_kind():
-    result = invoke("list", "datasets")
-    assert "dwie" in result.stdout and "vaediff" not in result.stdout
-
-
-def test_list_of_an_unknown_kind():
-    result = invoke("list", "models")
-    assert result.exit_code == 2 and "backbones" in result.stderr
+    for registry in (BACKBONES, AUGMENTERS, DATASETS, ENCODERS):
+        assert all(name in result.stdout for name in registry)
+    assert "emb=768" in result.stdout and "train (required)" in result.stdout
+    one = invoke("list", "datasets").stdout
+    assert "dwie" in one and "vaediff" not in one
+    unknown = invoke("list", "models")
+    assert unknown.exit_code == 2 and "backbones" in unknown.stderr
 
 
 @pytest.fixture
-def contract(monkeypatch):
-    """Replaces the contract's checks by `contract.checks`, a list of (name, function)."""
+def contracts(monkeypatch):
+    """Replaces the checks of every kind by `list`, pairs of (name, function)."""
     fake = SimpleNamespace(checked=None, list=[])
 
-    def checks(cls):
-        fake.checked = cls
-        return iter(fake.list)
+    def check(kind):
+        def checks(registered):
+            fake.checked = kind, registered
+            return iter(fake.list)
 
-    module = SimpleNamespace(check_augmenter=checks)
-    monkeypatch.setitem(sys.modules, "augmenters.check", module)
-    monkeypatch.setattr(augmenters, "check", module, raising=False)
+        return checks
+
+    for kind, module in {
+        "augmenter": "augmenters.check",
+        "backbone": "backbones.check",
+        "encoder": "backbones.encoders.check",
+    }.items():
+        module_ = SimpleNamespace(**{f"check_{kind}": check(kind)})
+        monkeypatch.setitem(sys.modules, module, module_)
     return fake
 
 
@@ -67,16 +56,34 @@ def raising(error):
     return run
 
 
-def test_check_passes(contract, lab):
-    contract.list = [("shapes", lambda: None), ("determinism", lambda: None)]
-    result = lab("check", "noisy")
+@pytest.mark.parametrize(
+    ("kind", "registry"),
+    [("augmenter", AUGMENTERS), ("backbone", BACKBONES), ("encoder", ENCODERS)],
+)
+def test_check_takes_any_kind(contracts, monkeypatch, kind, registry):
+    target = object()
+    monkeypatch.setitem(registry.entries(), "mine", Entry("mine", "tests", "", {}, target))
+    contracts.list = [("shapes", lambda: None), ("determinism", lambda: None)]
+    result = invoke("check", "mine")
     assert result.exit_code == 0, result.output
-    assert "pass  shapes" in result.stdout and "'noisy' keeps the contract" in result.stdout
-    assert contract.checked.__name__ == "Noisy"
+    assert "pass  shapes\npass  determinism\n" in result.stdout
+    assert f"{kind} 'mine' keeps its contract: 2 checks pass" in result.stdout
+    assert contracts.checked == (kind, target)
 
 
-def test_check_goes_on_after_a_failure_and_tells_reason_and_place(contract, lab):
-    contract.list = [
+def test_a_name_of_several_kinds_needs_a_kind(contracts, monkeypatch):
+    for registry in (AUGMENTERS, BACKBONES):
+        monkeypatch.setitem(registry.entries(), "mine", Entry("mine", "tests", "", {}, registry))
+    result = invoke("check", "mine")
+    assert result.exit_code == 2
+    assert "'mine' is augmenter and backbone: say which with --kind augmenter" in result.stderr
+    assert invoke("check", "mine", "--kind", "backbone").exit_code == 0
+    assert contracts.checked == ("backbone", BACKBONES)
+    assert invoke("check", "mine", "--kind", "encoder").exit_code == 2
+
+
+def test_check_goes_on_after_a_failure_and_tells_reason_and_place(contracts, lab):
+    contracts.list = [
         ("shapes", raising(UserError("returned labels have 3 columns, expected 4"))),
         ("gradient", raising(KeyError("x"))),
         ("pool", lambda: None),
@@ -84,14 +91,13 @@ def test_check_goes_on_after_a_failure_and_tells_reason_and_place(contract, lab)
     result = lab("check", "noisy")
     assert result.exit_code == 1
     assert "FAIL  shapes: returned labels have 3 columns, expected 4\n" in result.stdout
-    assert (
-        "FAIL  gradient: KeyError: 'x' (" in result.stdout
-        and "test_inspect.py, line" in result.stdout
-    )
-    assert "pass  pool" in result.stdout
-    assert "in 2 point(s)" in result.stdout
+    assert "FAIL  gradient: KeyError: 'x' (" in result.stdout
+    assert "test_inspect.py, line" in result.stdout and "pass  pool" in result.stdout
+    assert "augmenter 'noisy' breaks its contract: 2 of 3 fail" in result.stdout
 
 
-def test_check_of_an_unknown_augmenter():
-    result = invoke("check", "vaedif")
-    assert result.exit_code == 2 and "Did you mean 'vaediff'" in result.stderr
+def test_check_of_an_unknown_name():
+    near, far = invoke("check", "vaedif"), invoke("check", "xyzzy")
+    assert near.exit_code == far.exit_code == 2
+    assert "unknown augmenter 'vaedif'. Did you mean 'vaediff'" in near.stderr
+    assert near.stderr.count("unknown") == 1 and far.stderr.count("unknown") == 3

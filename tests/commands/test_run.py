@@ -293,7 +293,7 @@ def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritte
     assert (lab.folder("left none 0") / "config.json").read_bytes() == before
     shown = lab("status", "CONFIG", "--set", "train.epochs=4").stdout
     assert (
-        "6 missing, 6 changed of 12 runs" in shown and "with --set must be told here too" in shown
+        "6 missing, 6 changed of 12 runs" in shown and "changed: repeat here the --set options" in shown
     )
     assert (
         lab(
@@ -352,7 +352,7 @@ def test_narrowing(lab, options, expected):
     result = lab("run", "CONFIG", *options)
     assert result.exit_code == 0, result.stderr
     assert lab.names() == expected
-    assert ("'none' is run as well" in result.stderr) == ("learned" in options)
+    assert ("'none' runs as well" in result.stderr) == ("learned" in options)
 
 
 def test_none_is_added_when_the_file_lacks_it(lab):
@@ -360,7 +360,7 @@ def test_none_is_added_when_the_file_lacks_it(lab):
         "run", "CONFIG", "--set", "augmenters=[learned]", "--seeds", "0", "--backbones", "left"
     )
     assert lab.names() == ["left none 0", "left learned 0"]
-    assert "'none' is run as well" in result.stderr
+    assert "'none' runs as well" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""status: how far an experiment is; and the preview of `run --dry-run`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
+from benchmark.grid.plan import Job
+from benchmark.grid.status import Cost, Status, estimate, status_of, statuses
+from benchmark.progress import duration
+
+STATES = ("done", "running", "failed", "killed", "missing", "changed", "damaged")
+
+
+def status(
+    target: Target,
+    overrides: Overrides = None,
+    results: Results = Path("results"),
+    plugin: Plugins = None,
+) -> None:
+    """Show what is done, running, failed or missing.
+
+    Examples:
+
+      python run_benchmark.py status configs/demo.yaml
+
+      python run_benchmark.py status results/demo
+    """
+    load_plugins(plugin)
+    found = statuses(target, results, overrides or ())
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(_overview(found))
+    counts = Counter(run_status.state for run_status in found)
+    text = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    console.print(f"{text} of {len(found)} runs")
+    for run_status in found:
+        if run_status.state in ("failed", "changed", "damaged"):
+            path = run_status.directory.path
+            console.print(f"{run_status.state}: {path}: {run_status.detail}")
+    if counts["changed"]:
+        console.print(
+            "changed: repeat here the --set options given to `run`, or give the results folder"
+        )
+
+
+def _overview(found: list[Status]) -> Table:
+    """Cells as rows, states as columns, the seeds in each."""
+    states = [state for state in STATES if any(one.state == state for one in found)]
+    headings = ("Backbone", "Augmenter", *(f"{state} (seeds)" for state in states))
+    table = Table(*headings, box=box.SIMPLE_HEAD)
+    for cell in dict.fromkeys(one.cell for one in found):
+        here = [one for one in found if one.cell == cell]
+        seeds = [", ".join(str(one.seed) for one in here if one.state == s) for s in states]
+        table.add_row(*cell, *seeds)
+    return table
+
+
+def preview(jobs: list[Job], grid: list[Job]) -> None:
+    """Print the runs, what is done, and what the rest will take."""
+    state = {job.name: status_of(job).state for job in grid}
+    left = [job for job in jobs if state[job.name] not in ("done", "changed", "damaged")]
+    costs = estimate(left, [job for job in grid if state[job.name] == "done"])
+    table = Table("Backbone", "Augmenter", "Seed", "State", "Time", "Disk", box=box.SIMPLE_HEAD)
+    for job in jobs:
+        expected = ("", "")
+        if job.name in costs:
+            cost = costs[job.name]
+            expected = (
+                (f"~ {duration(cost.seconds)}", f"~ {_size(cost.bytes)}")
+                if cost
+                else ("unknown",) * 2
+            )
+        table.add_row(job.backbone, job.augmenter, str(job.config.seed), state[job.name], *expected)
+    console = Console(soft_wrap=True)
+    console.print(table)
+    total = f": {_total(list(costs.values()))}" if left else ""
+    console.print(f"{len(left)} of {len(jobs)} runs to do{total}")
+    states = [state[job.name] for job in jobs]
+    if changed := states.count("changed"):
+        console.print(
+            f"{changed} changed: done with another configuration, so `run` refuses; "
+            "give the experiment another name (--set name=...)"
+        )
+    if damaged := states.count("damaged"):
+        console.print(
+            f"{damaged} damaged: done, but a file is torn, gone or edited; `run` leaves such a run "
+            "alone. Move its folder away to run it again"
+        )
+
+
+def _total(costs: list[Cost | None]) -> str:
+    if None in costs:
+        return "time and disk are unknown until a first run is done"
+    seconds, size = sum(cost.seconds for cost in costs), sum(cost.bytes for cost in costs)
+    return f"about {duration(seconds)} and {_size(size)} of disk"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
