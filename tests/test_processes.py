@@ -20,11 +20,10 @@ from benchmark import processes, signals
 from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[1]
-TINY = {
-    "name": "tiny",
-    "options": {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64},
-}
+SIZE = {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64}
 HEAD = {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head"}
+TRAIN = {"epochs": 9, "batch_size": 3, "eval_batch_size": 2, "threads": 1}
+TRAIN |= {"lr_encoder": 1e-2, "lr_head": 2e-2}
 VAE = {"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4}
 
 PLUGIN = '''
@@ -46,12 +45,17 @@ class Overflowing(Augmenter):
 
     def _augment(self, representations, labels, *, rng):
         self.calls += 1
-        return (representations if self.calls == 1 else torch.full_like(representations, 1e38)), labels.clone()
+        if self.calls > 1:
+            representations = torch.full_like(representations, 1e38)
+        return representations, labels.clone()
 
 
 @AUGMENTERS.register("stopping")
 class Stopping(Augmenter):
-    """Noise. In the second of two processes a signal comes with it, once: in a "step", or when stage 3 is "prepared"."""
+    """Noise. Once, in the second of two processes, a signal comes with it.
+
+    It comes in a "step", or when stage 3 is "prepared".
+    """
 
     def __init__(self, *, when: str = "step"):
         self.when = when
@@ -67,7 +71,8 @@ class Stopping(Augmenter):
 
     def _augment(self, representations, labels, *, rng):
         self._stop("step")
-        return representations + 0.5 * torch.randn(representations.shape, generator=rng), labels.clone()
+        noise = 0.5 * torch.randn(representations.shape, generator=rng)
+        return representations + noise, labels.clone()
 '''
 
 
@@ -110,57 +115,32 @@ def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **tra
             "name": "docred-format",
             **{split: str(folder / f"{split}.json") for split in splits},
         },
-        "encoder": {**TINY, **(encoder or {})},
+        "encoder": {"name": "tiny", "options": SIZE, **(encoder or {})},
         "backbones": backbones,
         "augmenters": augmenters,
         "seeds": [0],
-        "train": {
-            "epochs": 9,
-            "batch_size": 3,
-            "eval_batch_size": 2,
-            "lr_encoder": 1e-2,
-            "lr_head": 2e-2,
-            "threads": 1,
-            **train,
-        },
+        "train": {**TRAIN, **train},
         "augment": {"warmup_epochs": 7, "rarity": 0.5},
     }
     (folder / "x.yaml").write_text(json.dumps(experiment))
-    return [
-        "run_benchmark.py",
-        "run",
-        str(folder / "x.yaml"),
-        "--plugin",
-        str(folder / "plugin.py"),
-    ]
+    plugin = ["--plugin", str(folder / "plugin.py")]
+    return ["run_benchmark.py", "run", str(folder / "x.yaml"), *plugin]
 
 
 def start(count: int, command: list[str]) -> list[subprocess.Popen]:
     """`count` processes that know of each other; one knows of none."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        world = {
-            "WORLD_SIZE": str(count),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(free.getsockname()[1]),
-        }
-    world |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=os.environ
-            | (
-                world | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-                if count > 1
-                else {"OMP_NUM_THREADS": "1"}
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(count)
-    ]
+        port = str(free.getsockname()[1])
+    started = []
+    for rank in range(count):
+        world = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        world |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | (world if count > 1 else {})
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        command_line = [sys.executable, *command]
+        started.append(subprocess.Popen(command_line, cwd=ROOT, env=environment, **pipes))
+    return started
 
 
 def ended(started: list[subprocess.Popen]) -> list[tuple[int, str]]:
@@ -278,10 +258,8 @@ def test_one_process_goes_on_with_what_two_have_begun(grids):
     ("count", "options"),
     [
         (2, {"accumulation": 2, "batching": "bucketed"}),
-        (
-            3,
-            {"batch_size": 2, "encoder": {"freeze": "all"}},
-        ),  # never enough documents for all; encoded once, by the main process
+        # never enough documents for all; encoded once, by the main process
+        (3, {"batch_size": 2, "encoder": {"freeze": "all"}}),
     ],
 )
 def test_other_settings(tmp_path, count, options):
@@ -299,9 +277,8 @@ def test_other_settings(tmp_path, count, options):
         tmp_path, [{"kd_docre": HEAD}], ["none"], distill_from=teacher, **options
     )
     run_both(count, command, tmp_path / "taught", tmp_path / "taught by many")
-    assert_same(
-        *(run_of(tmp_path / name, "kd_docre", "none") for name in ("taught", "taught by many"))
-    )
+    names = ("taught", "taught by many")
+    assert_same(*(run_of(tmp_path / name, "kd_docre", "none") for name in names))
 
 
 @pytest.mark.long
@@ -309,28 +286,18 @@ def test_a_signal_between_steps(tmp_path):
     command = write_experiment(
         tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none", {"stopping": {"when": "prepared"}}]
     )
-    assert [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))] == [
-        signals.AGAIN
-    ] * 2
-    assert (
-        run_of(tmp_path, "atlop", "none").state() == "done"
-        and run_of(tmp_path, "atlop", "stopping").state() == "killed"
-    )
-    assert [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))] == [0, 0]
+    codes = lambda: [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))]
+    assert codes() == [signals.AGAIN] * 2
+    assert run_of(tmp_path, "atlop", "none").state() == "done"
+    assert run_of(tmp_path, "atlop", "stopping").state() == "killed"
+    assert codes() == [0, 0]
 
 
 @pytest.mark.long
 def test_accelerate_launch(tmp_path):
     command = write_experiment(tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none"])
-    launch = [
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes",
-        "2",
-        "--main_process_port",
-        "0",
-    ]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += ["--num_processes", "2", "--main_process_port", "0"]
     alone = start(1, [*command, "--results", str(tmp_path / "one")])
     together = start(1, [*launch, *command, "--results", str(tmp_path / "two")])
     assert [code for code, _ in ended(alone) + ended(together)] == [0, 0]

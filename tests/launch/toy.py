@@ -1,8 +1,7 @@
-"""A plugin for the tests of the launchers: runs that take no time and no torch, in whichever
-process they run.
+"""A plugin for the tests of the launchers: runs that take no time and no torch, in any process.
 
-The environment names a folder, TOY: `plan.json` tells what the run "<backbone>.<augmenter>.<seed>"
-does instead of finishing, and each run appends to `events`.
+The environment names a folder, TOY. Its `plan.json` tells what the run
+"<backbone>.<augmenter>.<seed>" does instead of finishing; each run appends to `events`.
 """
 
 import json
@@ -18,7 +17,7 @@ from benchmark import signals
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS
 
 FOLDER = Path(os.environ["TOY"])
-SCORES = (
+SCORES = [
     "f1",
     "precision",
     "recall",
@@ -28,7 +27,7 @@ SCORES = (
     "intra_f1",
     "inter_f1",
     "macro_f1",
-)
+]
 
 
 @BACKBONES.register("left")
@@ -62,9 +61,7 @@ def event(what, name):
 
 
 def saved(name, kill=None, seconds=0):
-    """Work until a signal comes (`kill`: from this process itself), then save the state in
-    `seconds`, as the training loop does.
-    """
+    """Work until a signal comes (or send `kill`), then save, as the training loop does."""
     with signals.held_back():
         if kill:
             os.kill(os.getpid(), kill)
@@ -92,13 +89,10 @@ def execute(run, directory, **_):
             time.sleep(3)
     time.sleep(0.1)
     event("end", name)
-    score = dict.fromkeys(SCORES, 0.5) | {
-        "bucket_f1": dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))
-    }
-    directory.write_json(
-        "metrics.json",
-        {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10},
-    )
+    score = dict.fromkeys(SCORES, 0.5)
+    score["bucket_f1"] = dict.fromkeys(("0", "1-10", "11-50", "51-200", "201+"))
+    metrics = {"dev": score, "test": score, "best_epoch": 1, "seconds": 90.0, "parameters": 10}
+    directory.write_json("metrics.json", metrics)
 
 
 stages = ModuleType("benchmark.training.stages")

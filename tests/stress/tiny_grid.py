@@ -46,7 +46,9 @@ augmenters:
   - gaussian
   - vae: {latent: 4, epochs: 4, warmup_epochs: 1, batch_size: 16}
 seeds: [0, 1]
-train: {epochs: EPOCHS, batch_size: 4, eval_batch_size: 4, lr_encoder: 1.0e-2, lr_head: 1.0e-2, threads: 1}
+train:
+  {epochs: EPOCHS, batch_size: 4, eval_batch_size: 4, threads: 1,
+   lr_encoder: 1.0e-2, lr_head: 1.0e-2}
 augment: {warmup_epochs: 1}
 """
 
