@@ -66,12 +66,13 @@ class Lab:
         self.f1 = 0.5
 
     def __call__(self, *arguments):
-        """Run the command line; `CONFIG` stands for the experiment file."""
+        """Run the command line; `CONFIG` stands for the experiment file. The first argument may hold
+        several words.
+        """
         from benchmark.commands.app import app
 
-        arguments = [
-            str(self.config) if argument == "CONFIG" else str(argument) for argument in arguments
-        ]
+        words = [*arguments[0].split(), *arguments[1:]]
+        arguments = [str(self.config) if word == "CONFIG" else str(word) for word in words]
         if arguments[0] in ("run", "status", "report", "demo"):
             arguments += ["--results", str(self.results)]
         return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})

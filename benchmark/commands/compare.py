@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from statistics import mean, median, stdev
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 from rich import box
 from rich.console import Console
@@ -24,9 +24,11 @@ from benchmark.commands.options import (
     reference_of,
 )
 from benchmark.errors import ConfigError, UserError
-from benchmark.scoring.counts import Counts
-from benchmark.scoring.submission import Reference, read_predictions
 from benchmark.store.runs import RunDirectory, find_runs
+
+if TYPE_CHECKING:
+    from benchmark.scoring.counts import Counts
+    from benchmark.scoring.submission import Reference
 
 SEED = 0  # of the resampling: the same command prints the same numbers
 SeedTest = StrEnum("SeedTest", ["auto", "permutation", "t", "wilcoxon", "sign"])
@@ -82,6 +84,8 @@ def compare(
     elif train or train_facts or frequent or undirected:
         raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
     sides = _matched((a, b), [_read(path, reference, split.value) for path in (a, b)])
+    import numpy as np
+
     from benchmark.statistics.comparison import COMPARED
     from benchmark.statistics.comparison import compare as compare_counts
 
@@ -131,6 +135,8 @@ def _matched(
 
 def _read(path: Path, reference: Reference | None, split: str) -> dict[int | None, Counts]:
     """seed -> counts; a prediction file has no seed: None."""
+    from benchmark.scoring.submission import read_predictions
+
     if path.is_file():
         if reference is None:
             raise UserError(
@@ -154,6 +160,8 @@ def _read(path: Path, reference: Reference | None, split: str) -> dict[int | Non
 
 
 def _counts(directory: RunDirectory, reference: Reference | None, split: str) -> Counts:
+    from benchmark.scoring.counts import Counts
+
     file = f"counts_{split}.json" if reference is None else f"predictions_{split}.json"
     directory.verify(file)
     count = Counts.from_json if reference is None else reference.count
@@ -241,15 +249,15 @@ def _effects(effects) -> str:
 
 
 def _spread(values: tuple[float, ...]) -> str:
-    mean = f"{np.mean(values):.2f}"
-    return f"{mean}±{np.std(values, ddof=1):.2f}" if len(values) > 1 else mean
+    centre = f"{mean(values):.2f}"
+    return f"{centre}±{stdev(values):.2f}" if len(values) > 1 else centre
 
 
 def _documents(results) -> str:
     p_values = [result.p for result in results if result.p is not None]
     if not p_values:
         return "none"
-    text = _p(float(np.median(p_values)))
+    text = _p(median(p_values))
     small = sum(p <= 0.05 for p in p_values)
     return text if len(results) == 1 else f"{text} ({small}/{len(results)})"
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.commands.options import FREQUENT_OF, Frequent
-from benchmark.scoring.submission import frequent_relations
 
 app = typer.Typer(
     no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None
@@ -35,6 +34,7 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
     """
     from benchmark.data.docred import read_documents
     from benchmark.data.stats import statistics, table
+    from benchmark.scoring.submission import frequent_relations
 
     chosen = None if frequent is None else frequent_relations(frequent, FREQUENT_OF)
     documents = read_documents(path, labelled=False, distinct=False)

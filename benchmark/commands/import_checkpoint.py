@@ -9,7 +9,6 @@ import typer
 
 from benchmark.commands.options import quiet_libraries
 from benchmark.errors import ConfigError
-from benchmark.yamltext import parse_yaml
 
 
 def import_checkpoint(
@@ -62,6 +61,8 @@ def import_checkpoint(
 
 def _options(assignments: list[str]) -> dict[str, object]:
     """["gamma=1.0"] -> {"gamma": 1.0}. Raises ConfigError on anything else."""
+    from benchmark.yamltext import parse_yaml
+
     options = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")

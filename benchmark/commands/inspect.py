@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from enum import StrEnum
 from typing import Annotated
 
@@ -78,6 +79,8 @@ def check(
     """
     load_plugins(plugin)
     registry, module, function = _contract(name, kind)
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"there are no checks for the {registry.kind} '{name}' yet")
     registered = registry[name]
     checks = getattr(importlib.import_module(module), function)
     console, failed, done = Console(markup=False, highlight=False, soft_wrap=True), 0, 0

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.data.redocred import FREQUENT
 from benchmark.errors import ConfigError
 from benchmark.registry import load_plugin
-from benchmark.scoring.submission import Reference, read_reference
+
+if TYPE_CHECKING:
+    from benchmark.scoring.submission import Reference
 
 MOST_SEEDS = 10_000  # a slip of the finger in a range must not plan a million runs
 FREQUENT_OF = {
@@ -96,6 +98,8 @@ def reference_of(
     gold: Path, train: Path | None, train_facts: Path | None, frequent: str | None, undirected: bool
 ) -> Reference:
     """The options above: what predictions are scored against."""
+    from benchmark.scoring.submission import read_reference
+
     return read_reference(
         gold,
         train=train,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.commands.options import AsJson, Frequent, Train, TrainFacts, Undirected, reference_of
-from benchmark.scoring.submission import Reference, read_predictions
+
+if TYPE_CHECKING:
+    from benchmark.scoring.submission import Reference
 
 LABELS = {
     "precision": "Precision",
@@ -52,6 +54,8 @@ def score(
       python run_benchmark.py score predictions.json --gold test.json --train-facts train.fact
       --frequent re-docred --json
     """
+    from benchmark.scoring.submission import read_predictions
+
     reference = reference_of(gold, train, train_facts, frequent, undirected)
     scores = reference.score(read_predictions(predictions), str(predictions))
     if as_json:

@@ -46,18 +46,8 @@ from augmenters.base import Augmenter
 from augmenters.diagnosis import Diagnosed
 from backbones.base import Backbone
 from benchmark.data.pairs import Pairs
-from benchmark.quality.distances import (
-    between_share,
-    frechet,
-    mean_kernel,
-    median_distance,
-    mmd,
-    nearest,
-    principal_components,
-    ratio,
-    spread,
-    within_spread,
-)
+from benchmark.quality import distances
+from benchmark.quality.distances import ratio
 from benchmark.quality.flags import explained, flags, labels_kept
 from benchmark.seeds import derive
 
@@ -106,7 +96,7 @@ def pair_quality(
     dev = _some(dev, ROWS, draws)
     asked, source = matched(train.labels, dev.labels, draws)
     noise = diagonal_gaussian(train.representations, len(asked), draws)
-    basis, share = principal_components(
+    basis, share = distances.principal_components(
         _some(train, COMPONENT_ROWS, draws).representations, COMPONENTS
     )
     real = {"dev": dev.at(asked), "train": train.at(source)}
@@ -130,7 +120,7 @@ def pair_quality(
     )
 
     found = {k: classified(backbone, p.representations, max_labels) for k, p in kinds.items()}
-    bandwidth = median_distance(real["dev"].representations)
+    bandwidth = distances.median_distance(real["dev"].representations)
     groups = {}
     for name in ("all",) if tail is None else ("all", "tail", "frequent"):
         members = {kind: _members(name, pairs.labels, tail) for kind, pairs in kinds.items()}
@@ -173,29 +163,39 @@ def _compared(
         basis: [d,k], the components that Frechet distances are taken on.
     """
     real, others = kinds["dev"], {kind: pairs for kind, pairs in kinds.items() if kind != "dev"}
-    real_kernel = mean_kernel(real.representations, None, bandwidth)
-    real_nearest = nearest(real.representations, train)
+    real_kernel = distances.mean_kernel(real.representations, None, bandwidth)
+    real_nearest = distances.nearest(real.representations, train)
 
     def to_dev(measure) -> dict[str, float | None]:
         return {kind: measure(pairs) for kind, pairs in others.items()}
 
-    neighbour = to_dev(lambda pairs: ratio(nearest(pairs.representations, train), real_nearest))
+    neighbour = to_dev(
+        lambda pairs: ratio(distances.nearest(pairs.representations, train), real_nearest)
+    )
     del neighbour["train"]
     return {
         "pairs": {kind: len(pairs.labels) for kind, pairs in kinds.items()},
         "exact_match": {kind: exact_match(found[kind], p.labels) for kind, p in kinds.items()},
         "micro_f1": {kind: micro_f1(found[kind], p.labels) for kind, p in kinds.items()},
         "mmd": to_dev(
-            lambda pairs: mmd(pairs.representations, real.representations, bandwidth, real_kernel)
+            lambda pairs: distances.mmd(
+                pairs.representations, real.representations, bandwidth, real_kernel
+            )
         ),
         "frechet": to_dev(
-            lambda pairs: frechet(pairs.representations @ basis, real.representations @ basis)
+            lambda pairs: distances.frechet(
+                pairs.representations @ basis, real.representations @ basis
+            )
         ),
         "spread": to_dev(
-            lambda pairs: ratio(spread(pairs.representations), spread(real.representations))
+            lambda pairs: ratio(
+                distances.spread(pairs.representations), distances.spread(real.representations)
+            )
         ),
-        "within_spread": to_dev(lambda pairs: ratio(within_spread(*pairs), within_spread(*real))),
-        "between_share": {kind: between_share(*pairs) for kind, pairs in kinds.items()},
+        "within_spread": to_dev(
+            lambda pairs: ratio(distances.within_spread(*pairs), distances.within_spread(*real))
+        ),
+        "between_share": {kind: distances.between_share(*pairs) for kind, pairs in kinds.items()},
         "neighbour": neighbour,
     }
 

@@ -44,7 +44,7 @@ def contracts(monkeypatch):
         "backbone": "backbones.check",
         "encoder": "backbones.encoders.check",
     }.items():
-        module_ = SimpleNamespace(**{f"check_{kind}": check(kind)})
+        module_ = SimpleNamespace(**{f"check_{kind}": check(kind), "__spec__": True})
         monkeypatch.setitem(sys.modules, module, module_)
     return fake
 
@@ -88,7 +88,7 @@ def test_check_goes_on_after_a_failure_and_tells_reason_and_place(contracts, lab
         ("gradient", raising(KeyError("x"))),
         ("pool", lambda: None),
     ]
-    result = lab("check", "noisy")
+    result = lab("check noisy")
     assert result.exit_code == 1
     assert "FAIL  shapes: returned labels have 3 columns, expected 4\n" in result.stdout
     assert "FAIL  gradient: KeyError: 'x' (" in result.stdout

@@ -47,7 +47,7 @@ def test_a_damaged_run_is_left_out_and_named(results, tmp_path):
 
 
 def test_cells_that_the_experiment_asks_for_are_missing_not_absent(lab, tmp_path):
-    lab("run", "CONFIG", "--seeds", "0", "--backbones", "left", "--augmenters", "none")
+    lab("run CONFIG --seeds 0 --backbones left --augmenters none")
     done = leaderboard(lab.results, "--out", tmp_path / "page.html")
     assert done.exit_code == 0, done.stderr
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
