@@ -90,7 +90,7 @@ class Lab:
             raise self.broken_data
         return SimpleNamespace(name="toy-data", digest=self.digest, notes=("toy",))
 
-    def execute(self, run, directory, *, corpus, stage1, branch_epoch, save_every, progress):
+    def execute(self, run, directory, *, stage1, branch_epoch, progress, **_):
         name = f"{run.backbone.name} {run.augmenter.name} {run.seed}"
         self.ran.append(
             SimpleNamespace(name=name, run=run, stage1=stage1, branch_epoch=branch_epoch)

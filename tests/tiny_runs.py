@@ -106,10 +106,12 @@ def execute(
     directory = RunDirectory.of(folder, "tests", run.backbone.name, run.augmenter.name, run.seed)
     stage1 = RunDirectory.of(folder, "tests", run.backbone.name, "none", run.seed)
     directory.start(run.model_dump(mode="json"))
+    corpus = corpus or tiny_corpus()
     stages.train_run(
         run,
         directory,
-        corpus=corpus or tiny_corpus(),
+        corpus=corpus,
+        facts={"corpus_digest": corpus.digest},
         stage1=stage1.path if stage1.state() == "done" and run.augment else None,
         branch_epoch=branch_epoch,
         save_every=SAVE_EVERY,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from benchmark.grid import identity
 from benchmark.grid.plan import NONE, Job, Outcome
 from benchmark.progress import Progress, duration
 from benchmark.store.files import system_error
-from benchmark.store.runs import RunDirectory
+from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory
 
 
 def run_jobs(
@@ -110,9 +110,7 @@ def prepare(
     finished = [job for job in needed if job.directory.is_sound()]
     left = [job for job in jobs if job not in finished]
     finished += _other_seeds(left)
-    version = {"numerics_version": identity.NUMERICS_VERSION}
-    _require_same(finished, version)
-    _require_continuable(left, restart, version)
+    _require_same(finished, {"numerics_version": identity.NUMERICS_VERSION})
     if not left and not any(job.data_moved for job in finished):
         when_checked()
         progress.message("all of these runs are done; their data was not read again")
@@ -120,7 +118,7 @@ def prepare(
     corpus = load_corpus()
     facts = identity.facts(corpus, jobs[0].config.encoder.name)
     _require_same(finished, facts)
-    _require_continuable(left, restart, facts, corpus)
+    _require_continuable(left, restart, facts)
     _require_buildable(left)
     _tell_other_commits(finished, facts["commit"], progress)
     when_checked()
@@ -149,25 +147,26 @@ def _require_same(finished: list[Job], facts: dict[str, Any]) -> None:
             raise UserError(_of_another_configuration(job, "a finished run", differences))
 
 
-def _require_continuable(
-    left: list[Job], restart: bool, facts: dict[str, Any], corpus: Any = None
-) -> None:
-    """Refuse a saved training state that does not fit its job; with `restart`, discard it."""
+def _require_continuable(left: list[Job], restart: bool, facts: dict[str, Any]) -> None:
+    """Refuse a saved training state or a fitted augmenter that does not fit its job.
+
+    With `restart`, discard it.
+    """
     for job in left:
-        if not job.directory.has_checkpoint():
+        if not job.directory.has_saved_state():
             continue
         if job.directory.state() not in ("killed", "failed"):
             continue  # in use, or left over
-        differences = job.differences(**facts)
-        if corpus is not None and not differences:
+        if not (differences := job.differences(**facts)):
             from benchmark.training.resume import state_differences
 
-            differences = state_differences(job.config, job.directory, corpus)
+            known = _identifying(facts | job.facts)
+            differences = state_differences(job.config, job.directory, known)
         if differences and not restart:
             text = _of_another_configuration(job, "an unfinished run", differences)
-            raise UserError(f"{text} Or discard its saved training state with --restart.")
+            raise UserError(f"{text} Or discard its saved state with --restart.")
         if differences:
-            job.directory.discard_checkpoint()
+            job.directory.discard_saved_state()
 
 
 def _of_another_configuration(job: Job, what: str, differences: list[str]) -> str:
@@ -225,18 +224,13 @@ def outcome_without_running(job: Job, elsewhere: Collection[RunDirectory] = ()) 
 def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> Outcome:
     """Claim the job's folder, run the job, and declare it done or failed."""
     stage1 = job.stage1.path if job.stage1 and job.stage1.state() == "done" else None
-    started, directory = time.monotonic(), job.directory
+    started, directory, facts = time.monotonic(), job.directory, checked.facts | job.facts
     try:
-        directory.start(job.config.model_dump(mode="json"), facts=checked.facts | job.facts)
+        directory.start(job.config.model_dump(mode="json"), facts=facts)
         with processes.in_step(), directory.beating():
-            processes.start_run(
-                {
-                    "run": str(directory.path),
-                    "stage1": stage1 and str(stage1),
-                    "corpus": checked.corpus.digest,
-                }
-            )
-            _train(job, checked.corpus, stage1, save_every, progress)
+            order = {"run": str(directory.path), "stage1": stage1 and str(stage1)}
+            processes.start_run({**order, "facts": _identifying(facts)})
+            _train(job, checked.corpus, facts, stage1, save_every, progress)
             if directory.is_others():
                 raise UserError(f"{directory.path}: another process took this run over")
             directory.finish()
@@ -256,8 +250,17 @@ def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> O
     return Outcome(job, "done", f"in {duration(time.monotonic() - started)}")
 
 
+def _identifying(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in IDENTIFYING_FACTS}
+
+
 def _train(
-    job: Job, corpus: Any, stage1: Path | None, save_every: float, progress: Progress
+    job: Job,
+    corpus: Any,
+    facts: Mapping[str, Any],
+    stage1: Path | None,
+    save_every: float,
+    progress: Progress,
 ) -> None:
     from benchmark.training import stages
 
@@ -265,6 +268,7 @@ def _train(
         job.config,
         job.directory,
         corpus=corpus,
+        facts=_identifying(facts),
         stage1=stage1,
         branch_epoch=job.branch_epoch,
         save_every=save_every,
@@ -282,14 +286,15 @@ def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float
     with processes.in_step():
         while order := processes.next_run():
             job, corpus = jobs[order["run"]], corpus or load_corpus()
-            if corpus.digest != order["corpus"]:
+            facts = order["facts"]
+            if corpus.digest != facts["corpus_digest"]:
                 raise UserError(
                     f"process {processes.rank()} reads other documents than the main process: "
                     "all need the same files"
                 )
             stage1 = order["stage1"] and Path(order["stage1"])
             try:
-                _train(job, corpus, stage1, save_every, Progress.silent())
+                _train(job, corpus, facts, stage1, save_every, Progress.silent())
             # as in `_run`; the main process has recorded it
             except Exception as error:
                 if not processes.met_by_all(error):

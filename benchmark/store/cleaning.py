@@ -8,8 +8,9 @@ from pathlib import Path
 
 CHECKPOINT = "checkpoint.safetensors"  # a run continues from it
 BRANCH, BRANCH_BEST = "branch.safetensors", "branch_best.safetensors"  # augmented runs start here
+AUGMENTER = "augmenter.safetensors"  # what stage 2 fitted
 PAIRS = "positive_pairs_{split}.safetensors"  # augmenters are fitted to them
-WEIGHTS = ("best.safetensors", "augmenter.safetensors")
+WEIGHTS = ("best.safetensors", AUGMENTER)
 
 
 def discard(folder: Path, *names: str) -> None:

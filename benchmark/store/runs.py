@@ -28,6 +28,7 @@ from benchmark.errors import UserError
 from benchmark.store import files
 from benchmark.store.claims import Owner, beating, claim, now
 from benchmark.store.cleaning import (
+    AUGMENTER,
     BRANCH,
     BRANCH_BEST,
     CHECKPOINT,
@@ -139,9 +140,9 @@ class RunDirectory:
             return "failed"
         return "killed" if (self.path / "config.json").exists() else "missing"
 
-    def has_checkpoint(self) -> bool:
-        """Whether there is a training state from which the run can continue."""
-        return (self.path / CHECKPOINT).is_file()
+    def has_saved_state(self) -> bool:
+        """Whether there is a training state or a fitted augmenter with which to continue."""
+        return any((self.path / name).is_file() for name in (CHECKPOINT, AUGMENTER))
 
     def is_sound(self) -> bool:
         """Whether the run is done and undamaged."""
@@ -249,8 +250,9 @@ class RunDirectory:
         with contextlib.suppress(OSError):
             os.utime(self.path / "RUNNING")
 
-    def discard_checkpoint(self) -> None:
-        discard(self.path, CHECKPOINT)
+    def discard_saved_state(self) -> None:
+        """Begin anew: remove what an earlier attempt at the run would be continued from."""
+        discard(self.path, CHECKPOINT, AUGMENTER)
 
     def discard_shared_temporaries(self) -> None:
         """In the folders to which all runs of its experiment write: those a day old."""

@@ -26,7 +26,7 @@ from benchmark.quality.recording import (
 )
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
-from benchmark.store.cleaning import PAIRS
+from benchmark.store.cleaning import AUGMENTER, PAIRS
 from benchmark.training.checkpoints import is_sound, read_tensors, write_tensors
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.gathering import joined
@@ -93,7 +93,7 @@ class Augmentation:
         if self.augmenter.needs_fitting:
             train, dev = self._stage1_pairs()
             label_sets = train.labels
-            stored = directory.path / "augmenter.safetensors"
+            stored = directory.path / AUGMENTER
             restore = lambda: self.augmenter.load_state_dict(read_tensors(stored)[0])
             fit = lambda: self._fit(
                 Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev))
@@ -156,17 +156,15 @@ class Augmentation:
             history = self.augmenter.fit(*train, rng=rng, held_out=dev, progress=bar.update_to)
         directory.write_json("stage2_history.json", history)
         write_tensors(
-            directory.path / "augmenter.safetensors",
+            directory.path / AUGMENTER,
             self.augmenter.state_dict(),
-            {"run": self.session.identity},
+            {"identity": self.session.identity},
         )
 
     def _fitted_before(self) -> bool:
         """A killed attempt at this very run got past stage 2."""
-        return (
-            facts_of(self.session.directory.path / "augmenter.safetensors").get("run")
-            == self.session.identity
-        )
+        stored = facts_of(self.session.directory.path / AUGMENTER)
+        return stored.get("identity") == self.session.identity
 
     def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
         """Representations of the positive train and dev pairs in the stage 1 model; computed once

@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import Choice, RunConfig
-from benchmark.data.documents import Corpus
 from benchmark.errors import UserError
-from benchmark.grid.identity import NUMERICS_VERSION, encoder_digest, teacher_digest
 from benchmark.registry import AUGMENTERS
-from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT
+from benchmark.store.cleaning import AUGMENTER, BRANCH, BRANCH_BEST, CHECKPOINT
 from benchmark.store.runs import RunDirectory, difference_lines, differing
 from benchmark.training.checkpoints import is_sound, link, read_facts, read_tensors
 
 
+def require_fitting_state(
+    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any]
+) -> None:
+    """Refuse what an earlier attempt saved for another configuration, other data or other code.
+
+    Raises:
+        UserError: the run's training state or fitted augmenter does not fit. It is kept.
+    """
+    if differences := state_differences(run, directory, facts):
+        raise UserError(
+            f"{directory.path}: what an earlier attempt saved does not fit this run:\n  "
+            + "\n  ".join(differences)
+            + "\nIt is kept. `run` with --restart discards it and begins the run anew."
+        )
+
+
 def starting_point(
-    run: RunConfig, directory: RunDirectory, corpus: Corpus, stage1: Path | None
+    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], stage1: Path | None
 ) -> Path | None:
     """The training state to go on from: the run's own, if it was killed; else the `none` run's at
     the end of warm-up, if kept.
 
-    Raises:
-        UserError: the run's own state was made with another configuration, other data or other
-            code. It is kept.
+    The run's own state must have passed `require_fitting_state`.
     """
-    own = directory.path / CHECKPOINT
-    if differences := state_differences(run, directory, corpus):
-        raise UserError(
-            f"{own} does not fit this run:\n  "
-            + "\n  ".join(differences)
-            + "\nIt is kept. `run` with --restart discards it and begins the run anew."
-        )
-    best = directory.path / "best.safetensors"
-    if (facts := facts_of(own)) and (not facts.get("best_epoch") or is_sound(best)):
+    own, best = directory.path / CHECKPOINT, directory.path / "best.safetensors"
+    if (saved := facts_of(own)) and (not saved.get("best_epoch") or is_sound(best)):
         return own
     # A state that is torn, or whose best weights are, is of no use. It must go: it would match the
     # best weights of the new attempt.
@@ -46,10 +53,10 @@ def starting_point(
     if not (state.is_file() and is_sound(best)):
         return None
     plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
-    facts = facts_of(state)
+    saved = facts_of(state)
     if (
-        differing(_mapping(facts.get("identity")), state_identity(plain, corpus))
-        or facts["epoch"] != run.augment.warmup_epochs
+        differing(_identity_in(saved), state_identity(plain, facts))
+        or saved["epoch"] != run.augment.warmup_epochs
     ):
         return None
     link(best, directory.path / "best.safetensors")
@@ -66,34 +73,33 @@ def facts_of(state: Path) -> dict[str, Any]:
         return {}
 
 
-def state_differences(run: RunConfig, directory: RunDirectory, corpus: Corpus) -> list[str]:
-    """What sets the run's own training state apart from the run, a sentence per key.
+def state_differences(
+    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any]
+) -> list[str]:
+    """What sets the run's training state or its fitted augmenter apart from it, a sentence per key.
 
-    Empty if the state fits, is torn or is not there.
+    Empty if they fit. A file that is torn or not there does not count.
     """
-    try:
-        facts = read_facts(directory.path / CHECKPOINT)
-    except UserError:
-        return []
-    return difference_lines(_mapping(facts.get("identity")), state_identity(run, corpus))
+    asked = state_identity(run, facts)
+    for name in (CHECKPOINT, AUGMENTER):
+        with contextlib.suppress(UserError):
+            saved = _identity_in(read_facts(directory.path / name))
+            if differences := difference_lines(saved, asked):
+                return differences
+    return []
 
 
-def _mapping(identity: Any) -> dict[str, Any]:
-    """The identity of a state; earlier versions of the code stored a digest."""
+def _identity_in(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity stored with a state; earlier versions of the code stored a digest."""
+    identity = saved.get("identity")
     return identity if isinstance(identity, dict) else {"saved by": "an earlier version"}
 
 
-def state_identity(run: RunConfig, corpus: Corpus) -> dict[str, Any]:
-    """What a training state belongs to: configuration, data, encoder, teacher, augmenter's code."""
+def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a training state belongs to: configuration, identifying facts, augmenter's code."""
     try:
         source = inspect.getsource(AUGMENTERS[run.augmenter.name])
     except OSError:  # defined in a session, not in a file
         source = ""
-    return {
-        **run.model_dump(mode="json"),
-        "corpus_digest": corpus.digest,
-        "encoder_digest": encoder_digest(run.encoder.name),
-        "teacher_digest": teacher_digest(run.train.distill_from),
-        "numerics_version": NUMERICS_VERSION,
-        "augmenter_code": hashlib.sha256(source.encode()).hexdigest()[:16],
-    }
+    code = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return {**run.model_dump(mode="json"), **facts, "augmenter_code": code}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ class Session:
     """The documents of a run as features and batches, its model at initial weights, and its scorer.
 
     Attributes:
+        facts: what the run's numbers depend on besides its configuration.
         identity: of what this run computes; stored with its training states.
         features: {"train" | "dev" | "test": tokenised documents}.
     """
@@ -40,12 +42,13 @@ class Session:
         run: RunConfig,
         directory: RunDirectory,
         corpus: Corpus,
+        facts: Mapping[str, Any],
         accelerator: Accelerator,
         progress: Progress,
     ):
         self.run, self.directory, self.corpus = run, directory, corpus
         self.accelerator, self.progress = accelerator, progress
-        self.identity = state_identity(run, corpus)
+        self.facts, self.identity = facts, state_identity(run, facts)
         set_seed(derive(run.seed, "session") % 2**32)
         self.model = build_model(run, corpus).to(accelerator.device)
         self.documents: dict[str, Dataset] = {
@@ -73,7 +76,7 @@ class Session:
         self.collators = {split: self._collator(split) for split in self.features}
 
     def loader(self, split: str, *, training: bool = False) -> DataLoader:
-        """Batches of a split; in the order of training, with the teacher's logits, if `training`."""
+        """Batches of a split; if `training`, in that order and with the teacher's logits."""
         config, features = self.run.train, self.features[split]
         batches = DocumentBatches(
             features["length"],

@@ -8,6 +8,7 @@ stage 1 alone, and its model serves every augmenter of the same backbone and see
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from benchmark.training.checkpoints import load_weights
 from benchmark.training.distillation import store_logits
 from benchmark.training.loop import Loop, Trained
 from benchmark.training.model import require_buildable
-from benchmark.training.resume import starting_point
+from benchmark.training.resume import require_fitting_state, starting_point
 from benchmark.training.session import Session
 
 __all__ = ["fit_stage2", "require_buildable", "train_run", "train_stage1", "train_stage3"]
@@ -38,6 +39,7 @@ def train_run(
     directory: RunDirectory,
     *,
     corpus: Corpus,
+    facts: Mapping[str, Any],
     stage1: Path | None = None,
     branch_epoch: int | None = None,
     save_every: float = 600.0,
@@ -49,12 +51,17 @@ def train_run(
     fits the augmenter, computes stage 1 representations, measures quality, and writes.
 
     Args:
+        facts: the run's IDENTIFYING_FACTS: what its numbers depend on besides `run`. They are
+            stored with its training states.
         stage1: directory of the finished `none` run of the same backbone and seed. Needed by
             augmenters that are fitted and by `augment.start: stage1`; others start from its
             training state if it is there and train from the beginning otherwise.
         branch_epoch: for a `none` run: keep the training state after so many epochs, for the
             augmented runs to start from.
         save_every: seconds between two checkpoints within an epoch.
+
+    Raises:
+        UserError: an earlier attempt saved a state that does not fit this run, among others.
     """
     began = time.perf_counter()
     torch.set_num_threads(run.train.threads)
@@ -64,7 +71,8 @@ def train_run(
         # copies do not block: the loaders pin their memory
         dataloader_config=DataLoaderConfiguration(non_blocking=True),
     )
-    session = Session(run, directory, corpus, accelerator, progress)
+    processes.on_main(lambda: require_fitting_state(run, directory, facts))
+    session = Session(run, directory, corpus, facts, accelerator, progress)
     metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
     if run.augmenter.name == "none":
         trained = train_stage1(session, branch_epoch, save_every)
@@ -131,7 +139,7 @@ def _loop(session: Session, save_every: float) -> Loop:
 
 def _start(session: Session, stage1: Path | None) -> Path | None:
     """The training state to go on from; the main process looks for it."""
-    find = lambda: starting_point(session.run, session.directory, session.corpus, stage1)
+    find = lambda: starting_point(session.run, session.directory, session.facts, stage1)
     found = processes.on_main(lambda: str(find() or ""))
     return Path(found) if found else None
 

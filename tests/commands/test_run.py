@@ -193,7 +193,7 @@ def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_k
 
     def too_late(directory, config, *, facts):
         start(directory, config, facts=facts)
-        nothing = dict.fromkeys(("corpus", "stage1", "branch_epoch", "save_every"))
+        nothing = dict.fromkeys(("stage1", "branch_epoch"))
         lab.execute(
             RunConfig.model_validate(config), directory, **nothing, progress=Progress.silent()
         )
@@ -695,20 +695,21 @@ def test_differences_are_shown_once_there_is_one(lab):
     )
 
 
-def stop(lab, name):
-    """Leave a run as a killed process does, with a training state."""
+def stop(lab, name, saved="checkpoint"):
+    """Leave a run as a killed process does, with a saved state."""
     lab.raises[name] = KeyboardInterrupt()
     backbone, _, seed = name.split()
     options = f"--seeds {seed} --backbones {backbone} --augmenters none"
     assert lab(f"run CONFIG {options}").exit_code == 130
     del lab.raises[name]
-    state = lab.folder(name) / "checkpoint.safetensors"
+    state = lab.folder(name) / f"{saved}.safetensors"
     state.touch()
     return state
 
 
-def test_a_saved_state_is_not_thrown_away_for_other_settings(lab):
-    state = stop(lab, "left none 0")
+@pytest.mark.parametrize("saved", ["checkpoint", "augmenter"])
+def test_a_saved_state_is_not_thrown_away_for_other_settings(lab, saved):
+    state = stop(lab, "left none 0", saved)
     changed = "run CONFIG --seeds 0 --backbones left --augmenters none --set train.epochs=5".split()
     refused = lab(*changed)
     assert refused.exit_code == 2 and state.is_file()

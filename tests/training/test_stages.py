@@ -315,9 +315,29 @@ def test_a_state_that_does_not_fit_is_refused_and_kept(tmp_path, monkeypatch, wh
         execute(tmp_path, run, **options)
     assert "--restart" in str(error.value)
     assert saved == {path.name: path.read_bytes() for path in directory.path.glob("*.safetensors")}
-    directory.discard_checkpoint()  # what --restart does
+    directory.discard_saved_state()  # what --restart does
     fresh = execute(tmp_path / "fresh", run, **options)
     assert numbers(execute(tmp_path, run, **options)) == numbers(fresh)
+
+
+def test_a_fitted_augmenter_that_does_not_fit_is_refused_and_kept(tmp_path, monkeypatch):
+    """The run was killed after stage 2, before its first checkpoint."""
+
+    def die(loop, start_from=None):
+        raise Killed
+
+    execute(tmp_path, config())
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Loop, "run", die)
+        execute(tmp_path, config(augmenter="vae"))
+    directory = RunDirectory.of(tmp_path, "tests", "atlop", "vae", 0)
+    (file,) = directory.path.glob("*.safetensors")
+    fitted, other = file.read_bytes(), config(augmenter="vae", lr_head=2e-2)
+    with pytest.raises(UserError, match="train.lr_head: 0.01 stored, 0.02 asked for"):
+        execute(tmp_path, other)
+    assert file.name == "augmenter.safetensors" and file.read_bytes() == fitted
+    directory.discard_saved_state()
+    assert execute(tmp_path, other).state() == "done"
 
 
 def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypatch):
@@ -341,7 +361,7 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
         die_in(number)
         with pytest.raises(Killed):
             execute(tmp_path, run)
-        directory.discard_checkpoint()
+        directory.discard_saved_state()
     monkeypatch.undo()
     found = execute(tmp_path, first)
     execute(tmp_path / "whole", config(), branch_epoch=1)
