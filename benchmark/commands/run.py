@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -49,15 +48,40 @@ OUTCOMES = {
 }
 
 
+Names = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Only these names, with commas between.")
+]
+Seeds = Annotated[str | None, typer.Option(metavar="LIST", help="Only these: 0,1 or 0-9.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the runs, what the rest will take, and any mistake.")
+]
+Every = Annotated[
+    float, typer.Option(min=0, metavar="MINUTES", help="Save the training state at least so often.")
+]
+Executor = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="local (worker processes), slurm (job arrays) or debug."),
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", help="Runs at a time; implies --executor local."),
+]
+Restart = Annotated[
+    bool,
+    typer.Option("--restart", help="Discard states saved with other settings; else `run` stops."),
+]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="With slurm: wait for the runs and show the table.")
+]
+
+
 def demo(results: Results = Path("results")) -> None:
     """Run the whole grid on a small synthetic corpus.
 
     Takes minutes on a laptop and downloads nothing. You can interrupt it at any time; the same
     command continues. The tables are also written to results/demo/.
     """
-    experiment = read_experiment(DEMO)
-    jobs = plan(experiment, results)
-    _train(experiment, jobs, jobs, results)
+    run(DEMO, results=results)
 
 
 def run(
@@ -65,47 +89,15 @@ def run(
         Path, typer.Argument(metavar="CONFIG", help="An experiment file, e.g. configs/demo.yaml.")
     ],
     overrides: Overrides = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Only these seeds: 0,1 or 0-9.")
-    ] = None,
-    backbones: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Only these backbones: atlop,baseline.")
-    ] = None,
-    augmenters: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Only these augmenters: none,vaediff.")
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Show the runs, what is done, what the rest will take, and any mistake.",
-        ),
-    ] = False,
-    checkpoint_every: Annotated[
-        float,
-        typer.Option(min=0, metavar="MINUTES", help="Save the training state at least so often."),
-    ] = 10,
-    executor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What runs them: local (worker processes), slurm (job arrays), debug.",
-        ),
-    ] = None,
-    parallel: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", help="Runs at a time; implies --executor local."),
-    ] = None,
-    restart: Annotated[
-        bool,
-        typer.Option(
-            "--restart", help="Discard states saved with other settings, instead of refusing them."
-        ),
-    ] = False,
-    wait: Annotated[
-        bool,
-        typer.Option("--wait", help="With --executor slurm: wait for the runs and show the table."),
-    ] = False,
+    seeds: Seeds = None,
+    backbones: Names = None,
+    augmenters: Names = None,
+    dry_run: DryRun = False,
+    checkpoint_every: Every = 10,
+    executor: Executor = None,
+    parallel: Parallel = None,
+    restart: Restart = False,
+    wait: Wait = False,
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
@@ -145,87 +137,69 @@ def run(
         start = runner(
             executor or "local", experiment, results, parallel=parallel, wait=wait, plugins=plugin
         )
+    quiet_libraries()
+    dataset = of_file.dataset
+    load_corpus = lambda: DATASETS[dataset.name](**dataset.options)
     if dry_run:
         preview(jobs, grid)
-        _foresee(of_file, jobs, grid)
+        _foresee(jobs, grid, load_corpus)
         return
-    start = functools.partial(start, restart=restart)
-    _train(of_file, jobs, grid, results, save_every=60 * checkpoint_every, start=start)
-
-
-def _foresee(experiment: Experiment, jobs: list[Job], grid: list[Job]) -> None:
-    """Tell what `run` would refuse, from local files alone."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    quiet_libraries()
-    progress = Progress.for_console()
-    try:
-        prepare(jobs, grid=grid, load_corpus=lambda: _corpus(experiment), progress=progress)
-    except UserError as error:
-        typer.echo(f"with the files that are here now, `run` would stop: {error}", err=True)
-
-
-def _corpus(experiment: Experiment) -> Any:
-    return DATASETS[experiment.dataset.name](**experiment.dataset.options)
-
-
-def _train(
-    experiment: Experiment,
-    jobs: list[Job],
-    grid: list[Job],
-    results: Path,
-    *,
-    save_every: float = 600.0,
-    start: Callable[..., Iterator[Outcome]] = run_jobs,
-) -> None:
-    """Run the jobs, tell the outcomes and publish the table.
-
-    Args:
-        experiment: as the file has it; `grid` also holds what the command line added to it.
-        start: runs the jobs, in this process or by workers.
-
-    Exit code 1 unless every job is done, or is in a cluster's queue.
-    """
-    quiet_libraries()
-    settings = {"load_corpus": lambda: _corpus(experiment), "save_every": save_every}
+    settings = {"load_corpus": load_corpus, "save_every": 60 * checkpoint_every}
     processes.begin()
     if not processes.is_main():
         with signals.listening():
             follow(grid, **settings)
         return
-    progress = Progress.for_console()
+    settings |= {"restart": restart, "when_checked": lambda: write_grid(of_file, results)}
+    outcomes = _train(lambda **more: start(jobs, grid=grid, **settings, **more))
+    in_queue = any(outcome.state in ("submitted", "queued") for outcome in outcomes)
+    written = in_queue or _publish(of_file, results)
+    code = _conclude(outcomes)
+    if in_queue:
+        typer.echo(
+            "follow them with `status` and `squeue --me`, then make the table: "
+            f"python run_benchmark.py report {results / of_file.name}"
+        )
+    raise typer.Exit(code if written else 1)
+
+
+def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -> None:
+    """Tell what `run` would refuse, from local files alone."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        prepare(jobs, grid=grid, load_corpus=load_corpus, progress=Progress.for_console())
+    except UserError as error:
+        typer.echo(f"with the files that are here now, `run` would stop: {error}", err=True)
+
+
+def _train(start: Callable[..., Iterator[Outcome]]) -> list[Outcome]:
+    """Start the runs, here or in workers, and tell the outcomes as they come."""
+    progress, outcomes = Progress.for_console(), []
     if processes.started_alone():
         progress.message(
             "`accelerate launch --cpu` starts one process. For several on CPUs: "
             "`accelerate launch --multi_gpu`"
         )
-    folder, outcomes = results / experiment.name, []
-    settings["when_checked"] = lambda: write_grid(experiment, results)
-    running = start(jobs, grid=grid, progress=progress, **settings)
-    with signals.listening(), contextlib.closing(running):
+    with signals.listening(), contextlib.closing(start(progress=progress)) as running:
         for outcome in running:
             outcomes.append(outcome)
             if outcome.state != "kept":
                 text = f"{outcome.detail}{_scores(outcome)}"
                 progress.message(f"{outcome.state} {outcome.job.name}: {text}")
-    if any(outcome.state in ("submitted", "queued") for outcome in outcomes):
-        _conclude(outcomes)
-        typer.echo(
-            "follow them with `status` and `squeue --me`, then make the table: "
-            f"python run_benchmark.py report {folder}"
-        )
-        return
-    asked = plan(experiment, results)
-    planned = {job.directory.path for job in asked}
-    asked += [job for job in jobs if job.directory.path not in planned]
-    found = statuses_of_grid(asked, folder)
-    if any(run_status.state == "done" for run_status in found):
-        try:
+    return outcomes
+
+
+def _publish(experiment: Experiment, results: Path) -> bool:
+    """Show and write the table, once a run is done. False if it cannot be written."""
+    folder = results / experiment.name
+    found = statuses_of_grid(plan(experiment, results), folder)
+    try:
+        if any(run_status.state == "done" for run_status in found):
             publish(found, folder, Console())
-        except UserError as error:  # the outcomes must be told all the same
-            typer.echo(f"error: no table: {error}", err=True)
-            _conclude(outcomes)
-            raise typer.Exit(1) from error
-    _conclude(outcomes)
+    except UserError as error:  # the outcomes must be told all the same
+        typer.echo(f"error: no table: {error}", err=True)
+        return False
+    return True
 
 
 def _scores(outcome: Outcome) -> str:
@@ -236,8 +210,11 @@ def _scores(outcome: Outcome) -> str:
     return "".join(f", {split} F1 {100 * f1:.2f}" for split, f1 in found if f1 is not None)
 
 
-def _conclude(outcomes: list[Outcome]) -> None:
-    """Count the outcomes, name what failed, and set the exit code."""
+def _conclude(outcomes: list[Outcome]) -> int:
+    """Count the outcomes and name what failed; returns the exit code.
+
+    It is 0 if every job is done or in a cluster's queue.
+    """
     counts = Counter(outcome.state for outcome in outcomes)
     parts = [f"{counts[state]} {text}" for state, text in OUTCOMES.items() if counts[state]]
     typer.echo(", ".join(parts), err=True)
@@ -248,6 +225,5 @@ def _conclude(outcomes: list[Outcome]) -> None:
             typer.echo(f"{outcome.state}: {outcome.job.name}: {outcome.detail}{see}", err=True)
     fine = sum(counts[state] for state in ("done", "kept", "submitted", "queued"))
     if fine + counts["stopped"] < len(outcomes):
-        raise typer.Exit(1)
-    if counts["stopped"]:
-        raise typer.Exit(signals.AGAIN)
+        return 1
+    return signals.AGAIN if counts["stopped"] else 0

@@ -25,33 +25,22 @@ def run_jobs(
     jobs: list[Job],
     *,
     grid: list[Job],
-    load_corpus: Callable[[], Any],
-    when_checked: Callable[[], Any] = lambda: None,
     save_every: float = 600.0,
     progress: Progress,
-    restart: bool = False,
+    **checks: Any,
 ) -> Iterator[Outcome]:
     """Run what is not done, one job after the other in this process; yields each outcome at once.
 
     Args:
         grid: all jobs of the experiment. A `none` run keeps what the runs that start from it need
             until all of them are done.
-        load_corpus: called once, and only if there is something to run.
-        when_checked: called once, when the whole experiment has been checked, before the first run.
         save_every: seconds between two checkpoints within an epoch.
-        restart: see `prepare`.
+        checks: the other arguments of `prepare`.
 
     Raises:
         UserError: as `prepare`.
     """
-    checked = prepare(
-        jobs,
-        grid=grid,
-        load_corpus=load_corpus,
-        when_checked=when_checked,
-        progress=progress,
-        restart=restart,
-    )
+    checked = prepare(jobs, grid=grid, progress=progress, **checks)
     jobs[0].directory.discard_shared_temporaries()
     if checked is None:
         for job in jobs:
@@ -97,6 +86,8 @@ def prepare(
     """Check all that can be wrong with the experiment as a whole; None when every job is done.
 
     Args:
+        load_corpus: called once, and only if there is something to run.
+        when_checked: called once, when nothing was found wrong.
         restart: discard a saved training state that does not fit the experiment, and begin that
             run anew. Without it such a state is kept, and an error raised.
 
@@ -223,14 +214,15 @@ def outcome_without_running(job: Job, elsewhere: Collection[RunDirectory] = ()) 
 
 def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> Outcome:
     """Claim the job's folder, run the job, and declare it done or failed."""
-    stage1 = job.stage1.path if job.stage1 and job.stage1.state() == "done" else None
-    started, directory, facts = time.monotonic(), job.directory, checked.facts | job.facts
+    started, directory, stage1 = time.monotonic(), job.directory, job.stage1
+    facts = checked.facts | job.facts
     try:
         directory.start(job.config.model_dump(mode="json"), facts=facts)
         with processes.in_step(), directory.beating():
-            order = {"run": str(directory.path), "stage1": stage1 and str(stage1)}
-            processes.start_run({**order, "facts": _identifying(facts)})
-            _train(job, checked.corpus, facts, stage1, save_every, progress)
+            order = {"run": str(directory.path), "facts": _identifying(facts)}
+            order["stage1"] = str(stage1.path) if stage1 and stage1.state() == "done" else None
+            processes.start_run(order)
+            _train(job, order, corpus=checked.corpus, save_every=save_every, progress=progress)
             if directory.is_others():
                 raise UserError(f"{directory.path}: another process took this run over")
             directory.finish()
@@ -254,25 +246,17 @@ def _identifying(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in IDENTIFYING_FACTS}
 
 
-def _train(
-    job: Job,
-    corpus: Any,
-    facts: Mapping[str, Any],
-    stage1: Path | None,
-    save_every: float,
-    progress: Progress,
-) -> None:
+def _train(job: Job, order: dict[str, Any], **settings: Any) -> None:
+    """Train the run as `order` says: it is the same in all processes."""
     from benchmark.training import stages
 
     stages.train_run(
         job.config,
         job.directory,
-        corpus=corpus,
-        facts=_identifying(facts),
-        stage1=stage1,
+        facts=order["facts"],
+        stage1=order["stage1"] and Path(order["stage1"]),
         branch_epoch=job.branch_epoch,
-        save_every=save_every,
-        progress=progress,
+        **settings,
     )
 
 
@@ -286,15 +270,14 @@ def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float
     with processes.in_step():
         while order := processes.next_run():
             job, corpus = jobs[order["run"]], corpus or load_corpus()
-            facts = order["facts"]
-            if corpus.digest != facts["corpus_digest"]:
+            if corpus.digest != order["facts"]["corpus_digest"]:
                 raise UserError(
                     f"process {processes.rank()} reads other documents than the main process: "
                     "all need the same files"
                 )
-            stage1 = order["stage1"] and Path(order["stage1"])
+            silent = Progress.silent()
             try:
-                _train(job, corpus, facts, stage1, save_every, Progress.silent())
+                _train(job, order, corpus=corpus, save_every=save_every, progress=silent)
             # as in `_run`; the main process has recorded it
             except Exception as error:
                 if not processes.met_by_all(error):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from benchmark.config import Choice, Experiment, read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import Job, plan
-from benchmark.store.files import explained, read_json, write_json
+from benchmark.store.files import make_folder, read_json, write_json
 from benchmark.store.runs import RunDirectory, started_runs
 
 GRID_FILE = "experiment.json"
@@ -96,11 +96,7 @@ def write_grid(experiment: Experiment, results: str | Path) -> Path:
     grid = experiment.model_copy(update={"augmenters": augmenters})
     content = grid.model_dump(mode="json", exclude={"cluster"})
     folder = Path(results) / experiment.name
-    try:
-        with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made: {error.strerror}") from error
+    make_folder(folder)
     file = folder / GRID_FILE
     if not file.is_file() or read_json(file) != content:
         write_json(file, content)

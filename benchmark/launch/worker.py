@@ -32,7 +32,7 @@ from benchmark.grid.plan import Job, Outcome, plan
 from benchmark.progress import Progress
 from benchmark.registry import DATASETS, load_plugin
 from benchmark.signals import Preempted
-from benchmark.store.files import explained, read_json, write_json
+from benchmark.store.files import explained, make_folder, read_json, write_json
 
 REQUEUE = signal.Signals["SIG" + submitit.JobEnvironment.USR_SIG]
 """What Slurm sends before the time is up; submitit's handler queues the task again."""
@@ -64,8 +64,8 @@ class Launch:
     ) -> Launch:
         """A launch with a folder of its own. Raises UserError when it cannot be made."""
         parent = Path(results) / experiment.name / ".launch"
+        make_folder(parent)
         with explained(parent):
-            parent.mkdir(parents=True, exist_ok=True)
             folder = tempfile.mkdtemp(prefix=time.strftime("%Y%m%dT%H%M%S-"), dir=parent)
         return cls(experiment, Path(results), plugins, save_every, Path(folder))
 

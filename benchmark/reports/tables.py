@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory, StoredRun, differing
+from benchmark.store.differences import differing
+from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory, StoredRun
 
 Expected = Mapping[
     tuple[str, str], Iterable[int]

@@ -61,6 +61,17 @@ def explained(path: Path) -> Iterator[None]:
         raise UserError(text) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder and its parents. Raises UserError naming it if that is impossible."""
+    try:
+        with explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UserError(f"{path}: a file stands where this folder should be") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made: {error.strerror}") from error
+
+
 def system_error(error: BaseException) -> int | None:
     """The operating system's number of an error; safetensors leaves it in its text only."""
     if isinstance(error, OSError):

@@ -37,6 +37,7 @@ from benchmark.store.cleaning import (
     discard,
     discard_temporaries,
 )
+from benchmark.store.differences import difference_lines
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
@@ -175,12 +176,7 @@ class RunDirectory:
         """
         state = self.state()
         self._require_not_done()
-        try:
-            with files.explained(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            text = f"{self.path}: a file stands where the run's folder should be"
-            raise UserError(text) from error
+        files.make_folder(self.path)
         claim(self.path / "RUNNING")
         with contextlib.ExitStack() as undo:
             undo.callback(discard, self.path, "RUNNING")
@@ -202,20 +198,12 @@ class RunDirectory:
     def write_json(self, name: str, value: Any) -> None:
         """Write `value` to the file `name`; see `files.write_json`."""
         files.write_json(self.path / name, value)
-        self._beat()
 
     def write_history(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         """Write the epochs so far to `history.jsonl`."""
         lines = [files.json_line("history.jsonl", epoch) + "\n" for epoch in epochs]
-        with self.writing("history.jsonl") as temporary:
+        with files.written_atomically(self.path / "history.jsonl") as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
-
-    @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[Path]:
-        """A temporary path for another library to write `name` to; see `written_atomically`."""
-        with files.written_atomically(self.path / name) as temporary:
-            yield temporary
-        self._beat()
 
     def beating(self) -> contextlib.AbstractContextManager[None]:
         """Show other hosts that this process lives, however long it writes nothing."""
@@ -245,10 +233,6 @@ class RunDirectory:
         """Give up this process's claim, if it has one: other hosts see at once that it is gone."""
         if (owner := Owner.read(self.path / "RUNNING")) and owner.is_this_process():
             discard(self.path, "RUNNING")
-
-    def _beat(self) -> None:
-        with contextlib.suppress(OSError):
-            os.utime(self.path / "RUNNING")
 
     def discard_saved_state(self) -> None:
         """Begin anew: remove what an earlier attempt at the run would be continued from."""
@@ -375,45 +359,3 @@ def started_runs(experiment: Path) -> list[RunDirectory]:
     """The runs in an experiment's folder that were ever started, sorted by path."""
     found = (path.parent for path in sorted(experiment.glob("*/*/seed-*/config.json")))
     return [RunDirectory(path) for path in found if path.name[len("seed-") :].isdecimal()]
-
-
-def difference_lines(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """The differences of two nested mappings, a sentence per key."""
-    return [f"{key}: {a} stored, {b} asked for" for key, a, b in differing(stored, asked)]
-
-
-def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3").
-
-    A missing value reads "nothing". A data file or an encoder that was only moved (the last part
-    of its path is the same) is no difference: its content has a digest.
-    """
-    texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
-    found = []
-    for key in sorted(texts[0].keys() | texts[1].keys()):
-        one, other = (text.get(key, "nothing") for text in texts)
-        may_move = key.startswith(("dataset.options.", "encoder.name"))
-        if one != other and not (may_move and _moved(one, other)):
-            found.append((key, one, other))
-    return found
-
-
-def _moved(one: str, other: str) -> bool:
-    """Whether two JSON texts are paths with the same last part."""
-    if not one[0] == other[0] == '"':
-        return False
-    (_, cut, name), (_, other_cut, other_name) = (
-        text.strip('"').replace("\\\\", "/").rpartition("/") for text in (one, other)
-    )
-    return name == other_name != "" and bool(cut or other_cut)
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """{"train": {"epochs": 3}} -> {"train.epochs": 3}; lists are values."""
-    if not isinstance(value, Mapping) or not value:
-        return {prefix: value}
-    return {
-        k: v
-        for key, inner in value.items()
-        for k, v in flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-    }

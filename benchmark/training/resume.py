@@ -13,7 +13,8 @@ from benchmark.config import Choice, RunConfig
 from benchmark.errors import UserError
 from benchmark.registry import AUGMENTERS
 from benchmark.store.cleaning import AUGMENTER, BRANCH, BRANCH_BEST, CHECKPOINT
-from benchmark.store.runs import RunDirectory, difference_lines, differing
+from benchmark.store.differences import difference_lines, differing
+from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import is_sound, link, read_facts, read_tensors
 
 

@@ -1,0 +1,49 @@
+"""What sets two configurations apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def difference_lines(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The differences of two nested mappings, a sentence per key."""
+    return [f"{key}: {a} stored, {b} asked for" for key, a, b in differing(stored, asked)]
+
+
+def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3").
+
+    A missing value reads "nothing". A data file or an encoder that was only moved (the last part
+    of its path is the same) is no difference: its content has a digest.
+    """
+    texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
+    found = []
+    for key in sorted(texts[0].keys() | texts[1].keys()):
+        one, other = (text.get(key, "nothing") for text in texts)
+        may_move = key.startswith(("dataset.options.", "encoder.name"))
+        if one != other and not (may_move and _moved(one, other)):
+            found.append((key, one, other))
+    return found
+
+
+def _moved(one: str, other: str) -> bool:
+    """Whether two JSON texts are paths with the same last part."""
+    if not one[0] == other[0] == '"':
+        return False
+    (_, cut, name), (_, other_cut, other_name) = (
+        text.strip('"').replace("\\\\", "/").rpartition("/") for text in (one, other)
+    )
+    return name == other_name != "" and bool(cut or other_cut)
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """{"train": {"epochs": 3}} -> {"train.epochs": 3}; lists are values."""
+    if not isinstance(value, Mapping) or not value:
+        return {prefix: value}
+    return {
+        k: v
+        for key, inner in value.items()
+        for k, v in flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
