@@ -66,8 +66,9 @@ class Lab:
         self.f1 = 0.5
 
     def __call__(self, *arguments):
-        """Run the command line; `CONFIG` stands for the experiment file. The first argument may hold
-        several words.
+        """Run the command line; `CONFIG` stands for the experiment file.
+
+        The first argument may hold several words.
         """
         from benchmark.commands.app import app
 
@@ -90,10 +91,12 @@ class Lab:
             raise self.broken_data
         return SimpleNamespace(name="toy-data", digest=self.digest, notes=("toy",))
 
-    def execute(self, run, directory, *, stage1, branch_epoch, progress, **_):
+    def execute(self, run, directory, *, facts, stage1, branch_epoch, progress, **_):
         name = f"{run.backbone.name} {run.augmenter.name} {run.seed}"
         self.ran.append(
-            SimpleNamespace(name=name, run=run, stage1=stage1, branch_epoch=branch_epoch)
+            SimpleNamespace(
+                name=name, run=run, facts=facts, stage1=stage1, branch_epoch=branch_epoch
+            )
         )
         with progress.task(name, total=2) as bar:
             bar.advance(loss=1.5)

@@ -6,7 +6,7 @@ from benchmark.config import read_experiment
 from benchmark.errors import ConfigError, UnknownNameError
 from benchmark.grid.execute import run_jobs
 from benchmark.grid.plan import extend, plan, select
-from benchmark.grid.status import Cost, estimate, status_of
+from benchmark.grid.status import estimate, status_of
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS, BACKBONES
 
@@ -14,6 +14,10 @@ from benchmark.registry import AUGMENTERS, BACKBONES
 @pytest.fixture
 def experiment(lab):
     return read_experiment(lab.config)
+
+
+def planned(lab, *overrides):
+    return plan(read_experiment(lab.config, list(overrides)), lab.results)
 
 
 def done(job, *, seconds=10.0, extra=b""):
@@ -36,43 +40,32 @@ def test_every_run_comes_after_the_one_it_starts_from(lab, experiment):
 
 
 def test_the_order_of_augmenters_in_the_file_does_not_matter_for_none(lab):
-    jobs = plan(
-        read_experiment(
-            lab.config, ["augmenters=[learned, none]", "seeds=[0]", "backbones=[left]"]
-        ),
-        lab.results,
-    )
+    jobs = planned(lab, "augmenters=[learned, none]", "seeds=[0]", "backbones=[left]")
     assert [job.augmenter for job in jobs] == ["none", "learned"]
 
 
 def test_none_is_planned_only_if_something_needs_it(lab):
-    unfitted = plan(read_experiment(lab.config, ["augmenters=[noisy]"]), lab.results)
+    unfitted = planned(lab, "augmenters=[noisy]")
     assert {job.augmenter for job in unfitted} == {"noisy"}
     assert all(job.stage1 is None and not job.needs_stage1 for job in unfitted)
-    fitted = plan(read_experiment(lab.config, ["augmenters=[noisy, learned]"]), lab.results)
+    fitted = planned(lab, "augmenters=[noisy, learned]")
     assert {job.augmenter for job in fitted} == {"none", "noisy", "learned"}
 
 
 def test_a_warm_start_needs_the_none_run_whatever_the_augmenter(lab):
-    jobs = plan(
-        read_experiment(lab.config, ["augmenters=[noisy]", "augment.start=stage1", "seeds=[0]"]),
-        lab.results,
-    )
+    jobs = planned(lab, "augmenters=[noisy]", "augment.start=stage1", "seeds=[0]")
     assert [job.augmenter for job in jobs] == ["none", "noisy"] * 2
     assert [job.needs_stage1 for job in jobs] == [False, True] * 2
-    alone = plan(
-        read_experiment(lab.config, ["augmenters=[none]", "augment.start=stage1"]), lab.results
-    )
+    alone = planned(lab, "augmenters=[none]", "augment.start=stage1")
     assert not any(job.needs_stage1 for job in alone)
 
 
-@pytest.mark.parametrize("change", ["augment.start=stage1", "augment.warmup_contrastive=false"])
-def test_none_keeps_no_branch_where_stage_3_does_not_repeat_it(lab, experiment, change):
-    assert {
-        job.branch_epoch for job in plan(experiment, lab.results) if job.augmenter == "none"
-    } == {2}
-    jobs = plan(read_experiment(lab.config, [change]), lab.results)
-    assert {job.branch_epoch for job in jobs} == {None}
+@pytest.mark.parametrize(
+    "change", ["augment.start=stage1", "augment.warmup_contrastive=false", "augmenters=[none]"]
+)
+def test_none_keeps_no_branch_where_no_stage_3_repeats_it(lab, change):
+    assert {job.branch_epoch for job in planned(lab) if job.augmenter == "none"} == {2}
+    assert {job.branch_epoch for job in planned(lab, change)} == {None}
 
 
 def test_a_stored_run_has_the_defaults_of_options_that_came_later(lab, experiment, monkeypatch):
@@ -81,45 +74,30 @@ def test_a_stored_run_has_the_defaults_of_options_that_came_later(lab, experimen
         done(job)
     monkeypatch.setitem(BACKBONES.entries()["left"].parameters, "axial", "masked")
     monkeypatch.setitem(AUGMENTERS.entries()["noisy"].parameters, "scale", 0.1)
-    none, noisy = plan(read_experiment(lab.config), lab.results)[:2]
-    assert noisy.config.backbone.options[
-        "axial"
-    ] == "masked" and noisy.config.augmenter.options == {"scale": 0.1}
+    none, noisy = planned(lab)[:2]
+    assert noisy.config.backbone.options["axial"] == "masked"
+    assert noisy.config.augmenter.options == {"scale": 0.1}
     assert none.differences() == noisy.differences() == []
-    changed = [
-        "backbones=[{left: {axial: sequential}}]",
-        "augmenters=[none, {noisy: {scale: 0.2}}]",
-    ]
-    assert [
-        line.split(":")[0]
-        for line in plan(read_experiment(lab.config, changed), lab.results)[1].differences()
-    ] == ["augmenter.options.scale", "backbone.options.axial"]
-
-
-def test_none_keeps_no_branch_for_nobody(lab):
-    jobs = plan(read_experiment(lab.config, ["augmenters=[none]"]), lab.results)
-    assert [job.branch_epoch for job in jobs] == [None] * 4
+    left, scaled = "backbones=[{left: {axial: sequential}}]", "{noisy: {scale: 0.2}}"
+    changed = planned(lab, left, f"augmenters=[none, {scaled}]")[1].differences()
+    keys = [line.split(":")[0] for line in changed]
+    assert keys == ["augmenter.options.scale", "backbone.options.axial"]
 
 
 def test_selection_keeps_the_order_and_adds_only_what_is_needed(lab, experiment):
     jobs = plan(experiment, lab.results)
     assert select(jobs) == jobs
-    assert [
-        job.name for job in select(jobs, augmenters=["learned"], seeds=[1], backbones=["right"])
-    ] == ["right none seed 1", "right learned seed 1"]
-    assert [
-        job.name for job in select(jobs, augmenters=["noisy"], seeds=[1], backbones=["right"])
-    ] == ["right noisy seed 1"]
+    for augmenter, expected in (("learned", ["none", "learned"]), ("noisy", ["noisy"])):
+        found = select(jobs, augmenters=[augmenter], seeds=[1], backbones=["right"])
+        assert [job.cell for job in found] == [("right", name, 1) for name in expected]
     assert select(jobs, seeds=[]) == []
 
 
 def test_extension_adds_registered_names_and_keeps_the_options_of_the_file(lab):
     experiment = read_experiment(lab.config, ["backbones=[{left: {width: 32}}]"])
     wider = extend(experiment, backbones=["right", "left"], augmenters=["spare"], seeds=[9, 0])
-    assert [(choice.name, choice.options["width"]) for choice in wider.backbones] == [
-        ("left", 32),
-        ("right", 8),
-    ]
+    widths = [(choice.name, choice.options["width"]) for choice in wider.backbones]
+    assert widths == [("left", 32), ("right", 8)]
     assert [choice.name for choice in wider.augmenters] == ["none", "noisy", "learned", "spare"]
     assert wider.seeds == [0, 1, 9]
     assert extend(experiment) == experiment
@@ -141,28 +119,16 @@ def test_estimates_come_from_the_nearest_finished_runs(lab, experiment):
     assert costs["left noisy seed 1"].seconds == 25  # same backbone: (10 + 40) / 2
     assert costs["right none seed 1"].seconds == 25  # any
     done(jobs["right noisy seed 0"], seconds=100.0)
-    costs_later = estimate(wanted, [*finished, jobs["right noisy seed 0"]])
-    assert (costs_later["left noisy seed 1"].seconds, costs_later["right none seed 1"].seconds) == (
-        25,
-        100,
-    )
-    assert (
-        isinstance(costs["left noisy seed 1"], Cost)
-        and 100_000 < costs["left noisy seed 1"].bytes < 110_000
-    )
+    later = estimate(wanted, [*finished, jobs["right noisy seed 0"]])
+    assert later["left noisy seed 1"].seconds == 25 and later["right none seed 1"].seconds == 100
+    assert 100_000 < costs["left noisy seed 1"].bytes < 110_000
 
 
 def test_a_stored_run_is_the_same_wherever_its_data_now_is(lab, experiment):
     job = plan(experiment, lab.results)[0]
     done(job)
-    moved = plan(
-        read_experiment(lab.config, ["dataset={name: toy-data, path: /elsewhere/train.json}"]),
-        lab.results,
-    )[0]
-    other = plan(
-        read_experiment(lab.config, ["dataset={name: toy-data, path: data/other.json}"]),
-        lab.results,
-    )[0]
+    moved = planned(lab, "dataset={name: toy-data, path: /elsewhere/train.json}")[0]
+    other = planned(lab, "dataset={name: toy-data, path: data/other.json}")[0]
     assert status_of(job).state == status_of(moved).state == "done"
     assert status_of(other).state == "changed"
     assert "data/other.json" in status_of(other).detail

@@ -1,0 +1,404 @@
+"""What runs, what is kept, what a failure does to the others, and what is refused."""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmark import signals
+from benchmark.config import RunConfig
+from benchmark.errors import DataError, UserError
+from benchmark.grid import identity
+from benchmark.progress import Progress
+from benchmark.store.claims import HEARTBEAT
+from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory
+
+GRID = [
+    f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")
+]
+LEFT = "run CONFIG --seeds 0 --backbones left"
+NONE = f"{LEFT} --augmenters none"
+MOVED = ("--set", "dataset={name: toy-data, path: elsewhere/train.json}")
+
+
+def claimed(folder, *, host=None, pid):
+    """The RUNNING file of another process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / "RUNNING"
+    marker.write_text(json.dumps({"host": host or socket.gethostname(), "pid": pid}))
+    return marker
+
+
+def test_augmented_runs_get_the_none_run_of_their_seed_as_stage_1(lab):
+    lab("run CONFIG")
+    assert lab.names() == GRID and lab.loaded == 1  # seed by seed, `none` first
+    calls = {call.name: call for call in lab.ran}
+    for name in ("right learned 1", "right noisy 1"):
+        assert calls[name].stage1 == lab.folder("right none 1") and not calls[name].branch_epoch
+    assert calls["right none 1"].stage1 is None and calls["right none 1"].branch_epoch == 2
+
+
+def test_stores_what_the_runs_depend_on(lab):
+    lab("run CONFIG --seeds 1")
+    config = json.loads((lab.folder("left learned 1") / "config.json").read_text())
+    assert (config["train"]["epochs"], config["augment"]["warmup_epochs"]) == (3, 2)
+    assert config["facts"]["corpus_digest"] == "d1" and config["facts"]["torch"]
+    assert json.loads((lab.folder("left none 1") / "config.json").read_text())["augment"] is None
+    assert set(lab.ran[0].facts) == set(IDENTIFYING_FACTS)  # what training states belong to
+
+
+def test_what_is_done_is_neither_computed_again_nor_is_data_loaded_for_it(lab):
+    lab("run CONFIG")
+    lab.ran.clear()
+    result = lab("run CONFIG")
+    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 1)
+    assert "12 done before" in result.stderr
+
+
+def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
+    lab.raises["left noisy 0"] = ValueError("the loss is not a number\nsecond line")
+    result = lab("run CONFIG")
+    assert result.exit_code == 1 and "11 done now, 1 failed" in result.stderr
+    assert "ValueError: the loss is not a number" in result.stderr
+    assert "Traceback" not in result.output
+    failure = json.loads((lab.folder("left noisy 0") / "FAILED").read_text())
+    assert failure["error"] == "ValueError: the loss is not a number"
+    assert "Traceback" in failure["traceback"] and "conftest.py" in failure["traceback"]
+    assert not (lab.folder("left noisy 0") / "RUNNING").exists()
+
+    lab.raises.clear()
+    lab.ran.clear()
+    assert lab("run CONFIG").exit_code == 0
+    assert lab.names() == ["left noisy 0"]
+    assert not (lab.folder("left noisy 0") / "FAILED").exists()
+
+
+def test_only_fitted_augmenters_are_blocked_by_a_failed_none_run(lab):
+    lab.raises["left none 0"] = RuntimeError("out of memory")
+    result = lab(LEFT)
+    assert (result.exit_code, lab.names()) == (1, ["left none 0", "left noisy 0"])
+    assert lab.ran[1].stage1 is None  # it trains from the beginning
+    assert "1 done now, 1 failed, 1 blocked" in result.stderr
+    assert "stage 1 is failed" in result.stderr and not lab.folder("left learned 0").exists()
+
+
+@pytest.mark.parametrize("file", ["metrics.json", "config.json", "DONE"])
+def test_a_damaged_run_hinders_only_what_starts_from_it(lab, file):
+    lab("run CONFIG --seeds 0 --augmenters none")
+    torn = lab.folder("left none 0") / file
+    torn.write_text(torn.read_text()[:20])
+    lab.ran.clear()
+    result = lab("run CONFIG --seeds 0")
+    assert result.exit_code == 1
+    assert lab.names() == ["left noisy 0", "right noisy 0", "right learned 0"]
+    assert str(torn) in result.stderr and "Move the folder away" in result.stderr
+    assert "1 damaged" in result.stderr and "1 blocked" in result.stderr
+    found = lab("status CONFIG").stdout
+    assert "1 damaged" in found and str(torn) in found.replace("\n", "")
+
+
+# Runs of other processes
+
+
+def test_a_killed_run_is_seen_and_done_again(lab):
+    lab("run CONFIG")
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    folder = lab.folder("right learned 1")
+    (folder / "DONE").unlink()
+    claimed(folder, pid=process.pid)
+    assert "11 done, 1 killed of 12 runs" in lab("status CONFIG").stdout
+    lab.ran.clear()
+    assert lab("run CONFIG").exit_code == 0
+    assert lab.names() == ["right learned 1"]
+
+
+def test_a_run_of_another_process_is_left_alone(lab):
+    """What starts from it waits: numbers must not depend on which process was faster."""
+    marker = claimed(lab.folder("left none 0"), pid=os.getppid())
+    result = lab("run CONFIG --seeds 0")
+    assert result.exit_code == 1
+    assert lab.names() == ["right none 0", "right noisy 0", "right learned 0"]
+    assert "another process works on it" in result.stderr
+    assert "3 at work in another process" in result.stderr
+    assert marker.exists() and not marker.with_name("FAILED").exists()
+
+
+@pytest.mark.parametrize("silent, taken", [(HEARTBEAT - 60, False), (HEARTBEAT + 60, True)])
+def test_a_run_of_another_host_is_taken_over_when_that_gives_no_sign_of_life(lab, silent, taken):
+    marker = claimed(lab.folder("left none 0"), host="elsewhere", pid=os.getpid())
+    os.utime(marker, (time.time() - silent,) * 2)
+    assert (lab(LEFT).exit_code, len(lab.ran)) == ((0, 3) if taken else (1, 0))
+    assert marker.exists() == (not taken)
+
+
+def test_a_run_taken_between_the_look_and_the_start_is_left_alone(lab, monkeypatch):
+    def start(directory, config, *, facts):
+        claimed(directory.path, pid=os.getppid())
+        raise UserError("another process works on this run")
+
+    monkeypatch.setattr(RunDirectory, "start", start)
+    result, folder = lab(NONE), lab.folder("left none 0")
+    assert result.exit_code == 1 and "has just taken it" in result.stderr
+    assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
+
+
+def test_what_starts_from_a_run_at_work_elsewhere_waits_even_if_that_has_died_since(
+    lab, monkeypatch
+):
+    # as seen by `prepare`, by the look at it, and from then on
+    states = iter(["missing", "running", *["killed"] * 20])
+    state, none = RunDirectory.state, lab.folder("left none 0")
+    monkeypatch.setattr(
+        RunDirectory, "state", lambda run: next(states) if run.path == none else state(run)
+    )
+    result = lab(LEFT)
+    assert result.exit_code == 1 and not lab.ran
+    assert "another process works on its `none` run" in result.stderr
+
+
+def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_kept(
+    lab, monkeypatch
+):
+    start, folder = RunDirectory.start, lab.folder("left none 0")
+
+    def too_late(directory, config, *, facts):
+        start(directory, config, facts=facts)
+        run, nothing = RunConfig.model_validate(config), dict.fromkeys(("stage1", "branch_epoch"))
+        lab.execute(run, directory, facts=facts, **nothing, progress=Progress.silent())
+        directory.finish()
+        return start(directory, config, facts=facts)
+
+    monkeypatch.setattr(RunDirectory, "start", too_late)
+    result = lab(NONE)
+    assert result.exit_code == 0 and "1 done before" in result.stderr
+    assert not (folder / "FAILED").exists() and RunDirectory(folder).damage() is None
+
+
+def test_a_run_that_another_host_took_over_meanwhile_is_left_to_it(lab, monkeypatch):
+    """Its first process slept for hours, and has no say in it any more."""
+    folder, execute = lab.folder("left none 0"), lab.execute
+    monkeypatch.setattr(
+        "benchmark.training.stages.train_run",
+        lambda *a, **k: (execute(*a, **k), claimed(folder, host="elsewhere", pid=1)),
+    )
+    result = lab(NONE)
+    assert result.exit_code == 1 and "has just taken it" in result.stderr
+    assert "elsewhere" in (folder / "RUNNING").read_text()
+    assert RunDirectory(folder).state() == "running"
+
+
+# What stops the whole grid
+
+
+def test_ctrl_c_stops_cleanly_and_the_next_call_goes_on(lab):
+    lab.raises["left learned 0"] = KeyboardInterrupt()
+    result = lab("run CONFIG")
+    assert result.exit_code == 130 and "Traceback" not in result.output
+    assert not (lab.folder("left learned 0") / "RUNNING").exists()
+    assert "2 done, 1 killed, 9 missing of 12 runs" in lab("status CONFIG").stdout
+    lab.raises.clear()
+    lab.ran.clear()
+    assert lab("run CONFIG").exit_code == 0
+    assert lab.names() == GRID[2:]
+
+
+def test_a_run_that_is_asked_to_stop_says_again(lab):
+    lab.raises["left noisy 0"] = signals.Preempted("SIGTERM")
+    result = lab("run CONFIG")
+    assert result.exit_code == signals.AGAIN == 75
+    assert "asked to stop" in result.stderr and "Traceback" not in result.output
+    assert "1 done, 1 killed" in lab("status CONFIG").stdout
+    del lab.raises["left noisy 0"]
+    assert lab("run CONFIG").exit_code == 0
+
+
+def test_a_full_disk_stops_the_grid_and_loses_nothing(lab):
+    error = UserError("metrics.json: cannot be written: the disk is full")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    lab.raises["right none 0"] = error
+    result = lab("run CONFIG")
+    assert (result.exit_code, lab.names()) == (1, GRID[:4])
+    assert "3 done now, 1 failed, 8 not tried" in result.stderr
+    assert "the disk is full" in result.stderr
+
+
+def test_safetensors_tells_of_a_full_disk_in_words_only(lab):
+    lab.raises["left none 0"] = UserError(
+        "best.safetensors cannot be written: I/O error: No space left on device (os error 28)"
+    )
+    assert (lab("run CONFIG").exit_code, lab.names()) == (1, GRID[:1])
+
+
+def test_faults_of_the_data_stop_everything_before_it_starts(lab):
+    lab.broken_data = DataError("train.json: document 3, labels[0].h: entity 9 does not exist")
+    result = lab("run CONFIG")
+    assert (result.exit_code, lab.ran) == (2, []) and not lab.results.exists()
+    assert result.stderr == "error: train.json: document 3, labels[0].h: entity 9 does not exist\n"
+
+
+# What does not fit is refused
+
+
+def refused(lab, *options):
+    """The message with which `run` stops, nothing having been run."""
+    lab.ran.clear()
+    result = lab(*options)
+    assert (result.exit_code, lab.ran) == (2, [])
+    return result.stderr
+
+
+def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritten(lab):
+    lab("run CONFIG --seeds 0")
+    before = (lab.folder("left none 0") / "config.json").read_bytes()
+    message = refused(lab, "run CONFIG --set train.epochs=4")
+    assert "train.epochs: 3 stored, 4 asked for" in message and "--set name" in message
+    assert (lab.folder("left none 0") / "config.json").read_bytes() == before
+    shown = lab("status CONFIG --set train.epochs=4").stdout
+    assert "6 missing, 6 changed of 12 runs" in shown
+    assert "changed: repeat here the --set options" in shown
+    assert lab("run CONFIG --set train.epochs=4 --set name=longer --seeds 0").exit_code == 0
+    assert len(lab.ran) == 6
+
+
+def test_moving_the_data_loses_no_run_but_changing_it_is_an_error(lab):
+    lab(LEFT)
+    assert lab(LEFT, *MOVED).exit_code == 0 and len(lab.ran) == 3
+    lab.digest = "d2"
+    for options in ((LEFT, *MOVED), ("run CONFIG --backbones left",)):  # all done; a seed to come
+        assert 'corpus_digest: "d1" stored, "d2" asked for' in refused(lab, *options)
+
+
+def test_stage_1_of_other_data_is_no_stage_1(lab):
+    assert lab("run CONFIG --augmenters none").exit_code == 0
+    lab.digest = "d2"
+    assert "corpus_digest" in refused(lab, "run CONFIG --augmenters learned")
+
+
+def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypatch):
+    lab(LEFT)
+    monkeypatch.setattr(identity, "NUMERICS_VERSION", identity.NUMERICS_VERSION + 1)
+    assert "numerics_version" in refused(lab, LEFT)
+
+
+@pytest.mark.parametrize("change", [("--set", "train.epochs=5"), None])
+def test_a_new_seed_must_fit_beside_those_that_are_done(lab, change):
+    lab(LEFT)
+    lab.digest = "d1" if change else "d2"
+    options = ("run CONFIG --seeds 7 --backbones left --set seeds=[7]", *(change or ()))
+    assert ("train.epochs" if change else "corpus_digest") in refused(lab, *options)
+    assert not lab.folder("left none 7").exists()
+
+
+def stop(lab, saved="checkpoint"):
+    """Leave the first run as a killed process does, with a saved state."""
+    lab.raises["left none 0"] = KeyboardInterrupt()
+    assert lab(NONE).exit_code == 130
+    del lab.raises["left none 0"]
+    state = lab.folder("left none 0") / f"{saved}.safetensors"
+    state.touch()
+    return state
+
+
+@pytest.mark.parametrize("saved", ["checkpoint", "augmenter"])
+def test_a_saved_state_is_not_thrown_away_for_other_settings(lab, saved):
+    state, changed = stop(lab, saved), f"{NONE} --set train.epochs=5"
+    message = refused(lab, changed)
+    assert state.is_file() and "--restart" in message
+    assert "holds an unfinished run of another configuration" in message
+    assert "train.epochs: 3 stored, 5 asked" in message
+    assert lab(f"{changed} --restart").exit_code == 0
+    config = json.loads((lab.folder("left none 0") / "config.json").read_text())
+    assert config["train"]["epochs"] == 5
+
+
+def test_a_saved_state_of_other_data_is_not_thrown_away_and_the_same_settings_go_on(lab):
+    state = stop(lab)
+    lab.digest = "d2"
+    assert "corpus_digest" in refused(lab, NONE) and state.is_file()
+    lab.digest = "d1"
+    assert lab(NONE).exit_code == 0
+
+
+def test_runs_of_another_commit_are_only_said(lab):
+    lab(LEFT)
+    directory = RunDirectory(lab.folder("left none 0"))
+    config = directory.read_json("config.json")
+    config["facts"]["commit"] = "0123456789abcdef"
+    directory.write_json("config.json", config)
+    directory.finish()
+    done = lab("run CONFIG --seeds 0,1 --backbones left")
+    assert done.exit_code == 0 and "were made by commit 0123456789ab" in done.stderr
+
+
+# What is kept, and what is cleaned up
+
+
+def test_adding_seeds_and_augmenters_touches_nothing_that_is_there(lab):
+    lab("run CONFIG --seeds 0")
+    files = [file for file in lab.results.rglob("*.json") if file.parent.name == "seed-0"]
+    before = {file: file.read_bytes() for file in files}
+    lab.ran.clear()
+    assert lab("run CONFIG --set", "augmenters=[none, noisy, learned, spare]").exit_code == 0
+    assert lab.names() == [
+        "left spare 0",
+        "right spare 0",
+        *(f"{b} {a} 1" for b in ("left", "right") for a in ("none", "noisy", "learned", "spare")),
+    ]
+    assert all(file.read_bytes() == content for file, content in before.items())
+
+
+def test_what_only_later_runs_need_is_kept_until_they_are_done(lab):
+    lab(f"{LEFT} --augmenters none,noisy")
+    # `learned` may still come and needs the `none` run
+    assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}
+    assert lab.left("left noisy 0") == {"best.safetensors"}
+    lab(f"{LEFT} --set train.keep_weights=best")
+    assert lab.left("left none 0") == lab.left("left learned 0") == {"best.safetensors"}
+
+
+@pytest.mark.parametrize("options", ["--seeds 0 --backbones left", ""], ids=["all done", "more"])
+def test_what_a_process_killed_after_the_end_left_is_removed_by_the_next_call(lab, options):
+    lab(LEFT)
+    folders = [lab.folder(name) for name in ("left none 0", "left learned 0")]
+    left_over = ("RUNNING", "checkpoint.safetensors", "branch.safetensors")
+    for folder in folders:
+        for file in (*left_over, ".best.safetensors.host.17.tmp", ".tmpAbCdEf"):
+            (folder / file).touch()
+    (folders[0] / "mine.txt").touch()
+    lab(f"run CONFIG {options}")
+    for folder in folders:
+        assert [path.name for path in folder.glob("*.safetensors")] == ["best.safetensors"]
+        assert not [*folder.glob(".*"), *folder.glob("RUNNING")]
+    assert (folders[0] / "mine.txt").exists()
+
+
+def test_what_killed_processes_were_writing_where_all_write_goes_after_a_day(lab):
+    folder = lab.results / "toy"
+    (folder / "cache").mkdir(parents=True)
+    old = (folder / ".report.md.host.1.tmp", folder / "cache" / ".tmpAbCdEf")
+    young = folder / ".report.md.host.2.tmp"
+    for path in (*old, young):
+        path.touch()
+    for path in old:
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    lab(LEFT)
+    assert not any(path.exists() for path in old) and young.exists()
+
+
+def test_what_a_run_of_another_grid_needs_is_kept(lab):
+    """The file was narrowed while `noisy` was killed: what it starts from is still there."""
+    lab.raises["left noisy 0"] = KeyboardInterrupt()
+    lab(f"{LEFT} --augmenters none,noisy")
+    assert lab(LEFT, "--set", "augmenters=[none, learned]").exit_code == 0
+    assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}
+
+
+def test_weights_are_given_up_when_the_experiment_says_so(lab):
+    lab(f"{LEFT} --set train.keep_weights=none")
+    assert not any(lab.left(name) for name in ("left none 0", "left noisy 0", "left learned 0"))
