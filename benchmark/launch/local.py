@@ -19,7 +19,7 @@ import submitit
 from benchmark import signals
 from benchmark.grid.execute import outcome_without_running
 from benchmark.grid.plan import Job, Outcome
-from benchmark.launch.worker import Launch, python
+from benchmark.launch.worker import Launch, Task, Worker, python
 from benchmark.progress import Progress
 
 POLL = 0.2  # seconds between two looks at the workers
@@ -36,7 +36,7 @@ def in_process(
         if known := outcome_without_running(job):
             yield known
             continue
-        submitted = executor.submit(launch.task_in_process(job))
+        submitted = executor.submit(Task(launch, job.cell))
         submitted.result()
         yield launch.outcome(job, submitted.paths.stdout)
 
@@ -63,7 +63,7 @@ def in_workers(
                         yield known
                         continue
                     with signals.held_back(), _no_keyboard():
-                        at_work.append(_Worker(job, executor.submit(launch.task(job))))
+                        at_work.append(_AtWork(job, executor.submit(Worker(launch, job.cell))))
                     number, log = jobs.index(job) + 1, at_work[-1].log
                     progress.message(f"run {number} of {len(jobs)}: {job.name}, log {log}")
                 for worker in _gone(at_work):
@@ -87,7 +87,7 @@ def _crowded(workers: int, threads: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Worker:
+class _AtWork:
     """A worker that was started, and its run."""
 
     job: Job
@@ -98,13 +98,13 @@ class _Worker:
         return Path(os.path.relpath(self.submitted.paths.stdout))
 
 
-def _next(waiting: list[Job], at_work: list[_Worker]) -> Job | None:
+def _next(waiting: list[Job], at_work: list[_AtWork]) -> Job | None:
     """The first job that need not wait for its `none` run."""
     to_come = {job.directory for job in [*waiting, *(worker.job for worker in at_work)]}
     return next((job for job in waiting if job.stage1 not in to_come), None)
 
 
-def _gone(at_work: list[_Worker]) -> list[_Worker]:
+def _gone(at_work: list[_AtWork]) -> list[_AtWork]:
     """The workers that have ended; they leave `at_work`."""
     gone = [worker for worker in at_work if worker.submitted.done()]
     for worker in gone:
@@ -112,7 +112,7 @@ def _gone(at_work: list[_Worker]) -> list[_Worker]:
     return gone
 
 
-def _stop(at_work: list[_Worker], launch: Launch, progress: Progress) -> None:
+def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
     """Ask the workers that are left to stop, and wait until they have saved their states."""
     if not at_work:
         return

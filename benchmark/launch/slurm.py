@@ -25,7 +25,7 @@ from benchmark.config import Experiment
 from benchmark.errors import UserError
 from benchmark.grid.execute import outcome_without_running
 from benchmark.grid.plan import Job, Outcome
-from benchmark.launch.worker import Launch, python
+from benchmark.launch.worker import Launch, Worker, python
 from benchmark.progress import Progress
 from benchmark.store.files import read_json, write_json
 
@@ -124,7 +124,7 @@ def _submit_array(
     if not jobs:
         return []
     try:
-        submitted = executor.submit_array([launch.task(job) for job in jobs])
+        submitted = executor.submit_array([Worker(launch, job.cell) for job in jobs])
     except (FailedJobError, FailedSubmissionError) as error:
         lines = [line for line in str(error).splitlines() if "sbatch" in line]
         raise UserError(f"Slurm refused the runs: {(lines or [str(error)])[-1]}") from error

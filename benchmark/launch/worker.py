@@ -1,9 +1,8 @@
 """What a worker gets, and what it does with it.
 
 submitit carries a `Task` to the worker in its own serialised form, in a folder made anew for every
-launch: results/<experiment>/.launch/<time>-<letters>/, beside the workers' logs. A task holds
-names, paths and the experiment as JSON. The worker answers in JSON: only the worker itself opens
-the serialised task.
+launch: results/<experiment>/.launch/<time>-<letters>/, beside the workers' logs. The worker answers
+in JSON: only the worker itself opens the serialised task.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import submitit
 from submitit.helpers import DelayedSubmission
@@ -37,8 +35,6 @@ from benchmark.store.files import explained, make_folder, read_json, write_json
 REQUEUE = signal.Signals["SIG" + submitit.JobEnvironment.USR_SIG]
 """What Slurm sends before the time is up; submitit's handler queues the task again."""
 
-STOP = "stop"  # in a launch's folder once its workers are asked to stop
-
 
 @dataclass(frozen=True)
 class Launch:
@@ -49,71 +45,53 @@ class Launch:
 
     experiment: Experiment
     results: Path
-    plugins: tuple[Path, ...]
+    plugins: list[Path]
     save_every: float
     folder: Path
 
     @classmethod
     def new(
-        cls,
-        experiment: Experiment,
-        results: str | Path,
-        *,
-        plugins: tuple[Path, ...],
-        save_every: float,
+        cls, experiment: Experiment, results: str | Path, *, plugins: list[Path], save_every: float
     ) -> Launch:
         """A launch with a folder of its own. Raises UserError when it cannot be made."""
         parent = Path(results) / experiment.name / ".launch"
         make_folder(parent)
         with explained(parent):
             folder = tempfile.mkdtemp(prefix=time.strftime("%Y%m%dT%H%M%S-"), dir=parent)
-        return cls(experiment, Path(results), plugins, save_every, Path(folder))
-
-    def task_in_process(self, job: Job) -> Task:
-        experiment = self.experiment.model_dump(mode="json")
-        plugins = tuple(str(plugin.resolve()) for plugin in self.plugins)
-        answer = str(self._answer(job).resolve())
-        return Task(experiment, str(self.results), plugins, self.save_every, job.cell, answer)
-
-    def task(self, job: Job) -> Worker:
-        """For a process of its own."""
-        return Worker(**vars(self.task_in_process(job)))
+        plugins = [plugin.resolve() for plugin in plugins]
+        return cls(experiment, Path(results), plugins, save_every, Path(folder).resolve())
 
     @property
     def stop_file(self) -> Path:
         """There once the workers are asked to stop: one that is starting hears no signal yet."""
-        return self.folder / STOP
+        return self.folder / "stop"
 
     def outcome(self, job: Job, log: Path) -> Outcome:
         """What became of a run whose worker is gone."""
-        if (answer := self._answer(job)).exists():
+        if (answer := self.answer(job.cell)).exists():
             return Outcome(job, **read_json(answer))
         if job.directory.state() == "done":  # the worker was ended before it could answer
             return Outcome(job, "done")
         when = " when it was asked to stop" if self.stop_file.exists() else ""
         return Outcome(job, "killed", f"its worker ended without a word{when}; see {log}")
 
-    def _answer(self, job: Job) -> Path:
+    def answer(self, cell: tuple[str, str, int]) -> Path:
         """Where the worker tells what became of its run."""
-        return self.folder / f"{'.'.join(map(str, job.cell))}.json"
+        return self.folder / f"{'.'.join(map(str, cell))}.json"
 
 
 @dataclass(frozen=True)
 class Task:
     """One run of the grid; calling it does what the serial command does for that run alone.
 
-    cell: backbone, augmenter and seed. answer: the file that `Launch.outcome` reads.
+    cell: backbone, augmenter and seed.
     """
 
-    experiment: dict[str, Any]
-    results: str
-    plugins: tuple[str, ...]
-    save_every: float
+    launch: Launch
     cell: tuple[str, str, int]
-    answer: str
 
     def __call__(self) -> None:
-        Path(self.answer).unlink(missing_ok=True)  # of an earlier attempt
+        self.launch.answer(self.cell).unlink(missing_ok=True)  # of an earlier attempt
         try:
             outcome = self._run()
             self._tell(outcome.state, outcome.detail)
@@ -122,21 +100,21 @@ class Task:
             self._tell("failed", str(error))
 
     def _run(self) -> Outcome:
-        for plugin in self.plugins:
+        launch, dataset = self.launch, self.launch.experiment.dataset
+        for plugin in launch.plugins:
             load_plugin(plugin)
-        experiment = Experiment.model_validate(self.experiment)
-        grid = plan(experiment, self.results)
+        grid = plan(launch.experiment, launch.results)
         (outcome,) = run_jobs(
             [job for job in grid if job.cell == self.cell],
             grid=grid,
-            load_corpus=lambda: DATASETS[experiment.dataset.name](**experiment.dataset.options),
-            save_every=self.save_every,
+            load_corpus=lambda: DATASETS[dataset.name](**dataset.options),
+            save_every=launch.save_every,
             progress=Progress.for_console(),
         )
         return outcome
 
     def _tell(self, state: str, detail: str) -> None:
-        write_json(Path(self.answer), {"state": state, "detail": detail})
+        write_json(self.launch.answer(self.cell), {"state": state, "detail": detail})
 
 
 class Worker(Task):
@@ -145,7 +123,7 @@ class Worker(Task):
     def __call__(self) -> None:
         try:
             with signals.listening(REQUEUE):
-                if Path(self.answer).with_name(STOP).exists():
+                if self.launch.stop_file.exists():
                     self._tell("stopped", "asked to stop before it began")
                     return
                 super().__call__()

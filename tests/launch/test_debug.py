@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import plan
-from benchmark.launch.worker import REQUEUE, Launch
+from benchmark.launch.worker import REQUEUE, Launch, Worker
 from benchmark.signals import Preempted
 from benchmark.store.runs import RunDirectory
 from benchmark.training.model import DocreModel
@@ -155,10 +155,10 @@ def requeued():
 def worker(tmp_path):
     (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
     experiment = read_experiment(tmp_path / "tiny.yaml", ["augmenters=[none]"])
-    launch = Launch.new(experiment, tmp_path / "results", plugins=(), save_every=600.0)
+    launch = Launch.new(experiment, tmp_path / "results", plugins=[], save_every=600.0)
     (job,) = plan(experiment, tmp_path / "results")
     return SimpleNamespace(
-        call=launch.task(job),
+        call=Worker(launch, job.cell),
         outcome=lambda: launch.outcome(job, Path("log")),
         stop_file=launch.stop_file,
         job=job,
