@@ -18,17 +18,8 @@ import benchmark.training
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Entry
 
 LEFTOVERS = ("checkpoint.safetensors", "branch.safetensors", "best.safetensors")
-SCORES = (
-    "f1",
-    "precision",
-    "recall",
-    "ign_f1",
-    "freq_f1",
-    "ltail_f1",
-    "intra_f1",
-    "inter_f1",
-    "macro_f1",
-)
+KINDS = ("", "ign_", "freq_", "ltail_", "intra_", "inter_", "macro_")
+SCORES = ["precision", "recall", *(f"{kind}f1" for kind in KINDS)]
 
 EXPERIMENT = """
 name: toy

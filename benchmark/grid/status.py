@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
@@ -156,6 +157,8 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
 
 @dataclass(frozen=True)
 class Cost:
+    """What a run takes: time, and disk for its folder."""
+
     seconds: float
     bytes: int
 
@@ -167,13 +170,13 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     backbone, else of all.
     """
     known = {job.name: _cost(job.directory) for job in done}
-    return {job.name: _mean([known[other.name] for other in _nearest(job, done)]) for job in jobs}
-
-
-def _nearest(job: Job, done: list[Job]) -> list[Job]:
-    same_backbone = [other for other in done if other.backbone == job.backbone]
-    same_cell = [other for other in same_backbone if other.augmenter == job.augmenter]
-    return same_cell or same_backbone or done
+    found: dict[str, Cost | None] = {}
+    for job in jobs:
+        same_backbone = [other for other in done if other.backbone == job.backbone]
+        same_cell = [other for other in same_backbone if other.augmenter == job.augmenter]
+        costs = [known[other.name] for other in same_cell or same_backbone or done]
+        found[job.name] = _mean(costs) if costs else None
+    return found
 
 
 def _cost(directory: RunDirectory) -> Cost:
@@ -182,8 +185,6 @@ def _cost(directory: RunDirectory) -> Cost:
     return Cost(seconds, sum(file.stat().st_size for file in files))
 
 
-def _mean(costs: list[Cost]) -> Cost | None:
-    if not costs:
-        return None
-    n = len(costs)
-    return Cost(sum(c.seconds for c in costs) / n, round(sum(c.bytes for c in costs) / n))
+def _mean(costs: list[Cost]) -> Cost:
+    seconds, sizes = zip(*((cost.seconds, cost.bytes) for cost in costs), strict=True)
+    return Cost(fmean(seconds), round(fmean(sizes)))

@@ -57,7 +57,7 @@ def runner(
         if prepare(jobs, progress=progress, **checks) is None:
             yield from (Outcome(job, "kept") for job in jobs)
             return
-        launch = Launch.new(experiment, results, plugins=plugins or [], save_every=save_every)
+        launch = Launch.new(experiment, results, plugins or [], save_every)
         yield from hand_out(jobs, launch, parallel, progress)
 
     return run_by_workers

@@ -51,7 +51,7 @@ class Launch:
 
     @classmethod
     def new(
-        cls, experiment: Experiment, results: str | Path, *, plugins: list[Path], save_every: float
+        cls, experiment: Experiment, results: str | Path, plugins: list[Path], save_every: float
     ) -> Launch:
         """A launch with a folder of its own. Raises UserError when it cannot be made."""
         parent = Path(results) / experiment.name / ".launch"

@@ -37,10 +37,10 @@ def require_fitting_state(
 def starting_point(
     run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], stage1: Path | None
 ) -> Path | None:
-    """The training state to go on from: the run's own, if it was killed; else the `none` run's at
-    the end of warm-up, if kept.
+    """The training state to go on from, if there is one.
 
-    The run's own state must have passed `require_fitting_state`.
+    It is the run's own if it was killed, else that of the `none` run at the end of warm-up. The
+    run's own state must have passed `require_fitting_state`.
     """
     own, best = directory.path / CHECKPOINT, directory.path / "best.safetensors"
     if (saved := facts_of(own)) and (not saved.get("best_epoch") or is_sound(best)):
@@ -65,9 +65,7 @@ def starting_point(
 
 
 def facts_of(state: Path) -> dict[str, Any]:
-    """What a file says of itself; nothing when it is torn or not as it was written, and then it
-    counts as not there.
-    """
+    """What a file says of itself; nothing if it was damaged, and then it counts as not there."""
     try:
         return read_tensors(state)[1]
     except UserError:

@@ -155,7 +155,7 @@ def requeued():
 def worker(tmp_path):
     (tmp_path / "tiny.yaml").write_text(tiny_runs.EXPERIMENT)
     experiment = read_experiment(tmp_path / "tiny.yaml", ["augmenters=[none]"])
-    launch = Launch.new(experiment, tmp_path / "results", plugins=[], save_every=600.0)
+    launch = Launch.new(experiment, tmp_path / "results", [], 600.0)
     (job,) = plan(experiment, tmp_path / "results")
     return SimpleNamespace(
         call=Worker(launch, job.cell),

@@ -17,17 +17,8 @@ from benchmark import signals
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS
 
 FOLDER = Path(os.environ["TOY"])
-SCORES = [
-    "f1",
-    "precision",
-    "recall",
-    "ign_f1",
-    "freq_f1",
-    "ltail_f1",
-    "intra_f1",
-    "inter_f1",
-    "macro_f1",
-]
+KINDS = ("", "ign_", "freq_", "ltail_", "intra_", "inter_", "macro_")
+SCORES = ["precision", "recall", *(f"{kind}f1" for kind in KINDS)]
 
 
 @BACKBONES.register("left")

@@ -101,16 +101,6 @@ def test_a_done_run_is_never_overwritten(run):
     assert contents(run) == before
 
 
-def test_a_changed_file_is_noticed(run):
-    finished(run)
-    (run.path / "metrics.json").write_text('{"test": {"f1": 0.99}}')
-    with pytest.raises(UserError, match="metrics.json: changed after the run was done"):
-        run.read()
-    (run.path / "history.jsonl").unlink()
-    with pytest.raises(UserError, match="history.jsonl: missing"):
-        run.verify("history.jsonl")
-
-
 @pytest.mark.parametrize("folder", ["demo", "demo/atlop/none/seed-0"])
 def test_a_file_in_the_way(run, tmp_path, folder):
     (tmp_path / folder).parent.mkdir(parents=True, exist_ok=True)
