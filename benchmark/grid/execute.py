@@ -289,7 +289,7 @@ def _clean_up(done: Job, grid: list[Job]) -> None:
 
     This happens whenever a job is found done: its process may have been killed before it.
     """
-    done.directory.discard_state()
+    done.directory.discard_leftovers()
     for job in grid:
         if job.directory in (done.directory, done.stage1) and _is_over(job, grid):
             job.directory.discard_basis(keep_weights=job.config.train.keep_weights != "none")

@@ -129,10 +129,7 @@ class RunDirectory:
         done; running (its process lives); failed (it raised an error); killed (its process ended
         without saying why); missing (never started).
         """
-        if (self.path / "DONE").exists():
-            return "done"
-        owner = Owner.read(self.path / "RUNNING")
-        # between the two looks it may have been declared done, and RUNNING removed
+        owner = Owner.read(self.path / "RUNNING")  # first: it goes when DONE is there
         if (self.path / "DONE").exists():
             return "done"
         if owner is not None:
@@ -243,7 +240,7 @@ class RunDirectory:
         for folder in (self.experiment, self.cache):
             discard_temporaries(folder, idle=24 * 3600)
 
-    def discard_state(self) -> None:
+    def discard_leftovers(self) -> None:
         """Of a finished run: remove its checkpoint and the claim of a process killed just then."""
         discard(self.path, CHECKPOINT, "RUNNING")
 

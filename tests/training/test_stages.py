@@ -450,7 +450,7 @@ def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
     stage1 = execute(tmp_path, config(), branch_epoch=1)
     execute(tmp_path, config(augmenter="vae"))
     assert read_facts(stage1.path / "branch.safetensors")["epoch"] == 1
-    stage1.discard_state()
+    stage1.discard_leftovers()
     stage1.discard_basis(keep_weights=True)
     left = {path.name for path in stage1.path.glob("*.safetensors")}
     assert left == {"best.safetensors"}
