@@ -23,15 +23,13 @@ class Backbone(nn.Module):
     Shapes: P pairs, d representation width, R relations and, at index 0, the threshold class (NA).
 
     Attributes:
-        needs: optional fields of `Batch` that the backbone reads (benchmark.data.batches.OPTIONAL);
-            batches carry only those that are named here.
         width: d, of the representations that augmenters see and `classify` reads.
         bounds: the range of representations (generated ones are clamped to it), or None.
-        needs: optional fields of `Batch` that it reads, such as "entity_type".
+        needs: optional fields of `Batch` that it reads (benchmark.data.batches.OPTIONAL), such as
+            "entity_type"; batches carry only those that are named here.
         check_options: hyper-parameters that make it small enough for `check`.
     """
 
-    needs: tuple[str, ...] = ()
     width: int
     bounds: tuple[float, float] | None = None
     needs: ClassVar[tuple[str, ...]] = ()

@@ -140,11 +140,9 @@ def the_order_of_entities_does_not_matter(case: BackboneCase) -> None:
     backbone, document = case.make(), made_up_document(0, 4)
     name = np.array([2, 0, 3, 1])  # the new number of each entity
     renamed = {**document, "mention_entity": name[document["mention_entity"]]}
-    for key in ("fact_head", "fact_tail"):
+    for key in ("fact_head", "fact_tail", "evidence_head", "evidence_tail"):
         renamed[key] = name[np.array(document[key], dtype=int)]
-    for key in ("entity_type",):
-        if key in document:
-            renamed[key] = np.asarray(document[key])[name.argsort()]
+    renamed["entity_type"] = document["entity_type"][name.argsort()]
     before = case.logits(backbone, [document])
     case.expect_same(
         case.logits(backbone, [renamed]),
@@ -167,7 +165,9 @@ def takes_one_pair_and_none(case: BackboneCase) -> None:
 
 def takes_a_batch_without_facts(case: BackboneCase) -> None:
     backbone = case.make().train()
-    nothing = {f"fact_{name}": () for name in ("head", "tail", "class")}
+    facts = ("fact_head", "fact_tail", "fact_class")
+    evidence = tuple(f"evidence_{name}" for name in ("head", "tail", "sentence", "count"))
+    nothing = dict.fromkeys(facts + evidence, ())
     loss = case.loss(backbone, [{**document, **nothing} for document in case.documents()])
     loss.backward()
     case.expect(loss.isfinite(), "the loss of a batch without facts is NaN or infinite")

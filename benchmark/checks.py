@@ -32,7 +32,11 @@ class Case:
 
     def __init__(self, kind: type, options: dict[str, Any] | None = None):
         self.kind, self.name = kind, getattr(kind, "__name__", str(kind))
-        self.options = {**getattr(kind, "check_options", {}), **(options or {})}
+        inherited = getattr(kind, "check_options", {})
+        if "check_options" not in getattr(kind, "__dict__", {}):  # another constructor may not know all of them
+            known = inspect.signature(kind).parameters if inspect.isclass(kind) else ()
+            inherited = {key: value for key, value in inherited.items() if key in known}
+        self.options = {**inherited, **(options or {})}
 
     def make(self) -> Any:
         return self.kind(**self.options)

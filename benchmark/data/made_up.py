@@ -17,7 +17,9 @@ CLASSES = 6
 
 
 def made_up_document(number: int, entities: int, seed: int = 0) -> dict[str, Any]:
-    """A feature row: 20 to 39 tokens, two mentions an entity, a fact for every second entity."""
+    """A feature row: 20 to 39 tokens in two sentences, two mentions of two tokens for each entity, a
+    fact for every second entity, which cites the first sentence.
+    """
     rng = np.random.default_rng([seed, number])
     length = int(rng.integers(20, 40))
     again = rng.integers(0, max(entities, 1), entities)
@@ -28,20 +30,29 @@ def made_up_document(number: int, entities: int, seed: int = 0) -> dict[str, Any
         for i in rng.permutation(len(pairs))[: entities // 2]
     ]
     head, tail, relation = zip(*facts, strict=True) if facts else ((), (), ())
+    tokens, position = rng.integers(5, 100, length), rng.integers(0, length - 2, len(mentions))
     return {
         "row": number,
-        "tokens": rng.integers(5, 100, length),
-        "mention_position": rng.integers(0, length, len(mentions)),
+        "tokens": tokens,
+        "mention_position": position,
         "mention_entity": mentions,
         "entities": entities,
         "fact_head": head,
         "fact_tail": tail,
         "fact_class": relation,
+        "entity_type": 1 + np.arange(entities) % 3,
+        "mention_sentence": (position >= length // 2).astype(np.int64),
+        "mention_end": position + 2,
+        "sentence_start": [0, length // 2],
+        "evidence_head": head,
+        "evidence_tail": tail,
+        "evidence_sentence": (0,) * len(facts),
+        "evidence_count": (1,) * len(facts),
     }
 
 
 def made_up_batch(documents: Sequence[dict[str, Any]], needs: Sequence[str] = ()) -> Batch:
-    return Collator(PLAN, needs=needs)(documents) if needs else Collator(PLAN)(documents)
+    return Collator(PLAN, needs)(documents)
 
 
 def made_up_encoding(
