@@ -32,14 +32,14 @@ def test_names_are_completed_with_their_default_hyper_parameters(file):
         experiment.backbones[1].options["layers"] == 2
         and "block" in experiment.backbones[1].options
     )
-    assert experiment.augmenters[1] == Choice(name="gaussian", options={"scale": 0.5})
+    assert experiment.augmenters[1] == Choice(name="gaussian", options={"scale": 0.5, "detach": False})
     assert experiment.encoder.name == "tiny" and experiment.encoder.freeze == "none"
     assert (experiment.train.epochs, experiment.train.batch_size) == (4, 4)
 
 
 def test_the_long_form_of_a_name(file):
     file.write_text(FILE.replace("gaussian: {scale: 0.5}", "{name: gaussian, scale: 0.5}"))
-    assert read_experiment(file).augmenters[1] == Choice(name="gaussian", options={"scale": 0.5})
+    assert read_experiment(file).augmenters[1] == Choice(name="gaussian", options={"scale": 0.5, "detach": False})
 
 
 def test_an_experiment_survives_being_stored(file):
@@ -64,7 +64,7 @@ def test_a_run_holds_what_decides_its_numbers(file):
     run = read_experiment(file).run("baseline", "gaussian", 3)
     assert (run.backbone.name, run.augmenter.options, run.seed, run.augment.copies) == (
         "baseline",
-        {"scale": 0.5},
+        {"scale": 0.5, "detach": False},
         3,
         2,
     )
@@ -122,7 +122,7 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("augmenters=[vaedif]", "unknown augmenter 'vaedif'. Did you mean 'vaediff'"),
         (
             "augmenters=[{gaussian: {scael: 1}}]",
-            "augmenter 'gaussian' has no option 'scael'. Did you mean 'scale'? Known: scale",
+            "augmenter 'gaussian' has no option 'scael'. Did you mean 'scale'? Known: scale, detach",
         ),
         ("augmenters=[none, none]", "augmenters: a name stands twice"),
         ("augmenters=[]", "augmenters: List should have at least 1 item"),
@@ -170,4 +170,4 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_required_options_are_asked_for():
     with pytest.raises(ConfigError, match="needs the option"):
         complete_options(DATASETS, "dwie", {"train": "a.json"})
-    assert complete_options(AUGMENTERS, "gaussian", {}) == {"scale": 0.1}
+    assert complete_options(AUGMENTERS, "gaussian", {}) == {"scale": 0.1, "detach": False}

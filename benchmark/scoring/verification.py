@@ -34,7 +34,8 @@ from benchmark.scoring.counts import (
     score_relations,
     train_facts,
 )
-from benchmark.store.runs import RunDirectory, StoredRun, flat
+from benchmark.store.differences import flat
+from benchmark.store.runs import RunDirectory, StoredRun
 
 SPLITS = ("dev", "test")
 TOLERANCE = 1e-9  # sums of another machine may differ in their last digits
