@@ -5,6 +5,8 @@ no torch and no model.
     best_epoch, epochs  from history.jsonl
     scores              from the stored predictions and the gold documents, where the dataset's
                         files are at hand; else from the stored counts
+    calibrated scores   from the stored candidates and the gold documents, the threshold tuned on
+                        dev anew; else from the stored counts
     counts              against those of predictions and gold documents; else against the
                         predictions, as far as that goes without gold facts; and in themselves: each
                         fact is frequent or tail, intra or inter, in one bucket
@@ -25,6 +27,13 @@ import numpy as np
 from benchmark.config import complete_options
 from benchmark.errors import UserError
 from benchmark.registry import DATASETS
+from benchmark.scoring.calibration import (
+    above,
+    average_precisions,
+    from_columns,
+    rank,
+    tuned_threshold,
+)
 from benchmark.scoring.counts import (
     COLUMNS,
     Counts,
@@ -38,6 +47,7 @@ from benchmark.store.differences import flat
 from benchmark.store.runs import RunDirectory, StoredRun
 
 SPLITS = ("dev", "test")
+CALIBRATION = ("calibrated", "average_precision")  # beside the plain scores of a split
 TOLERANCE = 1e-9  # sums of another machine may differ in their last digits
 PARTS = (
     ("frequent", "tail"),
@@ -135,6 +145,8 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
             found.unverified.append(f"not compared with gold documents: {error}")
         for split in SPLITS:
             _of_split(found, run.metrics, split, corpus)
+            if "calibrated" in run.metrics[split]:  # earlier versions of the code stored none
+                _of_calibration(found, run.metrics, split, corpus)
     except UserError as error:
         found.differences.append(str(error))
     except (
@@ -167,6 +179,7 @@ def _of_split(
 ) -> None:
     """The scores of one split, from the best that there is."""
     directory, names = found.directory, (f"counts_{split}.json", f"predictions_{split}.json")
+    plain = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
     there = [(directory.path / name).is_file() for name in names]
     found.unverified += [
         f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
@@ -186,9 +199,44 @@ def _of_split(
             undirected = directory.read_json("relations.json")["undirected"]
             found.differences += _of_predictions(counts, predictions, undirected, of_file, names[1])
     if counts is not None:
-        stored = {split: metrics[split], f"{split}_relations": metrics[f"{split}_relations"]}
+        stored = {split: plain, f"{split}_relations": metrics[f"{split}_relations"]}
         made_anew = {split: score(counts), f"{split}_relations": score_relations(counts)}
         found.differences += _unequal(directory, flat(stored), flat(made_anew), source)
+
+
+def _of_calibration(
+    found: Verified, metrics: Mapping[str, Any], split: str, corpus: _Corpus | None
+) -> None:
+    """The threshold, the scores at it and the average precision, from the best that there is."""
+    directory = found.directory
+    names = (f"counts_{split}_calibrated.json", f"candidates_{split}.json")
+    there = [(directory.path / name).is_file() for name in names]
+    found.unverified += [
+        f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
+    ]
+    stored, given, counts = {"calibrated": metrics[split]["calibrated"]}, {}, None
+    source = f"{names[0]} gives"
+    if there[0]:
+        of_file = str(directory.path / names[0])
+        counts = Counts.from_json(directory.read_json(names[0]), of_file)
+        found.differences += _inconsistent(counts, of_file)
+    if there[1] and corpus is not None:
+        candidates = from_columns(directory.read_json(names[1]), str(directory.path / names[1]))
+        ranking = rank(corpus.splits[split], candidates, undirected=corpus.undirected)
+        stored["average_precision"] = metrics[split]["average_precision"]
+        given["average_precision"] = average_precisions(ranking, corpus.relations, corpus.frequent)
+        if split == "dev":
+            stored["threshold"], given["threshold"] = metrics["threshold"], tuned_threshold(ranking)
+        chosen = above(candidates, metrics["threshold"])
+        made = corpus.count(split, chosen, str(directory.path / names[1]))
+        if counts is not None:
+            found.differences += _unlike(counts, made, of_file, names[1])
+        counts, source = made, f"{names[1]} and the gold documents give"
+    if counts is not None:
+        given["calibrated"] = score(counts)
+        found.differences += _unequal(
+            directory, flat({split: stored}), flat({split: given}), source
+        )
 
 
 def _unequal(

@@ -5,7 +5,7 @@ representations of positive pairs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +17,10 @@ from benchmark.data.batches import Batch
 from benchmark.data.documents import Corpus
 from benchmark.data.pairs import Pairs
 from benchmark.progress import Progress
+from benchmark.scoring.calibration import DECIMALS, PER_ENTITY
 from benchmark.training.model import DocreModel
+
+Choice = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
 
 class Evaluator:
@@ -36,43 +39,80 @@ class Evaluator:
         *,
         max_labels: int,
     ):
-        self.model, self.accelerator, self.corpus, self.progress = (
-            model,
-            accelerator,
-            corpus,
-            progress,
-        )
-        self.max_labels = max_labels
+        self.model, self.accelerator = model, accelerator
+        self.corpus, self.progress, self.max_labels = corpus, progress, max_labels
 
-    @torch.no_grad()
     def predict(
         self, loader: DataLoader, titles: list[str], description: str = "predicting"
     ) -> list[dict]:
         """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head,
-        tail and class.
+        tail and class. The score is the margin over the threshold class.
 
         Of several processes each predicts those of its part of the loader, and all get all of them.
         """
-        found = []
+        return self._facts(loader, titles, description, self._above)[0]
+
+    def predict_and_rank(
+        self, loader: DataLoader, titles: list[str], description: str
+    ) -> tuple[list[dict], list[dict]]:
+        """What `predict` gives, and the candidates of benchmark/scoring/calibration.py alike."""
+        predicted, candidates = self._facts(
+            loader, titles, description, self._above, self._candidates
+        )
+        rounded = [fact | {"score": round(fact["score"], DECIMALS)} for fact in candidates]
+        return predicted, rounded
+
+    @torch.no_grad()
+    def _facts(
+        self, loader: DataLoader, titles: list[str], description: str, *choices: Choice
+    ) -> list[list[dict]]:
+        """What each of `choices` takes of the logits of every batch."""
+        undirected, relations = self.corpus.undirected, self.corpus.relations
+        found: list[list[tuple[list[int], float]]] = [[] for _ in choices]
         for batch in self._batches(loader, description):
-            logits = self.model.logits(batch, undirected=self.corpus.undirected)
-            facts, scores = self.model.backbone.predict(logits, max_labels=self.max_labels)
-            pairs = batch.pairs[facts[:, 0]]
-            rows = torch.stack([batch.rows[pairs[:, 0]], pairs[:, 1], pairs[:, 2], facts[:, 1]], 1)
-            found += zip(rows.tolist(), scores.tolist(), strict=True)
+            logits = self.model.logits(batch, undirected=undirected)
+            for choose, chosen in zip(choices, found, strict=True):
+                facts, scores = choose(batch, logits)
+                pairs = batch.pairs[facts[:, 0]]
+                rows = [batch.rows[pairs[:, 0]], pairs[:, 1], pairs[:, 2], facts[:, 1]]
+                chosen += zip(torch.stack(rows, 1).tolist(), scores.tolist(), strict=True)
         return [
-            {
-                "title": titles[row],
-                "h_idx": head,
-                "t_idx": tail,
-                "r": self.corpus.relations[relation - 1],
-                "score": score,
-            }
-            for (row, head, tail, relation), score in sorted(
-                itertools.chain(*processes.exchanged(found))
+            [
+                {
+                    "title": titles[row],
+                    "h_idx": head,
+                    "t_idx": tail,
+                    "r": relations[relation - 1],
+                    "score": score,
+                }
+                for (row, head, tail, relation), score in sorted(everything)
+                if not undirected or head < tail
+            ]
+            for everything in (
+                itertools.chain(*parts) for parts in zip(*processes.exchanged(found), strict=True)
             )
-            if not self.corpus.undirected or head < tail
         ]
+
+    def _above(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Facts [F, 2] (pair, class) that the backbone predicts, and their margins [F]."""
+        return self.model.backbone.predict(logits, max_labels=self.max_labels)
+
+    def _candidates(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidate facts [F, 2] (pair, class), and their margins [F]."""
+        margin = logits[:, 1:] - logits[:, :1]
+        if self.corpus.undirected:  # only head < tail is kept of them
+            pairs = batch.pairs
+            margin = margin.masked_fill((pairs[:, 1] > pairs[:, 2])[:, None], -torch.inf)
+        facts, scores, first = [], [], 0
+        for n, part in zip(batch.entities.tolist(), margin.split(_pairs(batch)), strict=True):
+            wanted = max(PER_ENTITY * n, int((part > 0).sum()))
+            best = part.flatten().topk(min(wanted, part.numel()))
+            kept = best.values.isfinite()
+            pair, relation = best.indices[kept] // part.shape[1], best.indices[kept] % part.shape[1]
+            facts.append(torch.stack([first + pair, 1 + relation], 1))
+            scores.append(best.values[kept])
+            first += len(part)
+        return torch.cat(facts), torch.cat(scores)
 
     @torch.no_grad()
     def positive_pairs(self, loader: DataLoader, description: str) -> Pairs:
@@ -90,11 +130,7 @@ class Evaluator:
         """[P, R] logits of each document."""
         logits: list[Tensor | None] = [None] * documents
         for batch in self._batches(loader, description):
-            parts = (
-                self.model.logits(batch)
-                .cpu()
-                .split((batch.entities * (batch.entities - 1)).tolist())
-            )
+            parts = self.model.logits(batch).cpu().split(_pairs(batch))
             for row, part in zip(batch.rows.tolist(), parts, strict=True):
                 logits[row] = part
         return logits
@@ -107,3 +143,8 @@ class Evaluator:
                 yield batch.to(self.accelerator.device, non_blocking=True)
                 bar.advance()
         self.model.train(training)
+
+
+def _pairs(batch: Batch) -> list[int]:
+    """The number of pairs of each document."""
+    return (batch.entities * (batch.entities - 1)).tolist()

@@ -18,7 +18,7 @@ from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.progress import Progress
-from benchmark.scoring.counts import TrainFacts, count, score, train_facts
+from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
 from benchmark.training.cache import EncodedCollator, encode_once
@@ -98,21 +98,21 @@ class Session:
             num_workers=4 if on_gpu and training else 0,
         )
 
-    def scores(self, split: str, description: str):
-        """Score, predictions and counts of the model as it is."""
-        documents = self.documents[split]
-        predictions = self.evaluator.predict(
-            self.loader(split), list(documents["title"]), description
-        )
-        counts = count(
-            documents,
+    def dev_score(self) -> dict[str, Any]:
+        """The scores of the model as it is on dev, to choose an epoch by."""
+        loader, titles = self.loader("dev"), list(self.documents["dev"]["title"])
+        return score(self.count("dev", self.evaluator.predict(loader, titles, "evaluating on dev")))
+
+    def count(self, split: str, predictions: list[dict]) -> Counts:
+        """The counts of predicted facts."""
+        return count(
+            self.documents[split],
             predictions,
             relations=self.corpus.relations,
             frequent=self.corpus.frequent,
             train_documents=self.train_facts,
             undirected=self.corpus.undirected,
         )
-        return score(counts), predictions, counts
 
     def label_sets(self) -> torch.Tensor:
         """[N, R] label sets of all positive training pairs, from the facts alone."""

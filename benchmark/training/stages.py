@@ -21,7 +21,14 @@ from benchmark import processes
 from benchmark.config import RunConfig
 from benchmark.data.documents import Corpus
 from benchmark.progress import Progress
-from benchmark.scoring.counts import score_relations
+from benchmark.scoring.calibration import (
+    above,
+    average_precisions,
+    rank,
+    to_columns,
+    tuned_threshold,
+)
+from benchmark.scoring.counts import score, score_relations
 from benchmark.store.runs import RunDirectory
 from benchmark.training.augmentation import Augmentation, stage1_weights
 from benchmark.training.checkpoints import load_weights
@@ -127,7 +134,7 @@ def _loop(session: Session, save_every: float) -> Loop:
         config=run.train,
         seed=run.seed,
         accelerator=session.accelerator,
-        evaluate=lambda: session.scores("dev", "evaluating on dev")[0],
+        evaluate=session.dev_score,
         folder=session.directory.path,
         progress=session.progress,
         description=f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}",
@@ -157,15 +164,34 @@ def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
         "entity_types": list(corpus.type_ids),
     }
     written: dict[str, Any] = {"relations.json": inventory}
-    for split in ("dev", "test"):
-        metrics[split], predictions, counts = session.scores(split, f"predicting {split}")
-        metrics[f"{split}_relations"] = score_relations(counts)
-        written[f"predictions_{split}.json"] = predictions
-        written[f"counts_{split}.json"] = counts.to_json()
+    for split in ("dev", "test"):  # in this order: the threshold is tuned on dev
+        _score(session, split, metrics, written)
     metrics["seconds"] = time.perf_counter() - began
     metrics["device"] = _device_name(session.accelerator.device)
     written["metrics.json"] = metrics
     processes.on_main(lambda: _store(session, written))
+
+
+def _score(session: Session, split: str, metrics: dict[str, Any], written: dict[str, Any]) -> None:
+    """Predict a split; add its scores to `metrics`, its facts and counts to `written`."""
+    corpus, documents = session.corpus, session.documents[split]
+    predictions, candidates = session.evaluator.predict_and_rank(
+        session.loader(split), list(documents["title"]), f"predicting {split}"
+    )
+    ranking = rank(documents, candidates, undirected=corpus.undirected)
+    if split == "dev":
+        metrics["threshold"] = tuned_threshold(ranking)
+    counts = session.count(split, predictions)
+    calibrated = session.count(split, above(candidates, metrics["threshold"]))
+    metrics[split] = score(counts) | {
+        "calibrated": score(calibrated),
+        "average_precision": average_precisions(ranking, corpus.relations, corpus.frequent),
+    }
+    metrics[f"{split}_relations"] = score_relations(counts)
+    written[f"predictions_{split}.json"] = predictions
+    written[f"candidates_{split}.json"] = to_columns(candidates, corpus.relations)
+    written[f"counts_{split}.json"] = counts.to_json()
+    written[f"counts_{split}_calibrated.json"] = calibrated.to_json()
 
 
 def _store(session: Session, written: dict[str, Any]) -> None:

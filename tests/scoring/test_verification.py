@@ -11,6 +11,13 @@ from benchmark.commands.app import app
 from benchmark.config import complete_options
 from benchmark.data.docred import docred_format
 from benchmark.registry import DATASETS
+from benchmark.scoring.calibration import (
+    above,
+    average_precisions,
+    rank,
+    to_columns,
+    tuned_threshold,
+)
 from benchmark.scoring.counts import count, score, score_relations
 from benchmark.scoring.verification import Documents, verify
 from benchmark.store.runs import RunDirectory
@@ -38,6 +45,14 @@ PREDICTIONS = {
         *right("t1", (1, 2, "P2"), (1, 0, "P2")),
         *right("t2", (2, 0, "P1")),
     ],
+}
+CANDIDATES = {
+    split: [
+        *facts,
+        {"title": facts[0]["title"], "h_idx": 2, "t_idx": 1, "r": "P2", "score": -0.5},
+        {"title": facts[0]["title"], "h_idx": 2, "t_idx": 0, "r": "P1", "score": -1.5},
+    ]
+    for split, facts in PREDICTIONS.items()
 }
 
 
@@ -71,7 +86,25 @@ def write_run(results, dataset, seed=0, augmenter="none"):
         )
         directory.write_json(f"predictions_{split}.json", predictions)
         directory.write_json(f"counts_{split}.json", counts.to_json())
-        metrics |= {split: score(counts), f"{split}_relations": score_relations(counts)}
+        ranking = rank(rows, CANDIDATES[split])
+        if split == "dev":
+            metrics["threshold"] = tuned_threshold(ranking)
+        calibrated = count(
+            rows,
+            above(CANDIDATES[split], metrics["threshold"]),
+            relations=corpus.relations,
+            frequent=corpus.frequent,
+            train_documents=corpus.train,
+        )
+        directory.write_json(
+            f"candidates_{split}.json", to_columns(CANDIDATES[split], corpus.relations)
+        )
+        directory.write_json(f"counts_{split}_calibrated.json", calibrated.to_json())
+        metrics[split] = score(counts) | {
+            "calibrated": score(calibrated),
+            "average_precision": average_precisions(ranking, corpus.relations, corpus.frequent),
+        }
+        metrics[f"{split}_relations"] = score_relations(counts)
     epochs = enumerate((None, 0.5, 0.5), start=1)
     directory.write_history({"epoch": n, "loss": 1.0, "dev": {"f1": f1}} for n, f1 in epochs)
     directory.write_json(
@@ -150,6 +183,41 @@ def set_relation(metrics):
 
 def forget(metrics):
     del metrics["test"]["ltail_f1"]
+
+
+def move_threshold(metrics):
+    metrics["threshold"] = -0.25
+
+
+def set_calibrated(metrics):
+    metrics["test"]["calibrated"]["f1"] = 0.99
+
+
+def set_average_precision(metrics):
+    metrics["test"]["average_precision"]["tail"] = 0.99
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (move_threshold, "dev.threshold is -0.25; "),
+        (set_calibrated, "test.calibrated.f1 is 0.99; "),
+        (set_average_precision, "test.average_precision.tail is 0.99; "),
+    ],
+)
+def test_calibrated_scores_are_made_anew_from_the_candidates(run, change, key):
+    edit(run, "metrics.json", change)
+    first, *_ = differences(run)
+    assert first.startswith(f"{run.path / 'metrics.json'}: {key}")
+
+
+def test_without_candidates_the_calibrated_counts_remain(run):
+    for split in ("dev", "test"):
+        (run.path / f"candidates_{split}.json").unlink()
+    edit(run, "metrics.json", set_calibrated)
+    found = verify(run, Documents())
+    assert len(found.differences) == 1 and "counts_test_calibrated.json" in found.differences[0]
+    assert "there is no candidates_test.json" in found.unverified
 
 
 def invent(metrics):
@@ -251,18 +319,22 @@ def test_a_title_that_gold_does_not_have(run):
 
 
 def test_a_run_that_kept_scores_alone(run):
-    for name in (
-        "predictions_dev.json",
-        "counts_dev.json",
-        "predictions_test.json",
-        "counts_test.json",
-    ):
+    names = [
+        f"{name}.json"
+        for split in ("dev", "test")
+        for name in (
+            f"counts_{split}",
+            f"predictions_{split}",
+            f"counts_{split}_calibrated",
+            f"candidates_{split}",
+        )
+    ]
+    for name in names:
         (run.path / name).unlink()
     run.finish()
     found = verify(run, Documents())
-    assert found.differences == [] and [reason.removeprefix("there is no ") for reason in found.unverified] == [
-        "counts_dev.json", "predictions_dev.json", "counts_test.json", "predictions_test.json",
-    ]  # fmt: skip
+    assert not found.differences
+    assert [reason.removeprefix("there is no ") for reason in found.unverified] == names
 
 
 @pytest.mark.parametrize(
