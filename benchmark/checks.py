@@ -33,7 +33,9 @@ class Case:
     def __init__(self, kind: type, options: dict[str, Any] | None = None):
         self.kind, self.name = kind, getattr(kind, "__name__", str(kind))
         inherited = getattr(kind, "check_options", {})
-        if "check_options" not in getattr(kind, "__dict__", {}):  # another constructor may not know all of them
+        if "check_options" not in getattr(
+            kind, "__dict__", {}
+        ):  # another constructor may not know all of them
             known = inspect.signature(kind).parameters if inspect.isclass(kind) else ()
             inherited = {key: value for key, value in inherited.items() if key in known}
         self.options = {**inherited, **(options or {})}

@@ -108,7 +108,17 @@ class TrainConfig(Strict):
 class AugmentConfig(Strict):
     """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an
     experiment.
+
+    stage3: `retrain` trains the whole model anew (the paper's protocol). `head`, the cheap one,
+        keeps the encoder of the stage 1 model as it is and trains the backbone's head anew on its
+        outputs, with `none` as with every augmenter (decoupled training, Kang et al. 2020). Runs
+        are stored in the folder `<name>_head`; stage 1 is the `none` run in `<name>`.
+    passes: of `head`: how often the training documents are encoded, with dropout. A step draws
+        one of these encodings for each of its documents.
     """
+
+    stage3: Literal["retrain", "head"] = "retrain"
+    passes: Annotated[Whole, Field(ge=1, le=100)] = 3
 
     copies: Annotated[Whole, Field(ge=1, le=1000)] = (
         2  # m: pairs requested for each positive pair of the batch
@@ -129,8 +139,8 @@ class AugmentConfig(Strict):
 
     @property
     def repeats_stage1(self) -> bool:
-        """Until augmentation sets in, stage 3 is the `none` run bit for bit, and may go on from its
-        state.
+        """Until augmentation sets in, a run is the `none` run of its protocol bit for bit, and may
+        go on from its state.
         """
         return self.start == "fresh" and self.warmup_contrastive
 
@@ -173,8 +183,9 @@ class ClusterConfig(Strict):
 
 
 class RunConfig(Strict):
-    """One cell of the grid for one seed: everything that decides its numbers. `augment` is null for
-    `none`.
+    """One cell of the grid for one seed: everything that decides its numbers.
+
+    `augment` is null for stage 1, the `none` run of the paper's protocol.
     """
 
     dataset: Choice
@@ -184,6 +195,21 @@ class RunConfig(Strict):
     augment: AugmentConfig | None
     train: TrainConfig
     seed: int
+
+    @property
+    def on_head(self) -> bool:
+        """Whether only the backbone's head is trained, on the encoder of stage 1."""
+        return self.augment is not None and self.augment.stage3 == "head"
+
+    def plain(self) -> RunConfig:
+        """The `none` run of the same protocol, which does not depend on how others augment."""
+        kept = {"stage3", "passes"} if self.on_head else set()
+        augment = AugmentConfig(**self.augment.model_dump(include=kept)) if kept else None
+        return self.model_copy(update={"augmenter": Choice(name="none"), "augment": augment})
+
+    def stage1(self) -> RunConfig:
+        """The run that trains the whole model without augmentation."""
+        return self.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
 
 
 def _named(registry: Registry):
@@ -270,6 +296,15 @@ class Experiment(Strict):
             names = [choice.name for choice in getattr(self, key)]
             if len(set(names)) != len(names):
                 raise ValueError(f"{key}: a name stands twice in {names}")
+        if self.augment.stage3 == "head" and self.augment.start == "stage1":
+            raise ValueError(
+                "augment.start: stage1 goes with augment.stage3: retrain; `head` trains a new head"
+            )
+        if self.augment.stage3 == "head" and self.encoder.freeze == "all":
+            raise ValueError(
+                "augment.stage3: head freezes the encoder after stage 1; with encoder.freeze: all "
+                "it was never trained. Leave one of them out"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds: a seed stands twice in {self.seeds}")
         augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
@@ -289,19 +324,25 @@ class Experiment(Strict):
                 )
         return self
 
+    @property
+    def folder(self) -> str:
+        """The name of the folder of its runs. Those of the cheap protocol have one of their own."""
+        return f"{self.name}_head" if self.augment.stage3 == "head" else self.name
+
     def run(self, backbone: str, augmenter: str, seed: int) -> RunConfig:
-        """The configuration of one run. `none` does not depend on how others augment."""
+        """The configuration of one run."""
         find = lambda choices, name: next(choice for choice in choices if choice.name == name)
-        plain = augmenter == "none"
-        return RunConfig(
+        none = Choice(name="none")
+        run = RunConfig(
             dataset=self.dataset,
             encoder=self.encoder,
             backbone=find(self.backbones, backbone),
-            augmenter=Choice(name="none") if plain else find(self.augmenters, augmenter),
-            augment=None if plain else self.augment,
+            augmenter=none if augmenter == "none" else find(self.augmenters, augmenter),
+            augment=self.augment,
             train=self.train,
             seed=seed,
         )
+        return run.plain() if augmenter == "none" else run
 
 
 def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:

@@ -82,11 +82,11 @@ class Lab:
             raise self.broken_data
         return SimpleNamespace(name="toy-data", digest=self.digest, notes=("toy",))
 
-    def execute(self, run, directory, *, facts, stage1, branch_epoch, progress, **_):
+    def execute(self, run, directory, *, facts, stage1, base, branch_epoch, progress, **_):
         name = f"{run.backbone.name} {run.augmenter.name} {run.seed}"
         self.ran.append(
             SimpleNamespace(
-                name=name, run=run, facts=facts, stage1=stage1, branch_epoch=branch_epoch
+                name=name, run=run, facts=facts, stage1=stage1, base=base, branch_epoch=branch_epoch
             )
         )
         with progress.task(name, total=2) as bar:

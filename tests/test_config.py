@@ -32,14 +32,18 @@ def test_names_are_completed_with_their_default_hyper_parameters(file):
         experiment.backbones[1].options["layers"] == 2
         and "block" in experiment.backbones[1].options
     )
-    assert experiment.augmenters[1] == Choice(name="gaussian", options={"scale": 0.5, "detach": False})
+    assert experiment.augmenters[1] == Choice(
+        name="gaussian", options={"scale": 0.5, "detach": False}
+    )
     assert experiment.encoder.name == "tiny" and experiment.encoder.freeze == "none"
     assert (experiment.train.epochs, experiment.train.batch_size) == (4, 4)
 
 
 def test_the_long_form_of_a_name(file):
     file.write_text(FILE.replace("gaussian: {scale: 0.5}", "{name: gaussian, scale: 0.5}"))
-    assert read_experiment(file).augmenters[1] == Choice(name="gaussian", options={"scale": 0.5, "detach": False})
+    assert read_experiment(file).augmenters[1] == Choice(
+        name="gaussian", options={"scale": 0.5, "detach": False}
+    )
 
 
 def test_an_experiment_survives_being_stored(file):

@@ -92,7 +92,7 @@ def config(
         backbone=Choice(name=backbone, options={**BACKBONES[backbone], **(options or {})}),
         augmenter=Choice(name=augmenter, options=AUGMENTERS[augmenter]),
         augment=None
-        if augmenter == "none"
+        if augmenter == "none" and augment is None
         else AugmentConfig(**{"warmup_epochs": 1, **(augment or {})}),
         train=TrainConfig(**train),
         seed=seed,
@@ -103,8 +103,10 @@ def execute(
     folder: Path, run: RunConfig, *, branch_epoch=None, finish=True, corpus=None
 ) -> RunDirectory:
     """Run it where the grid would, beside its `none` run."""
-    directory = RunDirectory.of(folder, "tests", run.backbone.name, run.augmenter.name, run.seed)
+    experiment = "tests_head" if run.on_head else "tests"
+    directory = RunDirectory.of(folder, experiment, run.backbone.name, run.augmenter.name, run.seed)
     stage1 = RunDirectory.of(folder, "tests", run.backbone.name, "none", run.seed)
+    base = RunDirectory.of(folder, experiment, run.backbone.name, "none", run.seed)
     directory.start(run.model_dump(mode="json"))
     corpus = corpus or tiny_corpus()
     stages.train_run(
@@ -113,6 +115,7 @@ def execute(
         corpus=corpus,
         facts={"corpus_digest": corpus.digest},
         stage1=stage1.path if stage1.state() == "done" and run.augment else None,
+        base=base.path if base.state() == "done" and run != run.plain() else None,
         branch_epoch=branch_epoch,
         save_every=SAVE_EVERY,
         progress=Progress.silent(),

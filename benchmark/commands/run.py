@@ -158,7 +158,7 @@ def run(
     if in_queue:
         typer.echo(
             "follow them with `status` and `squeue --me`, then make the table: "
-            f"python run_benchmark.py report {results / of_file.name}"
+            f"python run_benchmark.py report {results / of_file.folder}"
         )
     raise typer.Exit(code if written else 1)
 
@@ -191,7 +191,7 @@ def _train(start: Callable[..., Iterator[Outcome]]) -> list[Outcome]:
 
 def _publish(experiment: Experiment, results: Path) -> bool:
     """Show and write the table, once a run is done. False if it cannot be written."""
-    folder = results / experiment.name
+    folder = results / experiment.folder
     found = statuses_of_grid(plan(experiment, results), folder)
     try:
         if any(run_status.state == "done" for run_status in found):

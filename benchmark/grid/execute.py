@@ -96,8 +96,8 @@ def prepare(
             training state was made with another configuration, other data or another
             NUMERICS_VERSION; or a hyper-parameter is refused by its backbone or augmenter.
     """
-    stage1s = {job.stage1 for job in jobs}
-    needed = [*jobs, *(job for job in grid if job.directory in stage1s and job not in jobs)]
+    earlier = set[RunDirectory]().union(*(job.earlier for job in jobs))
+    needed = [*jobs, *(job for job in grid if job.directory in earlier and job not in jobs)]
     finished = [job for job in needed if job.directory.is_sound()]
     left = [job for job in jobs if job not in finished]
     finished += _other_seeds(left)
@@ -214,13 +214,13 @@ def outcome_without_running(job: Job, elsewhere: Collection[RunDirectory] = ()) 
 
 def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> Outcome:
     """Claim the job's folder, run the job, and declare it done or failed."""
-    started, directory, stage1 = time.monotonic(), job.directory, job.stage1
+    started, directory = time.monotonic(), job.directory
     facts = checked.facts | job.facts
     try:
         directory.start(job.config.model_dump(mode="json"), facts=facts)
         with processes.in_step(), directory.beating():
             order = {"run": str(directory.path), "facts": _identifying(facts)}
-            order["stage1"] = str(stage1.path) if stage1 and stage1.state() == "done" else None
+            order["stage1"], order["base"] = _if_done(job.stage1), _if_done(job.base)
             processes.start_run(order)
             _train(job, order, corpus=checked.corpus, save_every=save_every, progress=progress)
             if directory.is_others():
@@ -242,6 +242,10 @@ def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> O
     return Outcome(job, "done", f"in {duration(time.monotonic() - started)}")
 
 
+def _if_done(run: RunDirectory | None) -> str | None:
+    return str(run.path) if run is not None and run.state() == "done" else None
+
+
 def _identifying(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in IDENTIFYING_FACTS}
 
@@ -255,6 +259,7 @@ def _train(job: Job, order: dict[str, Any], **settings: Any) -> None:
         job.directory,
         facts=order["facts"],
         stage1=order["stage1"] and Path(order["stage1"]),
+        base=order["base"] and Path(order["base"]),
         branch_epoch=job.branch_epoch,
         **settings,
     )
@@ -285,14 +290,17 @@ def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float
 
 
 def _clean_up(done: Job, grid: list[Job]) -> None:
-    """Remove what only runs yet to come needed, of a finished job and of its `none` run.
+    """Remove what only runs yet to come needed, of a finished job and of those it came after.
 
     This happens whenever a job is found done: its process may have been killed before it.
     """
     done.directory.discard_leftovers()
     for job in grid:
-        if job.directory in (done.directory, done.stage1) and _is_over(job, grid):
-            job.directory.discard_basis(keep_weights=job.config.train.keep_weights != "none")
+        if job.directory in {done.directory, *done.earlier} and _is_over(job, grid):
+            if job.shared:  # the rest is for the experiment that it belongs to
+                job.directory.discard_encodings()
+            else:
+                job.directory.discard_basis(keep_weights=job.config.train.keep_weights != "none")
 
 
 def _is_over(job: Job, grid: list[Job]) -> bool:
@@ -300,8 +308,9 @@ def _is_over(job: Job, grid: list[Job]) -> bool:
 
     Besides those of the grid, these are runs of other augmenters in the same folder.
     """
-    family = [job.directory, *(other.directory for other in grid if other.stage1 == job.directory)]
-    if job.augmenter == NONE:
+    family = [job.directory]
+    family += [other.directory for other in grid if job.directory in other.earlier]
+    if job.augmenter == NONE and not job.shared:
         family += job.directory.all_augmenters()
     return all(member.state() == "done" for member in family)
 

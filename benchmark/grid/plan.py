@@ -28,14 +28,19 @@ NONE = "none"
 class Job:
     """One run: what it computes, and where it is stored.
 
-    stage1: of an augmented run, the `none` run it starts from; None where the grid has none.
+    stage1: the `none` run of the whole model that it is built on; None where the grid has none.
+    base: the `none` run of the same protocol, whose state after the warm-up it goes on from; None
+        where the grid has none. In the paper's protocol this is stage 1.
     branch_epoch: of a `none` run, the epoch after which the others branch off; None without others.
+    shared: it is stage 1 of a grid of the cheap protocol, and lies in another experiment's folder.
     """
 
     config: RunConfig
     directory: RunDirectory
     stage1: RunDirectory | None = None
+    base: RunDirectory | None = None
     branch_epoch: int | None = None
+    shared: bool = False
 
     @property
     def backbone(self) -> str:
@@ -47,19 +52,26 @@ class Job:
 
     @property
     def cell(self) -> tuple[str, str, int]:
-        """(backbone, augmenter, seed): the job's name within its experiment."""
-        return self.backbone, self.augmenter, self.config.seed
+        """(backbone, augmenter or "stage1", seed): the job's name within its experiment."""
+        return self.backbone, "stage1" if self.shared else self.augmenter, self.config.seed
 
     @property
     def name(self) -> str:
-        return f"{self.backbone} {self.augmenter} seed {self.config.seed}"
+        backbone, augmenter, seed = self.cell
+        return f"{backbone} {augmenter} seed {seed}"
 
     @property
     def needs_stage1(self) -> bool:
-        """Whether it cannot run without the `none` run. Imports the augmenter, and so torch."""
+        """Whether it cannot run without stage 1. Imports the augmenter, and so torch."""
         if self.stage1 is None:
             return False
-        return self.config.augment.start == "stage1" or _needs_fitting(self.augmenter)
+        augment = self.config.augment
+        return self.config.on_head or augment.start == "stage1" or _needs_fitting(self.augmenter)
+
+    @property
+    def earlier(self) -> set[RunDirectory]:
+        """The runs that come before it."""
+        return {self.stage1, self.base} - {None}
 
     @property
     def data_moved(self) -> bool:
@@ -121,26 +133,34 @@ def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     """All jobs of the experiment in the order to run them, one seed after the other.
 
     The `none` runs are among them if the experiment names `none` or an augmenter that is fitted,
-    or if stage 3 starts from them.
+    or if stage 3 starts from them. In the cheap protocol (`augment.stage3: head`) stage 1 is always
+    among them.
     """
     names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
-    with_none = (
-        len(names) < len(experiment.augmenters)
-        or (names and experiment.augment.start == "stage1")
-        or any(_needs_fitting(name) for name in names)
+    on_head = experiment.augment.stage3 == "head"
+    with_none = len(names) < len(experiment.augmenters) or (
+        not on_head
+        and (
+            (names and experiment.augment.start == "stage1")
+            or any(_needs_fitting(name) for name in names)
+        )
     )
     branches = names and experiment.augment.repeats_stage1
     branch_epoch = experiment.augment.warmup_epochs if branches else None
     jobs = []
     for seed in experiment.seeds:
         for backbone in (choice.name for choice in experiment.backbones):
-            directory = partial(RunDirectory.of, results, experiment.name, backbone, seed=seed)
-            stage1 = directory(NONE) if with_none else None
-            if stage1 is not None:
-                run = experiment.run(backbone, NONE, seed)
-                jobs.append(Job(run, stage1, branch_epoch=branch_epoch))
+            directory = partial(RunDirectory.of, results, experiment.folder, backbone, seed=seed)
+            none, stage1 = experiment.run(backbone, NONE, seed), None
+            if on_head:
+                stage1 = RunDirectory.of(results, experiment.name, backbone, NONE, seed)
+                jobs.append(Job(none.stage1(), stage1, shared=True))
+            base = directory(NONE) if with_none else None
+            if base is not None:
+                jobs.append(Job(none, base, stage1, branch_epoch=branch_epoch))
             jobs += (
-                Job(experiment.run(backbone, name, seed), directory(name), stage1) for name in names
+                Job(experiment.run(backbone, name, seed), directory(name), stage1 or base, base)
+                for name in names
             )
     return jobs
 

@@ -58,7 +58,7 @@ def statuses(
     if target.is_dir():
         return [status_of_directory(directory) for directory in stored_directories(target)]
     experiment = read_experiment(target, list(overrides))
-    return statuses_of_grid(plan(experiment, results), Path(results) / experiment.name)
+    return statuses_of_grid(plan(experiment, results), Path(results) / experiment.folder)
 
 
 def statuses_of_grid(grid: list[Job], folder: Path) -> list[Status]:
@@ -96,7 +96,7 @@ def write_grid(experiment: Experiment, results: str | Path) -> Path:
     augmenters = [known.get(name) or Choice(name=name) for name in names]
     grid = experiment.model_copy(update={"augmenters": augmenters})
     content = grid.model_dump(mode="json", exclude={"cluster"})
-    folder = Path(results) / experiment.name
+    folder = Path(results) / experiment.folder
     make_folder(folder)
     file = folder / GRID_FILE
     if not file.is_file() or read_json(file) != content:

@@ -99,9 +99,9 @@ class _AtWork:
 
 
 def _next(waiting: list[Job], at_work: list[_AtWork]) -> Job | None:
-    """The first job that need not wait for its `none` run."""
+    """The first job that need not wait for another."""
     to_come = {job.directory for job in [*waiting, *(worker.job for worker in at_work)]}
-    return next((job for job in waiting if job.stage1 not in to_come), None)
+    return next((job for job in waiting if not job.earlier & to_come), None)
 
 
 def _gone(at_work: list[_AtWork]) -> list[_AtWork]:

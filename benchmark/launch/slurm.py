@@ -24,7 +24,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError, JobPaths
 from benchmark.config import Experiment
 from benchmark.errors import UserError
 from benchmark.grid.execute import outcome_without_running
-from benchmark.grid.plan import Job, Outcome
+from benchmark.grid.plan import NONE, Job, Outcome
 from benchmark.launch.worker import Launch, Worker, python
 from benchmark.progress import Progress
 from benchmark.store.files import read_json, write_json
@@ -98,14 +98,14 @@ def _submit(
         if found := queued.get(job.cell):
             yield job, found
             # nothing starts from an augmented run
-            earlier += [found.job_id] if job.stage1 is None else []
+            earlier += [found.job_id] if job.augmenter == NONE else []
         elif (known := outcome_without_running(job)) and not (
             known.state == "blocked" and job.stage1 in to_come
         ):
             yield job, known
             continue
         else:
-            (later if job.stage1 in to_come else at_once).append(job)
+            (later if job.earlier & to_come else at_once).append(job)
         to_come.add(job.directory)
     executor = submitit.SlurmExecutor(launch.folder, max_num_timeout=TIME_OUTS, python=python())
     executor.update_parameters(**_parameters(launch.experiment, parallel))
@@ -142,7 +142,7 @@ def _parameters(experiment: Experiment, parallel: int | None) -> dict[str, objec
     cluster = experiment.cluster
     cpus = cluster.cpus or experiment.train.threads
     parameters = {
-        "job_name": experiment.name,
+        "job_name": experiment.folder,
         "partition": cluster.partition,
         "time": math.ceil(60 * cluster.hours),
         "gpus_per_node": cluster.gpus or None,

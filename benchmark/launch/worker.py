@@ -54,7 +54,7 @@ class Launch:
         cls, experiment: Experiment, results: str | Path, plugins: list[Path], save_every: float
     ) -> Launch:
         """A launch with a folder of its own. Raises UserError when it cannot be made."""
-        parent = Path(results) / experiment.name / ".launch"
+        parent = Path(results) / experiment.folder / ".launch"
         make_folder(parent)
         with explained(parent):
             folder = tempfile.mkdtemp(prefix=time.strftime("%Y%m%dT%H%M%S-"), dir=parent)

@@ -32,6 +32,7 @@ from benchmark.store.cleaning import (
     BRANCH,
     BRANCH_BEST,
     CHECKPOINT,
+    ENCODINGS,
     PAIRS,
     WEIGHTS,
     discard,
@@ -252,6 +253,10 @@ class RunDirectory:
         pairs = (PAIRS.format(split=split) for split in ("train", "dev"))
         discard(self.path, BRANCH, BRANCH_BEST, *pairs, *(() if keep_weights else WEIGHTS))
         discard_temporaries(self.path)
+
+    def discard_encodings(self) -> None:
+        """Of a stage 1 run on which no head is trained any more: remove its encoder's outputs."""
+        discard(self.path, *(file.name for file in self.path.glob(ENCODINGS)))
 
     def read(self) -> StoredRun:
         """The finished run. Raises UserError if it is not done, or changed since it was."""

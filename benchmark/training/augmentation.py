@@ -34,7 +34,7 @@ from benchmark.training.model import DocreModel, restore_model
 from benchmark.training.objective import Mixing
 from benchmark.training.requests import Requests
 from benchmark.training.resume import facts_of
-from benchmark.training.session import Session
+from benchmark.training.session import Session, stage1_weights
 
 
 class Step:
@@ -195,7 +195,8 @@ class Augmentation:
         )
         for split, file in zip(("train", "dev"), files, strict=True):
             pairs = evaluator.positive_pairs(
-                session.loader(split), f"stage 1 representations of {split}"
+                session.loader(split, encoded=session.run.encoder.freeze == "all"),
+                f"stage 1 representations of {split}",
             )
             frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
             tensors = {
@@ -203,18 +204,3 @@ class Augmentation:
                 "labels": pairs.labels.to(torch.uint8),
             }
             write_tensors(file, tensors, {"frequent": frequent})
-
-
-def stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
-    """The weights that the `none` run chose. Raises UserError when there is no such run, or when it
-    kept none.
-    """
-    if stage1 is None:
-        raise UserError(
-            f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there"
-        )
-    if not (stage1 / "best.safetensors").is_file():
-        raise UserError(
-            f"{stage1}: its weights are gone, and {wanted_by} needs them: run `none` again in another results folder"
-        )
-    return stage1 / "best.safetensors"

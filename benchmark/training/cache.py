@@ -1,11 +1,17 @@
-"""The outputs of a frozen encoder, computed once per split and kept on disk: a whole grid on a
-laptop never encodes a document twice.
+"""The outputs of an encoder that is not trained, computed once per split and kept on disk: a whole
+grid on a laptop never encodes a document twice.
+
+With `augment.stage3: head` the encoder is that of stage 1. It has learned with dropout, so dropout
+must survive the cache: the training documents are encoded several times in training mode, and in
+each epoch a document comes with one of these encodings. On a single clean encoding the head
+overfits, and whatever regularises it looks like a gain.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +23,9 @@ from benchmark import processes
 from benchmark.data.batches import BLANK, Batch, Collator, DocumentBatches, Encoded, Rows
 from benchmark.errors import UserError
 from benchmark.progress import Progress
-from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
+from benchmark.seeds import derive
+from benchmark.store.cleaning import ENCODINGS
+from benchmark.training.checkpoints import digest_of, read_facts, read_tensors, write_tensors
 
 
 class EncodedSplit:
@@ -34,33 +42,59 @@ class EncodedSplit:
         size = self.mentions * self.heads * self.length
         self.row_start = size.cumsum(0) - size
 
-    def attach(self, batch: Batch) -> Batch:
-        """The batch with its documents' encoding."""
-        states = self.states.new_zeros(len(batch.rows), batch.width, self.states.shape[1])
-        rows = self.rows.new_zeros(len(batch.mention_state), self.heads, batch.width)
-        done = 0
-        for slot, document in enumerate(batch.rows.tolist()):
-            if document == BLANK:
-                continue
-            length, mentions = int(self.length[document]), int(self.mentions[document])
-            states[slot, :length] = self.states.narrow(0, int(self.state_start[document]), length)
-            flat = self.rows.narrow(
-                0, int(self.row_start[document]), mentions * self.heads * length
-            )
-            rows[done : done + mentions, :, :length] = flat.view(mentions, self.heads, length)
-            done += mentions
-        batch.encoded = Encoded(states, rows)
-        return batch
+    def of(self, document: int) -> tuple[Tensor, Tensor]:
+        """Token states [L, d] and mention rows [M, heads, L] of a document."""
+        length, mentions = int(self.length[document]), int(self.mentions[document])
+        states = self.states.narrow(0, int(self.state_start[document]), length)
+        flat = self.rows.narrow(0, int(self.row_start[document]), mentions * self.heads * length)
+        return states, flat.view(mentions, self.heads, length)
 
 
 class EncodedCollator:
-    """A collator whose batches bring the frozen encoder's outputs along."""
+    """A collator whose batches bring the encoder's outputs along.
 
-    def __init__(self, collator: Collator, split: EncodedSplit):
-        self.collator, self.split = collator, split
+    Args:
+        passes: one or more encodings of the split.
+        batches: knows the epoch; needed with several passes.
+        seed: with the epoch and the document, decides the pass.
+    """
+
+    def __init__(
+        self,
+        collator: Collator,
+        passes: Sequence[EncodedSplit],
+        batches: DocumentBatches | None = None,
+        seed: int = 0,
+    ):
+        self.collator, self.passes, self.batches, self.seed = collator, passes, batches, seed
 
     def __call__(self, rows) -> Batch:
-        return self.split.attach(self.collator(rows))
+        batch = self.collator(rows)
+        batch.encoded = joined_encodings(batch, [self._pass(row) for row in batch.rows.tolist()])
+        return batch
+
+    def _pass(self, document: int) -> EncodedSplit:
+        if len(self.passes) == 1 or document == BLANK:
+            return self.passes[0]
+        drawn = derive(self.seed, "pass", self.batches.epoch, document)
+        return self.passes[drawn % len(self.passes)]
+
+
+def joined_encodings(batch: Batch, splits: Sequence[EncodedSplit]) -> Encoded:
+    """The encoding of a batch, in float32; `splits`: where that of each document is."""
+    width, heads = splits[0].states.shape[1], splits[0].heads
+    states = torch.zeros(len(splits), batch.width, width)
+    rows = torch.zeros(len(batch.mention_state), heads, batch.width)
+    done = 0
+    for slot, (document, split) in enumerate(zip(batch.rows.tolist(), splits, strict=True)):
+        if document == BLANK:
+            continue
+        of_tokens, of_mentions = split.of(document)
+        length, mentions = len(of_tokens), len(of_mentions)
+        states[slot, :length] = of_tokens
+        rows[done : done + mentions, :, :length] = of_mentions
+        done += mentions
+    return Encoded(states, rows)
 
 
 def encode_once(
@@ -82,23 +116,63 @@ def encode_once(
     for tensor in encoder.state_dict().values():
         sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     path = folder / f"encoded-{sha.hexdigest()[:16]}.safetensors"
+    encode = lambda: _encode(encoder.to(device).eval(), features, device, progress)
+    return _stored(path, sha.hexdigest()[:16], encode, progress)
+
+
+def encode_with_stage1(
+    encoder: Encoder,
+    weights: Path,
+    features: Dataset,
+    split: str,
+    device: torch.device,
+    progress: Progress,
+    dropout_seed: int | None = None,
+) -> EncodedSplit:
+    """A split as the encoder of stage 1 sees it, in half precision; kept beside its `weights`.
+
+    Args:
+        encoder: that of stage 1.
+        split: names the file.
+        dropout_seed: the encoder is in training mode, with this seed; None: it is not.
+    """
+    facts = f"{features._fingerprint}{encoder.windows}{dropout_seed}{digest_of(weights)}"
+    digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+    def encode() -> dict[str, Tensor]:
+        with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+            torch.manual_seed(dropout_seed or 0)
+            encoder.to(device).train(dropout_seed is not None)
+            found = _encode(encoder, features, device, progress)
+        halves = {name: found[name].half() for name in ("states", "rows")}
+        return found | halves
+
+    path = weights.parent / ENCODINGS.replace("*", split)
+    return _stored(path, digest, encode, progress)
+
+
+def _stored(
+    path: Path, digest: str, encode: Callable[[], dict[str, Tensor]], progress: Progress
+) -> EncodedSplit:
+    """The encoding in `path`, made first if the file is not there, torn or of something else."""
 
     def store() -> None:
-        if not path.is_file() or _is_torn(path, progress):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_tensors(path, _encode(encoder.to(device).eval(), features, device, progress))
+        if not path.is_file() or not _fits(path, digest, progress):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, encode(), {"of": digest})
 
     processes.on_main(store)
     return EncodedSplit(read_tensors(path)[0])
 
 
-def _is_torn(path: Path, progress: Progress) -> bool:
+def _fits(path: Path, digest: str, progress: Progress) -> bool:
     try:
-        read_facts(path)  # looks at the header, and whether the file is as long as it says
+        # looks at the header, and whether the file is as long as it says; files of earlier
+        # versions of the code have their digest in their name alone
+        return read_facts(path).get("of", digest) == digest
     except UserError as error:
         progress.message(f"encoded anew: {error}")
-        return True
-    return False
+        return False
 
 
 @torch.no_grad()
@@ -109,7 +183,7 @@ def _encode(
     order = DocumentBatches(features["length"], 4, order="sorted")
     states: list[Tensor | None] = [None] * len(features)
     rows: list[Tensor | None] = [None] * len(features)
-    with progress.task("encoding with the frozen encoder", total=len(order)) as bar:
+    with progress.task("encoding documents once", total=len(order)) as bar:
         for numbers in order:
             batch = collate([rows_of[i] for i in numbers]).to(device)
             encoded = encoder(batch)

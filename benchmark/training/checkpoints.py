@@ -86,16 +86,21 @@ def is_sound(path: Path) -> bool:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """The facts alone, without reading the tensors."""
+    return {key: value for key, value in _header(path).items() if key != DIGEST}
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file's content that is stored in it, without reading the tensors."""
+    return str(_header(path).get(DIGEST))
+
+
+def _header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: missing, damaged or not a safetensors file ({error})") from error
-    return (
-        {key: value for key, value in facts.items() if key != DIGEST}
-        if isinstance(facts, dict)
-        else {}
-    )
+    return facts if isinstance(facts, dict) else {}
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

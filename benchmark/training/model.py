@@ -194,6 +194,21 @@ def restore_model(run: RunConfig, folder: Path, classes: int) -> DocreModel:
     return model
 
 
+def take_encoder(model: DocreModel, weights: Path) -> None:
+    """Give the model the encoder of stored `weights`, and stop its training."""
+    from benchmark.training.checkpoints import read_tensors
+
+    tensors, _ = read_tensors(weights)
+    prefix = "encoder."
+    of_encoder = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+    model.encoder.load_state_dict(of_encoder)
+    model.encoder.requires_grad_(False)
+
+
 def _with_backbone(run: RunConfig, encoder: Encoder, classes: int) -> DocreModel:
     freeze(encoder, run.encoder.freeze)
     torch.manual_seed(derive(run.seed, "initialisation", 1))

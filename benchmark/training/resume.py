@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import Choice, RunConfig
+from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.registry import AUGMENTERS
 from benchmark.store.cleaning import AUGMENTER, BRANCH, BRANCH_BEST, CHECKPOINT
@@ -35,12 +35,12 @@ def require_fitting_state(
 
 
 def starting_point(
-    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], stage1: Path | None
+    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], base: Path | None
 ) -> Path | None:
     """The training state to go on from, if there is one.
 
-    It is the run's own if it was killed, else that of the `none` run at the end of warm-up. The
-    run's own state must have passed `require_fitting_state`.
+    It is the run's own if it was killed, else that of `base`, the `none` run, at the end of
+    warm-up. The run's own state must have passed `require_fitting_state`.
     """
     own, best = directory.path / CHECKPOINT, directory.path / "best.safetensors"
     if (saved := facts_of(own)) and (not saved.get("best_epoch") or is_sound(best)):
@@ -48,15 +48,14 @@ def starting_point(
     # A state that is torn, or whose best weights are, is of no use. It must go: it would match the
     # best weights of the new attempt.
     own.unlink(missing_ok=True)
-    if run.augment is None or stage1 is None or not run.augment.repeats_stage1:
+    if run == run.plain() or base is None or not run.augment.repeats_stage1:
         return None
-    state, best = stage1 / BRANCH, stage1 / BRANCH_BEST
+    state, best = base / BRANCH, base / BRANCH_BEST
     if not (state.is_file() and is_sound(best)):
         return None
-    plain = run.model_copy(update={"augmenter": Choice(name="none"), "augment": None})
     saved = facts_of(state)
     if (
-        differing(_identity_in(saved), state_identity(plain, facts))
+        differing(_identity_in(saved), state_identity(run.plain(), facts))
         or saved["epoch"] != run.augment.warmup_epochs
     ):
         return None

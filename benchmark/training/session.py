@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,14 +19,15 @@ from benchmark.config import RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
-from benchmark.training.cache import EncodedCollator, encode_once
+from benchmark.training.cache import EncodedCollator, EncodedSplit, encode_once, encode_with_stage1
 from benchmark.training.distillation import TaughtCollator, Teacher
 from benchmark.training.evaluation import Evaluator
-from benchmark.training.model import build_model
+from benchmark.training.model import build_model, take_encoder
 from benchmark.training.resume import state_identity
 
 
@@ -45,12 +48,16 @@ class Session:
         facts: Mapping[str, Any],
         accelerator: Accelerator,
         progress: Progress,
+        stage1: Path | None = None,
     ):
         self.run, self.directory, self.corpus = run, directory, corpus
         self.accelerator, self.progress = accelerator, progress
         self.facts, self.identity = facts, state_identity(run, facts)
         set_seed(derive(run.seed, "session") % 2**32)
         self.model = build_model(run, corpus).to(accelerator.device)
+        self.stage1 = stage1
+        if run.on_head:
+            take_encoder(self.model, stage1_weights(stage1, "augment.stage3: head"))
         self.documents: dict[str, Dataset] = {
             "train": corpus.train,
             "dev": corpus.dev,
@@ -73,10 +80,13 @@ class Session:
         self.train_facts: TrainFacts = train_facts(
             corpus.train, undirected=corpus.undirected, asked_by=scored
         )
-        self.collators = {split: self._collator(split) for split in self.features}
+        self.encodings = self._encodings()
 
-    def loader(self, split: str, *, training: bool = False) -> DataLoader:
-        """Batches of a split; if `training`, in that order and with the teacher's logits."""
+    def loader(self, split: str, *, training: bool = False, encoded: bool = True) -> DataLoader:
+        """Batches of a split; if `training`, in that order and with the teacher's logits.
+
+        encoded: they bring the outputs of an encoder that is not trained along, if there is one.
+        """
         config, features = self.run.train, self.features[split]
         batches = DocumentBatches(
             features["length"],
@@ -85,7 +95,9 @@ class Session:
             seed=self.run.seed,
             share=(processes.rank(), processes.count()),
         )
-        collate = self.collators[split]
+        collate: Any = Collator(self.model.encoder.windows, self.model.backbone.needs)
+        if encoded and (passes := self.encodings.get(TRAINING if training else split)):
+            collate = EncodedCollator(collate, passes, batches, self.run.seed)
         if training and (teacher := config.distill_from):
             titles = list(self.corpus.train["title"])
             collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))
@@ -120,12 +132,51 @@ class Session:
         labels = (collate([documents[i]]).labels(self.model.classes) for i in range(len(documents)))
         return torch.cat([of_document[of_document[:, 0] == 0] for of_document in labels])
 
-    def _collator(self, split: str) -> Any:
-        collator = Collator(self.model.encoder.windows, self.model.backbone.needs)
-        if self.run.encoder.freeze != "all":
-            return collator
-        cache = self.directory.cache
-        encoder, device = self.model.encoder, self.accelerator.device
-        return EncodedCollator(
-            collator, encode_once(encoder, self.features[split], cache, device, self.progress)
+    def _encodings(self) -> dict[str, list[EncodedSplit]]:
+        """The outputs of an encoder that is not trained: one encoding of a split or several."""
+        encoder, device, progress = self.model.encoder, self.accelerator.device, self.progress
+        if self.run.encoder.freeze == "all":
+            once = {
+                split: [encode_once(encoder, features, self.directory.cache, device, progress)]
+                for split, features in self.features.items()
+            }
+            return once | {TRAINING: once["train"]}
+        if not self.run.on_head:
+            return {}
+        encode = functools.partial(
+            encode_with_stage1, encoder, stage1_weights(self.stage1, "augment.stage3: head")
         )
+        found = {
+            split: [encode(self.features[split], split, device, progress)]
+            for split in ("dev", "test")
+        }
+        found[TRAINING] = [
+            encode(
+                self.features["train"],
+                f"train-{number}",
+                device,
+                progress,
+                derive(self.run.seed, "encoding", number),
+            )
+            for number in range(self.run.augment.passes)
+        ]
+        return found
+
+
+TRAINING = "training"
+
+
+def stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
+    """The weights that stage 1 chose. Raises UserError when there is no such run, or when it kept
+    none.
+    """
+    if stage1 is None:
+        raise UserError(
+            f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there"
+        )
+    if not (stage1 / "best.safetensors").is_file():
+        raise UserError(
+            f"{stage1}: its weights are gone, and {wanted_by} needs them: "
+            "run `none` again in another results folder"
+        )
+    return stage1 / "best.safetensors"

@@ -3,6 +3,9 @@
 Stage 1 trains the backbone. Stage 2 fits the augmenter to the pair representations of the stage 1
 model. Stage 3 trains the backbone anew, with generated pairs. A run with the augmenter `none` is
 stage 1 alone, and its model serves every augmenter of the same backbone and seed.
+
+With `augment.stage3: head`, stage 3 trains only the backbone's head, on the encoder of stage 1; a
+run with `none` is then such a stage 3 without generated pairs.
 """
 
 from __future__ import annotations
@@ -30,13 +33,13 @@ from benchmark.scoring.calibration import (
 )
 from benchmark.scoring.counts import score, score_relations
 from benchmark.store.runs import RunDirectory
-from benchmark.training.augmentation import Augmentation, stage1_weights
+from benchmark.training.augmentation import Augmentation
 from benchmark.training.checkpoints import load_weights
 from benchmark.training.distillation import store_logits
 from benchmark.training.loop import Loop, Trained
 from benchmark.training.model import require_buildable
 from benchmark.training.resume import require_fitting_state, starting_point
-from benchmark.training.session import Session
+from benchmark.training.session import Session, stage1_weights
 
 __all__ = ["fit_stage2", "require_buildable", "train_run", "train_stage1", "train_stage3"]
 
@@ -48,6 +51,7 @@ def train_run(
     corpus: Corpus,
     facts: Mapping[str, Any],
     stage1: Path | None = None,
+    base: Path | None = None,
     branch_epoch: int | None = None,
     save_every: float = 600.0,
     progress: Progress,
@@ -60,9 +64,11 @@ def train_run(
     Args:
         facts: the run's IDENTIFYING_FACTS: what its numbers depend on besides `run`. They are
             stored with its training states.
-        stage1: directory of the finished `none` run of the same backbone and seed. Needed by
-            augmenters that are fitted and by `augment.start: stage1`; others start from its
-            training state if it is there and train from the beginning otherwise.
+        stage1: directory of the finished stage 1 run of the same backbone and seed. Needed by
+            augmenters that are fitted, by `augment.start: stage1` and by `augment.stage3: head`.
+        base: directory of the finished `none` run of the same protocol, backbone and seed. A run
+            starts from its training state after the warm-up if it is there, else from the
+            beginning.
         branch_epoch: for a `none` run: keep the training state after so many epochs, for the
             augmented runs to start from.
         save_every: seconds between two checkpoints within an epoch.
@@ -79,14 +85,16 @@ def train_run(
         dataloader_config=DataLoaderConfiguration(non_blocking=True),
     )
     processes.on_main(lambda: require_fitting_state(run, directory, facts))
-    session = Session(run, directory, corpus, facts, accelerator, progress)
+    session = Session(run, directory, corpus, facts, accelerator, progress, stage1)
     metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
-    if run.augmenter.name == "none":
+    if run == run.plain():
         trained = train_stage1(session, branch_epoch, save_every)
+        if run.on_head:  # tables show both
+            metrics["stage1"] = RunDirectory(stage1).read().metrics["test"]
     else:
         augmentation = fit_stage2(session, stage1)
         metrics["stage2_seconds"] = augmentation.seconds
-        trained = train_stage3(session, augmentation, stage1, save_every)
+        trained = train_stage3(session, augmentation, base, save_every)
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
     _finish(session, metrics, began)
@@ -94,7 +102,7 @@ def train_run(
 
 
 def train_stage1(session: Session, branch_epoch: int | None, save_every: float) -> Trained:
-    """Train the backbone on the documents."""
+    """Train on the documents alone: the whole model, or a new head on the encoder of stage 1."""
     loop = _loop(session, save_every)
     loop.branch_epoch = branch_epoch
     return loop.run(start_from=_start(session, None))
@@ -109,7 +117,7 @@ def fit_stage2(session: Session, stage1: Path | None) -> Augmentation:
 
 
 def train_stage3(
-    session: Session, augmentation: Augmentation, stage1: Path | None, save_every: float
+    session: Session, augmentation: Augmentation, base: Path | None, save_every: float
 ) -> Trained:
     """Train the backbone anew, from `augment.warmup_epochs` on with generated pairs.
 
@@ -119,9 +127,9 @@ def train_stage3(
     """
     loop = _loop(session, save_every)
     loop.augment_at, loop.mixing = augmentation.at, augmentation.mixing
-    start = _start(session, stage1)
+    start = _start(session, base)
     if start is None and session.run.augment.start == "stage1":
-        load_weights(session.model, stage1_weights(stage1, "augment.start: stage1"))
+        load_weights(session.model, stage1_weights(session.stage1, "augment.start: stage1"))
     return loop.run(start_from=start)
 
 
@@ -144,9 +152,9 @@ def _loop(session: Session, save_every: float) -> Loop:
     )
 
 
-def _start(session: Session, stage1: Path | None) -> Path | None:
+def _start(session: Session, base: Path | None) -> Path | None:
     """The training state to go on from; the main process looks for it."""
-    find = lambda: starting_point(session.run, session.directory, session.facts, stage1)
+    find = lambda: starting_point(session.run, session.directory, session.facts, base)
     found = processes.on_main(lambda: str(find() or ""))
     return Path(found) if found else None
 

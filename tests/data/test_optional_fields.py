@@ -154,7 +154,7 @@ def test_batches_of_a_frozen_encoder_carry_them_too(tmp_path):
     split = encode_once(encoder, features, tmp_path, torch.device("cpu"), Progress.silent())
     rows, needs = Rows(features, OPTIONAL), tuple(OPTIONAL)
     collator = Collator(encoder.windows, needs)
-    batch = EncodedCollator(collator, split)([rows[0], rows[1]])
+    batch = EncodedCollator(collator, [split])([rows[0], rows[1]])
     expected = collator([rows[0], rows[1]])
     assert batch.encoded is not None
     assert all(torch.equal(getattr(batch, name), getattr(expected, name)) for name in OPTIONAL)

@@ -1,0 +1,136 @@
+"""The cheap protocol: a new head on the encoder of stage 1."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import config, execute, numbers, tiny_corpus
+
+from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.features import featurise
+from benchmark.errors import UserError
+from benchmark.training.cache import EncodedCollator, EncodedSplit
+from benchmark.training.checkpoints import read_tensors, write_tensors
+from benchmark.training.model import restore_model
+
+HEAD = {"stage3": "head", "passes": 2}
+
+
+def stage1():
+    """With dropout, so that the passes differ."""
+    run = config(epochs=4)
+    encoder = run.encoder.model_copy(update={"options": {**run.encoder.options, "dropout": 0.2}})
+    return run.model_copy(update={"encoder": encoder})
+
+
+def head(augmenter="none"):
+    run = config(augmenter=augmenter, augment=HEAD, epochs=4)
+    run = run.model_copy(update={"encoder": stage1().encoder})
+    return run.plain() if augmenter == "none" else run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    execute(tmp_path, stage1())
+    return tmp_path
+
+
+def weights(directory, part):
+    stored = load_file(directory.path / "best.safetensors")
+    return {name: tensor for name, tensor in stored.items() if name.startswith(part)}
+
+
+@pytest.mark.parametrize("augmenter", ["none", "copies", "vae"])
+def test_only_the_head_is_trained(folder, augmenter):
+    beside = folder / "tests" / "atlop" / "none" / "seed-0"
+    run = execute(folder, head(augmenter), branch_epoch=1)
+    of_stage1 = load_file(beside / "best.safetensors")
+    for name, tensor in weights(run, "encoder.").items():
+        assert torch.equal(tensor, of_stage1[name])
+    assert any(not torch.equal(t, of_stage1[n]) for n, t in weights(run, "backbone.").items())
+    names = {file.name for file in beside.glob("encoded_*")}
+    assert names == {f"encoded_{n}.safetensors" for n in ("dev", "test", "train-0", "train-1")}
+    if augmenter == "none":
+        assert run.read_json("metrics.json")["stage1"]["f1"] is not None
+
+
+def test_the_encoder_is_asked_once_for_all_runs_of_a_seed(folder, monkeypatch):
+    first = execute(folder, head(), branch_epoch=1)
+    monkeypatch.setattr("benchmark.training.cache._encode", None)  # not called again
+    execute(folder, head("copies"))
+    assert first.state() == "done"
+
+
+def test_the_same_seed_gives_the_same_numbers_with_or_without_the_cache(tmp_path):
+    found = []
+    for attempt in ("one", "other"):
+        execute(tmp_path / attempt, stage1())
+        found.append(numbers(execute(tmp_path / attempt, head("copies"))))
+    assert found[0] == found[1]
+
+
+def test_a_run_branches_off_from_the_head_run_with_none(tmp_path):
+    found = []
+    for attempt in ("branched", "whole"):
+        execute(tmp_path / attempt, stage1())
+        if attempt == "branched":
+            execute(tmp_path / attempt, head(), branch_epoch=1)
+        found.append(numbers(execute(tmp_path / attempt, head("copies"))))
+    assert found[0] == found[1]
+
+
+def test_encodings_of_other_weights_are_made_again(folder):
+    execute(folder, head())
+    beside = folder / "tests" / "atlop" / "none" / "seed-0"
+    before = (beside / "encoded_dev.safetensors").read_bytes()
+    tensors, _ = read_tensors(beside / "best.safetensors")
+    write_tensors(beside / "best.safetensors", {name: t + 0.1 for name, t in tensors.items()})
+    execute(folder, head("copies"))
+    assert (beside / "encoded_dev.safetensors").read_bytes() != before
+
+
+def test_stage_1_must_be_there(tmp_path):
+    with pytest.raises(UserError, match="stage3: head needs the `none` run"):
+        execute(tmp_path, head())
+
+
+def split_of(value, documents=3, length=4, mentions=2, heads=2, width=3):
+    return EncodedSplit(
+        {
+            "states": torch.full((documents * length, width), float(value)).half(),
+            "rows": torch.full((documents * mentions * heads * length,), float(value)).half(),
+            "heads": torch.tensor(heads),
+            "length": torch.full((documents,), length),
+            "mentions": torch.full((documents,), mentions),
+        }
+    )
+
+
+def test_a_document_is_drawn_from_the_passes_anew_in_each_epoch():
+    batches = DocumentBatches([4] * 3, 3, order="random", seed=5)
+    collator = EncodedCollator(None, [split_of(k) for k in range(3)], batches, seed=5)
+    drawn = []
+    for epoch in range(40):
+        batches.set_epoch(epoch)
+        drawn.append([collator._pass(row).states[0, 0].item() for row in range(3)])
+        assert drawn[-1] == [collator._pass(row).states[0, 0].item() for row in range(3)]
+    for of_document in zip(*drawn, strict=True):
+        assert set(of_document) == {0.0, 1.0, 2.0}
+    assert len(set(map(tuple, drawn))) > 10  # not one pass for a whole epoch
+
+
+def test_dropout_differs_between_passes_and_dev_has_none(folder):
+    execute(folder, head())
+    beside = folder / "tests" / "atlop" / "none" / "seed-0"
+    states = {k: load_file(beside / f"encoded_train-{k}.safetensors")["states"] for k in (0, 1)}
+    assert states[0].dtype == torch.float16 and states[0].shape == states[1].shape
+    assert not torch.equal(states[0], states[1])
+    made, encoder = tiny_corpus(), restore_model(stage1(), beside, 4).encoder.eval()
+    features = featurise(made.dev, made, encoder.tokenizer, training=False)
+    with torch.no_grad():
+        clean = [encoder(Collator(encoder.windows)([row])) for row in Rows(features)]
+    stored = load_file(beside / "encoded_dev.safetensors")
+    expected = torch.cat([encoded.states[0] for encoded in clean])
+    torch.testing.assert_close(stored["states"].float(), expected, atol=2e-3, rtol=2e-3)
+    again = load_file(execute(folder / "again", stage1()).path / "best.safetensors")
+    for name, tensor in load_file(beside / "best.safetensors").items():
+        assert torch.equal(tensor, again[name])  # encoding has not touched stage 1
