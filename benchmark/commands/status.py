@@ -75,7 +75,7 @@ def preview(jobs: list[Job], grid: list[Job]) -> None:
                 if cost
                 else ("unknown",) * 2
             )
-        table.add_row(job.backbone, job.augmenter, str(job.config.seed), state[job.name], *expected)
+        table.add_row(*map(str, job.cell), state[job.name], *expected)
     console = Console(soft_wrap=True)
     console.print(table)
     total = f": {_total(list(costs.values()))}" if left else ""
