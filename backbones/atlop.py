@@ -34,6 +34,7 @@ class Atlop(Backbone):
         product="bilinear",
         classifier="bilinear",
     )
+    reads_attention = True
     check_options = {"emb": 16, "block": 4}
 
     def __init__(self, encoder_width: int, classes: int, *, emb: int = 768, block: int = 64):

@@ -27,12 +27,14 @@ class Backbone(nn.Module):
         bounds: the range of representations (generated ones are clamped to it), or None.
         needs: optional fields of `Batch` that it reads (benchmark.data.batches.OPTIONAL), such as
             "entity_type"; batches carry only those that are named here.
+        reads_attention: whether `represent` reads the attention rows; not every encoder gives them.
         check_options: hyper-parameters that make it small enough for `check`.
     """
 
     width: int
     bounds: tuple[float, float] | None = None
     needs: ClassVar[tuple[str, ...]] = ()
+    reads_attention: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:

@@ -38,6 +38,7 @@ class AxialBackbone(Backbone):
         classifier="classifier",
         options={"axial": "pad_to_42_unmasked"},
     )
+    reads_attention = True
     check_options = {"emb": 16, "block": 4, "layers": 2}
 
     def __init__(

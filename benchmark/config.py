@@ -21,7 +21,7 @@ import difflib
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -62,13 +62,16 @@ class Choice(Strict):
 class EncoderConfig(Strict):
     """The pretrained encoder.
 
-    name: a registered preset (`tiny`), a hub id, or a local folder.
+    name: a registered one (`tiny`), a hub id, or a local folder.
+    revision: a commit, branch or tag of the hub; None: what its main branch names. The commit in
+        use is recorded in a run's facts.
     mention: whose token state and attention stand for a mention: its opening "*" (Eq. (19)), or its
         first wordpiece. A frozen encoder has never learned to gather anything at a "*": it wants
         the latter.
     """
 
     name: str
+    revision: Annotated[str | None, Field(pattern=r"^\w[\w./-]{0,200}$")] = None
     options: dict[str, Any] = {}
     freeze: Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")] = "none"
     attention_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
@@ -314,6 +317,8 @@ class Experiment(Strict):
                 f"{', '.join(augmented)} would never augment. Set augment.warmup_epochs below train.epochs"
             )
         if self.encoder.name in ENCODERS:
+            if self.encoder.revision is not None:
+                raise ValueError(f"encoder.revision: '{self.encoder.name}' is not from the hub")
             complete_options(ENCODERS, self.encoder.name, self.encoder.options)
             if (
                 self.encoder.attention_dropout is not None
@@ -343,6 +348,15 @@ class Experiment(Strict):
             seed=seed,
         )
         return run.plain() if augmenter == "none" else run
+
+
+Config = TypeVar("Config", RunConfig, Experiment)
+
+
+def with_revision(config: Config, revision: str | None) -> Config:
+    """The same with the encoder of this commit of the hub, so that all processes load one."""
+    encoder = config.encoder.model_copy(update={"revision": revision})
+    return config if revision is None else config.model_copy(update={"encoder": encoder})
 
 
 def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:

@@ -24,7 +24,7 @@ SCORES = ["precision", "recall", *(f"{kind}f1" for kind in KINDS)]
 EXPERIMENT = """
 name: toy
 dataset: toy-data
-encoder: some/encoder
+encoder: tiny
 backbones: [left, right]
 augmenters: [none, noisy, learned]
 seeds: [0, 1]

@@ -1,16 +1,13 @@
-"""The pretrained language model: token states of whole documents, and the attention of their
-mentions.
+"""Pretrained language models in the Hugging Face format: token states of whole documents, and the
+attention of their mentions.
 
 The localized context (Zhou et al. 2021) needs the last layer's attention, but only the rows of
 mention tokens. Those are recomputed from the last layer's own queries and keys, so that fused
-attention stays on in every layer. Documents longer than the encoder's window are encoded in
-overlapping windows (atlop/long_seq.py, generalised to any length): states are averaged where
-windows overlap, attention rows are added and normalised again.
+attention stays on in every layer.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from backbones.encoders.base import Encoder
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError, UserError
-from benchmark.registry import ENCODERS
 
 ROWS_FROM_PROJECTIONS = {
     "bert": ("query", "key"),
@@ -34,36 +31,42 @@ others run eagerly.
 """
 
 
-class Encoder(nn.Module):
+class Wordpieces:
+    """A fast tokenizer of Hugging Face, one word at a time."""
+
+    def __init__(self, fast: Any):
+        self.fast = fast
+
+    def __call__(self, word: str) -> list[int]:
+        # no truncation, no padding: some published tokenizers (all-MiniLM-L6-v2) switch both on in
+        # their files
+        encoded = self.fast(word, add_special_tokens=False, truncation=False, padding=False)
+        return encoded["input_ids"]
+
+    @property
+    def key(self) -> str:
+        return self.fast.backend_tokenizer.to_str()
+
+
+class HuggingFaceEncoder(Encoder):
     """A Hugging Face encoder and its tokenizer.
 
     Args:
         model: loaded with fused (sdpa) attention where its type is in `ROWS_FROM_PROJECTIONS`, else
             with eager attention.
         tokenizer: a fast tokenizer with a start, an end and a padding token.
-        overlap: least number of tokens that neighbouring windows share.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, overlap: int = 128):
+    def __init__(self, model: nn.Module, tokenizer: Any):
         super().__init__()
-        self.model = model
-        self.tokenizer = tokenizer
+        self.model, self.tokenizer = model, Wordpieces(tokenizer)
         self.width = model.config.hidden_size
-        start, end = (
-            tokenizer.cls_token_id
-            if tokenizer.cls_token_id is not None
-            else tokenizer.bos_token_id,
-            tokenizer.sep_token_id
-            if tokenizer.sep_token_id is not None
-            else tokenizer.eos_token_id,
-        )
+        start = tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id
+        end = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id
         if None in (start, end, tokenizer.pad_token_id):
-            raise ConfigError(
-                f"the tokenizer of {model.config.name_or_path or 'the encoder'} lacks a start, end or padding token"
-            )
-        self.windows = WindowPlan(
-            usable_positions(model), overlap, start, end, tokenizer.pad_token_id
-        )
+            name = model.config.name_or_path or "the encoder"
+            raise ConfigError(f"the tokenizer of {name} lacks a start, end or padding token")
+        self.windows = WindowPlan(usable_positions(model), 128, start, end, tokenizer.pad_token_id)
         names = ROWS_FROM_PROJECTIONS.get(model.config.model_type)
         self._taps = _LastLayerTaps(model, *names) if names else None
 
@@ -71,27 +74,40 @@ class Encoder(nn.Module):
         """Eq. (18): token states H [D, L, d], and of the attention A the rows of mentions [M,
         heads, L] (H, A = PLM(words)).
         """
-        inputs = {
-            "input_ids": batch.window_ids,
-            "attention_mask": self.attention_mask(batch.window_mask),
-        }
+        mask = self.attention_mask(batch.window_mask)
+        inputs = {"input_ids": batch.window_ids, "attention_mask": mask}
         if self._taps is not None:
             states = self.model(**inputs).last_hidden_state
-            rows = self._taps.attention_rows(batch, self.training)
+            with torch.autocast(states.device.type, enabled=False):
+                rows = self._taps.attention_rows(batch, self.training)
         else:
             output = self.model(**inputs, output_attentions=True)
             states = output.last_hidden_state
-            rows = output.attentions[-1].transpose(1, 2)[
-                batch.occurrence_window, batch.occurrence_column
-            ]
-        if batch.single_window:
-            return Encoded(states * batch.window_mask.unsqueeze(-1).to(states.dtype), rows)
-        return Encoded(_join_states(states, batch), _join_rows(rows, batch))
+            attention = output.attentions[-1].transpose(1, 2)
+            rows = attention[batch.occurrence_window, batch.occurrence_column]
+        return self.by_document(states, rows, batch)
+
+    def save(self, folder: Path) -> None:
+        """Configuration and tokenizer."""
+        self.model.config.save_pretrained(folder)
+        self.tokenizer.fast.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: Path, **options: Any) -> Encoder:
+        """Whatever class was saved: configuration and tokenizer say all."""
+        return load_encoder(folder, weights=False)
+
+    def layers(self) -> list[nn.Module]:
+        blocks = next(m for m in self.model.modules() if isinstance(m, nn.ModuleList))
+        return [self.model.embeddings, *blocks]
+
+    def settings(self) -> str:
+        config = self.model.config.to_dict().items()
+        return repr(sorted((k, v) for k, v in config if not k.startswith(("_", "transformers"))))
 
     def attention_mask(self, mask: Tensor) -> Tensor:
         """`mask` [W, T]; off the CPU with fused attention [W, 1, 1, T]: transformers first asks a
-        [W, T] mask whether it hides anything at all, and a GPU would be waited for in every step to
-        answer.
+        [W, T] mask whether it hides anything at all, which on a GPU costs a sync in every step.
         """
         asked = mask.device.type != "cpu" and self.model.config._attn_implementation == "sdpa"
         return mask[:, None, None, :].bool() if asked else mask
@@ -167,71 +183,38 @@ class _LastLayerTaps:
         return nn.functional.dropout(rows, self.dropout.p, training)
 
 
-def _join_states(states: Tensor, batch: Batch) -> Tensor:
-    """[W, T, d] -> [D, L, d], averaged where windows overlap."""
-    D, L = len(batch.rows), batch.width
-    target = batch.window_target.flatten()
-    total = states.new_zeros(D * L + 1, states.shape[-1]).index_add(0, target, states.flatten(0, 1))
-    count = states.new_zeros(D * L + 1).index_add(
-        0, target, torch.ones_like(target, dtype=states.dtype)
-    )
-    return (total / count.clamp(min=1).unsqueeze(-1))[:-1].view(D, L, -1)
-
-
-def _join_rows(rows: Tensor, batch: Batch) -> Tensor:
-    """[O, heads, T] in windows -> [M, heads, L] in documents, each row summing to one again."""
-    M, heads, L = len(batch.mention_state), rows.shape[1], batch.width
-    target = batch.window_target[batch.occurrence_window]  # [O, T] flattened document positions
-    column = torch.where(target == len(batch.rows) * L, L, target % L)  # L: dropped
-    joined = rows.new_zeros(M, heads, L + 1)
-    index = (
-        batch.occurrence_mention[:, None, None],
-        torch.arange(heads, device=rows.device)[:, None],
-        column[:, None, :],
-    )
-    joined = joined.index_put(index, rows, accumulate=True)[..., :L]
-    return joined / (joined.sum(-1, keepdim=True) + 1e-10)
-
-
 def load_encoder(
-    name: str,
+    folder: str | Path,
     *,
-    overlap: int = 128,
+    name: str | None = None,
     attention_dropout: float | None = None,
     hidden_dropout: float | None = None,
     weights: bool = True,
-) -> Encoder:
-    """An encoder and tokenizer by hub id or local folder; only safetensors weights are read, and no
-    code beside them is run.
+) -> HuggingFaceEncoder:
+    """The encoder and tokenizer in a folder. No code beside them is run.
 
     Args:
+        name: what messages call it; None: the folder.
         attention_dropout, hidden_dropout: override the encoder's own; None leaves them.
         weights: False leaves them random, for a caller that loads its own.
 
     Raises:
-        UserError: nothing usable under that name; the message says what is missing.
+        UserError: a part is missing or unusable; the message says which.
     """
     import transformers
 
-    near = difflib.get_close_matches(name, ENCODERS, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    if (
-        near and "/" not in name and not Path(name).exists()
-    ):  # a slip of the pen: the hub would be asked for it for some time
-        raise UserError(
-            f"unknown encoder '{name}'.{hint} Known: {', '.join(ENCODERS)}, a local folder, an id of the hub"
-        )
+    folder, name = str(folder), name or str(folder)
     try:
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"encoder '{name}': neither a local model folder nor a model that the hub gave ({_first_line(error)}).{hint}"
+            f"encoder '{name}': no usable configuration ({_first_line(error)})"
         ) from error
     _set_dropout(config, name, "attention_probs_dropout_prob", attention_dropout)
     _set_dropout(config, name, "hidden_dropout_prob", hidden_dropout)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            name, use_fast=True, trust_remote_code=False
+            folder, use_fast=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
@@ -240,37 +223,41 @@ def load_encoder(
     has_vocabulary = len(tokenizer) > len(tokenizer.all_special_tokens)
     if not tokenizer.is_fast or not has_vocabulary:
         raise UserError(
-            f"encoder '{name}': needs a fast tokenizer with its vocabulary (tokenizer.json, vocab.txt or the like)"
+            f"encoder '{name}': needs a fast tokenizer with its vocabulary "
+            "(tokenizer.json, vocab.txt or the like)"
         )
     try:
-        model = _bare_model(name, config, weights)
+        model = _bare_model(folder, config, weights)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             f"encoder '{name}': the weights cannot be loaded ({_first_line(error)})"
         ) from error
-    return Encoder(model, tokenizer, overlap=overlap)
+    return HuggingFaceEncoder(model, tokenizer)
 
 
-def _bare_model(name: str, config: Any, weights: bool) -> nn.Module:
+def _bare_model(folder: str, config: Any, weights: bool) -> nn.Module:
     """Without the pooler that BERT-like models would add and nothing uses; attention is fused where
     its rows can be had all the same.
     """
     from transformers import AutoModel
     from transformers.utils import logging
 
-    # of reading weights that are here already; a download keeps its own
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # of reading weights
     known = config.model_type in ROWS_FROM_PROJECTIONS
-    options: dict[str, Any] = {"trust_remote_code": False} | (
-        {"add_pooling_layer": False} if known else {}
-    )
-    options["attn_implementation"] = (
-        "sdpa" if known and config.model_type != "mpnet" else "eager"
-    )  # MPNet has only the eager one
+    options: dict[str, Any] = {"add_pooling_layer": False} if known else {}
+    fused = known and config.model_type != "mpnet"  # MPNet has only the eager one
+    options |= {"attn_implementation": "sdpa" if fused else "eager", "trust_remote_code": False}
     if not weights:
         return AutoModel.from_config(config, **options)
+    # PyTorch's own files, where there are no others, are read as weights only
+    safe = any(Path(folder).glob("*.safetensors"))
     return AutoModel.from_pretrained(
-        name, config=config, use_safetensors=True, dtype=torch.float32, **options
+        folder,
+        config=config,
+        use_safetensors=safe,
+        weights_only=True,
+        dtype=torch.float32,
+        **options,
     )
 
 
@@ -286,25 +273,3 @@ def _set_dropout(config: Any, name: str, key: str, value: float | None) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-
-
-def freeze(encoder: Encoder, what: str) -> None:
-    """Stop gradients: `none`, `all`, or `lower:K` (the embeddings and the K lowest layers)."""
-    if what == "none":
-        return
-    if what == "all":
-        encoder.requires_grad_(False)
-        return
-    count = int(what.removeprefix("lower:"))
-    layers = next(m for m in encoder.model.modules() if isinstance(m, nn.ModuleList))
-    if count > len(layers):
-        raise ConfigError(f"encoder.freeze: {what}: the encoder has {len(layers)} layers")
-    encoder.model.embeddings.requires_grad_(False)
-    for layer in layers[:count]:
-        layer.requires_grad_(False)
-
-
-def save_encoder(encoder: Encoder, folder: Path) -> None:
-    """Configuration and tokenizer (weights are stored with the backbone's)."""
-    encoder.model.config.save_pretrained(folder)
-    encoder.tokenizer.save_pretrained(folder)

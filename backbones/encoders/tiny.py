@@ -12,75 +12,80 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
-from backbones.encoders.huggingface import Encoder
+from backbones.encoders.huggingface import HuggingFaceEncoder
+from backbones.encoders.words import MARKER
 from benchmark.errors import ConfigError
 from benchmark.registry import ENCODERS
 
 if TYPE_CHECKING:
     from transformers import BertModel
 
-SPREAD = (
-    0.1  # standard deviation of all other weights; BERT's 0.02 learns more slowly at these widths
-)
+# standard deviation of all other weights; BERT's 0.02 learns more slowly at these widths
+SPREAD = 0.1
 AMPLITUDE = 0.3  # of the positions' sines
 LONGEST = 40.0  # wave length of the slowest sine over that of the fastest, which is 2 pi tokens
 # of queries and keys: with 4 heads of 16, a neighbour gets a third of the weight of the token
 # itself
 SHARPNESS = 1.3
 BLOCK = 20_000  # sentences held at a time while words are counted
-MARKER = "*"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
 @ENCODERS.register("tiny")
-def tiny(
-    texts: Iterable[list[str]],
-    *,
-    vocabulary: int = 1500,
-    width: int = 64,
-    layers: int = 1,
-    heads: int = 4,
-    positions: int = 512,
-    dropout: float = 0.0,
-) -> Encoder:
+class Tiny(HuggingFaceEncoder):
     """A BERT without pretraining, whose heads start out attending to near positions; vocabulary
     from the training documents.
 
     Args:
-        texts: the words of the training sentences.
+        sentences: the words of the training sentences.
         vocabulary: number of wordpieces; the characters are always in.
         width, layers, heads: of the transformer; the feed-forward layers are 4 x width. At least 2
             heads, of even width.
         positions: window size, special tokens included.
         dropout: of hidden states and attention.
     """
-    from transformers import BertConfig, BertModel
 
-    if heads < 2 or width % (2 * heads):
-        raise ConfigError(
-            f"encoder 'tiny': needs at least 2 heads and a width that 2 x heads divides, got heads {heads}, width {width}"
+    check_options: ClassVar[dict[str, Any]] = {"vocabulary": 200, "width": 8, "heads": 2}
+
+    def __init__(
+        self,
+        sentences: Iterable[list[str]],
+        *,
+        vocabulary: int = 1500,
+        width: int = 64,
+        layers: int = 1,
+        heads: int = 4,
+        positions: int = 512,
+        dropout: float = 0.0,
+    ):
+        from transformers import BertConfig, BertModel
+
+        if heads < 2 or width % (2 * heads):
+            raise ConfigError(
+                "encoder 'tiny': needs at least 2 heads and a width that 2 x heads divides, "
+                f"got heads {heads}, width {width}"
+            )
+        tokenizer = _wordpiece(sentences, vocabulary)
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=4 * width,
+            max_position_embeddings=positions,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            pad_token_id=tokenizer.pad_token_id,
+            attn_implementation="sdpa",
         )
-    tokenizer = _wordpiece(texts, vocabulary)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * width,
-        max_position_embeddings=positions,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="sdpa",
-    )
-    model = BertModel(config, add_pooling_layer=False)
-    _look_near(model)
-    return Encoder(model, tokenizer)
+        model = BertModel(config, add_pooling_layer=False)
+        _look_near(model)
+        super().__init__(model, tokenizer)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data.batches import Batch, Encoded
+from benchmark.errors import ConfigError
 
 
 def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
@@ -30,6 +31,8 @@ def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
 
 def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
     """[E, heads, L]: mean over an entity's mentions of their attention rows [M, heads, L]."""
+    if rows is None:
+        raise ConfigError("the encoder gives no attention; set reads_attention on the backbone")
     total = rows.new_zeros(len(batch.entity_document), *rows.shape[1:]).index_add(
         0, batch.mention_entity, rows
     )

@@ -28,7 +28,9 @@ class Encoded(NamedTuple):
     """What backbones see of the text."""
 
     states: Tensor  # [D, L, d] token states, zero at padding
-    rows: Tensor  # [M, heads, L] last-layer attention of each mention's marker, zero at padding
+    # [M, heads, L] last-layer attention of each mention's marker, zero at padding; None where the
+    # encoder gives none
+    rows: Tensor | None
 
 
 @dataclass
@@ -117,7 +119,7 @@ class Batch:
     def _map(self, change) -> Batch:
         def changed(value):
             if isinstance(value, Encoded):
-                return Encoded(*map(change, value))
+                return Encoded(*(part if part is None else change(part) for part in value))
             return change(value) if isinstance(value, Tensor) else value
 
         return Batch(**{f.name: changed(getattr(self, f.name)) for f in dataclasses.fields(self)})

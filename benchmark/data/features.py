@@ -67,7 +67,7 @@ def featurise(
 
     Args:
         documents: one split of `corpus`.
-        tokenizer: a Hugging Face fast tokenizer.
+        tokenizer: an encoder's (backbones.encoders.base.Tokenizer).
         training: leave out facts that relate an entity to itself (no backbone scores the diagonal),
             with a warning, and state the facts of an undirected corpus in both directions.
         mention: the token that stands for a mention: its opening "marker", or its "first_piece",
@@ -81,7 +81,7 @@ def featurise(
     key.update(
         f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{corpus.type_ids}{training}{mention}".encode()
     )
-    key.update(tokenizer.backend_tokenizer.to_str().encode())
+    key.update(tokenizer.key.encode())
     words = _Words(tokenizer)
     with explained(Path(datasets.config.HF_DATASETS_CACHE)):
         make = partial(
@@ -112,12 +112,7 @@ class _Words:
 
     def __getitem__(self, word: str) -> list[int]:
         if word not in self.known:
-            # no truncation, no padding: some published tokenizers (all-MiniLM-L6-v2) switch both on
-            # in their files
-            encoded = self.tokenizer(
-                word, add_special_tokens=False, truncation=False, padding=False
-            )
-            self.known[word] = encoded["input_ids"]
+            self.known[word] = self.tokenizer(word)
         return self.known[word]
 
 

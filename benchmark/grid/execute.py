@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import processes
+from benchmark.config import with_revision
 from benchmark.errors import UserError
 from benchmark.grid import identity
 from benchmark.grid.plan import NONE, Job, Outcome
@@ -107,7 +108,7 @@ def prepare(
         progress.message("all of these runs are done; their data was not read again")
         return None
     corpus = load_corpus()
-    facts = identity.facts(corpus, jobs[0].config.encoder.name)
+    facts = identity.facts(corpus, jobs[0].config.encoder)
     _require_same(finished, facts)
     _require_continuable(left, restart, facts)
     _require_buildable(left)
@@ -221,6 +222,7 @@ def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> O
         with processes.in_step(), directory.beating():
             order = {"run": str(directory.path), "facts": _identifying(facts)}
             order["stage1"], order["base"] = _if_done(job.stage1), _if_done(job.base)
+            order["encoder_revision"] = checked.facts["encoder_revision"]
             processes.start_run(order)
             _train(job, order, corpus=checked.corpus, save_every=save_every, progress=progress)
             if directory.is_others():
@@ -255,7 +257,7 @@ def _train(job: Job, order: dict[str, Any], **settings: Any) -> None:
     from benchmark.training import stages
 
     stages.train_run(
-        job.config,
+        with_revision(job.config, order["encoder_revision"]),
         job.directory,
         facts=order["facts"],
         stage1=order["stage1"] and Path(order["stage1"]),

@@ -7,12 +7,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import json
 import platform
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from benchmark.config import EncoderConfig
+from benchmark.hub import encoder_snapshot, weight_files
 from benchmark.store.files import sha256
 
 NUMERICS_VERSION = 4
@@ -20,23 +21,20 @@ NUMERICS_VERSION = 4
 mixed with new ones.
 """
 
-ENCODER_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "model.safetensors",
-)
-INDEX = "model.safetensors.index.json"
+ENCODER_TEXTS = ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 
 
-def facts(corpus: Any, encoder: str) -> dict[str, Any]:
-    """Versions, machine, the code's commit, and what identifies the `Corpus` and the encoder."""
+def facts(corpus: Any, encoder: EncoderConfig) -> dict[str, Any]:
+    """Versions, machine, the code's commit, and what identifies the `Corpus` and the encoder.
+
+    Raises UserError when the encoder is not here and cannot be downloaded.
+    """
+    snapshot = encoder_snapshot(encoder.name, encoder.revision)
     return {
         "numerics_version": NUMERICS_VERSION,
         "encoder_digest": encoder_digest(encoder),
+        "encoder_revision": snapshot and snapshot.revision,
         "corpus": corpus.name,
         "corpus_digest": corpus.digest,
         "corpus_notes": list(corpus.notes),
@@ -47,46 +45,27 @@ def facts(corpus: Any, encoder: str) -> dict[str, Any]:
     }
 
 
-@functools.cache
-def encoder_digest(name: str) -> str | None:
-    """The same for the same weights, configuration and vocabulary, from a folder or the hub; None
-    for a preset made on the spot and for what is not there.
+def encoder_digest(encoder: EncoderConfig) -> str | None:
+    """The same for the same weights, configuration and vocabulary, from a folder or the hub.
+
+    None for a registered encoder. Raises UserError when it is not here and cannot be downloaded.
     """
-    shards = (
-        sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        if (index := _encoder_file(name, INDEX))
-        else []
-    )
-    files = {
-        file: path
-        for file in (*ENCODER_FILES, *shards)
-        if (path := _encoder_file(name, file)) is not None
-    }
-    if not files:
-        return None
-    return hashlib.sha256(
-        "".join(f"{file} {sha256(path)}\n" for file, path in files.items()).encode()
-    ).hexdigest()[:16]
+    snapshot = encoder_snapshot(encoder.name, encoder.revision)
+    return snapshot and _digest(snapshot.folder)
+
+
+@functools.cache
+def _digest(folder: Path) -> str:
+    files = [folder / name for name in ENCODER_TEXTS]
+    files += weight_files(folder)
+    lines = (f"{file.name} {sha256(file)}\n" for file in files if file.is_file())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def teacher_digest(folder: str | None) -> str | None:
     """Identifies the finished run that a student learns from; None without one."""
     marker = Path(folder).expanduser() / "DONE" if folder else None
     return sha256(marker)[:16] if marker is not None and marker.is_file() else None
-
-
-def _encoder_file(name: str, file: str) -> Path | None:
-    """A file of the encoder: in its folder, or in the hub's cache (the hub is not asked)."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if (folder := Path(name).expanduser()).is_dir():
-        return folder / file if (folder / file).is_file() else None
-    try:
-        cached = try_to_load_from_cache(name, file)
-    except HFValidationError:  # no hub id
-        return None
-    return Path(cached) if isinstance(cached, str) else None
 
 
 def commit() -> str | None:

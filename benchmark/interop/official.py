@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbones.encoders.huggingface import load_encoder, save_encoder
+from backbones.encoders.base import pretrained
 from backbones.parts.official import OfficialHead
 from benchmark.config import Choice, EncoderConfig, RunConfig, TrainConfig, complete_options
 from benchmark.data.docred import read_inventory
 from benchmark.errors import UserError
+from benchmark.hub import encoder_snapshot
 from benchmark.registry import BACKBONES
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import read_tensors, save_weights
@@ -92,14 +93,18 @@ def import_checkpoint(
         train=TrainConfig(),
         seed=0,
     )
-    language_model = load_encoder(encoder, overlap=0, weights=False)
+    if (snapshot := encoder_snapshot(encoder, weights=False)) is None:
+        raise UserError(
+            f"encoder '{encoder}': an import needs the pretrained model, by hub id or folder"
+        )
+    language_model = pretrained(snapshot.folder, name=encoder, weights=False)
     model = DocreModel(language_model, kind(language_model.width, classes, **complete), classes)
     leftover = _fill(model, weights, head, checkpoint)
 
     directory = RunDirectory(out)
     directory.start(run.model_dump(mode="json"), facts={"imported_from": checkpoint.name})
     save_weights(model, out / "best.safetensors")
-    save_encoder(model.encoder, out / "encoder")
+    model.encoder.save(out / "encoder")
     pairs = [[relation, names.get(relation, relation)] for relation in inventory]
     directory.write_json("relations.json", {"relations": pairs, "undirected": False})
     directory.write_json("metrics.json", {"imported_from": checkpoint.name})

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import Experiment
+from benchmark.config import Experiment, with_revision
 from benchmark.errors import ConfigError
 from benchmark.grid.execute import prepare
 from benchmark.grid.plan import Job, Outcome
@@ -54,10 +54,11 @@ def runner(
     def run_by_workers(
         jobs: list[Job], *, save_every: float = 600.0, progress: Progress, **checks: Any
     ) -> Iterator[Outcome]:
-        if prepare(jobs, progress=progress, **checks) is None:
+        if (checked := prepare(jobs, progress=progress, **checks)) is None:
             yield from (Outcome(job, "kept") for job in jobs)
             return
-        launch = Launch.new(experiment, results, plugins or [], save_every)
+        pinned = with_revision(experiment, checked.facts["encoder_revision"])
+        launch = Launch.new(pinned, results, plugins or [], save_every)
         yield from hand_out(jobs, launch, parallel, progress)
 
     return run_by_workers

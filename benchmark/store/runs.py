@@ -300,7 +300,11 @@ class RunDirectory:
         for key in IDENTIFYING_FACTS:
             if known.get(key) is not None and (facts or {}).get(key) is not None:
                 stored[key], asked[key] = known[key], facts[key]
-        return difference_lines(stored, asked)
+        lines = difference_lines(stored, asked)
+        revision = known.get("encoder_revision")
+        if revision and stored.get("encoder_digest") != asked.get("encoder_digest"):
+            lines.append(f"the hub's model changed: encoder.revision={revision} is the stored one")
+        return lines
 
     def damage(self) -> str | None:
         """The first fault of a finished run, in words; None if there is none.

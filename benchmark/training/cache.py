@@ -10,7 +10,6 @@ overfits, and whatever regularises it looks like a gain.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 
-from backbones.encoders.huggingface import Encoder
+from backbones.encoders.base import Encoder
 from benchmark import processes
 from benchmark.data.batches import BLANK, Batch, Collator, DocumentBatches, Encoded, Rows
 from benchmark.errors import UserError
@@ -32,11 +31,9 @@ class EncodedSplit:
     """Token states and mention rows of all documents of a split, flat, with offsets."""
 
     def __init__(self, tensors: dict[str, Tensor]):
-        self.states, self.rows = (
-            tensors["states"],
-            tensors["rows"],
-        )  # [sum L, d], [sum M * heads * L]
-        self.heads = int(tensors["heads"])
+        self.states = tensors["states"]  # [sum L, d]
+        self.rows = tensors["rows"]  # [sum M * heads * L]
+        self.heads = int(tensors["heads"])  # 0 for an encoder that gives no attention
         self.length, self.mentions = tensors["length"], tensors["mentions"]  # [documents]
         self.state_start = self.length.cumsum(0) - self.length
         size = self.mentions * self.heads * self.length
@@ -94,7 +91,7 @@ def joined_encodings(batch: Batch, splits: Sequence[EncodedSplit]) -> Encoded:
         states[slot, :length] = of_tokens
         rows[done : done + mentions, :, :length] = of_mentions
         done += mentions
-    return Encoded(states, rows)
+    return Encoded(states, rows if heads else None)
 
 
 def encode_once(
@@ -105,14 +102,9 @@ def encode_once(
     The file's name identifies weights, their configuration, tokens and windows. A torn file is
     replaced.
     """
-    config = {
-        key: value
-        for key, value in encoder.model.config.to_dict().items()
-        if not key.startswith(("_", "transformers"))
-    }
-    sha = hashlib.sha256(
-        f"{features._fingerprint}{encoder.windows}{json.dumps(config, sort_keys=True, default=str)}".encode()
-    )
+    kind = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
+    text = f"{features._fingerprint}{encoder.windows}{kind}{encoder.settings()}"
+    sha = hashlib.sha256(text.encode())
     for tensor in encoder.state_dict().values():
         sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     path = folder / f"encoded-{sha.hexdigest()[:16]}.safetensors"
@@ -190,13 +182,15 @@ def _encode(
             mentions = torch.bincount(
                 batch.mention_state // batch.width, minlength=len(numbers)
             ).tolist()
-            of_document = encoded.rows.split(mentions)
+            found = encoded.rows
+            if found is None:
+                found = encoded.states.new_zeros(sum(mentions), 0, batch.width)
+            of_document, heads = found.split(mentions), found.shape[1]
             for slot, document in enumerate(numbers):
                 length = int(batch.lengths[slot])
                 states[document] = encoded.states[slot, :length].float().cpu()
                 rows[document] = of_document[slot][..., :length].float().cpu()
             bar.advance()
-    heads = encoder.model.config.num_attention_heads
     return {
         "states": torch.cat(states),
         "rows": torch.cat([r.flatten() for r in rows]),

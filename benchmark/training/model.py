@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from augmenters.base import Augmenter
 from backbones.base import Backbone
-from backbones.encoders.huggingface import Encoder, freeze, load_encoder
+from backbones.encoders.base import Encoder, encoder_class, pretrained
 from benchmark.config import EncoderConfig, RunConfig
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.documents import Corpus
 from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError, UserError
+from benchmark.hub import encoder_snapshot
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
 from benchmark.training.distillation import require_teacher
@@ -119,17 +120,29 @@ def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
 
 
 def build_encoder(config: EncoderConfig, corpus: Corpus) -> Encoder:
-    """The configured encoder: a registered preset, or a pretrained one by hub id or folder."""
+    """The configured encoder: a registered one, or a pretrained one by hub id or folder."""
     if config.name in ENCODERS:
         encoder = ENCODERS[config.name](_sentences(corpus), **config.options)
-        encoder.windows = replace(encoder.windows, overlap=config.window_overlap)
-        return encoder
-    return load_encoder(
-        config.name,
-        overlap=config.window_overlap,
+    else:
+        encoder = _pretrained(config)
+    return _configured(encoder, config)
+
+
+def _pretrained(config: EncoderConfig, *, weights: bool = True) -> Encoder:
+    snapshot = encoder_snapshot(config.name, config.revision, weights=weights)
+    return pretrained(
+        snapshot.folder,
+        name=config.name,
         attention_dropout=config.attention_dropout,
         hidden_dropout=config.hidden_dropout,
+        weights=weights,
     )
+
+
+def _configured(encoder: Encoder, config: EncoderConfig) -> Encoder:
+    encoder.windows = replace(encoder.windows, overlap=config.window_overlap)
+    encoder.freeze(config.freeze)
+    return encoder
 
 
 def require_buildable(run: RunConfig) -> None:
@@ -140,6 +153,7 @@ def require_buildable(run: RunConfig) -> None:
         UserError: names what cannot be made, and why.
     """
     width = _encoder_width(run.encoder.model_dump_json())
+    _require_attention(run)
     if teacher := run.train.distill_from:
         require_teacher(teacher)
     for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
@@ -160,35 +174,52 @@ def require_buildable(run: RunConfig) -> None:
             )
 
 
+def _require_attention(run: RunConfig) -> None:
+    reads, gives = BACKBONES[run.backbone.name], encoder_class(run.encoder.name)
+    if reads.reads_attention and not gives.gives_attention:
+        raise ConfigError(
+            f"backbone '{run.backbone.name}' reads the encoder's attention, and encoder "
+            f"'{run.encoder.name}' gives none: take another encoder or another backbone"
+        )
+
+
 @functools.cache
 def _encoder_width(config: str) -> int:
-    """The width of an encoder's states, its configuration and tokenizer tried on the way; once for
-    all runs that share it.
+    """The width of an encoder's states. Its configuration and tokenizer are tried, once for all
+    runs that share it.
     """
     wanted = EncoderConfig.model_validate_json(config)
-    if wanted.name in ENCODERS:
-        try:
-            encoder = ENCODERS[wanted.name]([["word"]], **wanted.options)
-        except UserError:
-            raise
-        except Exception as error:  # whatever a constructor raises on values it cannot take
-            raise ConfigError(
-                f"encoder '{wanted.name}' cannot be made with {wanted.options}: {error}"
-            ) from error
-    else:
+    if wanted.name not in ENCODERS:
         with torch.device("meta"):
-            encoder = load_encoder(wanted.name, weights=False)
-    freeze(encoder, wanted.freeze)
-    return encoder.width
+            return _configured(_pretrained(wanted, weights=False), wanted).width
+    kind = ENCODERS[wanted.name]
+    if not (isinstance(kind, type) and issubclass(kind, Encoder)):
+        raise ConfigError(
+            f"encoder '{wanted.name}': its class must derive from backbones.encoders.base.Encoder"
+        )
+    try:
+        return _configured(kind([["word"]], **wanted.options), wanted).width
+    except UserError:
+        raise
+    except Exception as error:  # whatever a constructor raises on values it cannot take
+        raise ConfigError(
+            f"encoder '{wanted.name}' cannot be made with {wanted.options}: {error}"
+        ) from error
 
 
 def restore_model(run: RunConfig, folder: Path, classes: int) -> DocreModel:
-    """The stored model of a finished run, from its own directory alone."""
+    """The stored model of a finished run, from its own directory alone.
+
+    Raises UserError when the file that registers its encoder was not given.
+    """
     from benchmark.training.checkpoints import load_weights
 
-    encoder = load_encoder(
-        str(folder / "encoder"), overlap=run.encoder.window_overlap, weights=False
-    )
+    stored, name = folder / "encoder", run.encoder.name
+    if name not in ENCODERS and not (stored / "config.json").is_file():
+        raise UserError(
+            f"{folder}: its encoder '{name}' is not registered; give its file with --plugin"
+        )
+    encoder = _configured(encoder_class(name).load(stored, **run.encoder.options), run.encoder)
     model = _with_backbone(run, encoder, classes)
     load_weights(model, folder / "best.safetensors")
     return model
@@ -210,7 +241,6 @@ def take_encoder(model: DocreModel, weights: Path) -> None:
 
 
 def _with_backbone(run: RunConfig, encoder: Encoder, classes: int) -> DocreModel:
-    freeze(encoder, run.encoder.freeze)
     torch.manual_seed(derive(run.seed, "initialisation", 1))
     backbone = BACKBONES[run.backbone.name](encoder.width, classes, **run.backbone.options)
     return DocreModel(encoder, backbone, classes)

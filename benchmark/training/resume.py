@@ -100,4 +100,6 @@ def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
     except OSError:  # defined in a session, not in a file
         source = ""
     code = hashlib.sha256(source.encode()).hexdigest()[:16]
-    return {**run.model_dump(mode="json"), **facts, "augmenter_code": code}
+    # another revision of the encoder with the same content is the same encoder
+    config = run.model_dump(mode="json", exclude={"encoder": {"revision"}})
+    return {**config, **facts, "augmenter_code": code}

@@ -19,7 +19,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
 
-from backbones.encoders.huggingface import save_encoder
 from benchmark import processes
 from benchmark.config import RunConfig
 from benchmark.data.documents import Corpus
@@ -207,7 +206,7 @@ def _store(session: Session, written: dict[str, Any]) -> None:
     is declared done.
     """
     directory = session.directory
-    save_encoder(session.model.encoder, directory.path / "encoder")
+    session.model.encoder.save(directory.path / "encoder")
     for name, content in written.items():
         directory.write_json(name, content)
     if session.run.train.store_logits:

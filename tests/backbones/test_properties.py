@@ -9,8 +9,8 @@ from batches_for_tests import COLLATE, only, random_encoded, random_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backbones.encoders.huggingface import Encoder
-from backbones.encoders.tiny import tiny
+from backbones.encoders.huggingface import HuggingFaceEncoder
+from backbones.encoders.tiny import Tiny
 from benchmark.data.batches import Collator, Encoded, WindowPlan
 from benchmark.data.pairs import Pairs
 from benchmark.registry import BACKBONES
@@ -140,8 +140,8 @@ def test_the_numbers_of_entities_are_names(backbone, entities, seed, random):
 @pytest.fixture(scope="module")
 def encoder():
     torch.manual_seed(0)
-    made: Encoder = (
-        tiny([[f"w{i}" for i in range(40)]], vocabulary=150, width=8, layers=1, heads=2)
+    made: HuggingFaceEncoder = (
+        Tiny([[f"w{i}" for i in range(40)]], vocabulary=150, width=8, layers=1, heads=2)
         .eval()
         .double()
     )

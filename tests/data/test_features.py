@@ -5,7 +5,7 @@ import logging
 import pytest
 from samples import ADA, ROME, corpus, document
 
-from backbones.encoders.tiny import tiny
+from backbones.encoders.tiny import Tiny
 from benchmark.data.features import featurise
 from benchmark.errors import DataError
 
@@ -13,7 +13,7 @@ from benchmark.errors import DataError
 @pytest.fixture(scope="module")
 def tokenizer():
     words = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
-    return tiny(words, vocabulary=200, width=8, layers=1, heads=2).tokenizer
+    return Tiny(words, vocabulary=200, width=8, layers=1, heads=2).tokenizer
 
 
 def features(row, tokenizer, training=True, mention="marker", **options):
@@ -23,7 +23,7 @@ def features(row, tokenizer, training=True, mention="marker", **options):
 
 def test_markers_surround_every_mention(tokenizer):
     row = features(ADA, tokenizer)
-    text = tokenizer.convert_ids_to_tokens(row["tokens"])
+    text = tokenizer.fast.convert_ids_to_tokens(row["tokens"])
     joined = " ".join(text).replace(" ##", "")
     assert (
         joined
@@ -41,14 +41,14 @@ def test_markers_surround_every_mention(tokenizer):
 
 def test_a_mention_may_be_its_first_wordpiece(tokenizer):
     marker, piece = features(ADA, tokenizer), features(ADA, tokenizer, mention="first_piece")
-    text = tokenizer.convert_ids_to_tokens(piece["tokens"])
+    text = tokenizer.fast.convert_ids_to_tokens(piece["tokens"])
     assert piece["tokens"] == marker["tokens"]
     assert [text[p][0] for p in piece["mention_position"]] == ["a", "l", "l", "b"]
 
 
 def test_mentions_that_start_together_share_a_marker(tokenizer):
     row = features(document("x", ["Ada Lovelace wrote ."], [[(0, 0, 2)], [(0, 0, 1)]]), tokenizer)
-    joined = " ".join(tokenizer.convert_ids_to_tokens(row["tokens"])).replace(" ##", "")
+    joined = " ".join(tokenizer.fast.convert_ids_to_tokens(row["tokens"])).replace(" ##", "")
     assert joined == "* ada * lovelace * wrote ."
     assert row["mention_position"] == [0, 0]
 

@@ -12,7 +12,7 @@ from nested import places, replaced
 from samples import corpus
 from typer.testing import CliRunner
 
-from backbones.encoders.tiny import tiny
+from backbones.encoders.tiny import Tiny
 from benchmark.commands.app import app
 from benchmark.data import features
 from benchmark.data.docred import load_split, read_documents
@@ -183,7 +183,7 @@ def test_ten_thousand_entities_are_counted_and_told_of(tmp_path):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return tiny([["Velm", "borders"]], vocabulary=60, width=8, layers=1, heads=2).tokenizer
+    return Tiny([["Velm", "borders"]], vocabulary=60, width=8, layers=1, heads=2).tokenizer
 
 
 def rows_of(documents, tmp_path):

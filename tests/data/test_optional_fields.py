@@ -6,7 +6,7 @@ import pytest
 import torch
 from samples import ADA, LONELY, NOBODY, ROME, corpus, document
 
-from backbones.encoders.tiny import tiny
+from backbones.encoders.tiny import Tiny
 from benchmark.data.batches import BLANK, OPTIONAL, Collator, Rows, WindowPlan
 from benchmark.data.docred import read_documents
 from benchmark.data.features import MARKER, featurise
@@ -29,7 +29,7 @@ for entity, kind in zip(CITED["entities"], ("PER", "PER", "LOC"), strict=True):
 
 def encoder_of(rows):
     words = [sentence for row in rows for sentence in row["sentences"]]
-    return tiny(words, vocabulary=300, width=8, layers=1, heads=2).eval()
+    return Tiny(words, vocabulary=300, width=8, layers=1, heads=2).eval()
 
 
 def batch_of(made, split="train", needs=tuple(OPTIONAL), numbers=None, size=512):
@@ -43,7 +43,7 @@ def batch_of(made, split="train", needs=tuple(OPTIONAL), numbers=None, size=512)
 
 
 def read(tokenizer, tokens):
-    return " ".join(tokenizer.convert_ids_to_tokens(tokens.tolist())).replace(" ##", "").split()
+    return " ".join(tokenizer.fast.convert_ids_to_tokens(tokens.tolist())).replace(" ##", "").split()
 
 
 def expected_evidence(documents, *, undirected=False, training=True):

@@ -169,7 +169,10 @@ def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_k
 
     def too_late(directory, config, *, facts):
         start(directory, config, facts=facts)
-        run, nothing = RunConfig.model_validate(config), dict.fromkeys(("stage1", "base", "branch_epoch"))
+        run, nothing = (
+            RunConfig.model_validate(config),
+            dict.fromkeys(("stage1", "base", "branch_epoch")),
+        )
         lab.execute(run, directory, facts=facts, **nothing, progress=Progress.silent())
         directory.finish()
         return start(directory, config, facts=facts)

@@ -2,7 +2,22 @@
 
 import json
 
-from benchmark.grid.identity import encoder_digest, facts
+import pytest
+
+from benchmark import hub
+from benchmark.config import EncoderConfig
+from benchmark.errors import UserError
+from benchmark.grid import identity
+from benchmark.grid.identity import facts
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    hub._from_hub.cache_clear()
+
+
+def encoder_digest(name, revision=None):
+    return identity.encoder_digest(EncoderConfig(name=name, revision=revision))
 
 
 def a_folder(path, **files):
@@ -46,17 +61,24 @@ def test_hub_encoder_is_found_in_the_cache(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     repo = tmp_path / "hub" / "models--org--encoder"
-    folder = a_folder(repo / "snapshots" / "abc", config__json="{}", model__safetensors="weights")
+    files = {"config__json": "{}", "model__safetensors": "weights"}
+    folder = a_folder(repo / "snapshots" / ("abc" * 14)[:40], **files)
     (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text("abc")
+    (repo / "refs" / "main").write_text(("abc" * 14)[:40])
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     assert encoder_digest("org/encoder") == encoder_digest(folder)
 
 
-def test_presets_and_unknown_names_have_none(tmp_path):
+def test_a_registered_encoder_has_none():
     assert encoder_digest("tiny") is None
-    assert encoder_digest("org/never-downloaded") is None
-    assert encoder_digest(str(tmp_path / "no such folder")) is None
+
+
+@pytest.mark.parametrize("name", ["org/never-downloaded", "/no such folder", "tinny"])
+def test_an_encoder_that_is_nowhere_is_named_with_a_way_out(name):
+    with pytest.raises(UserError, match=f"encoder '{name}'") as caught:
+        encoder_digest(name)
+    hint = "Did you mean 'tiny'" if name == "tinny" else "--set encoder.name=FOLDER"
+    assert hint in str(caught.value)
 
 
 def test_facts_name_what_identifies_a_run(tmp_path):
@@ -64,7 +86,7 @@ def test_facts_name_what_identifies_a_run(tmp_path):
         name, digest, notes = "corpus", "d1", ()
 
     folder = a_folder(tmp_path / "encoder", model__safetensors="weights")
-    known = facts(Corpus, folder)
+    known = facts(Corpus, EncoderConfig(name=folder))
     assert (
         known["corpus_digest"] == "d1"
         and known["encoder_digest"] == encoder_digest(folder)

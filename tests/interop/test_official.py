@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from backbones.encoders.huggingface import load_encoder, save_encoder
-from backbones.encoders.tiny import tiny
+from backbones.encoders.huggingface import load_encoder
+from backbones.encoders.tiny import Tiny
 from benchmark.commands.app import app
 from benchmark.errors import UserError
 from benchmark.interop.official import import_checkpoint, read_state_dict
@@ -64,8 +64,8 @@ def official(weights):
 def setting(tmp_path):
     """An encoder's folder, rel2id.json and documents."""
     torch.manual_seed(0)
-    encoder = tiny(DOCUMENT["sents"], vocabulary=60, width=16, layers=1, heads=2)
-    save_encoder(encoder, tmp_path / "encoder")
+    encoder = Tiny(DOCUMENT["sents"], vocabulary=60, width=16, layers=1, heads=2)
+    encoder.save(tmp_path / "encoder")
     (tmp_path / "rel2id.json").write_text(json.dumps(RELATIONS))
     (tmp_path / "documents.json").write_text(json.dumps([DOCUMENT]))
     return tmp_path

@@ -18,7 +18,7 @@ PATIENCE = 300  # seconds: five interpreters start, perhaps beside other tests
 EXPERIMENT = """
 name: toy
 dataset: toy-data
-encoder: some/encoder
+encoder: tiny
 backbones: [left]
 augmenters: [none, noisy, learned]
 seeds: [0, 1]

@@ -3,7 +3,7 @@
 import pytest
 from samples import ADA, ROME, corpus
 
-from backbones.encoders.tiny import tiny
+from backbones.encoders.tiny import Tiny
 from benchmark.data.features import featurise
 from benchmark.progress import Progress
 from benchmark.training.cache import encode_once
@@ -14,7 +14,7 @@ def test_the_same_encoder_is_found_and_another_is_not(tmp_path, change):
     import torch
 
     torch.manual_seed(0)
-    encoder = tiny(ADA["sentences"], vocabulary=60, width=8, layers=1, heads=2).eval()
+    encoder = Tiny(ADA["sentences"], vocabulary=60, width=8, layers=1, heads=2).eval()
     made = corpus([ADA, ROME])
     features = featurise(made.train, made, encoder.tokenizer, training=True)
     folder, cpu = tmp_path / "cache", torch.device("cpu")
@@ -32,7 +32,7 @@ def test_a_torn_file_is_replaced(tmp_path, part):
     import torch
 
     torch.manual_seed(0)
-    encoder = tiny(ADA["sentences"], vocabulary=60, width=8, layers=1, heads=2).eval()
+    encoder = Tiny(ADA["sentences"], vocabulary=60, width=8, layers=1, heads=2).eval()
     made = corpus([ADA, ROME])
     features = featurise(made.train, made, encoder.tokenizer, training=True)
     before = encode_once(encoder, features, tmp_path, torch.device("cpu"), Progress.silent())

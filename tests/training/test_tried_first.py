@@ -10,8 +10,7 @@ import pytest
 import tiny_runs
 from samples import ADA, ROME, corpus
 
-from backbones.encoders.huggingface import save_encoder
-from backbones.encoders.tiny import tiny
+from backbones.encoders.tiny import Tiny
 from benchmark.config import Choice
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
@@ -32,14 +31,14 @@ def encoder(name, **options):
 
 
 def test_an_encoder_folder_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"none_here.*neither a local model folder nor a model"):
+    with pytest.raises(UserError, match=r"none_here.*no such folder"):
         require_buildable(encoder(tmp_path / "none_here"))
 
 
 def test_an_encoder_folder_without_a_tokenizer(tmp_path):
     whole, bare = tmp_path / "whole", tmp_path / "bare"
     for folder in (whole, bare):
-        save_encoder(tiny([["word"]], width=8, layers=1, heads=2), folder)
+        Tiny([["word"]], width=8, layers=1, heads=2).save(folder)
     for file in bare.glob("*token*"):
         file.unlink()
     require_buildable(encoder(whole))
@@ -76,7 +75,7 @@ def test_a_full_disk_while_documents_are_tokenised(monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    made, tokenizer = corpus([ADA, ROME]), tiny([["word"]], width=8, layers=1, heads=2).tokenizer
+    made, tokenizer = corpus([ADA, ROME]), Tiny([["word"]], width=8, layers=1, heads=2).tokenizer
     monkeypatch.setattr(datasets.Dataset, "map", full)
     with pytest.raises(UserError, match=r"cannot be written: the disk is full"):
         featurise(made.train, made, tokenizer, training=True)

@@ -1,0 +1,160 @@
+"""The contract of an encoder: from token ids to token states, and to the attention of mentions if
+it has any.
+
+Documents longer than the encoder's window are encoded in overlapping windows (atlop/long_seq.py,
+generalised to any length): states are averaged where windows overlap, attention rows are added and
+normalised again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.data.batches import Batch, Encoded, WindowPlan
+from benchmark.errors import ConfigError
+from benchmark.registry import ENCODERS
+
+
+class Tokenizer(Protocol):
+    """Splits words, which the documents bring, into tokens.
+
+    key: all that decides the ids, as text. It names the cache of tokenised documents.
+    """
+
+    key: str
+
+    def __call__(self, word: str) -> list[int]:
+        """The token ids of one word, without special tokens; at least one."""
+
+
+class Encoder(nn.Module):
+    """Token ids to token states.
+
+    Subclasses are registered with `@ENCODERS.register("name")`, take `(sentences)`, the training
+    sentences as lists of words (an iterable to go over once), and keyword-only hyper-parameters.
+    They set the attributes below and define `forward`. `backbones/encoders/check.py` tells what is
+    wrong with one.
+
+    Attributes:
+        gives_attention: whether `forward` gives attention rows. Without them only backbones that
+            read none can be trained.
+        check_options: hyper-parameters that make it small enough for `check`.
+        width: d, of a token's state.
+        windows: the size of a window and the ids of its special tokens.
+        tokenizer: words to token ids (`words.WordTokenizer` for one token a word).
+    """
+
+    gives_attention: ClassVar[bool] = True
+    check_options: ClassVar[dict[str, Any]] = {}
+    width: int
+    windows: WindowPlan
+    tokenizer: Tokenizer
+
+    def forward(self, batch: Batch) -> Encoded:
+        """The token states of `batch.window_ids` [W, T], usually through `by_document`."""
+        raise NotImplementedError
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` needs besides the weights, which are stored with the backbone's.
+
+        By default the words of a `WordTokenizer`.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "words.json").write_text(json.dumps(self.tokenizer.words), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, **options: Any) -> Encoder:
+        """The encoder that was saved, with any weights.
+
+        By default it is made anew, with the stored words as its training sentences.
+        """
+        words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
+        return cls([words], **options)
+
+    def layers(self) -> list[nn.Module]:
+        """The embeddings, then the layers from the lowest, for `freeze: lower:K`; none by default."""
+        return []
+
+    def settings(self) -> str:
+        """What decides the outputs besides weights and tokens; part of the cache key of `freeze:
+        all`.
+        """
+        return repr(self)
+
+    def freeze(self, what: str) -> None:
+        """Stop gradients: `none`, `all`, or `lower:K` (the embeddings and the K lowest layers).
+
+        Raises ConfigError when it has fewer layers.
+        """
+        if what == "none":
+            return
+        frozen = [self]
+        if what != "all":
+            count, layers = int(what.removeprefix("lower:")), self.layers()
+            if count >= len(layers):
+                have = max(len(layers) - 1, 0)
+                raise ConfigError(f"encoder.freeze: {what}: the encoder has {have} layers")
+            frozen = layers[: count + 1]
+        for module in frozen:
+            module.requires_grad_(False)
+
+    def by_document(self, states: Tensor, rows: Tensor | None, batch: Batch) -> Encoded:
+        """From windows to documents.
+
+        Args:
+            states: [W, T, d] of all windows.
+            rows: [O, heads, T] attention of the batch's occurrences (`batch.occurrence_window`,
+                `batch.occurrence_column`), or None.
+        """
+        if batch.single_window:
+            return Encoded(states * batch.window_mask.unsqueeze(-1).to(states.dtype), rows)
+        return Encoded(
+            _join_states(states, batch), None if rows is None else _join_rows(rows, batch)
+        )
+
+
+def encoder_class(name: str) -> type[Encoder]:
+    """The registered encoder; that of pretrained models for a hub id or a folder."""
+    if name in ENCODERS:
+        return ENCODERS[name]
+    from backbones.encoders.huggingface import HuggingFaceEncoder
+
+    return HuggingFaceEncoder
+
+
+def pretrained(folder: Path, **settings: Any) -> Encoder:
+    """A pretrained encoder from its folder; `huggingface.load_encoder` lists the settings."""
+    from backbones.encoders.huggingface import load_encoder
+
+    return load_encoder(folder, **settings)
+
+
+def _join_states(states: Tensor, batch: Batch) -> Tensor:
+    """[W, T, d] -> [D, L, d], averaged where windows overlap."""
+    D, L = len(batch.rows), batch.width
+    target = batch.window_target.flatten()
+    total = states.new_zeros(D * L + 1, states.shape[-1]).index_add(0, target, states.flatten(0, 1))
+    count = states.new_zeros(D * L + 1).index_add(
+        0, target, torch.ones_like(target, dtype=states.dtype)
+    )
+    return (total / count.clamp(min=1).unsqueeze(-1))[:-1].view(D, L, -1)
+
+
+def _join_rows(rows: Tensor, batch: Batch) -> Tensor:
+    """[O, heads, T] in windows -> [M, heads, L] in documents, each row summing to one again."""
+    M, heads, L = len(batch.mention_state), rows.shape[1], batch.width
+    target = batch.window_target[batch.occurrence_window]  # [O, T] flattened document positions
+    column = torch.where(target == len(batch.rows) * L, L, target % L)  # L: dropped
+    joined = rows.new_zeros(M, heads, L + 1)
+    index = (
+        batch.occurrence_mention[:, None, None],
+        torch.arange(heads, device=rows.device)[:, None],
+        column[:, None, :],
+    )
+    joined = joined.index_put(index, rows, accumulate=True)[..., :L]
+    return joined / (joined.sum(-1, keepdim=True) + 1e-10)
