@@ -119,7 +119,7 @@ def test_published_scores_are_shown_on_request_only(lab, monkeypatch):
     )
     assert b'\n"Reported, not run here: dwie, Table 2 of Tran et al. (2025)"' in table
     assert "Reported, not run here: dwie, Table 2" in result.stdout and "RSMAN" in result.stdout
-    assert "our encoder is encoder, which no row of this table has" in result.stdout
+    assert "our encoder is tiny, which no row of this table has" in result.stdout
 
     lab("report CONFIG")
     assert tables(lab) == plain
