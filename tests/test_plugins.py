@@ -1,4 +1,4 @@
-"""What a newcomer adds in one file: each plugin keeps its contract, trains, and goes on after a kill
+"""What a newcomer adds in one file: a plugin keeps its contract, trains, and goes on after a kill
 with the numbers of a run that nobody killed.
 """
 
@@ -17,13 +17,17 @@ from tiny_runs import config, execute, numbers
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
-from benchmark.registry import AUGMENTERS, BACKBONES, load_plugin
+from benchmark.config import EncoderConfig
+from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS, load_plugin
 from benchmark.store.runs import RunDirectory
 from benchmark.training.loop import Loop
 
 ROOT = Path(__file__).parents[1]
 PLUGINS = {"typed": BACKBONES, "cites": BACKBONES, "soft_mixup": AUGMENTERS}
-PLUGINS |= {"masked_attention": AUGMENTERS}
+PLUGINS |= {"masked_attention": AUGMENTERS, "lstm": ENCODERS}
+REGISTERED = {"lstm": "lstm_plugin"}  # the others are registered under their file's name
+TINY = {"name": "tiny", "options": {"width": 16, "heads": 2}}
+LSTM = {"name": "lstm_plugin", "options": {"size": 8}}
 
 
 def file_of(name):
@@ -33,22 +37,32 @@ def file_of(name):
 @pytest.fixture(params=PLUGINS)
 def plugin(request, monkeypatch):
     """The name of a registered plugin, known to the tiny runs; forgotten afterwards."""
-    name, registry = request.param, PLUGINS[request.param]
-    registry.entries()
-    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-    known = TINY_BACKBONES if registry is BACKBONES else TINY_AUGMENTERS
-    monkeypatch.setitem(known, name, {})
-    load_plugin(file_of(name))
+    name = request.param
+    for registry in (AUGMENTERS, BACKBONES, ENCODERS):
+        registry.entries()
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    for file in files_of(name):
+        known = TINY_AUGMENTERS if PLUGINS[file] is AUGMENTERS else TINY_BACKBONES
+        monkeypatch.setitem(known, file, {})
+        load_plugin(file_of(file))
     yield name
-    sys.modules.pop(f"plugin_{name}", None)
+    for file in files_of(name):
+        sys.modules.pop(f"plugin_{file}", None)
+
+
+def files_of(name):
+    """The LSTM gives no attention: it needs a backbone that reads none."""
+    return [name, "typed"] if PLUGINS[name] is ENCODERS else [name]
 
 
 def run_of(name):
+    if PLUGINS[name] is ENCODERS:
+        return config("typed").model_copy(update={"encoder": EncoderConfig(**LSTM)})
     return config(name) if PLUGINS[name] is BACKBONES else config("atlop", name)
 
 
 def test_it_keeps_its_contract(plugin):
-    result = CliRunner().invoke(app, ["check", plugin])
+    result = CliRunner().invoke(app, ["check", REGISTERED.get(plugin, plugin)])
     assert result.exit_code == 0 and "keeps its contract" in result.output, result.output
 
 
@@ -76,21 +90,24 @@ def test_it_trains_and_goes_on_where_it_was_stopped(plugin, tmp_path, monkeypatc
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_killed_command_goes_on(name, tmp_path):
     """The whole command, killed by SIGKILL once its run has saved a state."""
-    is_backbone = PLUGINS[name] is BACKBONES
+    is_backbone, is_encoder = PLUGINS[name] is BACKBONES, PLUGINS[name] is ENCODERS
+    backbone = "typed" if is_encoder else name if is_backbone else "atlop"
+    augmenter = name if PLUGINS[name] is AUGMENTERS else "none"
     experiment = {
         "name": "plugin",
         "dataset": "synthetic",
-        "encoder": {"name": "tiny", "options": {"width": 16, "heads": 2}},
-        "backbones": [name] if is_backbone else [{"atlop": {"emb": 16, "block": 4}}],
-        "augmenters": ["none"] if is_backbone else ["none", name],
+        "encoder": LSTM if is_encoder else TINY,
+        "backbones": [{backbone: {"emb": 16, "block": 4} if backbone == "atlop" else {}}],
+        "augmenters": list(dict.fromkeys(["none", augmenter])),
         "seeds": [0],
         "train": {"epochs": 3, "threads": 1},
         "augment": {"warmup_epochs": 1},
     }
     (tmp_path / "plugin.yaml").write_text(yaml.safe_dump(experiment), encoding="utf-8")
     start = [sys.executable, "run_benchmark.py", "run", str(tmp_path / "plugin.yaml")]
-    start += ["--plugin", str(file_of(name)), "--results"]
-    backbone, augmenter = (name, "none") if is_backbone else ("atlop", name)
+    for file in files_of(name):
+        start += ["--plugin", str(file_of(file))]
+    start += ["--results"]
     of = lambda results: RunDirectory.of(tmp_path / results, "plugin", backbone, augmenter, 0)
     subprocess.run([*start, str(tmp_path / "whole")], cwd=ROOT, check=True, capture_output=True)
     command = subprocess.Popen(
