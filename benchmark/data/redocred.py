@@ -98,7 +98,7 @@ def _download(hub: str, names: list[str]) -> str:
         splits = ", ".join(name.split("_")[0] for name in names)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{hub}: cannot be had from the Hugging Face hub: {reason} {_INSTEAD.format(splits)}"
+            f"{hub}: cannot be had from the Hugging Face hub: {reason.rstrip('.')}. {_INSTEAD.format(splits)}"
         ) from error
 
 

@@ -1,0 +1,107 @@
+"""A small hub on loopback: as much of the Hugging Face hub's protocol as `huggingface_hub` needs to
+download models and datasets. Everything is served at one commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?$")
+FILE = re.compile(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
+
+
+class Hub:
+    """Serves `folder`/{models,datasets}/ORG/NAME/*; `requests`: (method, path) of all so far."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.requests = folder, []
+
+    @property
+    def downloads(self) -> list[str]:
+        """The files that were sent, in order."""
+        return [path for method, path in self.requests if method == "GET" and "/resolve/" in path]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        """The hub's address while it runs."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
+
+
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self._answer()
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def _answer(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            hub.requests.append((self.command, path))
+            if match := API.match(path):
+                self._api(*match.groups())
+            elif match := FILE.match(path):
+                kind, name, revision, file = match.groups()
+                self._file(hub.folder / (kind or "models") / name / file, revision)
+            else:
+                self._send(404, b"{}")
+
+        def _api(self, kind: str, name: str, what: str | None, revision: str | None) -> None:
+            folder = hub.folder / kind / name
+            if not folder.is_dir() or revision not in (None, "main", COMMIT):
+                self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+                return
+            files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+            names = [file.relative_to(folder).as_posix() for file in files]
+            if what == "tree":
+                found = [
+                    {"type": "file", "path": name, "size": file.stat().st_size, "oid": _etag(file)}
+                    for name, file in zip(names, files, strict=True)
+                ]
+            else:
+                found = {"id": name, "sha": COMMIT, "private": False, "tags": [], "downloads": 0}
+                found["siblings"] = [{"rfilename": name} for name in names]
+            self._send(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
+
+        def _file(self, file: Path, revision: str) -> None:
+            if revision not in ("main", COMMIT):
+                self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
+            elif not file.is_file():
+                self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            else:
+                headers = {"ETag": f'"{_etag(file)}"', "X-Repo-Commit": COMMIT}
+                self._send(200, file.read_bytes(), headers)
+
+        def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+    return Handler
+
+
+def _etag(file: Path) -> str:
+    return hashlib.sha1(file.read_bytes()).hexdigest()

@@ -1,0 +1,163 @@
+"""From an empty cache over HTTP: a first run, a kill and a resume, two workers, a hub that is down.
+
+`HF_ENDPOINT` points the libraries to a hub on loopback; commands run as a user would start them.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hub.server import COMMIT, Hub
+from tiny_runs import numbers
+
+from backbones.encoders.tiny import Tiny
+from benchmark.store.runs import RunDirectory
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["Ada", "Rome", "Velm", "Ost", "Cal"]
+EXPERIMENT = {
+    "name": "hub",
+    "dataset": {"name": "re-docred", "hub": "org/documents"},
+    "encoder": "org/encoder",
+    "backbones": [{"atlop": {"emb": 16, "block": 4}}],
+    "augmenters": ["none", "gaussian"],
+    "seeds": [0],
+    "train": {"epochs": 3, "threads": 1},
+    "augment": {"warmup_epochs": 1},
+}
+
+
+def documents(split, count):
+    """Three names in a sentence; which relation holds is told by the verb."""
+    found = []
+    for number in range(count):
+        names = [NAMES[(number + k) % len(NAMES)] for k in range(3)]
+        verb, relation = [("rules", "P17"), ("borders", "P131")][number % 2]
+        words = [names[0], verb, names[1], "and", names[2], "."]
+        mention = lambda name, at: {"name": name, "pos": [at, at + 1], "sent_id": 0, "type": "LOC"}
+        found.append(
+            {
+                "title": f"{split} {number}",
+                "sents": [words],
+                "vertexSet": [[mention(n, 2 * k)] for k, n in enumerate(names)],
+                "labels": [{"h": 0, "t": t, "r": relation, "evidence": [0]} for t in (1, 2)],
+            }
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub")
+    encoder, dataset = folder / "models/org/encoder", folder / "datasets/org/documents"
+    dataset.mkdir(parents=True)
+    for split, count in (("train", 8), ("dev", 4), ("test", 4)):
+        text = json.dumps(documents(split, count))
+        (dataset / f"{split}_revised.json").write_text(text)
+    torch.manual_seed(0)
+    made = Tiny([NAMES, ["rules", "borders", "and", "."]], vocabulary=100, width=16, heads=2)
+    made.save(encoder)
+    made.model.save_pretrained(encoder)
+    return Hub(folder)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Start the command line against a hub's address, with a cache that is empty at first."""
+    (tmp_path / "hub.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+
+    def start(address, *arguments, results="results"):
+        home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0"}
+        home |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "3", "NO_PROXY": "127.0.0.1"}
+        words = [sys.executable, "run_benchmark.py", "run", str(tmp_path / "hub.yaml")]
+        words += ["--results", str(tmp_path / results), *arguments]
+        return subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env={**os.environ, **home},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def ended(process, code=0):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == code, output
+    return output
+
+
+def run_of(tmp_path, augmenter, results="results"):
+    return RunDirectory.of(tmp_path / results, "hub", "atlop", augmenter, 0)
+
+
+def test_first_run_from_an_empty_cache_second_start_and_a_hub_that_went_down(
+    hub, command, tmp_path
+):
+    hub.requests.clear()
+    with hub.running() as address:
+        ended(command(address))
+        first = list(hub.downloads)
+        assert len(set(first)) == len(first), "a file was downloaded twice"
+        facts = run_of(tmp_path, "none").read().facts
+        assert facts["encoder_revision"] == COMMIT and facts["encoder_digest"]
+        output = ended(command(address))
+        assert "2 done before" in output and hub.downloads == first
+    output = ended(command(address, results="again"))  # nobody listens at that address any more
+    assert "2 done" in output
+    for augmenter in ("none", "gaussian"):
+        assert numbers(run_of(tmp_path, augmenter)) == numbers(run_of(tmp_path, augmenter, "again"))
+
+
+def test_without_a_hub_and_with_an_empty_cache_the_way_out_is_named(command, tmp_path):
+    output = ended(command("http://127.0.0.1:9"), code=2)
+    assert "org/documents" in output and "refused. Give local files" in output
+    assert "Traceback" not in output and not (tmp_path / "results").exists()
+
+
+def test_an_encoder_that_the_hub_does_not_have(hub, command, tmp_path):
+    with hub.running() as address:
+        output = ended(command(address, "--set", "encoder.name=org/other"), code=2)
+    assert "encoder 'org/other'" in output and "--set encoder.name=FOLDER" in output
+    assert "Traceback" not in output and not (tmp_path / "results").exists()
+
+
+@pytest.mark.long
+def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(hub, command, tmp_path):
+    with hub.running() as address:
+        ended(command(address, results="whole"))
+    for file in (tmp_path / "home").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    with hub.running() as address:
+        process = command(address)
+        state = run_of(tmp_path, "none").path / "checkpoint.safetensors"
+        while not state.is_file():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        ended(command(address))
+    for augmenter in ("none", "gaussian"):
+        assert numbers(run_of(tmp_path, augmenter)) == numbers(run_of(tmp_path, augmenter, "whole"))
+
+
+@pytest.mark.long
+def test_two_workers_from_an_empty_cache(hub, command, tmp_path):
+    hub.requests.clear()
+    with hub.running() as address:
+        ended(command(address, "--jobs", "2", "--seeds", "0,1"))
+        assert len(set(hub.downloads)) == len(hub.downloads)
+        output = ended(command(address, "--jobs", "2", "--seeds", "0,1"))
+    assert "4 done before" in output
+    facts = [run_of(tmp_path, name).read().facts for name in ("none", "gaussian")]
+    assert facts[0]["encoder_digest"] == facts[1]["encoder_digest"] is not None
