@@ -399,6 +399,8 @@ def _override(values: dict, assignment: str) -> None:
         raise ConfigError(f"--set {assignment}: expected key=value, e.g. train.epochs=3")
     *parents, last = key.split(".")
     for parent in parents:
+        if parent in ("dataset", "encoder") and isinstance(values.get(parent), str):
+            values[parent] = {"name": values[parent]}  # the file has the short form
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise ConfigError(

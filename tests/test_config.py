@@ -175,3 +175,13 @@ def test_required_options_are_asked_for():
     with pytest.raises(ConfigError, match="needs the option"):
         complete_options(DATASETS, "dwie", {"train": "a.json"})
     assert complete_options(AUGMENTERS, "gaussian", {}) == {"scale": 0.1, "detach": False}
+
+
+def test_an_override_reaches_into_the_short_form(tmp_path):
+    text = "name: short\ndataset: synthetic\nencoder: tiny\n"
+    text += "backbones: [atlop]\naugmenters: [none]\nseeds: [0]\n"
+    (tmp_path / "short.yaml").write_text(text)
+    overrides = ["encoder.name=org/other", "dataset.train=12"]
+    experiment = read_experiment(tmp_path / "short.yaml", overrides)
+    assert experiment.encoder.name == "org/other"
+    assert experiment.dataset.name == "synthetic" and experiment.dataset.options["train"] == 12
