@@ -11,7 +11,9 @@ A file that holds a decorated class is all it takes to add one::
 
 Files of the registry's own package are found by reading them (`ast`), not by importing them, so
 that `--help`, `list` and `run --dry-run` know every name, its one-line summary and its
-hyper-parameters without importing torch. A module is imported when one of its entries is asked for.
+hyper-parameters without importing torch. A module is imported when one of its entries is asked for,
+or when reading does not tell its hyper-parameters: a constructor that is inherited, a default that
+is a named constant. A file that cannot be read or imported is named, and the others go on working.
 Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_augmenter.py`.
 """
 
@@ -36,21 +38,41 @@ REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has 
 
 @dataclass
 class Entry:
-    """One registered name: where it lives, what it is, which keyword-only hyper-parameters it takes
-    (name -> default).
+    """One registered name: where it lives and what it is.
+
+    known: its keyword-only hyper-parameters (name -> default); None: only an import tells.
     """
 
     name: str
     module: str
     summary: str
-    parameters: dict[str, Any]
+    known: dict[str, Any] | None
     target: Any = field(default=None, repr=False)
     qualname: str = ""
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its keyword-only hyper-parameters (name -> default). Raises UserError as `load`."""
+        if self.known is None:
+            self.known = _parameters(self.load())
+        return self.known
+
     def load(self) -> Any:
-        """The registered object; imports its module the first time."""
+        """The registered object; imports its module the first time.
+
+        Raises:
+            UserError: the module cannot be imported.
+        """
         if self.target is None:
-            self.target = getattr(importlib.import_module(self.module), self.qualname)
+            try:
+                self.target = getattr(importlib.import_module(self.module), self.qualname)
+            except UserError:
+                raise
+            # whatever the file of an augmenter or a backbone raises is its author's to mend
+            except Exception as error:
+                file = self.module.replace(".", "/") + ".py"
+                reason = f"{type(error).__name__}: {error}"
+                raise UserError(f"'{self.name}': {file} cannot be imported: {reason}") from error
         return self.target
 
 
@@ -108,7 +130,14 @@ class Registry(Mapping[str, Any]):
             for folder in spec.submodule_search_locations or []:
                 for file in sorted(Path(folder).rglob("*.py")):
                     parts = file.relative_to(folder).with_suffix("").parts
-                    for entry in _scan(file, self.variable, ".".join([self.package, *parts])):
+                    try:
+                        found = _scan(file, self.variable, ".".join([self.package, *parts]))
+                    except (OSError, SyntaxError, ValueError) as error:
+                        reason = f"{type(error).__name__}: {error}"
+                        left_out = f"what it registers is left out ({reason})"
+                        print(f"note: {file} cannot be read; {left_out}", file=sys.stderr)
+                        continue
+                    for entry in found:
                         self._entries.setdefault(entry.name, entry)
         return self._entries
 
@@ -168,13 +197,13 @@ def load_plugin(path: str | Path) -> None:
         ) from error
 
 
-def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
+def _scan(file: Path, variable: str, module: str) -> list[Entry]:
     """Entries of one source file: every definition decorated with
     `<variable>.register("<name>")`.
     """
-    source = file.read_text(encoding="utf-8")
+    source, found = file.read_text(encoding="utf-8"), []
     if f"{variable}.register(" not in source:
-        return
+        return found
     for node in ast.parse(source, filename=str(file)).body:
         for decorator in getattr(node, "decorator_list", []):
             if (
@@ -182,13 +211,9 @@ def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
                 and ast.unparse(decorator.func) == f"{variable}.register"
             ):
                 name = ast.literal_eval(decorator.args[0])
-                yield Entry(
-                    name,
-                    module,
-                    _summary(ast.get_docstring(node)),
-                    _parameters_of_source(node),
-                    qualname=node.name,
-                )
+                summary, known = _summary(ast.get_docstring(node)), _parameters_of_source(node)
+                found.append(Entry(name, module, summary, known, qualname=node.name))
+    return found
 
 
 def _summary(docstring: str | None) -> str:
@@ -202,20 +227,24 @@ def _parameters(target: Any) -> dict[str, Any]:
     return {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
-def _parameters_of_source(node: ast.AST) -> dict[str, Any]:
-    """`_parameters`, read from source. Defaults must be literals: they are written into experiment
-    files.
-    """
+CONTRACTS = ("Augmenter", "Backbone", "Encoder")  # base classes whose constructor has no options
+
+
+def _parameters_of_source(node: ast.AST) -> dict[str, Any] | None:
+    """`_parameters`, read from source; None where that takes an import."""
     function = node
     if isinstance(node, ast.ClassDef):
         function = next(
             (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None
         )
     if function is None:
-        return {}
-    return {
-        argument.arg: REQUIRED if default is None else ast.literal_eval(default)
-        for argument, default in zip(
-            function.args.kwonlyargs, function.args.kw_defaults, strict=True
-        )
-    }
+        bases = [ast.unparse(base) for base in node.bases]
+        return {} if all(base in CONTRACTS for base in bases) else None
+    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    try:
+        return {
+            argument.arg: REQUIRED if default is None else ast.literal_eval(default)
+            for argument, default in arguments
+        }
+    except ValueError:
+        return None

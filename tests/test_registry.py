@@ -74,6 +74,43 @@ def test_an_entry_is_imported_when_it_is_asked_for(things, monkeypatch):
     }  # by signature as by source
 
 
+INHERITED = '''
+from things_registry import THINGS
+SIZE = 4
+
+class Base:
+    def __init__(self, *, size: int = SIZE): ...
+
+@THINGS.register("inherits")
+class Inherits(Base):
+    """Takes what its base class takes."""
+
+@THINGS.register("named")
+def named(*, size: int = SIZE):
+    """Its default is a named constant."""
+'''
+
+
+@pytest.mark.parametrize("name", ["inherits", "named"])
+def test_where_reading_does_not_tell_the_options_the_module_is_imported(things, tmp_path, name):
+    (tmp_path / "things" / "more.py").write_text(INHERITED)
+    assert things.entry(name).parameters == {"size": 4}
+    sys.modules.pop("things.more", None)
+
+
+@pytest.mark.parametrize("text", ["@THINGS.register('x')\ndef broken(:", "# THINGS.register(\n\0"])
+def test_a_file_that_cannot_be_read_is_named_and_the_others_work(things, tmp_path, capsys, text):
+    (tmp_path / "things" / "aaa.py").write_text(text)
+    assert list(things) == ["first", "second"]
+    assert "aaa.py cannot be read; what it registers is left out" in capsys.readouterr().err
+
+
+def test_a_module_that_cannot_be_imported_is_named_when_it_is_asked_for(things):
+    with pytest.raises(UserError, match=r"things/module\.py cannot be imported: ZeroDivisionError"):
+        things["first"]
+    assert things.entry("second").parameters == {"rate": 0.5}
+
+
 def test_unknown_names_get_the_nearest_known(things):
     with pytest.raises(UnknownNameError) as caught:
         things["frist"]

@@ -53,7 +53,11 @@ def list_(
         headings = ("Name", "What it is", "Hyper-parameters")
         table = Table(*headings, box=box.SIMPLE_HEAD, title=name, title_justify="left")
         for _, entry in sorted(REGISTRIES[name].entries().items()):
-            table.add_row(entry.name, entry.summary, ", ".join(_parameters(entry)))
+            try:
+                parameters = ", ".join(_parameters(entry))
+            except UserError as error:  # the file of this one is faulty; the others are not
+                parameters = str(error)
+            table.add_row(entry.name, entry.summary, parameters)
         console.print(table)
         if REGISTRIES[name] is ENCODERS:
             console.print("Or any Hugging Face encoder, by its hub id or its folder.")

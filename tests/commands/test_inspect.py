@@ -101,3 +101,12 @@ def test_check_of_an_unknown_name():
     assert near.exit_code == far.exit_code == 2
     assert "unknown augmenter 'vaedif'. Did you mean 'vaediff'" in near.stderr
     assert near.stderr.count("unknown") == 1 and far.stderr.count("unknown") == 3
+
+
+def test_list_names_a_faulty_module_and_shows_the_others(monkeypatch):
+    faulty = Entry("faulty", "augmenters.not_there", "Inherits.", None)
+    monkeypatch.setitem(AUGMENTERS.entries(), "faulty", faulty)
+    result = CliRunner().invoke(app, ["list", "augmenters"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "augmenters/not_there.py cannot be imported" in result.output
+    assert "vaediff" in result.output
