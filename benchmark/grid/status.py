@@ -62,7 +62,11 @@ def statuses(
 
 
 def statuses_of_grid(grid: list[Job], folder: Path) -> list[Status]:
-    """The status of a grid's jobs, then of other runs in the experiment's folder."""
+    """The status of a grid's jobs, then of other runs in the experiment's folder.
+
+    Stage 1 of the cheap protocol belongs to another experiment, and to its tables.
+    """
+    grid = [job for job in grid if not job.shared]
     planned = {job.directory for job in grid}
     others = [directory for directory in started_runs(folder) if directory not in planned]
     return [*map(status_of, grid), *map(status_of_directory, others)]

@@ -405,3 +405,42 @@ def test_what_a_run_of_another_grid_needs_is_kept(lab):
 def test_weights_are_given_up_when_the_experiment_says_so(lab):
     lab(f"{LEFT} --set train.keep_weights=none")
     assert not any(lab.left(name) for name in ("left none 0", "left noisy 0", "left learned 0"))
+
+
+CHEAP = (f"{LEFT} --set augment.stage3=head",)
+
+
+def test_the_cheap_protocol_runs_stage_1_once_and_the_head_runs_on_it(lab):
+    assert lab(*CHEAP).exit_code == 0
+    stage1, none, noisy, learned = lab.ran
+    whole, base = lab.folder("left none 0"), lab.results / "toy_head" / "left" / "none" / "seed-0"
+    assert stage1.run.augment is None and stage1.stage1 is stage1.base is None
+    assert (none.stage1, none.base, none.branch_epoch) == (whole, None, 2)
+    for call in (noisy, learned):
+        assert (call.stage1, call.base, call.branch_epoch) == (whole, base, None)
+    lab.ran.clear()
+    assert lab(*CHEAP).exit_code == 0 and not lab.ran
+    # the paper's protocol goes on from the same stage 1
+    assert lab(LEFT).exit_code == 0 and lab.names() == ["left noisy 0", "left learned 0"]
+    lab.ran.clear()
+    assert "4 done before" in lab(*CHEAP).stderr and not lab.ran
+
+
+def test_encodings_of_stage_1_go_when_all_head_runs_are_done(lab):
+    encoding = lab.folder("left none 0") / "encoded_dev.safetensors"
+    lab.raises["left learned 0"] = RuntimeError("no")
+    assert lab(*CHEAP).exit_code == 1
+    encoding.touch()
+    lab(*CHEAP)
+    assert encoding.exists()
+    lab.raises.clear()
+    assert lab(*CHEAP).exit_code == 0
+    assert not encoding.exists()
+    assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}  # of its own grid
+
+
+def test_a_head_run_is_blocked_without_stage_1(lab):
+    lab.raises["left none 0"] = RuntimeError("no")
+    result = lab(*CHEAP)
+    assert result.exit_code == 1 and lab.names() == ["left none 0"]
+    assert "its stage 1 is failed" in result.stderr
