@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,8 @@ from benchmark.commands.options import FREQUENT_OF, Frequent
 app = typer.Typer(
     no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None
 )
+
+EXAMPLES = 3  # of each kind of fault
 
 Documents = Annotated[Path, typer.Argument(metavar="PATH", help="A DocRED-format JSON file.")]
 
@@ -58,15 +60,20 @@ def validate(
             help="The relations that may occur: rel_info.json, rel2id.json or a JSON list.",
         ),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="List every fault, not only examples of each kind.")
+    ] = False,
 ) -> None:
-    """List every fault of a file.
+    """Sum up the faults of a file by kind.
 
-    Each with its document, title and field. Exit code 1 when a fault keeps the file from being
-    loaded.
+    Each kind with its number and up to three examples that name document, title and field.
+    Exit code 1 when a fault keeps the file from being loaded.
 
-    Example:
+    Examples:
 
       python run_benchmark.py data validate train.json --relations rel_info.json
+
+      python run_benchmark.py data validate train.json --all
     """
     from benchmark.data.docred import read_inventory
     from benchmark.data.jsonstream import existing_file
@@ -74,12 +81,26 @@ def validate(
 
     existing_file(path)
     inventory = None if relations is None else read_inventory(relations)[0]
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    examples: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    totals: Counter[str] = Counter()
     for fault in faults(path, inventory):
-        counts[fault.severity] += 1
-        typer.echo(f"{fault.severity}: {fault}")
-    found = [(counts[kind], kind) for kind in ("error", "warning") if counts[kind]]
-    text = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for number, kind in found)
+        kind = fault.severity, fault.kind
+        counts[kind] += 1
+        totals[fault.severity] += 1
+        if everything:
+            typer.echo(f"{fault.severity}: {fault}")
+        elif counts[kind] <= EXAMPLES:
+            examples[kind].append(str(fault))
+    order = ("error", "warning", "info")
+    for severity, what in sorted(examples, key=lambda kind: (order.index(kind[0]), -counts[kind])):
+        typer.echo(f"{severity}, {counts[severity, what]:,} x {what}")
+        for example in examples[severity, what]:
+            typer.echo(f"  {example}")
+    found = [(totals[severity], severity) for severity in order[:2] if totals[severity]]
+    text = ", ".join(f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in found)
     typer.echo(text or f"{path}: no fault")
-    if counts["error"]:
+    if any(counts[kind] > EXAMPLES for kind in examples):
+        typer.echo("--all lists every one")
+    if totals["error"]:
         raise typer.Exit(1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import reprlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -24,11 +25,9 @@ from typing import Any, Literal
 from benchmark.data.jsonstream import iterate_array
 from benchmark.errors import DataError
 
-Severity = Literal[
-    "error", "warning", "info"
-]  # cannot be loaded | can, but look at it | worth knowing
+Severity = Literal["error", "warning", "info"]  # cannot be loaded | look at it | worth knowing
 
-# of a document that a model can take: 249,500 pairs, and tables of 500 x 500 in each axial layer
+# What a model can take: 249,500 pairs, and tables of 500 x 500 in each axial layer.
 MOST_ENTITIES = 500
 
 _abbreviated = reprlib.Repr()
@@ -38,8 +37,9 @@ _short = _abbreviated.repr
 
 @dataclass(frozen=True)
 class Fault:
-    """One finding: where it stands and what would be right. `document` counts from 0; None: the
-    file as a whole is meant.
+    """One finding: where it stands and what would be right.
+
+    `document` counts from 0; None means the file as a whole.
     """
 
     path: str
@@ -48,22 +48,19 @@ class Fault:
     field: str  # "vertexSet[3][0].pos"; "" when the document as a whole is meant
     severity: Severity
     message: str
+    kind: str = "the file cannot be read"  # the same for faults that differ only in place and value
 
     def __str__(self) -> str:
         if self.document is None:
-            return (
-                self.message
-                if self.message.startswith(self.path)
-                else f"{self.path}: {self.message}"
-            )
+            named = self.message.startswith(self.path)
+            return self.message if named else f"{self.path}: {self.message}"
         title = f" {_short(self.title)}" if self.title is not None else ""
         field = f", {self.field}" if self.field else ""
         return f"{self.path}: document {self.document}{title}{field}: {self.message}"
 
 
 def faults(path: str | os.PathLike, relations: Collection[str] | None = None) -> Iterator[Fault]:
-    """Every fault of the file, in its order: errors, but also warnings and remarks that keep no one
-    from loading it.
+    """Every fault of the file, in its order: errors, warnings and remarks.
 
     Args:
         path: a DocRED-format JSON file.
@@ -96,312 +93,274 @@ def examined(
     for index, document in enumerate(iterate_array(path)):
         title = document.get("title") if isinstance(document, dict) else None
         title = title if isinstance(title, str) else None
-        found = [
-            Fault(str(path), index, title, field, severity, message)
-            for field, severity, message in _document(document, relations, labelled)
-        ]
-        if title and first_with_title.setdefault(title, index) != index:
-            message = f"document {first_with_title[title]} of this file has the same title; titles must be unique within a file"
-            found.insert(0, Fault(str(path), index, title, "title", "error", message))
-        yield index, document, found
+        found = _Findings(str(path), index, title)
+        if title and (first := first_with_title.setdefault(title, index)) != index:
+            unique = "titles must be unique within a file"
+            found.error("title", "document {} of this file has the same title; " + unique, first)
+        _document(found, document, relations, labelled)
+        yield index, document, found.faults
     if index < 0:
         raise DataError(f"{path}: holds no document; expected at least one")
 
 
-_Finding = tuple[str, Severity, str]  # field, severity, message
+class _Findings:
+    """Collects the faults of one document.
+
+    A message is a template, its values and perhaps a hint. Faults of one kind share the template.
+    """
+
+    def __init__(self, path: str, index: int, title: str | None):
+        self.place, self.faults = (path, index, title), []
+
+    def add(
+        self, severity: Severity, field: str, template: str, *values: Any, hint: str = ""
+    ) -> None:
+        kind = template.replace("{:,}", "{}").replace("{!r}", "{}").replace("{}", "…")
+        if field:
+            kind = f"{re.sub(r'[0-9]+', '', field)}: {kind}"
+        message = template.format(*values) + hint
+        self.faults.append(Fault(*self.place, field, severity, message, kind))
+
+    def error(self, field: str, template: str, *values: Any, hint: str = "") -> None:
+        self.add("error", field, template, *values, hint=hint)
+
+    def warning(self, field: str, template: str, *values: Any) -> None:
+        self.add("warning", field, template, *values)
+
+    def unexpected(self, field: str, expected: str, value: Any) -> None:
+        self.error(field, f"expected {expected}; got {{}}", _short(value))
+
+    def has(self, key: str, holder: dict, field: str, expected: str) -> bool:
+        """Whether `holder` has the key; an error, with a hint at a misspelt one, if not."""
+        if key not in holder:
+            near = difflib.get_close_matches(key, [k for k in holder if k not in _KEYS], n=1)
+            hint = f" (there is {near[0]!r})" if near else ""
+            self.error(field, f"missing; expected {expected}", hint=hint)
+        return key in holder
+
+    def is_text(self, field: str, value: Any) -> bool:
+        if not isinstance(value, str):
+            self.unexpected(field, "a text", value)
+            return False
+        if not _all_text([value]):
+            shown = ascii(value[:60])
+            self.error(field, "is not valid Unicode (half of a surrogate pair): {}", shown)
+            return False
+        return True
 
 
 def _document(
-    document: Any, relations: Collection[str] | None, labelled: bool | None
-) -> Iterator[_Finding]:
+    found: _Findings, document: Any, relations: Collection[str] | None, labelled: bool | None
+) -> None:
     if not isinstance(document, dict):
-        yield (
-            "",
-            "error",
-            f"expected an object with the keys title, sents, vertexSet, labels; got {_short(document)}",
-        )
+        found.unexpected("", "an object with the keys title, sents, vertexSet, labels", document)
         return
-    if "title" not in document:
-        yield "title", "error", _missing("title", document, "a text that is unique within the file")
-    elif problem := _text_problem(document["title"]) or (
-        "" if document["title"].strip() else "is empty; expected a text"
+    if (
+        found.has("title", document, "title", "a text that is unique within the file")
+        and found.is_text("title", document["title"])
+        and not document["title"].strip()
     ):
-        yield "title", "error", problem
-    yield from _sentences(document)
-    yield from _entities(document)
+        found.error("title", "is empty; expected a text")
+    _sentences(found, document)
+    _entities(found, document)
     if labelled is not None:
-        yield from _labels(document, relations, labelled)
+        _labels(found, document, relations, labelled)
 
 
-def _sentences(document: dict) -> Iterator[_Finding]:
-    if "sents" not in document:
-        yield (
-            "sents",
-            "error",
-            _missing("sents", document, "a list of sentences, each a list of words"),
-        )
+def _sentences(found: _Findings, document: dict) -> None:
+    expected = "a list of sentences, each a list of words"
+    if not found.has("sents", document, "sents", expected):
         return
     sentences = document["sents"]
     if not isinstance(sentences, list):
-        yield (
-            "sents",
-            "error",
-            f"expected a list of sentences, each a list of words; got {_short(sentences)}",
-        )
+        found.unexpected("sents", expected, sentences)
         return
     for s, sentence in enumerate(sentences):
         if not isinstance(sentence, list):
-            yield f"sents[{s}]", "error", f"expected a list of words; got {_short(sentence)}"
+            found.unexpected(f"sents[{s}]", "a list of words", sentence)
         elif not _all_text(sentence):
             for w, word in enumerate(sentence):
-                if problem := _text_problem(word):
-                    yield f"sents[{s}][{w}]", "error", problem
+                found.is_text(f"sents[{s}][{w}]", word)
         elif "" in sentence:
-            yield (
-                f"sents[{s}][{sentence.index('')}]",
-                "warning",
-                "an empty word: no token stands for it",
-            )
+            field = f"sents[{s}][{sentence.index('')}]"
+            found.warning(field, "an empty word: no token stands for it")
     if not any(isinstance(sentence, list) and sentence for sentence in sentences):
-        yield (
-            "sents",
-            "error",
-            "the document is empty; expected at least one sentence of at least one word",
-        )
+        expected = "expected at least one sentence of at least one word"
+        found.error("sents", f"the document is empty; {expected}")
 
 
-def _entities(document: dict) -> Iterator[_Finding]:
-    if "vertexSet" not in document:
-        yield (
-            "vertexSet",
-            "error",
-            _missing(
-                "vertexSet",
-                document,
-                "a list of entities, each a list of mentions; [] if there are none",
-            ),
-        )
+def _entities(found: _Findings, document: dict) -> None:
+    expected = "a list of entities, each a list of mentions"
+    if not found.has("vertexSet", document, "vertexSet", expected + "; [] if there are none"):
         return
     entities = document["vertexSet"]
     if not isinstance(entities, list):
-        yield (
-            "vertexSet",
-            "error",
-            f"expected a list of entities, each a list of mentions; got {_short(entities)}",
-        )
+        found.unexpected("vertexSet", expected, entities)
         return
     sentences = document["sents"] if isinstance(document.get("sents"), list) else None
     owner: dict[tuple[int, int, int], int] = {}  # span -> the entity that has it
     for e, mentions in enumerate(entities):
         field = f"vertexSet[{e}]"
         if not isinstance(mentions, list):
-            yield field, "error", f"expected a list of mentions; got {_short(mentions)}"
+            found.unexpected(field, "a list of mentions", mentions)
         elif not mentions:
-            yield field, "error", "the entity has no mention; expected at least one"
+            found.error(field, "the entity has no mention; expected at least one")
         else:
             for m, mention in enumerate(mentions):
-                yield from _mention(f"{field}[{m}]", e, mention, sentences, owner)
-    if len(entities) > MOST_ENTITIES:
-        pairs = f"{len(entities) * (len(entities) - 1):,} pairs"
-        yield (
-            "vertexSet",
-            "warning",
-            f"{len(entities):,} entities make {pairs}: a model takes at most {MOST_ENTITIES:,} entities",
-        )
-    if len(entities) < 2:
-        yield (
-            "vertexSet",
-            "info",
-            f"{len(entities) or 'no'} entity: the document has no pair to classify",
-        )
+                _mention(found, f"{field}[{m}]", e, mention, sentences, owner)
+    count = len(entities)
+    if count > MOST_ENTITIES:
+        most = f"a model takes at most {MOST_ENTITIES:,} entities"
+        pairs = count * (count - 1)
+        found.warning("vertexSet", f"{{:,}} entities make {{:,}} pairs: {most}", count, pairs)
+    if count < 2:
+        template = "{} entity: the document has no pair to classify"
+        found.add("info", "vertexSet", template, count or "no")
 
 
 def _mention(
+    found: _Findings,
     field: str,
     entity: int,
     mention: Any,
     sentences: list | None,
     owner: dict[tuple[int, int, int], int],
-) -> Iterator[_Finding]:
+) -> None:
     if not isinstance(mention, dict):
-        yield (
-            field,
-            "error",
-            f"expected an object with the keys name, pos, sent_id, type; got {_short(mention)}",
-        )
+        found.unexpected(field, "an object with the keys name, pos, sent_id, type", mention)
         return
     for key in ("name", "type"):
-        if key not in mention:
-            yield f"{field}.{key}", "error", _missing(key, mention, "a text")
-        elif problem := _text_problem(mention[key]):
-            yield f"{field}.{key}", "error", problem
+        if found.has(key, mention, f"{field}.{key}", "a text"):
+            found.is_text(f"{field}.{key}", mention[key])
+    sentence = _sentence_of(found, f"{field}.sent_id", mention, sentences)
 
-    sentence = None
-    if "sent_id" not in mention:
-        yield (
-            f"{field}.sent_id",
-            "error",
-            _missing("sent_id", mention, "the number of the mention's sentence, from 0"),
-        )
-    elif type(mention["sent_id"]) is not int:
-        yield (
-            f"{field}.sent_id",
-            "error",
-            f"expected an integer, the number of a sentence; got {_short(mention['sent_id'])}",
-        )
-    elif sentences is not None:
-        if 0 <= mention["sent_id"] < len(sentences):
-            sentence = sentences[mention["sent_id"]]
-        else:
-            there = (
-                f"the document has {len(sentences)} sentences (0 to {len(sentences) - 1})"
-                if sentences
-                else "there is none"
-            )
-            yield (
-                f"{field}.sent_id",
-                "error",
-                f"sentence {_short(mention['sent_id'])} does not exist: {there}",
-            )
-
-    if "pos" not in mention:
-        yield (
-            f"{field}.pos",
-            "error",
-            _missing("pos", mention, "[start, end), the mention's words within its sentence"),
-        )
+    expected = "[start, end), the mention's words within its sentence"
+    if not found.has("pos", mention, f"{field}.pos", expected):
         return
     pos = mention["pos"]
-    if (
-        not isinstance(pos, list)
-        or len(pos) != 2
-        or any(type(position) is not int for position in pos)
-    ):
-        yield f"{field}.pos", "error", f"expected two integers [start, end); got {_short(pos)}"
+    if not isinstance(pos, list) or [type(position) for position in pos] != [int, int]:
+        found.unexpected(f"{field}.pos", "two integers [start, end)", pos)
         return
-    start, end = pos
     if not isinstance(sentence, list):
         return
+    start, end = pos
     if not 0 <= start < end <= len(sentence):
-        message = f"[{_short(start)}, {_short(end)}) lies outside sentence {mention['sent_id']}, which has {len(sentence)} words"
-        yield f"{field}.pos", "error", f"{message}; expected 0 <= start < end <= {len(sentence)}"
+        found.error(
+            f"{field}.pos",
+            "[{}, {}) lies outside sentence {}, which has {} words",
+            *(_short(start), _short(end), mention["sent_id"], len(sentence)),
+            hint=f"; expected 0 <= start < end <= {len(sentence)}",
+        )
         return
 
     span = (mention["sent_id"], start, end)
     if span in owner:
         which = "the same entity" if owner[span] == entity else f"entity {owner[span]}"
-        yield f"{field}.pos", "info", f"{which} has a mention of the very same words"
+        found.add("info", f"{field}.pos", "{} has a mention of the very same words", which)
     owner.setdefault(span, entity)
     words, name = sentence[start:end], mention.get("name")
-    if (
-        isinstance(name, str)
-        and _all_text(words)
-        and "".join(name.split()) != "".join("".join(words).split())
-    ):
-        yield (
-            f"{field}.name",
-            "warning",
-            f"the name {_short(name)} differs from the mention's words {_short(' '.join(words))}",
-        )
+    if not isinstance(name, str) or not _all_text(words):
+        return
+    if "".join(name.split()) != "".join("".join(words).split()):
+        template = "the name {} differs from the mention's words {}"
+        found.warning(f"{field}.name", template, _short(name), _short(" ".join(words)))
+
+
+def _sentence_of(found: _Findings, field: str, mention: dict, sentences: list | None) -> Any:
+    """The mention's sentence, None where that is not known."""
+    if not found.has("sent_id", mention, field, "the number of the mention's sentence, from 0"):
+        return None
+    number = mention["sent_id"]
+    if type(number) is not int:
+        found.unexpected(field, "an integer, the number of a sentence", number)
+    elif sentences is not None:
+        if 0 <= number < len(sentences):
+            return sentences[number]
+        there = f"the document has {len(sentences)} sentences (0 to {len(sentences) - 1})"
+        there = there if sentences else "there is none"
+        found.error(field, "sentence {} does not exist: {}", _short(number), there)
+    return None
 
 
 def _labels(
-    document: dict, relations: Collection[str] | None, labelled: bool
-) -> Iterator[_Finding]:
+    found: _Findings, document: dict, relations: Collection[str] | None, labelled: bool
+) -> None:
     labels = document.get("labels")
     if labels is None:
-        expected = "a list of facts; [] if there are none"
         if labelled:
-            yield "labels", "error", _missing("labels", document, expected)
+            # `null` is as good as missing.
+            others = {key: value for key, value in document.items() if key != "labels"}
+            found.has("labels", others, "labels", "a list of facts; [] if there are none")
         else:
-            yield (
-                "labels",
-                "warning",
-                "missing: one can predict on the document, but neither train nor score on it",
-            )
+            use = "one can predict on the document, but neither train nor score on it"
+            found.warning("labels", f"missing: {use}")
         return
     if not isinstance(labels, list):
-        yield "labels", "error", f"expected a list of facts; got {_short(labels)}"
+        found.unexpected("labels", "a list of facts", labels)
         return
-    entities = document.get("vertexSet")
     seen: dict[tuple, int] = {}
     for f, fact in enumerate(labels):
         field = f"labels[{f}]"
         if not isinstance(fact, dict):
-            yield field, "error", f"expected an object with the keys h, t, r; got {_short(fact)}"
+            found.unexpected(field, "an object with the keys h, t, r", fact)
             continue
-        sound = True
-        for finding in _fact(field, fact, entities, relations):
-            sound = False
-            yield finding
-        evidence, sentences = fact.get("evidence"), document.get("sents")
-        if evidence is not None and isinstance(sentences, list):
-            cited = evidence if isinstance(evidence, list) else [evidence]
-            known = evidence_of(fact, sentences)
-            if strange := [s for s in cited if type(s) is not int or s not in known]:
-                message = f"{_short(strange[0])} is not the number of a sentence of the document"
-                yield (
-                    f"{field}.evidence",
-                    "warning",
-                    f"{message} (0 to {len(sentences) - 1}); ignored",
-                )
+        before = len(found.faults)
+        _fact(found, field, fact, document.get("vertexSet"), relations)
+        sound = len(found.faults) == before
+        _evidence(found, f"{field}.evidence", fact, document.get("sents"))
         if sound:
             key = (fact["h"], fact["t"], fact["r"])
             if seen.setdefault(key, f) != f:
-                yield field, "warning", f"repeats labels[{seen[key]}] {_short(key)}: it counts once"
+                template = "repeats labels[{}] {}: it counts once"
+                found.warning(field, template, seen[key], _short(key))
             elif fact["h"] == fact["t"]:
-                yield (
-                    field,
-                    "warning",
-                    f"relates entity {fact['h']} to itself by {_short(fact['r'])}: it stays in gold, but is not trained on",
-                )
+                use = "it stays in gold, but is not trained on"
+                template = f"relates entity {{}} to itself by {{}}: {use}"
+                found.warning(field, template, fact["h"], _short(fact["r"]))
     if not labels:
-        yield (
-            "labels",
-            "warning",
-            "the document has no fact: it counts in evaluation through false positives only",
-        )
+        use = "it counts in evaluation through false positives only"
+        found.warning("labels", f"the document has no fact: {use}")
 
 
 def _fact(
-    field: str, fact: dict, entities: Any, relations: Collection[str] | None
-) -> Iterator[_Finding]:
+    found: _Findings, field: str, fact: dict, entities: Any, relations: Collection[str] | None
+) -> None:
     for key, role in (("h", "head"), ("t", "tail")):
-        if key not in fact:
-            yield (
-                f"{field}.{key}",
-                "error",
-                _missing(key, fact, f"the number of the {role} entity, from 0"),
-            )
-        elif type(fact[key]) is not int:
-            yield (
-                f"{field}.{key}",
-                "error",
-                f"expected an integer, the number of the {role} entity; got {_short(fact[key])}",
-            )
+        number = f"the number of the {role} entity"
+        if not found.has(key, fact, f"{field}.{key}", f"{number}, from 0"):
+            continue
+        if type(fact[key]) is not int:
+            found.unexpected(f"{field}.{key}", f"an integer, {number}", fact[key])
         elif isinstance(entities, list) and not 0 <= fact[key] < len(entities):
-            there = (
-                f"{len(entities)} entities (0 to {len(entities) - 1})" if entities else "no entity"
-            )
-            yield (
-                f"{field}.{key}",
-                "error",
-                f"entity {_short(fact[key])} does not exist: the document has {there}",
-            )
-    if "r" not in fact:
-        yield f"{field}.r", "error", _missing("r", fact, "the name of the relation")
-    elif problem := _text_problem(fact["r"]) or (
-        "" if fact["r"] else "is empty; expected the name of a relation"
-    ):
-        yield f"{field}.r", "error", problem
-    elif is_na(fact["r"]):
-        yield (
-            f"{field}.r",
-            "error",
-            f"{fact['r']!r} is no relation: leave pairs without a relation out of labels",
-        )
-    elif relations is not None and fact["r"] not in relations:
-        yield f"{field}.r", "error", unknown_relation(fact["r"], relations)
+            there = f"{len(entities)} entities (0 to {len(entities) - 1})"
+            template = "entity {} does not exist: the document has {}"
+            values = _short(fact[key]), there if entities else "no entity"
+            found.error(f"{field}.{key}", template, *values)
+    field, name = f"{field}.r", "the name of a relation"
+    if not found.has("r", fact, field, "the name of the relation"):
+        return
+    relation = fact["r"]
+    if not found.is_text(field, relation):
+        return
+    if not relation:
+        found.error(field, f"is empty; expected {name}")
+    elif is_na(relation):
+        template = "{!r} is no relation: leave pairs without a relation out of labels"
+        found.error(field, template, relation)
+    elif relations is not None and relation not in relations:
+        message = unknown_relation(relation, relations)
+        found.error(field, "unknown relation", hint=message.removeprefix("unknown relation"))
+
+
+def _evidence(found: _Findings, field: str, fact: dict, sentences: Any) -> None:
+    evidence = fact.get("evidence")
+    if evidence is None or not isinstance(sentences, list):
+        return
+    cited = evidence if isinstance(evidence, list) else [evidence]
+    known = evidence_of(fact, sentences)
+    if strange := [s for s in cited if type(s) is not int or s not in known]:
+        template = "{} is not the number of a sentence of the document (0 to {}); ignored"
+        found.warning(field, template, _short(strange[0]), len(sentences) - 1)
 
 
 def evidence_of(fact: dict, sentences: list) -> set[int]:
@@ -424,28 +383,13 @@ def unknown_relation(relation: str, relations: Collection[str]) -> str:
     """
     near = difflib.get_close_matches(relation, relations, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown relation {_short(relation)}: not among the {len(relations)} relations of the inventory{hint}"
-
-
-def _missing(key: str, holder: dict, expected: str) -> str:
-    near = difflib.get_close_matches(key, [k for k in holder if k not in _KEYS], n=1)
-    return f"missing; expected {expected}" + (f" (there is {near[0]!r})" if near else "")
+    where = f"not among the {len(relations)} relations of the inventory"
+    return f"unknown relation {_short(relation)}: {where}{hint}"
 
 
 _KEYS = frozenset(
     {"title", "sents", "vertexSet", "labels", "name", "pos", "sent_id", "type", "h", "t", "r"}
 )
-
-
-def _text_problem(value: Any) -> str:
-    """What is wrong with a value that should be text; "" if nothing is."""
-    if not isinstance(value, str):
-        return f"expected a text; got {_short(value)}"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return f"is not valid Unicode (half of a surrogate pair): {ascii(value[:60])}"
-    return ""
 
 
 def _all_text(words: list) -> bool:

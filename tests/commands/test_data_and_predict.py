@@ -77,6 +77,23 @@ def test_validate_lists_all_faults(documents):
     assert "3 errors" in result.stdout
 
 
+def test_validate_sums_up_by_kind_and_lists_all_on_demand(documents):
+    looped = [{"h": 0, "t": 0, "r": f"r{i}"} for i in range(5)]
+    lost = [{"h": 0, "t": 7, "r": "lives_in"}]
+    documents.write_text(json.dumps([DOCUMENT | {"labels": looped + lost}]))
+    result = invoke("data", "validate", documents)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert lines[0].startswith("error, 1 x labels[].t: entity … does not exist")
+    assert lines[1].startswith(f"  {documents}: document 0 'A town', labels[5].t: entity 7")
+    assert lines[2].startswith("warning, 5 x labels[]: relates entity … to itself")
+    assert [f"labels[{i}]: relates entity 0" in lines[3 + i] for i in range(3)] == [True] * 3
+    assert lines[6:] == ["1 error, 5 warnings", "--all lists every one"]
+    every = invoke("data", "validate", documents, "--all").stdout.splitlines()
+    assert len(every) == 7 and every[-1] == "1 error, 5 warnings"
+    assert [line.split(":")[0] for line in every[:-1]] == ["warning"] * 5 + ["error"]
+
+
 def test_validate_a_file_that_is_not_there(tmp_path):
     result = invoke("data", "validate", tmp_path / "nowhere.json")
     assert (
