@@ -19,6 +19,7 @@ from benchmark.registry import ENCODERS
 
 TEXTS = ["config.json", "*token*.json", "vocab.*", "merges.txt", "*.model", "added_tokens.json"]
 TEXTS += ["special_tokens_map.json", "preprocessor_config.json"]
+VOCABULARIES = ["tokenizer.json", "vocab.txt", "vocab.json", "*.model"]
 SAFETENSORS = ["model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"]
 TORCH = ["pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json"]
 
@@ -106,11 +107,15 @@ def missing_files(folder: Path) -> str | None:
         return "config.json"
     if not (weights := weight_files(folder)):
         return "weights (model.safetensors or pytorch_model.bin)"
-    return next((path.name for path in weights if not path.is_file()), None)
+    if missing := next((path.name for path in weights if not path.is_file()), None):
+        return missing
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARIES):
+        return "tokenizer (tokenizer.json, vocab.txt, vocab.json or a SentencePiece model)"
+    return None
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold an encoder's weights, those of an index included if they are not there."""
+    """The files of an encoder's weights, also those of an index that are not there."""
     for whole in ("model.safetensors", "pytorch_model.bin"):
         if (folder / whole).is_file():
             return [folder / whole]

@@ -57,7 +57,7 @@ def encoder_digest(encoder: EncoderConfig) -> str | None:
 @functools.cache
 def _digest(folder: Path) -> str:
     files = [folder / name for name in ENCODER_TEXTS]
-    files += weight_files(folder)
+    files += sorted(folder.glob("*.model")) + weight_files(folder)
     lines = (f"{file.name} {sha256(file)}\n" for file in files if file.is_file())
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 

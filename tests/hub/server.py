@@ -1,5 +1,5 @@
 """A small hub on loopback: as much of the Hugging Face hub's protocol as `huggingface_hub` needs to
-download models and datasets. Everything is served at one commit.
+download models and datasets.
 """
 
 from __future__ import annotations
@@ -20,10 +20,20 @@ FILE = re.compile(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
 
 
 class Hub:
-    """Serves `folder`/{models,datasets}/ORG/NAME/*; `requests`: (method, path) of all so far."""
+    """Serves `folder`/{models,datasets}/ORG/NAME/*.
+
+    commits: each commit with its folder; main is the last. requests: (method, path) of all so far.
+    """
 
     def __init__(self, folder: Path):
-        self.folder, self.requests = folder, []
+        self.commits, self.requests = {COMMIT: folder}, []
+
+    def commit(self, revision: str | None) -> str:
+        return next(reversed(self.commits)) if revision in (None, "main") else revision
+
+    def folder(self, revision: str | None) -> Path | None:
+        """What is served at a commit or at main; None at an unknown one."""
+        return self.commits.get(self.commit(revision))
 
     @property
     def downloads(self) -> list[str]:
@@ -62,13 +72,13 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._api(*match.groups())
             elif match := FILE.match(path):
                 kind, name, revision, file = match.groups()
-                self._file(hub.folder / (kind or "models") / name / file, revision)
+                self._file(f"{kind or 'models'}/{name}/{file}", revision)
             else:
                 self._send(404, b"{}")
 
         def _api(self, kind: str, name: str, what: str | None, revision: str | None) -> None:
-            folder = hub.folder / kind / name
-            if not folder.is_dir() or revision not in (None, "main", COMMIT):
+            served = hub.folder(revision)
+            if served is None or not (folder := served / kind / name).is_dir():
                 self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
                 return
             files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
@@ -79,18 +89,20 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     for name, file in zip(names, files, strict=True)
                 ]
             else:
-                found = {"id": name, "sha": COMMIT, "private": False, "tags": [], "downloads": 0}
+                found = {"id": name, "sha": hub.commit(revision), "private": False, "tags": []}
+                found["downloads"] = 0
                 found["siblings"] = [{"rfilename": name} for name in names]
             self._send(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
 
-        def _file(self, file: Path, revision: str) -> None:
-            if revision not in ("main", COMMIT):
+        def _file(self, path: str, revision: str) -> None:
+            if (served := hub.folder(revision)) is None:
                 self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            elif not file.is_file():
-                self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+                return
+            headers = {"X-Repo-Commit": hub.commit(revision)}
+            if not (file := served / path).is_file():
+                self._send(404, b"", {"X-Error-Code": "EntryNotFound", **headers})
             else:
-                headers = {"ETag": f'"{_etag(file)}"', "X-Repo-Commit": COMMIT}
-                self._send(200, file.read_bytes(), headers)
+                self._send(200, file.read_bytes(), {"ETag": f'"{_etag(file)}"', **headers})
 
         def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import pytest
 import torch
 import yaml
 from hub.server import COMMIT, Hub
+from safetensors.torch import load_file, save_file
 from tiny_runs import numbers
 
 from backbones.encoders.tiny import Tiny
+from benchmark.hub import missing_files
 from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +132,59 @@ def test_an_encoder_that_the_hub_does_not_have(hub, command, tmp_path):
         output = ended(command(address, "--set", "encoder.name=org/other"), code=2)
     assert "encoder 'org/other'" in output and "--set encoder.name=FOLDER" in output
     assert "Traceback" not in output and not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "there, missing",
+    [
+        (["tokenizer.json", "model.safetensors"], "config.json"),
+        (["config.json", "tokenizer.json"], "weights"),
+        (["config.json", "model.safetensors"], "tokenizer"),
+        (["config.json", "model.safetensors", "spm.model"], None),
+        (["config.json", "pytorch_model.bin", "vocab.txt"], None),
+    ],
+)
+def test_what_an_encoders_folder_lacks_is_named(tmp_path, there, missing):
+    for name in there:
+        (tmp_path / name).touch()
+    assert (missing_files(tmp_path) or "none").startswith(missing or "none")
+
+
+@pytest.mark.long
+def test_the_hub_has_another_model_now(hub, command, tmp_path):
+    """Stored runs are neither repeated nor mixed with runs of the new model."""
+    more = ["--augmenters", "none", "--seeds"]
+    with hub.running() as address:
+        ended(command(address, *more, "0"))
+        newer = tmp_path / "newer"
+        shutil.copytree(hub.folder(None), newer)
+        (newer / "models/org/encoder/README.md").write_text("another commit, the same model")
+        hub.commits["1" * 40] = newer
+        assert "1 done now, 1 done before" in ended(command(address, *more, "0,1"))
+
+        weights = newer / "models/org/encoder/model.safetensors"
+        save_file({k: v + 1 for k, v in load_file(weights).items()}, weights, {"format": "pt"})
+        hub.commits["2" * 40] = newer
+        output = " ".join(ended(command(address, *more, "0,2"), code=2).split())
+        assert f"the hub's model changed: encoder.revision={COMMIT} is the stored one" in output
+        pinned = ["--set", f"encoder.revision={COMMIT}"]
+        assert "1 done now, 1 done before" in ended(command(address, *more, "0,2", *pinned))
+    for commit in list(hub.commits)[1:]:
+        del hub.commits[commit]
+
+
+@pytest.mark.long
+def test_a_download_that_was_interrupted_is_not_taken_for_an_encoder(hub, command, tmp_path):
+    with hub.running() as address:
+        ended(command(address, "--augmenters", "none"))
+    (vocabulary,) = (tmp_path / "home").rglob("snapshots/*/tokenizer.json")
+    vocabulary.unlink()
+    output = ended(command(address, results="again"), code=2)
+    assert "encoder 'org/encoder'" in output and "tokenizer" in output, output
+    assert "Traceback" not in output and not (tmp_path / "again").exists()
+    with hub.running() as address:
+        ended(command(address, "--augmenters", "none", results="again"))
+    assert numbers(run_of(tmp_path, "none")) == numbers(run_of(tmp_path, "none", "again"))
 
 
 @pytest.mark.long
