@@ -51,10 +51,10 @@ def figures(
 
       python run_benchmark.py figures results/demo
 
-      python run_benchmark.py figures results/redocred_500/atlop/vaediff/seed-0 --relations
+      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 --relations
       P40,P569,P570 --out figures
 
-      python run_benchmark.py figures results/redocred_500 results/dwie_389 --out figures
+      python run_benchmark.py figures results/demo results/my_experiment --out figures
     """
     from benchmark.progress import Progress
     from benchmark.reports.plots import generated_pairs

@@ -82,9 +82,9 @@ def report(
 
       python run_benchmark.py report results
 
-      python run_benchmark.py report results/redocred_500 --with-published
+      python run_benchmark.py report results/small --with-published
 
-      python run_benchmark.py report configs/redocred_500.yaml --verify --set dataset.test=PATH
+      python run_benchmark.py report results/small --verify
     """
     files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
     load_plugins(plugin)

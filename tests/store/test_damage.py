@@ -1,7 +1,9 @@
 """A result file that is torn, gone, edited or exchanged makes its run `damaged`, and is named."""
 
+import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from stored_runs import run, write
@@ -11,6 +13,7 @@ from benchmark.commands.app import app
 from benchmark.grid.status import status_of_directory
 from benchmark.store.runs import RunDirectory
 
+COLLECT = Path(__file__).parents[2] / "docs/results/collect.py"
 FILES = ("config.json", "metrics.json", "history.jsonl", "predictions_test.json")
 
 
@@ -120,3 +123,17 @@ def test_the_commands_name_what_is_damaged_and_leave_it_out(tmp_path, directory)
     report = invoke("report")
     assert report.exit_code == 0 and f"left out: {other.path}/history.jsonl" in report.stderr
     assert "1/2" in (tmp_path / "demo" / "report.md").read_text()
+
+
+def test_a_published_copy_lacks_its_large_files_and_is_sound(tmp_path):
+    directory = stored(tmp_path / "full", "none", 0)
+    spec = importlib.util.spec_from_file_location("collect", COLLECT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.collect(tmp_path / "full", tmp_path / "copy") == 1
+    assert script.collect(tmp_path / "full", tmp_path / "copy") == 0
+    copy = RunDirectory(tmp_path / "copy" / directory.path.relative_to(tmp_path / "full"))
+    assert not (copy.path / "predictions_test.json").exists()
+    assert status_of_directory(copy).state == "done"
+    (copy.path / "metrics.json").unlink()
+    assert "metrics.json" in damage(copy)
