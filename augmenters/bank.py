@@ -9,10 +9,10 @@ generator that does not beat it has added nothing of its own.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from augmenters.base import Augmenter, Progress
-from augmenters.pool import LabelSets, Pool
+from augmenters.pool import LabelSets, Pool, StoredPairs
 from benchmark.data.pairs import Pairs
 from benchmark.registry import AUGMENTERS
 
@@ -24,6 +24,7 @@ class Bank(Augmenter):
     """
 
     needs_fitting = True
+    control = True
 
     def _build(self, width: int, classes: int) -> None:
         self.stored, self._pool = StoredPairs(width, classes), None
@@ -49,14 +50,3 @@ class Bank(Augmenter):
             self._pool = Pool(sets, sets.ids)
         drawn = self._pool.draw_nearest(labels, rng)
         return self.stored.representations[drawn.to(labels.device)], labels.clone()
-
-
-class StoredPairs(nn.Module):
-    """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between
-    devices.
-    """
-
-    def __init__(self, width: int, classes: int):
-        super().__init__()
-        self.register_buffer("representations", torch.empty(0, width))
-        self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))

@@ -1,11 +1,15 @@
 """The contract between the benchmark and an augmenter.
 
-An augmenter does one of three things, after the warm-up of stage 3 and in training only. It writes
+An augmenter does one of these things, after the warm-up of stage 3 and in training only. It writes
 the private method of that thing; the public methods check what goes in and what comes out.
 
 * `_augment`: positive entity pairs in, extra pairs out;
 * `_view`: the encoded text in, another view of it out, which the backbone represents again;
-* `_adjust`: the logits of the real pairs in, changed logits out.
+* `_perturb`: the representations of all real pairs in, changed ones out;
+* `_adjust`: the logits of the real pairs in, changed logits out;
+* `_weigh`: the labels of the real pairs in, a weight for the loss of each out.
+
+The last three generate nothing. They serve controls: cheap rivals that a generator has to beat.
 
 The smallest one::
 
@@ -49,6 +53,7 @@ from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 
+THINGS = ("augment", "view", "perturb", "adjust", "weigh")  # what an augmenter may do
 Progress = Callable[..., None]  # progress(done, total, **numbers)
 
 
@@ -65,6 +70,8 @@ class Augmenter:
             encoder too. Else everything is detached.
         soft_labels: returned labels may lie between 0 and 1.
         pairs_of_view: "positive" pairs of a view enter the loss, or "all" of them.
+        encodes_again: the view starts from a second encoding of the same text, with other dropout.
+        control: a cheap rival, shown as such in tables: what it gains needs no generated pairs.
         check_options: options that make `check` quick, such as {"epochs": 2}.
         fitted_shape: (d, R) of the pairs it was fitted on, or None.
     """
@@ -73,6 +80,8 @@ class Augmenter:
     differentiable: bool = False
     soft_labels: bool = False
     pairs_of_view: str = "positive"
+    encodes_again: ClassVar[bool] = False
+    control: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
     fitted_shape: tuple[int, int] | None = None
 
@@ -80,9 +89,9 @@ class Augmenter:
 
     @classmethod
     def does(cls) -> str:
-        """Which of "augment", "view" and "adjust" the class has written."""
-        written = [name for name in ("view", "adjust") if _writes(cls, f"_{name}")]
-        return written[0] if written else "augment"
+        """Which of THINGS the class has written."""
+        written = [name for name in THINGS if _writes(cls, f"_{name}")]
+        return written[-1] if written else "augment"
 
     def fit(
         self,
@@ -190,15 +199,27 @@ class Augmenter:
             )
         )
 
+    def perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
+        """The representations [P,d] of all pairs of a batch as the classifier shall see them."""
+        self._check_rng(rng)
+        self._check_fitted("perturb")
+        with isolated(rng, representations.device):
+            result = self._perturb(representations, labels, rng=rng)
+        self._check_same_shape("_perturb", "representations", result, representations)
+        return result.to(representations)
+
+    def weigh(self, labels: Tensor) -> Tensor:
+        """The weight [P] of each pair of a batch in the loss, given their labels [P,R]."""
+        self._check_fitted("weigh")
+        result = self._weigh(labels)
+        self._check_same_shape("_weigh", "weights", result, labels[:, 0])
+        return result
+
     def adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits [P,R] of a batch's pairs, given their labels, as the loss shall see them."""
         self._check_fitted("adjust")
         result = self._adjust(logits, labels)
-        if not isinstance(result, Tensor) or result.shape != logits.shape:
-            raise AugmenterError(
-                f"{self._name}._adjust must return logits {list(logits.shape)}, "
-                f"got {_describe(result)}"
-            )
+        self._check_same_shape("_adjust", "logits", result, logits)
         return result
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -275,15 +296,23 @@ class Augmenter:
 
         Gradients are on only if the class is `differentiable`.
         """
-        raise NotImplementedError(f"{self._name} has no _augment, _view or _adjust")
+        raise NotImplementedError(f"{self._name} writes none of {', '.join(THINGS)}")
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of the encoded text, which stays unchanged."""
         raise NotImplementedError(f"{self._name} has no _view")
 
+    def _perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
+        """The representations [P,d] of all real pairs, changed; gradients flow through."""
+        raise NotImplementedError(f"{self._name} has no _perturb")
+
     def _adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits [P,R] for the loss; gradients flow through."""
         raise NotImplementedError(f"{self._name} has no _adjust")
+
+    def _weigh(self, labels: Tensor) -> Tensor:
+        """A weight [P] of at least 0 for each real pair; the loss still divides by P."""
+        raise NotImplementedError(f"{self._name} has no _weigh")
 
     # Checks.
 
@@ -312,6 +341,13 @@ class Augmenter:
         if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
             raise AugmenterError(
                 f"{self._name}: rng must be a torch.Generator on the CPU, got {rng!r}"
+            )
+
+    def _check_same_shape(self, method: str, what: str, result: Any, given: Tensor) -> None:
+        if not isinstance(result, Tensor) or result.shape != given.shape:
+            raise AugmenterError(
+                f"{self._name}.{method} must return {what} {list(given.shape)}, "
+                f"got {_describe(result)}"
             )
 
     def _check_pairs(

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from augmenters.base import Augmenter
+from augmenters.base import THINGS, Augmenter
 from augmenters.diagnosis import Diagnosed
 from benchmark.checks import (
     Case,
@@ -38,8 +38,8 @@ Tensors = tuple[Tensor, Tensor]
 
 
 def check_augmenter(kind: type, options: dict[str, Any] | None = None) -> Checks:
-    """Names and checks for a class: those of its form (`_augment`, `_view` or `_adjust`), of what
-    it learns, and of its diagnosis. Each check raises CheckFailed or returns.
+    """Names and checks for a class: those of the one thing that it does, of what it learns, and of
+    its diagnosis. Each check raises CheckFailed or returns.
     """
     case = AugmenterCase(kind, options)
     yield from run_each(case, CHECKS["every"])
@@ -81,6 +81,13 @@ def pairs(count: int = PAIRS, seed: int = 0) -> Tensors:
     return labels @ _centres() + 0.1 * torch.randn(count, WIDTH, generator=rng), labels
 
 
+def some_negative() -> Tensors:
+    """Pairs of which the second half holds no relation."""
+    representations, labels = pairs()
+    labels[PAIRS // 2 :] = torch.eye(CLASSES)[0]
+    return representations, labels
+
+
 def encoding() -> tuple[Encoded, Any]:
     batch = made_up_batch([made_up_document(number, n) for number, n in enumerate((3, 4, 1))])
     return made_up_encoding(batch, WIDTH, dtype=torch.float32), batch
@@ -102,7 +109,7 @@ def is_an_augmenter(case: AugmenterCase) -> None:
         inspect.isclass(case.kind) and issubclass(case.kind, Augmenter),
         "must be a class derived from augmenters.base.Augmenter",
     )
-    for method in ("fit", "prepare", "augment", "view", "adjust"):
+    for method in ("fit", "prepare", *THINGS):
         case.expect(
             getattr(case.kind, method) is getattr(Augmenter, method),
             f"overrides {method}(), which checks what goes in and out; write _{method}() instead",
@@ -110,14 +117,11 @@ def is_an_augmenter(case: AugmenterCase) -> None:
 
 
 def it_does_one_thing(case: AugmenterCase) -> None:
-    written = [
-        name
-        for name in ("_augment", "_view", "_adjust")
-        if getattr(case.kind, name) is not getattr(Augmenter, name)
-    ]
+    methods = [f"_{name}" for name in THINGS]
+    written = [name for name in methods if getattr(case.kind, name) is not getattr(Augmenter, name)]
     case.expect(
         len(written) == 1,
-        f"must write one of _augment, _view and _adjust, found {written or 'none of them'}",
+        f"must write one of {', '.join(methods)}, found {written or 'none of them'}",
     )
     case.expect(
         case.make().pairs_of_view in ("positive", "all"),
@@ -220,6 +224,10 @@ def _result(augmenter: Augmenter, seed: int = 3) -> Any:
         return augmenter.view(*encoding(), rng=generator(seed))
     if augmenter.does() == "adjust":
         return (augmenter.adjust(_logits(), pairs()[1]),)
+    if augmenter.does() == "weigh":
+        return (augmenter.weigh(pairs()[1]),)
+    if augmenter.does() == "perturb":
+        return (augmenter.perturb(*some_negative(), rng=generator(seed)),)
     return augmenter.augment(*pairs(), rng=generator(seed))
 
 
@@ -434,9 +442,8 @@ def _logits() -> Tensor:
 
 def adjusts_logits(case: AugmenterCase) -> None:
     """The base class raises when the shape is wrong."""
-    logits, labels = _logits(), pairs()[1]
-    negative = torch.cat([labels[: PAIRS // 2], torch.eye(CLASSES)[:1].repeat(PAIRS // 2, 1)])
-    adjusted = case.ready().adjust(logits, negative)
+    logits = _logits()
+    adjusted = case.ready().adjust(logits, some_negative()[1])
     case.expect(adjusted.isfinite().all(), "_adjust() returns NaN or infinity")
     case.expect(
         torch.equal(logits, _logits()), "changes the logits in place; return another tensor"
@@ -450,6 +457,30 @@ def passes_the_gradient_on(case: AugmenterCase) -> None:
         logits.grad is not None and logits.grad.isfinite().all(),
         "the gradient does not reach the logits; change them with differentiable operations",
     )
+
+
+# _perturb and _weigh.
+
+
+def perturbs_representations(case: AugmenterCase) -> None:
+    """The base class raises when the shape is wrong."""
+    given, labels = some_negative()
+    given.requires_grad_(True)
+    changed = case.ready().perturb(given, labels, rng=generator(3))
+    case.expect(changed.isfinite().all(), "_perturb() returns NaN or infinity")
+    case.expect(torch.equal(given, pairs()[0]), "changes the pairs in place; return another tensor")
+    case.expect(changed.requires_grad, "the gradient does not reach the pairs")
+    changed.sum().backward()
+    case.expect(given.grad is not None, "the gradient does not reach the pairs")
+
+
+def weighs_pairs(case: AugmenterCase) -> None:
+    """The base class raises when the shape is wrong."""
+    labels = some_negative()[1]
+    weights = case.ready().weigh(labels)
+    case.expect(weights.isfinite().all() and (weights >= 0).all(), "weights must be 0 or more")
+    case.expect(weights.sum() > 0, "every pair weighs 0")
+    case.expect(torch.equal(labels, some_negative()[1]), "changes the labels in place")
 
 
 # The diagnosis.
@@ -509,5 +540,7 @@ CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = {
         depends_on_the_rng_alone,
         leaves_global_generators_alone,
     ),
+    "perturb": (perturbs_representations, depends_on_the_rng_alone, leaves_global_generators_alone),
+    "weigh": (weighs_pairs, leaves_global_generators_alone),
     "diagnose": (diagnoses_in_plain_numbers,),
 }

@@ -1,7 +1,12 @@
 """The control without any generation: the positive pairs once more."""
 
-from augmenters.base import Augmenter
-from augmenters.options import switch
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import number, switch
 from benchmark.registry import AUGMENTERS
 
 
@@ -12,10 +17,27 @@ class Copies(Augmenter):
     Args:
         detach: stop the gradient at the copies, as it stops at generated pairs; only what follows
             the representation learns from them then.
+        rarity: 0 copies every pair as often. Above 0, pairs are drawn with replacement, with weight
+            (training frequency of the pair's rarest relation) ^ -rarity.
     """
 
-    def __init__(self, *, detach: bool = False):
-        self.differentiable = not switch("detach", detach)
+    control = True
 
-    def _augment(self, representations, labels, *, rng):
-        return representations.clone(), labels.clone()
+    def __init__(self, *, detach: bool = False, rarity: float = 0.0):
+        self.differentiable = not switch("detach", detach)
+        self.rarity = number("rarity", rarity, least=0)
+
+    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+        self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
+
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        if self.rarity == 0 or len(labels) == 0:
+            return representations.clone(), labels.clone()
+        held = labels[:, 1:] > 0
+        rarest = self.frequency.masked_fill(~held, torch.inf).amin(1).double().cpu()
+        weights = (rarest / rarest.min()) ** -self.rarity
+        drawn = torch.multinomial(weights, len(labels), replacement=True, generator=rng)
+        drawn = drawn.to(labels.device)
+        return representations[drawn], labels[drawn]

@@ -11,7 +11,7 @@ Suffixes: N filed rows, U distinct label sets, Q requested rows, R classes.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class LabelSets:
@@ -92,6 +92,17 @@ class Pool:
                 1
             )
         return self.draw(ids, rng)
+
+
+class StoredPairs(nn.Module):
+    """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between
+    devices.
+    """
+
+    def __init__(self, width: int, classes: int):
+        super().__init__()
+        self.register_buffer("representations", torch.empty(0, width))
+        self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))
 
 
 def _keys(labels: Tensor, weights: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ class Entry:
     """One registered name: where it lives and what it is.
 
     known: its keyword-only hyper-parameters (name -> default); None: only an import tells.
+    control: an augmenter that is a control, by its class attribute of that name.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Entry:
     known: dict[str, Any] | None
     target: Any = field(default=None, repr=False)
     qualname: str = ""
+    control: bool = False
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -108,7 +110,8 @@ class Registry(Mapping[str, Any]):
                 target.__qualname__,
             ):
                 raise UserError(
-                    f"{self.kind} '{name}' is registered twice: in {known.module} and in {target.__module__}"
+                    f"{self.kind} '{name}' is registered twice: in {known.module} "
+                    f"and in {target.__module__}"
                 )
             self._entries[name] = Entry(
                 name,
@@ -117,6 +120,7 @@ class Registry(Mapping[str, Any]):
                 _parameters(target),
                 target,
                 target.__qualname__,
+                getattr(target, "control", False),
             )
             return target
 
@@ -212,7 +216,9 @@ def _scan(file: Path, variable: str, module: str) -> list[Entry]:
             ):
                 name = ast.literal_eval(decorator.args[0])
                 summary, known = _summary(ast.get_docstring(node)), _parameters_of_source(node)
-                found.append(Entry(name, module, summary, known, qualname=node.name))
+                entry = Entry(name, module, summary, known, qualname=node.name)
+                entry.control = any(ast.unparse(line) == "control = True" for line in node.body)
+                found.append(entry)
     return found
 
 

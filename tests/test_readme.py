@@ -26,7 +26,7 @@ def plugin(tmp_path):
     path = tmp_path / "my_augmenter.py"
     path.write_text(block("python"), encoding="utf-8")
     yield path
-    AUGMENTERS.entries().pop("mixup", None)
+    AUGMENTERS.entries().pop("towards", None)
     sys.modules.pop("plugin_my_augmenter", None)
 
 
@@ -43,9 +43,9 @@ def test_the_experiment_file_is_valid():
 
 
 def test_the_augmenter_keeps_the_contract(plugin):
-    result = CliRunner().invoke(app, ["check", "mixup", "--plugin", str(plugin)])
+    result = CliRunner().invoke(app, ["check", "towards", "--plugin", str(plugin)])
     assert result.exit_code == 0, result.output
-    assert "'mixup' keeps its contract" in result.stdout
+    assert "'towards' keeps its contract" in result.stdout
 
 
 def test_the_augmenter_does_what_it_says(plugin):
@@ -55,7 +55,7 @@ def test_the_augmenter_does_what_it_says(plugin):
 
     load_plugin(plugin)
     rows, labels = torch.eye(3), torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    mixed, same = AUGMENTERS["mixup"](share=0.25).augment(
+    mixed, same = AUGMENTERS["towards"](share=0.25).augment(
         rows, labels, rng=torch.Generator().manual_seed(0)
     )
     assert torch.equal(same, labels)

@@ -50,17 +50,24 @@ def list_(
     load_plugins(plugin)
     console = Console(markup=False)
     for name in [kind.value] if kind else REGISTRIES:
-        headings = ("Name", "What it is", "Hyper-parameters")
-        table = Table(*headings, box=box.SIMPLE_HEAD, title=name, title_justify="left")
-        for _, entry in sorted(REGISTRIES[name].entries().items()):
-            try:
-                parameters = ", ".join(_parameters(entry))
-            except UserError as error:  # the file of this one is faulty; the others are not
-                parameters = str(error)
-            table.add_row(entry.name, entry.summary, parameters)
-        console.print(table)
+        entries = [entry for _, entry in sorted(REGISTRIES[name].entries().items())]
+        _print(console, name, [entry for entry in entries if not entry.control])
+        if controls := [entry for entry in entries if entry.control]:
+            _print(console, "augmenters that are controls: cheap rivals of the others", controls)
         if REGISTRIES[name] is ENCODERS:
             console.print("Or any Hugging Face encoder, by its hub id or its folder.")
+
+
+def _print(console: Console, title: str, entries: list[Entry]) -> None:
+    headings = ("Name", "What it is", "Hyper-parameters")
+    table = Table(*headings, box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for entry in entries:
+        try:
+            parameters = ", ".join(_parameters(entry))
+        except UserError as error:  # the file of this one is faulty; the others are not
+            parameters = str(error)
+        table.add_row(entry.name, entry.summary, parameters)
+    console.print(table)
 
 
 def check(

@@ -85,6 +85,7 @@ class Batch:
     evidence: Tensor | None = None
 
     encoded: Encoded | None = None  # of a frozen encoder, computed once
+    encoded_again: Encoded | None = None  # another pass, for augmenters that encode again
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
 
     @property

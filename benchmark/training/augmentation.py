@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,17 +45,29 @@ class Step:
         self.augmenter, self.requests, self.rng = augmenter, requests, rng
         self.does = augmenter.does()
         self.adjust = augmenter.adjust if self.does == "adjust" else None
+        self.weigh = augmenter.weigh if self.does == "weigh" else None
+        perturb = functools.partial(augmenter.perturb, rng=rng)
+        self.perturb = perturb if self.does == "perturb" else None
 
     def generate(
-        self, backbone: Backbone, real: Pairs, encoded: Encoded, batch: Batch
+        self,
+        backbone: Backbone,
+        real: Pairs,
+        encoded: Encoded,
+        batch: Batch,
+        again: Callable[[Batch], Encoded],
     ) -> Pairs | None:
-        """The extra pairs of a batch whose pairs are `real`; None if there are none to come."""
-        if self.does == "adjust":
+        """The extra pairs of a batch whose pairs are `real`; None if there are none to come.
+
+        again: encodes the batch a second time, with other dropout.
+        """
+        if self.does not in ("augment", "view"):
             return None
         positive = real.only_positive()
         chosen = self.requests.choose(positive.labels, self.rng)
         if self.does == "view":
-            return self._viewed(backbone, real, chosen, encoded, batch)
+            start = again if self.augmenter.encodes_again else lambda batch: encoded
+            return self._viewed(backbone, real, chosen, start, batch)
         generated, labels = self.augmenter.augment(
             positive.representations.float()[chosen], positive.labels[chosen], rng=self.rng
         )
@@ -63,12 +76,17 @@ class Step:
         return Pairs(generated, labels, torch.arange(len(labels), device=labels.device))
 
     def _viewed(
-        self, backbone: Backbone, real: Pairs, chosen: Tensor, encoded: Encoded, batch: Batch
+        self,
+        backbone: Backbone,
+        real: Pairs,
+        chosen: Tensor,
+        start: Callable[[Batch], Encoded],
+        batch: Batch,
     ) -> Pairs:
         """One view of the batch for each copy that is asked for, represented by the backbone."""
         views = []
         for part in chosen.tensor_split(self.requests.copies):
-            view = self.augmenter.view(encoded, batch, rng=self.rng)
+            view = self.augmenter.view(start(batch), batch, rng=self.rng)
             seen = backbone.represent(view, batch)
             seen = joined(Pairs(seen, batch.labels(real.labels.shape[1]), batch.positive))
             if self.augmenter.pairs_of_view == "positive":

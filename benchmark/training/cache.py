@@ -54,6 +54,7 @@ class EncodedCollator:
         passes: one or more encodings of the split.
         batches: knows the epoch; needed with several passes.
         seed: with the epoch and the document, decides the pass.
+        again: batches bring another pass as well, where there is one.
     """
 
     def __init__(
@@ -62,19 +63,25 @@ class EncodedCollator:
         passes: Sequence[EncodedSplit],
         batches: DocumentBatches | None = None,
         seed: int = 0,
+        again: bool = False,
     ):
         self.collator, self.passes, self.batches, self.seed = collator, passes, batches, seed
+        self.again = again
 
     def __call__(self, rows) -> Batch:
         batch = self.collator(rows)
-        batch.encoded = joined_encodings(batch, [self._pass(row) for row in batch.rows.tolist()])
+        documents = batch.rows.tolist()
+        batch.encoded = joined_encodings(batch, [self._pass(row) for row in documents])
+        if self.again:
+            others = [self._pass(row, 1) for row in documents]
+            batch.encoded_again = joined_encodings(batch, others)
         return batch
 
-    def _pass(self, document: int) -> EncodedSplit:
+    def _pass(self, document: int, further: int = 0) -> EncodedSplit:
         if len(self.passes) == 1 or document == BLANK:
             return self.passes[0]
         drawn = derive(self.seed, "pass", self.batches.epoch, document)
-        return self.passes[drawn % len(self.passes)]
+        return self.passes[(drawn + further) % len(self.passes)]
 
 
 def joined_encodings(batch: Batch, splits: Sequence[EncodedSplit]) -> Encoded:

@@ -32,10 +32,17 @@ from benchmark.training.objective import Mixing, training_loss
 class Step(Protocol):
     """The augmentation of one training step (benchmark/training/augmentation.py)."""
 
+    perturb: Callable[[Tensor, Tensor], Tensor] | None
     adjust: Callable[[Tensor, Tensor], Tensor] | None
+    weigh: Callable[[Tensor], Tensor] | None
 
     def generate(
-        self, backbone: Backbone, real: Pairs, encoded: Encoded, batch: Batch
+        self,
+        backbone: Backbone,
+        real: Pairs,
+        encoded: Encoded,
+        batch: Batch,
+        again: Callable[[Batch], Encoded],
     ) -> Pairs | None: ...
 
 
@@ -57,6 +64,10 @@ class DocreModel(nn.Module):
         """The encoder's output, or what the batch brings along of it."""
         return batch.encoded if batch.encoded is not None else self.encoder(batch)
 
+    def encode_again(self, batch: Batch) -> Encoded:
+        """Another encoding of the batch, with other dropout where there is any."""
+        return self.encode(batch) if batch.encoded_again is None else batch.encoded_again
+
     def represent(self, batch: Batch) -> Tensor:
         """[P, d] pair representations."""
         return self.backbone.represent(self.encode(batch), batch)
@@ -75,7 +86,10 @@ class DocreModel(nn.Module):
             self.backbone.represent(encoded, batch), batch.labels(self.classes), batch.positive
         )
         real, teacher = joined(own), gathered(batch.teacher, len(own.labels))
-        generated = None if step is None else step.generate(self.backbone, real, encoded, batch)
+        generated, changes = None, {}
+        if step is not None:
+            generated = step.generate(self.backbone, real, encoded, batch, self.encode_again)
+            changes = {"perturb": step.perturb, "adjust": step.adjust, "weigh": step.weigh}
         return training_loss(
             self.backbone,
             real,
@@ -84,7 +98,7 @@ class DocreModel(nn.Module):
             batch,
             mixing=mixing or Mixing(),
             teacher=teacher,
-            adjust=None if step is None else step.adjust,
+            **changes,
         )
 
     @torch.no_grad()

@@ -42,7 +42,9 @@ def training_loss(
     *,
     mixing: Mixing,
     teacher: Tensor | None = None,
+    perturb: Callable[[Tensor, Tensor], Tensor] | None = None,
     adjust: Callable[[Tensor, Tensor], Tensor] | None = None,
+    weigh: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """The scalar loss of a step, in float32 whatever the precision of the step.
 
@@ -51,13 +53,18 @@ def training_loss(
         generated: extra pairs of an augmenter, or None.
         encoded, batch: what the real pairs came from, for the auxiliary loss.
         teacher: [P, R] logits that the real pairs' logits are drawn to (mean squared error).
+        perturb: an augmenter's change of the real pairs' representations [P, d], given their
+            labels; the auxiliary loss sees them unchanged.
         adjust: an augmenter's change of the real pairs' logits [P, R], given their labels.
+        weigh: an augmenter's weights [P] of the real pairs' losses, given their labels.
     """
     # Algorithm 1, line 32: predictions on real and on generated pairs, by the same classifier
-    logits = backbone.classify(real.representations).float()
+    seen = real.representations if perturb is None else perturb(*real)
+    logits = backbone.classify(seen).float()
     adjusted = logits if adjust is None else adjust(logits, real.labels)
     if generated is None or not len(generated.labels):
-        everything, loss = real, _mean(backbone.pair_loss(adjusted, real.labels))
+        losses = backbone.pair_loss(adjusted, real.labels)
+        everything, loss = real, _mean(losses if weigh is None else losses * weigh(real.labels))
     else:
         everything = real.joined_with(generated)
         of_generated = backbone.classify(generated.representations).float()

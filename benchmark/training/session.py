@@ -21,6 +21,7 @@ from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.progress import Progress
+from benchmark.registry import AUGMENTERS
 from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
@@ -97,7 +98,8 @@ class Session:
         )
         collate: Any = Collator(self.model.encoder.windows, self.model.backbone.needs)
         if encoded and (passes := self.encodings.get(TRAINING if training else split)):
-            collate = EncodedCollator(collate, passes, batches, self.run.seed)
+            again = training and AUGMENTERS[self.run.augmenter.name].encodes_again
+            collate = EncodedCollator(collate, passes, batches, self.run.seed, again=again)
         if training and (teacher := config.distill_from):
             titles = list(self.corpus.train["title"])
             collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from augmenters.base import Augmenter
+from augmenters.base import THINGS, Augmenter
 from augmenters.check import CHECKS, check_augmenter
 from augmenters.diagnosis import Diagnosed
 from benchmark.checks import CheckFailed
@@ -398,6 +398,41 @@ class Rounded(Adjusted):
         return logits.detach().clone().requires_grad_(True)
 
 
+class Perturbed(Augmenter):
+    """Scales all pairs."""
+
+    def _perturb(self, representations, labels, *, rng):
+        return 2 * representations
+
+
+class PerturbedInPlace(Perturbed):
+    """Scales them in place."""
+
+    def _perturb(self, representations, labels, *, rng):
+        return representations.data.mul_(2) + 0 * representations
+
+
+class PerturbedWithoutGradient(Perturbed):
+    """Loses the gradient."""
+
+    def _perturb(self, representations, labels, *, rng):
+        return representations.detach().clone()
+
+
+class NegativeWeights(Augmenter):
+    """Weighs pairs below 0."""
+
+    def _weigh(self, labels):
+        return -torch.ones(len(labels))
+
+
+class NoWeight(Augmenter):
+    """Weighs nothing."""
+
+    def _weigh(self, labels):
+        return torch.zeros(len(labels))
+
+
 class TensorDiagnosis(Diagnosed, Plain):
     """A tensor where a number should be."""
 
@@ -489,6 +524,13 @@ BROKEN = {
         "adjusts logits": [(AdjustedInPlace, "in place")],
         "passes the gradient on": [(Rounded, "does not reach the logits")],
     },
+    "perturb": {
+        "perturbs representations": [
+            (PerturbedInPlace, "in place"),
+            (PerturbedWithoutGradient, "gradient does not reach"),
+        ]
+    },
+    "weigh": {"weighs pairs": [(NegativeWeights, "0 or more"), (NoWeight, "every pair")]},
     "diagnose": {
         "diagnoses in plain numbers": [
             (TensorDiagnosis, "finite plain numbers"),
@@ -502,7 +544,7 @@ def test_every_check_has_a_way_to_fail():
     assert BROKEN.keys() == CHECKS.keys()
     for form, broken in BROKEN.items():
         names = [check.__name__.replace("_", " ") for check in CHECKS[form]]
-        shared = BROKEN["augment"] if form in ("view", "adjust") else {}
+        shared = BROKEN["augment"] if form in THINGS[1:] else {}
         assert [name for name in names if name not in shared] == list(broken)
 
 

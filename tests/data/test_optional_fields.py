@@ -43,7 +43,9 @@ def batch_of(made, split="train", needs=tuple(OPTIONAL), numbers=None, size=512)
 
 
 def read(tokenizer, tokens):
-    return " ".join(tokenizer.fast.convert_ids_to_tokens(tokens.tolist())).replace(" ##", "").split()
+    return (
+        " ".join(tokenizer.fast.convert_ids_to_tokens(tokens.tolist())).replace(" ##", "").split()
+    )
 
 
 def expected_evidence(documents, *, undirected=False, training=True):

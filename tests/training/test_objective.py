@@ -137,3 +137,13 @@ def test_pairs_joined_know_their_positives():
     assert both.known_positives.tolist() == [1, 2, 4, 5]
     assert torch.equal(both.only_positive().labels, Pairs(*both).only_positive().labels)
     assert both.joined_with(Pairs(*one)).known_positives is None
+
+
+def test_an_augmenter_may_change_representations_and_weights_of_real_pairs(given):
+    backbone, _, _, real, _ = given
+    halved = Pairs(real.representations / 2, real.labels)
+    expected = per_pair(given, halved).mean() + auxiliary(given, real)
+    torch.testing.assert_close(loss(given, perturb=lambda pairs, labels: pairs / 2), expected)
+    weights = torch.rand(len(real.labels), generator=torch.Generator().manual_seed(0))
+    expected = (per_pair(given, real) * weights).mean() + auxiliary(given, real)
+    torch.testing.assert_close(loss(given, weigh=lambda labels: weights), expected)

@@ -1,0 +1,92 @@
+"""A Gaussian for each label set that borrows strength from frequent ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import number, whole
+from augmenters.pool import LabelSets, Pool, StoredPairs
+from benchmark.data.pairs import Pairs
+from benchmark.registry import AUGMENTERS
+
+
+@AUGMENTERS.register("calibrated")
+class Calibrated(Augmenter):
+    """Distribution calibration (Yang, Liu and Xu 2021, Eq. 6), for label sets of any size.
+
+    Label sets with at least `base` training pairs keep their own mean and covariance. One with
+    n < base pairs and mean m mixes them, with weight n / (n + own), with those it borrows: the mean
+    of m and of the k nearest base means, and the mean covariance of these k. `alpha` times the mean
+    variance is added in every dimension. Covariances are never built: a sample is the sum of
+    `draws` random residuals with standard normal factors, divided by the square root of `draws`,
+    which has just this covariance.
+
+    Args:
+        neighbours: k, how many base label sets are borrowed from.
+        base: training pairs from which a label set stands on its own.
+        own: pairs that weigh as much as what is borrowed.
+        alpha: added variance, in units of the mean variance within label sets.
+        draws: residuals in a sample.
+    """
+
+    needs_fitting = True
+
+    def __init__(
+        self,
+        *,
+        neighbours: int = 2,
+        base: int = 50,
+        own: float = 5.0,
+        alpha: float = 0.21,
+        draws: int = 32,
+    ):
+        self.neighbours, self.base = whole("neighbours", neighbours), whole("base", base)
+        self.own, self.alpha = number("own", own, least=0), number("alpha", alpha, least=0)
+        self.draws = whole("draws", draws)
+
+    def _build(self, width: int, classes: int) -> None:
+        self.stored = StoredPairs(width, classes)
+
+    def _fit(
+        self,
+        representations: Tensor,
+        labels: Tensor,
+        *,
+        rng: torch.Generator,
+        held_out: Pairs | None,
+        progress: Progress,
+    ) -> list[dict]:
+        self.stored.representations, self.stored.labels = representations, labels.bool()
+        return []
+
+    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+        sets, rows = LabelSets(self.stored.labels), self.stored.representations
+        self._sets, self._pool = sets, Pool(sets, sets.ids)
+        ids, n = sets.ids.to(rows.device), sets.counts.to(rows)
+        means = rows.new_zeros(len(sets), rows.shape[1]).index_add_(0, ids, rows) / n[:, None]
+        self.residuals = rows - means[ids]
+        self.noise = (self.alpha * self.residuals.square().mean()).sqrt()
+        is_base = n >= min(self.base, int(n.max()))
+        base = is_base.nonzero().squeeze(1)
+        k = min(self.neighbours, len(base))
+        near = base[torch.cdist(means, means[base]).topk(k, largest=False).indices]
+        borrowed = (means[near].sum(1) + means) / (k + 1)
+        weight = torch.where(is_base, 1.0, n / (n + self.own))
+        self.means = torch.lerp(borrowed, means, weight[:, None])
+        self.near, self.weight = near.cpu(), weight.cpu()
+
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        device, shape = labels.device, (len(labels), self.draws)
+        ids = self._sets.ids[self._pool.draw_nearest(labels, rng)]  # [Q] a known label set each
+        borrowed = self.near[ids].gather(1, torch.randint(self.near.shape[1], shape, generator=rng))
+        is_own = torch.rand(shape, generator=rng) < self.weight[ids, None]
+        source = torch.where(is_own, ids[:, None], borrowed)
+        drawn = self._pool.draw(source.flatten(), rng).view(shape).to(device)
+        factors = torch.randn(shape, generator=rng).to(representations)[:, None]
+        spread = (factors @ self.residuals[drawn]).squeeze(1) / self.draws**0.5
+        noise = torch.randn(spread.shape, generator=rng).to(representations)
+        return self.means[ids.to(device)] + spread + self.noise * noise, labels.clone()

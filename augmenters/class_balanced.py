@@ -1,0 +1,42 @@
+"""The control for weighting: rare pairs count more in the loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import number
+from benchmark.registry import AUGMENTERS
+
+
+@AUGMENTERS.register("class_balanced")
+class ClassBalanced(Augmenter):
+    """Weights by the effective number of examples (Cui et al. 2019, Eq. 2).
+
+    Relation r weighs (1 - beta) / (1 - beta^n_r), n_r its training pairs. A positive pair weighs
+    the mean over its relations, scaled so that the mean over all positive training pairs is 1. A
+    pair without a relation weighs 1.
+
+    Args:
+        beta: 0 weighs all alike; towards 1 the weight becomes 1 / n_r.
+    """
+
+    control = True
+
+    def __init__(self, *, beta: float = 0.99):
+        self.beta = number("beta", beta, least=0, below=1)
+
+    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+        counts = label_sets.sum(0).clamp(min=1).double()
+        self.weights = ((1 - self.beta) / (1 - self.beta**counts)).float()
+        if len(label_sets):
+            self.weights = self.weights / self._of_pairs(label_sets).mean()
+
+    def _weigh(self, labels: Tensor) -> Tensor:
+        return torch.where(labels[:, 0] > 0, 1.0, self._of_pairs(labels))
+
+    def _of_pairs(self, labels: Tensor) -> Tensor:
+        held = labels[:, 1:]
+        weights = self.weights[1:].to(labels)
+        return (held @ weights) / held.sum(1).clamp(min=1)

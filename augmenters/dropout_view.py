@@ -1,0 +1,31 @@
+"""The same text, encoded a second time with other dropout."""
+
+from __future__ import annotations
+
+import torch
+
+from augmenters.base import Augmenter
+from augmenters.options import one_of
+from benchmark.data.batches import Batch, Encoded
+from benchmark.registry import AUGMENTERS
+
+
+@AUGMENTERS.register("dropout_view")
+class DropoutView(Augmenter):
+    """Pairs of a second forward pass (SimCSE, Gao et al. 2021; R-Drop, Liang et al. 2021).
+
+    With `augment.stage3: head` the second pass is another one of the stored encodings. It costs as
+    much as a second document of each.
+
+    Args:
+        pairs: "positive" pairs enter the loss, or "all".
+    """
+
+    differentiable = True
+    encodes_again = True
+
+    def __init__(self, *, pairs: str = "positive"):
+        self.pairs_of_view = one_of("pairs", pairs, "positive", "all")
+
+    def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
+        return Encoded(*(part if part is None else part.clone() for part in encoded))

@@ -1,0 +1,39 @@
+"""The control for the balance between frequent and rare relations: logit adjustment."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import number
+from benchmark.registry import AUGMENTERS
+
+
+@AUGMENTERS.register("logit_adjustment")
+class LogitAdjustment(Augmenter):
+    """Margins by frequency, in training only (Menon et al. 2021, Eq. 10).
+
+    Relation r's logit becomes f_r + tau (log n_r - mean log n), n_r its training pairs: a rare
+    relation must earn a higher logit. Centred, because each relation stands against the threshold
+    class, whose own prior has to stay. Relations without a training pair are not changed.
+
+    Args:
+        tau: strength; 1 is the value that theory gives for softmax.
+    """
+
+    control = True
+
+    def __init__(self, *, tau: float = 1.0):
+        self.tau = number("tau", tau, least=0)
+
+    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+        counts = label_sets.sum(0)
+        seen = counts > 0
+        seen[0] = False
+        logs = counts.clamp(min=1).log()
+        mean = (logs * seen).sum() / seen.sum().clamp(min=1)
+        self.shift = self.tau * torch.where(seen, logs - mean, 0.0)
+
+    def _adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return logits + self.shift.to(logits)

@@ -1,0 +1,75 @@
+"""Convex combinations of the batch's positive pairs: manifold mixup, and Remix for long tails."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.distributions import Beta
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import number, one_of, switch
+from benchmark.registry import AUGMENTERS
+
+
+@AUGMENTERS.register("mixup")
+class Mixup(Augmenter):
+    """Manifold mixup (Verma et al. 2019), at the classifier's input.
+
+    x = lam x_i + (1 - lam) x_j, lam ~ Beta(alpha, alpha), j a random pair of the batch. The share
+    of y_i in the labels is lam as well. With `remix` (Chou et al. 2020, Eq. 4) the much rarer pair
+    keeps its labels alone: n is the training frequency of a pair's rarest relation, the share is 0
+    where n_i >= kappa n_j and lam < tau, 1 where n_j >= kappa n_i and 1 - lam < tau.
+
+    Args:
+        alpha: of the Beta distribution; large values mix halves.
+        labels: "drawn": y_i with the probability of its share, else y_j, which suits every loss;
+            "soft": share y_i + (1 - share) y_j, for losses that are linear in the labels.
+        remix, kappa, tau: see above.
+    """
+
+    differentiable = True
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 2.0,
+        labels: str = "drawn",
+        remix: bool = False,
+        kappa: float = 3.0,
+        tau: float = 0.5,
+    ):
+        self.alpha = number("alpha", alpha, above=0)
+        self.soft_labels = one_of("labels", labels, "drawn", "soft") == "soft"
+        self.remix = switch("remix", remix)
+        self.kappa, self.tau = number("kappa", kappa, least=1), number("tau", tau, least=0)
+
+    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+        self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
+
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        P, device = len(labels), labels.device
+        if P == 0:
+            return representations.clone(), labels.clone()
+        other = torch.randperm(P, generator=rng).to(device)
+        lam = Beta(self.alpha, self.alpha).sample((P,)).to(device)
+        mixed = torch.lerp(
+            representations[other], representations, lam[:, None].to(representations)
+        )
+        share = self.share(lam, labels, labels[other])[:, None]
+        if not self.soft_labels:
+            share = (torch.rand(P, 1, generator=rng).to(device) < share).to(labels)
+        return mixed, share * labels + (1 - share) * labels[other]
+
+    def share(self, lam: Tensor, labels: Tensor, others: Tensor) -> Tensor:
+        """How much [P] of the first pair's labels [P,R] stays beside those of the other."""
+        if not self.remix:
+            return lam
+        n, m = self._rarest(labels), self._rarest(others)
+        share = torch.where((n >= self.kappa * m) & (lam < self.tau), 0.0, lam)
+        return torch.where((m >= self.kappa * n) & (1 - lam < self.tau), 1.0, share)
+
+    def _rarest(self, labels: Tensor) -> Tensor:
+        frequency = self.frequency.to(labels)
+        return frequency.masked_fill(labels[:, 1:] == 0, torch.inf).amin(1)

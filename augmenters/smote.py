@@ -1,0 +1,82 @@
+"""Between a stored training pair and one of its neighbours: SMOTE in representation space."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import whole
+from augmenters.pool import LabelSets, Pool, StoredPairs
+from benchmark.data.pairs import Pairs
+from benchmark.registry import AUGMENTERS
+
+CHUNK = 1024  # rows whose distances to all others are held at a time
+
+
+@AUGMENTERS.register("smote")
+class Smote(Augmenter):
+    """SMOTE (Chawla et al. 2002): x_i + u (x_j - x_i), u ~ U(0, 1).
+
+    x_i is a training pair with the requested label set, in the space of the stage 1 model, x_j one
+    of its nearest pairs with the same label set. Where no other pair has it, x_j is one of the
+    nearest pairs that share the rarest relation; where there is none either, x_i is repeated. The
+    generated pair has the requested label set. Its control is `bank`, where u = 0.
+
+    Args:
+        neighbours: k, how many nearest pairs are drawn from.
+    """
+
+    needs_fitting = True
+
+    def __init__(self, *, neighbours: int = 5):
+        self.neighbours = whole("neighbours", neighbours)
+
+    def _build(self, width: int, classes: int) -> None:
+        self.stored = StoredPairs(width, classes)
+
+    def _fit(
+        self,
+        representations: Tensor,
+        labels: Tensor,
+        *,
+        rng: torch.Generator,
+        held_out: Pairs | None,
+        progress: Progress,
+    ) -> list[dict]:
+        self.stored.representations, self.stored.labels = representations, labels.bool()
+        return []
+
+    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+        sets = LabelSets(self.stored.labels)
+        self._pool = Pool(sets, sets.ids)
+        rows, labels = self.stored.representations, self.stored.labels
+        ids, counts = sets.ids.to(rows.device), sets.counts.to(rows.device)
+        alone = counts[ids] == 1
+        frequency = labels.sum(0).expand_as(labels).masked_fill(~labels, len(labels) + 1)
+        rarest = frequency.argmin(1)  # [N] the rarest relation of each row
+        found = []
+        for part in torch.arange(len(rows), device=rows.device).split(CHUNK):
+            fellow = torch.where(
+                alone[part, None], labels[:, rarest[part]].T, ids[part, None] == ids
+            )
+            fellow[torch.arange(len(part)), part] = False
+            distance = torch.cdist(rows[part], rows).masked_fill(~fellow, torch.inf)
+            k = min(self.neighbours, len(rows))
+            nearest = distance.topk(k, largest=False)
+            # a missing neighbour is the row itself
+            found.append(nearest.indices.where(nearest.values.isfinite(), part[:, None]))
+            progress(int(part[-1]) + 1, len(rows))
+        self.nearest = torch.cat(found)  # [N, k], those that exist first
+        self.known = (self.nearest != torch.arange(len(rows), device=rows.device)[:, None]).sum(1)
+
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        device, Q = labels.device, len(labels)
+        base = self._pool.draw_nearest(labels, rng).to(device)
+        place, share = torch.rand(2, Q, generator=rng).to(device)
+        chosen = (place * self.known[base]).long()
+        stored = self.stored.representations
+        start, end = stored[base], stored[self.nearest[base, chosen]]
+        return torch.lerp(start, end, share[:, None]), labels.clone()

@@ -1,0 +1,149 @@
+"""A rectified flow in place of the diffusion prior, on the representations themselves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from augmenters.base import Augmenter, Progress
+from augmenters.options import number, probability, whole
+from augmenters.vaediff.denoiser import Denoiser
+from augmenters.vaediff.fitting import Averages, Descent, batches, check_finite
+from benchmark.data.pairs import Pairs
+from benchmark.registry import AUGMENTERS
+
+TIME = 1000  # the network's time runs from 0 to this, as in diffusion
+
+
+@AUGMENTERS.register("flow")
+class Flow(Augmenter):
+    """Rectified flow (Liu et al. 2023; Lipman et al. 2023) conditioned on label sets.
+
+    With z ~ N(0, I) and x a standardised training pair, x_t = (1 - t) z + t x, t ~ U(0, 1). The
+    network learns the velocity x - z by its mean squared error. Generation goes from z to x in
+    `steps` Euler steps, with guidance v = (1 + w) v(S) - w v(no class).
+
+    Args:
+        steps: network calls for a pair (twice as many with guidance).
+        guidance: w.
+        class_drop: probability of training a pair without its class.
+        epochs, batch: of stage 2.
+        width, depth: of the network, which is that of `vaediff`.
+        dropout: within the network.
+        lr, lr_min: the learning rate falls from one to the other along a cosine.
+    """
+
+    needs_fitting = True
+    check_options = {"epochs": 2, "width": 16, "depth": 1, "steps": 2}
+
+    def __init__(
+        self,
+        *,
+        steps: int = 10,
+        guidance: float = 0.0,
+        class_drop: float = 0.1,
+        epochs: int = 100,
+        batch: int = 256,
+        width: int = 256,
+        depth: int = 3,
+        dropout: float = 0.1,
+        lr: float = 1e-3,
+        lr_min: float = 1e-4,
+    ):
+        self.steps, self.guidance = whole("steps", steps), number("guidance", guidance, least=0)
+        self.class_drop = probability("class_drop", class_drop)
+        self.epochs, self.batch = whole("epochs", epochs), whole("batch", batch)
+        self.width, self.depth = whole("width", width, 2), whole("depth", depth)
+        self.dropout = number("dropout", dropout, least=0, below=1)
+        self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
+
+    def _build(self, width: int, classes: int) -> None:
+        self.scale = Standardised(width)
+        self.velocity = Denoiser(
+            width,
+            classes,
+            width=self.width,
+            depth=self.depth,
+            dropout=self.dropout,
+            label_embedding="mean",
+            null_class="omit",
+        )
+
+    def _fit(
+        self,
+        representations: Tensor,
+        labels: Tensor,
+        *,
+        rng: torch.Generator,
+        held_out: Pairs | None,
+        progress: Progress,
+    ) -> list[dict]:
+        self.scale.fit(representations)
+        rows, N = self.scale(representations), len(representations)
+        total = self.epochs * len(batches(N, self.batch, torch.Generator()))
+        descent = Descent(
+            self.velocity,
+            lr=self.lr,
+            lr_min=self.lr_min,
+            total=total,
+            cycles=1,
+            weight_decay=0.01,
+            clip=1.0,
+        )
+        history = []
+        self.velocity.train()
+        for epoch in range(1, self.epochs + 1):
+            averages = Averages()
+            for numbers in batches(N, self.batch, rng):
+                numbers = numbers.to(rows.device)
+                losses = self.losses(rows[numbers], labels[numbers], rng)
+                descent.step(losses.mean())
+                averages.add(loss=losses)
+            history.append({"epoch": epoch, **averages.read()})
+            check_finite({"loss": history[-1]["loss"]}, epoch)
+            progress(epoch, self.epochs, loss=history[-1]["loss"])
+        self.velocity.eval()
+        return history
+
+    def losses(self, rows: Tensor, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """[B] squared errors of the velocity of standardised rows [B,d], mean over dimensions."""
+        z = torch.randn(rows.shape, generator=rng).to(rows)
+        t, drop = torch.rand(2, len(rows), generator=rng).to(rows)
+        condition = self.velocity.condition(TIME * t, labels, drop < self.class_drop)
+        found = self.velocity(torch.lerp(z, rows, t[:, None]), None, condition)
+        return (found - (rows - z)).square().mean(1)
+
+    def _augment(
+        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        self.velocity.eval()
+        x = torch.randn(representations.shape, generator=rng).to(representations)
+        for step in range(self.steps):
+            t = x.new_full((len(x),), TIME * step / self.steps)
+            velocity = self.velocity(x, None, self.velocity.condition(t, labels))
+            if self.guidance:
+                nothing = torch.ones_like(t, dtype=torch.bool)
+                free = self.velocity(x, None, self.velocity.condition(t, labels, nothing))
+                velocity = (1 + self.guidance) * velocity - self.guidance * free
+            x = x + velocity / self.steps
+        return self.scale.inverse(x), labels.clone()
+
+
+class Standardised(nn.Module):
+    """Mean 0 and deviation 1 in every dimension; a constant dimension is only moved."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    def fit(self, rows: Tensor) -> None:
+        deviation = rows.std(0, correction=0)
+        self.mean = rows.mean(0)
+        self.deviation = torch.where(deviation > 1e-6, deviation, 1.0)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return (rows - self.mean) / self.deviation
+
+    def inverse(self, rows: Tensor) -> Tensor:
+        return rows * self.deviation + self.mean

@@ -1,0 +1,66 @@
+"""The rectified flow: its loss at a known velocity, and a mixture that it must learn."""
+
+import pytest
+import torch
+
+from augmenters.vaediff.flow import Flow
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def two_classes(count=600):
+    """Class 1 near (5, 5), class 2 near (-5, 5), the first three times as frequent."""
+    labels = torch.zeros(count, 3)
+    second = torch.arange(count) % 4 == 0
+    labels[second, 2] = labels[~second, 1] = 1
+    centres = torch.tensor([[0.0, 0.0], [5.0, 5.0], [-5.0, 5.0]])
+    return labels @ centres + torch.randn(count, 2, generator=rng(1)), labels
+
+
+def test_it_learns_the_mean_and_spread_of_each_class():
+    rows, labels = two_classes()
+    flow = Flow(width=64, depth=2, epochs=150, batch=100, dropout=0.0)
+    history = flow.fit(rows, labels, rng=rng())
+    assert history[-1]["loss"] < history[0]["loss"]
+    flow.prepare(labels, rng=rng())
+    for number in (1, 2):
+        wanted = torch.eye(3)[number].repeat(1000, 1)
+        made, _ = flow.augment(torch.zeros(1000, 2), wanted, rng=rng(2))
+        real = rows[labels[:, number] == 1]
+        assert torch.allclose(made.mean(0), real.mean(0), atol=0.6)
+        assert torch.allclose(made.std(0), real.std(0), rtol=0.4)
+
+
+def test_the_loss_is_the_squared_error_of_the_velocity():
+    flow = Flow(width=16, depth=1, class_drop=0.0)
+    rows, labels = two_classes(50)
+    flow._build(2, 3)
+    flow.velocity.leave.weight.data.zero_()
+    flow.velocity.leave.bias.data.zero_()
+    z = torch.randn(rows.shape, generator=rng(3))
+    losses = flow.losses(rows, labels, rng(3))
+    assert torch.allclose(losses, (rows - z).square().mean(1))
+
+
+def test_one_euler_step_adds_the_velocity_to_noise():
+    flow = Flow(width=16, depth=1, steps=1, epochs=1)
+    rows, labels = two_classes(40)
+    flow.fit(rows, labels, rng=rng())
+    made, _ = flow.augment(rows, labels, rng=rng(5))
+    generator = rng(5)
+    torch.randint(2**63 - 1, (), generator=generator)  # the seed of the global generators
+    z = torch.randn(rows.shape, generator=generator)
+    condition = flow.velocity.condition(torch.zeros(40), labels)
+    with torch.no_grad():
+        expected = flow.scale.inverse(z + flow.velocity(z, None, condition))
+    assert torch.allclose(made, expected)
+
+
+def test_a_constant_dimension_is_only_moved():
+    flow = Flow(width=16, depth=1, epochs=1)
+    rows, labels = two_classes(40)
+    rows[:, 1] = 7.0
+    flow.fit(rows, labels, rng=rng())
+    assert flow.scale(rows)[:, 1].abs().max().item() == pytest.approx(0.0)
