@@ -133,7 +133,7 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("seeds=[1, 1]", "seeds: a seed stands twice"),
         ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0"),
         ("seeds=3", "seeds: Input should be a valid list"),
-        ("dataset=dwie", "dataset 'dwie' needs the option(s) train, test"),
+        ("dataset=biored", "dataset 'biored' needs the option(s) train, test"),
         ("dataset=re-dokred", "unknown dataset 're-dokred'. Did you mean 're-docred'?"),
         ("name=../elsewhere", "name: String should match pattern"),
         ("train.epochs", "--set train.epochs: expected key=value"),
@@ -173,7 +173,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_required_options_are_asked_for():
     with pytest.raises(ConfigError, match="needs the option"):
-        complete_options(DATASETS, "dwie", {"train": "a.json"})
+        complete_options(DATASETS, "biored", {"train": "a.json"})
     assert complete_options(AUGMENTERS, "gaussian", {}) == {"scale": 0.1, "detach": False}
 
 

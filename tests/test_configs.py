@@ -180,9 +180,5 @@ def test_redocred_is_taken_whole():
     assert given == experiment("redocred_roberta").dataset.options
 
 
-def test_dwie_needs_its_four_files():
-    given = experiment("dwie_bert").dataset.options
-    assert (
-        all(given[key] for key in ("train", "dev", "test", "relations"))
-        and given["dev_documents"] == 0
-    )
+def test_dwie_is_the_hubs():
+    assert experiment("dwie_bert").dataset.options == DATASETS.entry("dwie").parameters

@@ -75,7 +75,7 @@ def validate(
 
       python run_benchmark.py data validate train.json --all
     """
-    from benchmark.data.docred import read_inventory
+    from benchmark.data.corpora import read_inventory
     from benchmark.data.jsonstream import existing_file
     from benchmark.data.validate import faults
 

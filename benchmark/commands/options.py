@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.data.redocred import FREQUENT
+from benchmark.data import biored, redocred
 from benchmark.errors import ConfigError
 from benchmark.registry import load_plugin
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 10_000  # a slip of the finger in a range must not plan a million runs
 FREQUENT_OF = {
-    "re-docred": frozenset(FREQUENT),  # the official scorer's list
-    "biored": frozenset({"Association", "Positive_Correlation", "Negative_Correlation"}),
+    "re-docred": frozenset(redocred.FREQUENT),  # the official scorer's list
+    "biored": frozenset(biored.FREQUENT),
 }
 
 Results = Annotated[

@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
-import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data.jsonstream import existing_file, read_json
-from benchmark.data.validate import evidence_of, examined, is_na, unknown_relation
-from benchmark.errors import ConfigError, DataError, UserError
+from benchmark.data.corpora import (
+    cached,
+    corpus_of_splits,
+    partial,
+    read_inventory,
+    read_names,
+    relation_frequencies,
+    split_off,
+)
+from benchmark.data.jsonstream import existing_file
+from benchmark.data.validate import evidence_of, examined
+from benchmark.errors import ConfigError, DataError
 from benchmark.registry import DATASETS
-from benchmark.seeds import derive
-from benchmark.store.files import says_torn
 
 if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does without
     from datasets import Dataset
@@ -102,72 +106,35 @@ def corpus_of_files(
     Args:
         full_train: documents of the published training split; a note says so when there are fewer.
     """
-    from benchmark.data.documents import Corpus
-
     _check_options(name, train, dev, test, dev_documents, split_seed, frequent, undirected, notes)
-    names: dict[str, str] = {}
-    inventory: tuple[str, ...] | None = None
-    if relations is not None:
-        inventory, names = read_inventory(relations)
-    names |= _read_names(relation_names) if not isinstance(relation_names, dict) else relation_names
+    inventory, names = (None, {}) if relations is None else read_inventory(relations)
+    names |= relation_names if isinstance(relation_names, dict) else read_names(relation_names)
 
     splits = {"train": load_split(train), "test": load_split(test)}
-    frequencies = {split: relation_frequencies(documents) for split, documents in splits.items()}
-    if dev is None:
-        count = len(splits["train"])
-        if dev_documents >= count:
-            raise ConfigError(
-                f"dataset '{name}': dev_documents = {dev_documents}, but {train} holds only {count} documents"
-            )
-        splits["train"], splits["dev"] = split_off(splits["train"], dev_documents, split_seed)
-    else:
+    if dev is not None:
         splits["dev"] = load_split(dev)
-        frequencies["dev"] = relation_frequencies(splits["dev"])
-
-    if inventory is None:
-        inventory = tuple(sorted(set().union(*frequencies.values())))
-        if not inventory:
-            raise DataError(
-                f"{train}: no document of any split has a fact, and no inventory is given: there is no relation to learn"
-            )
-    else:
+    if inventory is not None:
         for split, path in (("train", train), ("dev", dev), ("test", test)):
             if path is not None:
-                _check_relations(path, frequencies[split], inventory)
-    if not frequencies["train"]:
-        raise DataError(f"{train}: no training document has a fact: there is nothing to learn")
-
-    if frequent is None:
-        counts = relation_frequencies(splits["train"])
-        frequent = sorted(counts, key=lambda relation: (-counts[relation], relation))[:10]
-    for relation in frequent:
-        if relation not in inventory:
+                _check_relations(path, relation_frequencies(splits[split]), inventory)
+    source = Path(train).name
+    if dev is None:
+        if dev_documents >= (count := len(splits["train"])):
             raise ConfigError(
-                f"dataset '{name}': frequent: {unknown_relation(str(relation), inventory)}"
+                f"dataset '{name}': dev_documents = {dev_documents}, but {train} holds only "
+                f"{count} documents"
             )
-
-    notes = [*notes]
-    if full_train is not None and len(splits["train"]) < full_train:
-        source = (
-            f"{Path(train).name}, less {dev_documents} to select on"
-            if dev is None
-            else Path(train).name
-        )
-        notes.append(
-            f"trained on {len(splits['train']):,} documents ({source}), not the {full_train:,} of the published training split: "
-            "scores, Ign F1 above all, are not comparable with published ones"
-        )
-    notes += _shared_titles(splits)
-    return Corpus(
-        name=name,
-        train=splits["train"],
-        dev=splits["dev"],
-        test=splits["test"],
-        relations=inventory,
-        relation_names={relation: names[relation] for relation in inventory if relation in names},
-        frequent=frozenset(frequent) or None,
+        splits["train"], splits["dev"] = split_off(splits["train"], dev_documents, split_seed)
+        source += f", less {dev_documents} to select on"
+    return corpus_of_splits(
+        name,
+        splits,
+        where=train,
+        inventory=inventory,
+        relation_names=names,
+        frequent=frequent,
         undirected=undirected,
-        notes=tuple(notes),
+        notes=[*notes, *partial(len(splits["train"]), full_train, source)],
     )
 
 
@@ -209,106 +176,6 @@ def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Data
     return cached(
         lambda: read_documents(path, labelled=labelled), key=digest.hexdigest(), progress=long
     )
-
-
-def cached(
-    rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: bool = False
-) -> Dataset:
-    """The Dataset of `rows()`, which is called only when the disk cache of `datasets` holds
-    nothing, or a torn file, under `key`.
-
-    Raises:
-        UserError: `rows` raised it, or the cache cannot be written.
-    """
-    import datasets
-    from datasets.exceptions import DatasetGenerationError
-
-    from benchmark.data.documents import FEATURES
-
-    fingerprint = hashlib.sha256(f"{key} {FEATURES!r}".encode()).hexdigest()[:32]
-    make = partial(
-        datasets.Dataset.from_generator, rows, features=FEATURES, fingerprint=fingerprint
-    )
-    quiet = not progress and not datasets.are_progress_bars_disabled()
-    if quiet:
-        datasets.disable_progress_bars()
-    try:
-        try:
-            return make()
-        except (ValueError, OSError) as error:
-            if not says_torn(error):
-                raise
-            for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(
-                f"generator/*{fingerprint}*"
-            ):
-                shutil.rmtree(folder)
-            return make()
-    except (DatasetGenerationError, OSError) as error:
-        cause = (
-            error.__cause__
-            if isinstance(error, DatasetGenerationError) and error.__cause__ is not None
-            else error
-        )
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(cause, OSError):
-            folder = datasets.config.HF_DATASETS_CACHE
-            raise UserError(
-                f"{folder}: parsed documents cannot be cached there: {cause}. HF_DATASETS_CACHE names another folder"
-            ) from error
-        raise
-    finally:
-        if quiet:
-            datasets.enable_progress_bars()
-
-
-def split_off(documents: Dataset, count: int, seed: int) -> tuple[Dataset, Dataset]:
-    """(the others, `count` documents drawn by `seed`), both in file order."""
-    drawn = set(random.Random(derive(seed, "split")).sample(range(len(documents)), count))
-    return (
-        documents.select([i for i in range(len(documents)) if i not in drawn]),
-        documents.select(sorted(drawn)),
-    )
-
-
-def relation_frequencies(documents: Dataset) -> Counter[str]:
-    """Number of facts of each relation."""
-    from benchmark.data.documents import tally
-
-    return tally(documents, "facts", "relation")
-
-
-def read_inventory(
-    source: str | os.PathLike | Sequence[str],
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """(relations in class order, readable names where known) of rel2id.json, rel_info.json, a JSON
-    list, or a list of names.
-
-    The entry for pairs without a relation ("Na") is left out. A {name: number} file is ordered by
-    number, others as they stand.
-    """
-    where, content = "relations", source
-    if isinstance(source, (str, os.PathLike)):
-        where, content = str(source), read_json(source)
-    names: dict[str, str] = {}
-    if isinstance(content, dict) and all(type(number) is int for number in content.values()):
-        relations = sorted(content, key=content.get)
-        if len(set(content.values())) != len(content):
-            raise DataError(f"{where}: two relations have the same number")
-    elif isinstance(content, dict) and all(isinstance(name, str) for name in content.values()):
-        relations, names = list(content), content
-    elif isinstance(content, (list, tuple)) and all(isinstance(name, str) for name in content):
-        relations = list(content)
-    else:
-        raise DataError(
-            f'{where}: expected relations as {{"P17": 1, ...}}, {{"P17": "country", ...}} or ["P17", ...]'
-        )
-    relations = [relation for relation in relations if not is_na(relation)]
-    if not relations or "" in relations or len(set(relations)) != len(relations):
-        raise DataError(
-            f"{where}: expected at least one relation, each named once and none empty; got {len(relations)}"
-        )
-    return tuple(relations), names
 
 
 def _row(document: dict, distinct: bool) -> dict[str, Any]:
@@ -380,17 +247,6 @@ def _check_options(
         refuse("undirected", undirected, "true or false")
 
 
-def _read_names(path: str | None) -> dict[str, str]:
-    if path is None:
-        return {}
-    names = read_json(path)
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise DataError(
-            f'{path}: expected readable names of relations as {{"P17": "country", ...}}'
-        )
-    return names
-
-
 def _check_relations(path: str, frequencies: Counter[str], inventory: tuple[str, ...]) -> None:
     """Raises DataError at the first fact whose relation is not in the inventory."""
     if set(frequencies) <= set(inventory):
@@ -399,11 +255,3 @@ def _check_relations(path: str, frequencies: Counter[str], inventory: tuple[str,
         for fault in found:
             if fault.severity == "error":
                 raise DataError(str(fault))
-
-
-def _shared_titles(splits: dict[str, Dataset]) -> Iterator[str]:
-    """A note for each split whose documents stand in train too."""
-    train = set(splits["train"]["title"])
-    for split in ("dev", "test"):
-        if shared := sum(title in train for title in splits[split]["title"]):
-            yield f"{shared} of {len(splits[split])} {split} documents have the title of a training document"

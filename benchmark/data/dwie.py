@@ -1,43 +1,94 @@
-"""DWIE (Zaporojets et al. 2021) in its DocRED-format conversion (LogiRE).
+"""DWIE (Zaporojets et al. 2021): 802 articles of Deutsche Welle, 65 relations.
 
-Every document is one "sentence", of up to 1,651 words and 88 entities. The annotations are GPL-3
-and the articles Deutsche Welle's: there is no hub copy to take, the files are the user's own.
+From the Hugging Face hub, or from files in the DocRED-format conversion that the field uses
+(LogiRE). Both make every document one "sentence", of up to 1,651 words and 88 entities. The
+annotations are GPL-3 and the articles Deutsche Welle's.
+
+How the hub's rows become documents:
+
+- Entities are the concepts with at least one mention, in the order of their ids. A relation counts
+  when both its concepts are such. The conversion has the same facts.
+- A word is a run of letters and digits, or a single other character that is no space. Words are
+  also cut where a mention begins or ends ("2003" in "2003/2004"). So a mention is always made of
+  whole words, and its name is the text between its offsets.
+- The type of an entity is the first of `TYPES` among the tags of its concept.
+- Documents tagged "test" are test, without `NO_FACT`; `DEV` lists the dev documents; the others
+  are train.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import hashlib
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from benchmark.data import corpora
 from benchmark.data.docred import corpus_of_files
+from benchmark.data.hub import dataset_folder
+from benchmark.errors import ConfigError, DataError
 from benchmark.registry import DATASETS
 
 if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
 
-TRAIN_DOCUMENTS = 602  # of the split in use, besides 98 to select on and 99 to test on
+TRAIN_DOCUMENTS = 602  # of the field's conversion, besides 98 to select on and 99 to test on
+LAYOUT = 1  # raise when the rows made from a file change: part of the cache key
+INSTEAD = (
+    "Give a folder that holds Task_1/*.parquet by the option hub, or local files in DocRED format "
+    "by the options train, dev and test"
+)
+COLUMNS = {  # of the hub's table, with the fields of their entries
+    "id": (),
+    "content": (),
+    "tags": (),
+    "mentions": ("begin", "end", "concept"),
+    "concepts": ("concept", "tags"),
+    "relations": ("s", "p", "o"),
+}
+TYPES = ("location", "organization", "person", "event", "misc", "ethnicity", "time", "role")
+TYPES += ("money", "other")
+NO_FACT = "DW_39718698"
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @DATASETS.register("dwie")
 def dwie(
     *,
-    train: str,
-    test: str,
+    hub: str = "DFKI-SLT/DWIE",
+    train: str | None = None,
     dev: str | None = None,
-    relations: str | None = None,
+    test: str | None = None,
+    relations: str | Sequence[str] | None = None,
     dev_documents: int = 0,
     split_seed: int = 0,
     frequent: Sequence[str] | None = None,
 ) -> Corpus:
-    """DWIE in DocRED format, by path.
+    """DWIE, from the hub or from local files in DocRED format.
 
     Args:
-        relations: the conversion's rel2id.json (65 relations and Na). None: the relations that
-            occur, fewer in a partial split.
+        hub: a dataset on the hub, or a folder, that holds Task_1/*.parquet. Used when none of
+            `train`, `dev` and `test` is given.
+        train, dev, test, dev_documents, split_seed, frequent: as for `docred-format`.
+        relations: of local files, e.g. the conversion's rel2id.json. None: the relations that
+            occur. The hub's copy always has the conversion's 65, in its order.
 
-    The other options are those of `docred-format`. Facts given twice (the conversion has some)
-    count once.
+    Raises:
+        DataError: a file is faulty, or the hub cannot be reached and there is no copy here.
+        ConfigError: an option is wrong.
     """
+    if train is dev is test is None:
+        for option, value in (("dev_documents", dev_documents), ("relations", relations)):
+            if value:
+                raise ConfigError(
+                    f"dataset 'dwie': {option}: only for local files, together with train and "
+                    "test; leave it out for the hub's copy"
+                )
+        return _from_hub(hub, frequent)
     return corpus_of_files(
         "dwie",
         train=train,
@@ -49,3 +100,177 @@ def dwie(
         frequent=frequent,
         full_train=TRAIN_DOCUMENTS,
     )
+
+
+def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:
+    folder = dataset_folder("dwie", hub, ["*Task_1/*.parquet"], INSTEAD)
+    files = sorted(folder.glob("Task_1/*.parquet")) or sorted(folder.glob("*.parquet"))
+    if not files:
+        raise DataError(f"{hub}: holds no Task_1/*.parquet. {INSTEAD}")
+    content = hashlib.sha256()
+    for file in files:
+        content.update(file.read_bytes())
+    splits = {}
+    for split in ("train", "dev", "test"):
+        key = f"dwie {LAYOUT} {split} {content.hexdigest()}"
+        splits[split] = corpora.cached(partial(read_rows, files, split), key=key)
+    count = len(splits["train"])
+    notes = corpora.partial(count, TRAIN_DOCUMENTS, "the hub's layout")
+    if count > TRAIN_DOCUMENTS:
+        notes.append(
+            f"trained on the {count:,} training documents of the hub's copy; the conversion that "
+            f"published scores use has {TRAIN_DOCUMENTS:,}"
+        )
+    occurring = set().union(*map(corpora.relation_frequencies, splits.values()))
+    return corpora.corpus_of_splits(
+        "dwie",
+        splits,
+        where=str(hub),
+        inventory=(*RELATIONS, *sorted(occurring - set(RELATIONS))),
+        relation_names={},
+        frequent=frequent,
+        notes=notes,
+    )
+
+
+def read_rows(files: Sequence[Path], split: str) -> Iterator[dict[str, Any]]:
+    """Canonical rows of one split of the hub's table. Raises DataError at the first fault."""
+    titles, found = set(), False
+    for file in files:
+        for number, document in enumerate(_table(file)):
+            title = document["id"]
+            where = f"{file}: document {number} {title!r}"
+            if not isinstance(title, str) or title in titles:
+                raise DataError(f"{where}, id: expected a text that no other document has")
+            titles.add(title)
+            if _split_of(document, where) == split:
+                found = True
+                yield _row(document, where)
+    if not found:
+        raise DataError(f"{files[0].parent}: no document of the {split} split of DWIE")
+
+
+def _table(file: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+        schema = table.schema_arrow
+        for column, fields in COLUMNS.items():
+            expected = f"expected the columns {', '.join(COLUMNS)}"
+            if column not in schema.names:
+                raise DataError(f"{file}: no column '{column}'; {expected}")
+            kind = schema.field(column).type
+            there = [field.name for field in getattr(kind, "value_type", ())] if fields else ()
+            if missing := [field for field in fields if field not in there]:
+                raise DataError(
+                    f"{file}: column '{column}': no field {', '.join(missing)}; expected a list of "
+                    f"entries with {', '.join(fields)}"
+                )
+        return table.read(columns=list(COLUMNS)).to_pylist()
+    except (OSError, pyarrow.ArrowException, TypeError) as error:
+        raise DataError(f"{file}: cannot be read as a parquet file: {error}") from error
+
+
+def _split_of(document: dict[str, Any], where: str) -> str | None:
+    tags = document["tags"]  # on the hub the text "['all', 'train']", not a list
+    tags = set(re.findall(r"\w+", tags)) if isinstance(tags, str) else set(tags or ())
+    if len(tags & {"train", "test"}) != 1:
+        raise DataError(f"{where}, tags: expected one of 'train' and 'test', got {sorted(tags)}")
+    if "test" in tags:
+        return None if document["id"] == NO_FACT else "test"
+    return "dev" if document["id"] in DEV else "train"
+
+
+def _row(document: dict[str, Any], where: str) -> dict[str, Any]:
+    """One document in the canonical schema. Raises DataError."""
+    content = document["content"]
+    if not isinstance(content, str) or not content.strip():
+        raise DataError(f"{where}, content: expected a text with at least one word")
+    mentions = document["mentions"] or []
+    for number, mention in enumerate(mentions):
+        begin, end = mention["begin"], mention["end"]
+        inside = type(begin) is int and type(end) is int and 0 <= begin < end <= len(content)
+        if not inside or not content[begin:end].strip():
+            raise DataError(
+                f"{where}, mentions[{number}]: offsets {begin} to {end}; expected 0 <= begin < end "
+                f"<= {len(content)}, around at least one character that is no space"
+            )
+    words = tokens(content, {at for m in mentions for at in (m["begin"], m["end"])})
+    starts = [start for start, _ in words]
+    tags = {concept["concept"]: concept["tags"] or () for concept in document["concepts"] or ()}
+    entities: dict[int, dict[str, Any]] = {}
+    named = {mention["concept"] for mention in mentions}
+    if unknown := named - tags.keys():
+        raise DataError(
+            f"{where}, mentions: concept {min(unknown, key=str)} is not among the concepts of the "
+            "document; expected the number of one of them"
+        )
+    for concept in sorted(named):
+        kind = next((kind for kind in TYPES if f"type::{kind}" in tags[concept]), TYPES[-1])
+        entities[concept] = {"type": f"type::{kind}", "mentions": []}
+    for mention in mentions:
+        begin, end = mention["begin"], mention["end"]
+        entities[mention["concept"]]["mentions"].append(
+            {
+                "name": content[begin:end],
+                "sentence": 0,
+                "start": bisect_left(starts, begin),
+                "end": bisect_left(starts, end),
+            }
+        )
+    number_of = {concept: number for number, concept in enumerate(entities)}
+    facts = dict.fromkeys(  # gold is a set, in the file's order
+        (number_of[fact["s"]], number_of[fact["o"]], fact["p"])
+        for fact in document["relations"] or ()
+        if fact["s"] in number_of and fact["o"] in number_of
+    )
+    return {
+        "title": document["id"],
+        "sentences": [[content[start:end] for start, end in words]],
+        "entities": list(entities.values()),
+        "facts": [
+            {"head": head, "tail": tail, "relation": relation, "evidence": [0]}
+            for head, tail, relation in facts
+        ],
+    }
+
+
+def tokens(content: str, cuts: set[int]) -> list[tuple[int, int]]:
+    """(first character, one past the last) of each word; no word crosses a cut."""
+    edges = sorted({0, len(content), *cuts})
+    return [
+        match.span()
+        for start, end in pairwise(edges)
+        for match in WORD.finditer(content, start, end)
+    ]
+
+
+# The 98 documents of the field's split on which models are selected.
+_DEV = """
+    656952 898307 1095032 1477989 1534424 1583453 1614078 1847303 2036263 2371435 2727559
+    3535872 3637268 3674845 3980038 4327835 4489306 4596868 5211834 5213636 5279276 5311411
+    5873659 6196605 6309600 6522299 6593447 6617756 14773081 15433650 15585984 15881422 16017138
+    16018558 16151449 16175463 16209973 16277528 16355238 16380200 16412398 16435183 16699120
+    16720057 16720088 16961776 16988090 17148498 17527744 17548675 17666690 17786779 17801137
+    17880619 18195588 18220142 18250848 18306107 18377343 18400041 18407585 18571849 18580733
+    18631050 18804644 18900378 18918700 19002777 19061770 19119015 19130715 19156615 19182058
+    19193488 19281851 19291020 19307391 19323412 19429511 19438601 19510523 19527398 19568716
+    36450557 37121960 37558586 38113580 38625745 38936992 39489130 41053363 41130994 42248169
+    43099298 43650764 44101876 44261669 44286357
+"""
+DEV = frozenset(f"DW_{number}" for number in _DEV.split())
+
+# The inventory in the order of the conversion's rel2id.json (class 1, 2, ...).
+_RELATIONS = """
+    citizen_of in0 in0-x gpe0 member_of agent_of citizen_of-x head_of_gov institution_of part_of
+    based_in0 based_in0-x head_of minister_of minister_of-x based_in2 product_of head_of_gov-x
+    agent_of-x head_of_state head_of_state-x agency_of agency_of-x ministry_of in2 player_of
+    event_in0 mayor_of award_received parent_of spouse_of child_of appears_in vs won_vs
+    spokesperson_of in1 based_in1 based_in1-x gpe1 created_by law_of coach_of event_in2
+    signed_by based_in2-x present_in0 event_in directed_by character_in plays_in is_meeting
+    sanctions sibling advisor_of brand_of event_in0-x artifact_of gpe2 played_by artifact_of-x
+    founder_of royalty_of event_in1 publisher
+"""
+RELATIONS = tuple(_RELATIONS.split())

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.data.docred import corpus_of_files
-from benchmark.errors import ConfigError, DataError
+from benchmark.data.hub import dataset_folder
+from benchmark.errors import DataError
 from benchmark.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -67,39 +66,13 @@ def redocred(
 
 def _from_hub(hub: str, splits: list[str]) -> dict[str, str]:
     """Local paths of the hub's files for `splits`; downloads them the first time."""
-    if not isinstance(hub, (str, os.PathLike)) or not os.fspath(hub):
-        raise ConfigError(
-            f"dataset 're-docred': hub: expected the name of a hub dataset or a folder, got {hub!r}"
-        )
     names = {split: f"{split}_revised.json" for split in splits}
-    folder = Path(hub).expanduser()
-    if not folder.is_dir():
-        folder = Path(_download(str(hub), list(names.values())))
+    instead = _INSTEAD.format(", ".join(splits))
+    folder = dataset_folder("re-docred", hub, [f"*{name}" for name in names.values()], instead)
     found = {split: next(iter(sorted(folder.rglob(name))), None) for split, name in names.items()}
     if missing := [names[split] for split, path in found.items() if path is None]:
-        raise DataError(
-            f"{hub}: holds no {', '.join(missing)}. {_INSTEAD.format(', '.join(splits))}"
-        )
+        raise DataError(f"{hub}: holds no {', '.join(missing)}. {instead}")
     return {split: str(path) for split, path in found.items()}
-
-
-def _download(hub: str, names: list[str]) -> str:
-    """The folder of the hub dataset's snapshot; out of the local cache when the hub cannot be
-    reached.
-    """
-    from huggingface_hub import snapshot_download
-
-    try:
-        return snapshot_download(
-            hub, repo_type="dataset", allow_patterns=[f"*{name}" for name in names]
-        )
-    # offline, no such dataset, a name that the hub refuses: classes without a common base
-    except Exception as error:
-        splits = ", ".join(name.split("_")[0] for name in names)
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(
-            f"{hub}: cannot be had from the Hugging Face hub: {reason.rstrip('.')}. {_INSTEAD.format(splits)}"
-        ) from error
 
 
 _INSTEAD = "Give local files by the option(s) {}, or a folder of them by the option hub"

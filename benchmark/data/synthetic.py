@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data.docred import cached, relation_frequencies
+from benchmark.data.corpora import cached, relation_frequencies
 from benchmark.errors import ConfigError
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
+from benchmark.data.biored import under_its_name
 from benchmark.errors import ConfigError, UserError
 from benchmark.grid import identity
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
@@ -120,6 +121,7 @@ def _completed(stored: dict[str, Any]) -> dict[str, Any]:
         config = RunConfig.model_validate(stored).model_dump(mode="json")
     except ValidationError:
         return stored
+    config["dataset"] = under_its_name(config["dataset"])
     registries = {"dataset": DATASETS, "backbone": BACKBONES, "augmenter": AUGMENTERS}
     for key, registry in registries.items():
         # an option that is gone, or the name of a plugin, stays as it was stored

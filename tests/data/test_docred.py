@@ -5,14 +5,9 @@ import datasets
 import pytest
 
 from benchmark.data import docred
-from benchmark.data.docred import (
-    docred_format,
-    load_split,
-    read_documents,
-    read_inventory,
-    split_off,
-)
-from benchmark.data.dwie import dwie
+from benchmark.data.biored import biored, under_its_name
+from benchmark.data.corpora import read_inventory, split_off
+from benchmark.data.docred import docred_format, load_split, read_documents
 from benchmark.data.jsonstream import iterate_array
 from benchmark.data.redocred import FREQUENT, RELATIONS, redocred
 from benchmark.errors import ConfigError, DataError
@@ -317,18 +312,25 @@ def test_redocred_offline_asks_for_local_files(tmp_path, monkeypatch):
         redocred()
 
 
-def test_dwie_keeps_the_inventory_and_counts_repeated_facts_once(tmp_path):
+def test_biored_is_undirected_and_known_by_its_earlier_options(tmp_path):
+    relations = ["Association", "Bind", "Negative_Correlation", "Positive_Correlation"]
     files = {
-        split: write(tmp_path, f"{split}.json", [document(split, ["in0", "in0"])])
+        split: write(tmp_path, f"{split}.json", [document(split, relations)])
         for split in ("train", "dev", "test")
     }
-    loaded = dwie(**files, relations=write(tmp_path, "rel2id.json", {"Na": 0, "in0": 1, "vs": 2}))
-    assert loaded.relations == ("in0", "vs") and len(loaded.test[0]["facts"]) == 1
-    assert "not the 602" in loaded.notes[0]
+    loaded = biored(**files)
+    assert (loaded.name, loaded.undirected) == ("biored", True)
+    assert loaded.frequent == set(relations) - {"Bind"} and loaded.relations == tuple(relations)
+    earlier = {"shown_as": "biored", "undirected": True, "frequent": [*loaded.frequent]}
+    assert docred_format(**files, **earlier).digest == loaded.digest
+    stored = {"name": "docred-format", "options": {**files, **earlier, "relations": None}}
+    assert under_its_name(stored) == {"name": "biored", "options": files}
+    other = {"name": "docred-format", "options": {**files, "shown_as": "biored"}}
+    assert under_its_name(other) is other
 
 
 def test_the_registry_knows_the_datasets_and_their_options():
-    assert {"re-docred", "dwie", "docred-format", "synthetic"} <= set(DATASETS)
+    assert {"re-docred", "dwie", "biored", "docred-format", "synthetic"} <= set(DATASETS)
     assert DATASETS.entry("re-docred").parameters["hub"] == "tonytan48/Re-DocRED"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from data.test_dwie import row, table
 from hub.server import COMMIT, Hub
 from safetensors.torch import load_file, save_file
 from tiny_runs import numbers
@@ -64,6 +65,7 @@ def hub(tmp_path_factory):
     for split, count in (("train", 8), ("dev", 4), ("test", 4)):
         text = json.dumps(documents(split, count))
         (dataset / f"{split}_revised.json").write_text(text)
+    table(folder / "datasets/org/dwie", [row(f"DW_1{number}") for number in range(6)])
     torch.manual_seed(0)
     made = Tiny([NAMES, ["rules", "borders", "and", "."]], vocabulary=100, width=16, heads=2)
     made.save(encoder)
@@ -125,6 +127,17 @@ def test_without_a_hub_and_with_an_empty_cache_the_way_out_is_named(command, tmp
     output = ended(command("http://127.0.0.1:9"), code=2)
     assert "org/documents" in output and "refused. Give local files" in output
     assert "Traceback" not in output and not (tmp_path / "results").exists()
+
+
+def test_dwie_from_an_empty_cache_and_again_without_the_hub(hub, command, tmp_path):
+    dataset = ["--set", "dataset={name: dwie, hub: org/dwie}", "--augmenters", "none"]
+    output = ended(command("http://127.0.0.1:9", *dataset), code=2)
+    assert "org/dwie: cannot be had" in output and "Task_1/*.parquet" in output
+    assert "Traceback" not in output and not (tmp_path / "results").exists()
+    with hub.running() as address:
+        assert "1 done" in ended(command(address, *dataset))
+    assert "1 done" in ended(command(address, *dataset, results="again"))
+    assert numbers(run_of(tmp_path, "none")) == numbers(run_of(tmp_path, "none", "again"))
 
 
 def test_an_encoder_that_the_hub_does_not_have(hub, command, tmp_path):

@@ -1,0 +1,50 @@
+"""BioRED (Luo et al. 2022): 400 / 100 / 100 biomedical abstracts, 8 undirected relations.
+
+No hub dataset was found that holds its relations as files: `bigbio/biored` is a loading script,
+which `datasets` no longer runs, and others hold sentences or answers of language models. So the
+files are the user's own, converted to DocRED format.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmark.data.docred import corpus_of_files
+from benchmark.registry import DATASETS
+
+if TYPE_CHECKING:
+    from benchmark.data.documents import Corpus
+
+FREQUENT = ("Association", "Positive_Correlation", "Negative_Correlation")
+
+
+@DATASETS.register("biored")
+def biored(
+    *, train: str, test: str, dev: str | None = None, dev_documents: int = 0, split_seed: int = 0
+) -> Corpus:
+    """BioRED in DocRED format, by path; options as for `docred-format`.
+
+    Its relations hold in both directions. Those of Freq F1 are Association, Positive_Correlation
+    and Negative_Correlation; the inventory is the relations that occur.
+    """
+    return corpus_of_files(
+        "biored",
+        train=train,
+        dev=dev,
+        test=test,
+        dev_documents=dev_documents,
+        split_seed=split_seed,
+        frequent=FREQUENT,
+        undirected=True,
+    )
+
+
+def under_its_name(dataset: dict[str, Any]) -> dict[str, Any]:
+    """A stored choice of dataset, with `biored` for the options by which BioRED was once read."""
+    options = dataset.get("options", {})
+    earlier = {"shown_as": "biored", "undirected": True, "frequent": sorted(FREQUENT)}
+    found = {**options, "frequent": sorted(options.get("frequent") or ())}
+    if dataset.get("name") != "docred-format" or any(found.get(k) != v for k, v in earlier.items()):
+        return dataset
+    kept = ("train", "test", "dev", "dev_documents", "split_seed")
+    return {"name": "biored", "options": {key: options[key] for key in kept if key in options}}

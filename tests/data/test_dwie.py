@@ -1,0 +1,178 @@
+"""DWIE: the hub's table against the field's DocRED-format conversion, and its faults.
+
+The documents are no part of the project: DOCRE_DATA names a folder that holds dwie_hub/Task_1/*.parquet
+and dwie/{train_389,dev,test}.json; without it the comparison is skipped.
+"""
+
+import os
+from pathlib import Path
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+from data.test_docred import document, write
+
+from benchmark.data.dwie import DEV, NO_FACT, RELATIONS, dwie, tokens
+from benchmark.errors import ConfigError, DataError
+
+DATA = Path(os.environ.get("DOCRE_DATA", "no-such-folder"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def row(title="DW_1", split="train", **changes):
+    """Concept 3 is named twice, concept 1 once, concept 2 never."""
+    mention = lambda begin, end, concept: {"begin": begin, "end": end, "concept": concept}
+    return {
+        "id": title,
+        "content": "Velm's summit of 2003/2004: Velm won.",
+        "tags": f"['all', '{split}']",
+        "mentions": [mention(0, 4, 3), mention(17, 21, 1), mention(28, 32, 3)],
+        "concepts": [
+            {"concept": 1, "tags": ["type::time", "type::value"]},
+            {"concept": 2, "tags": ["type::person"]},
+            {"concept": 3, "tags": ["type::entity", "type::gpe", "type::location"]},
+        ],
+        "relations": [
+            {"s": 3, "p": "vs", "o": 1},
+            {"s": 3, "p": "in0", "o": 2},
+            {"s": 3, "p": "vs", "o": 1},
+        ],
+        **changes,
+    }
+
+
+def table(folder: Path, rows=(), without=None) -> str:
+    """A folder of the hub's layout: `rows`, and what is needed of each split."""
+    others = [row("DW_2"), row(next(iter(DEV))), row("DW_3", "test")]
+    path = folder / "Task_1/train-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made = pyarrow.Table.from_pylist([*rows, *others])
+    pyarrow.parquet.write_table(made.drop_columns(without) if without else made, path)
+    return str(folder)
+
+
+def test_a_row_of_the_hub_becomes_a_document(tmp_path):
+    loaded = dwie(hub=table(tmp_path, [row(), row(NO_FACT, "test", relations=[])]))
+    assert list(loaded.train["title"]) == ["DW_1", "DW_2"] and len(loaded.dev) == 1
+    assert list(loaded.test["title"]) == ["DW_3"]  # without the one that has no fact
+    found = loaded.train[0]
+    words = "Velm ' s summit of 2003 / 2004 : Velm won ."
+    assert found["sentences"] == [words.split()]
+    first, second = found["entities"]  # concepts 1 and 3; 2 has no mention
+    assert (first["type"], second["type"]) == ("type::time", "type::location")
+    assert [(m["name"], m["start"], m["end"]) for m in second["mentions"]] == [
+        ("Velm", 0, 1),
+        ("Velm", 9, 10),
+    ]
+    assert found["facts"] == [{"head": 1, "tail": 0, "relation": "vs", "evidence": [0]}]
+    assert loaded.relations == RELATIONS and "not the 602" in loaded.notes[0]
+
+
+def test_a_word_never_crosses_the_edge_of_a_mention():
+    assert tokens("ab1 c-d", {1}) == [(0, 1), (1, 3), (4, 5), (5, 6), (6, 7)]
+
+
+def test_a_second_load_reads_no_row(tmp_path, monkeypatch):
+    first = dwie(hub=table(tmp_path / "hub"))
+    monkeypatch.setattr("benchmark.data.dwie._table", lambda file: pytest.fail("read again"))
+    assert dwie(hub=str(tmp_path / "hub")).digest == first.digest
+
+
+FAULTS = {
+    "offsets beyond the text": (
+        {"mentions": [{"begin": 0, "end": 99, "concept": 3}]},
+        "mentions.0.: offsets 0 to 99; expected 0 <= begin < end <= 37",
+    ),
+    "an empty mention": ({"mentions": [{"begin": 4, "end": 4, "concept": 3}]}, "offsets 4 to 4"),
+    "a mention of a space": ({"mentions": [{"begin": 6, "end": 7, "concept": 3}]}, "no space"),
+    "an unknown concept": (
+        {"mentions": [{"begin": 0, "end": 4, "concept": 9}]},
+        "concept 9 is not among the concepts",
+    ),
+    "a title twice": ({"id": "DW_2"}, "expected a text that no other document has"),
+    "no text": ({"content": " "}, "content: expected a text"),
+    "no split": ({"tags": "['all']"}, "tags: expected one of 'train' and 'test', got .'all'."),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_names_file_document_and_field(tmp_path, name):
+    changes, message = FAULTS[name]
+    with pytest.raises(DataError, match=rf"00001.parquet: document \d 'DW_\d', .*{message}"):
+        dwie(hub=table(tmp_path, [row(**changes)]))
+
+
+@pytest.mark.parametrize("column", ["id", "content", "mentions", "relations"])
+def test_a_missing_column_is_named(tmp_path, column):
+    with pytest.raises(DataError, match=f"00001.parquet: no column '{column}'; expected the col"):
+        dwie(hub=table(tmp_path, without=[column]))
+
+
+def test_a_missing_field_of_a_column_is_named(tmp_path):
+    hub = table(tmp_path / "hub")
+    (file,) = Path(hub).rglob("*.parquet")
+    made = [{**row(), "mentions": [{"begin": 0, "concept": 3}]}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(made), file)
+    with pytest.raises(DataError, match="column 'mentions': no field end; expected a list of"):
+        dwie(hub=hub)
+
+
+def test_files_that_are_no_table(tmp_path):
+    with pytest.raises(DataError, match="holds no Task_1/.*parquet. Give a folder"):
+        dwie(hub=str(tmp_path))
+    (file,) = Path(table(tmp_path)).rglob("*.parquet")
+    file.write_bytes(file.read_bytes()[:99])
+    with pytest.raises(DataError, match="00001.parquet: cannot be read as a parquet file"):
+        dwie(hub=str(tmp_path))
+
+
+@pytest.mark.parametrize("options", [{"dev_documents": 3}, {"relations": ["vs"]}])
+def test_options_of_local_files_are_refused_with_the_hub(tmp_path, options):
+    with pytest.raises(ConfigError, match="only for local files, together with train and test"):
+        dwie(hub=str(tmp_path), **options)
+
+
+def test_local_files_keep_the_inventory_and_count_repeated_facts_once(tmp_path):
+    files = {
+        split: write(tmp_path, f"{split}.json", [document(split, ["in0", "in0"])])
+        for split in ("train", "dev", "test")
+    }
+    loaded = dwie(**files, relations=write(tmp_path, "rel2id.json", {"Na": 0, "in0": 1, "vs": 2}))
+    assert loaded.relations == ("in0", "vs") and len(loaded.test[0]["facts"]) == 1
+    assert "not the 602" in loaded.notes[0]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the documents of DWIE: set DOCRE_DATA")
+def test_the_hubs_table_gives_the_facts_of_the_fields_conversion():
+    """The names differ for 32 entities, whose text the conversion cut short."""
+    files = {"train": "train_389", "dev": "dev", "test": "test"}
+    ours = dwie(hub=str(DATA / "dwie_hub"))
+    paths = {split: str(DATA / f"dwie/{name}.json") for split, name in files.items()}
+    theirs = dwie(**paths, relations=str(DATA / "dwie/rel2id.json"))
+    assert ours.relations == theirs.relations and ours.frequent == theirs.frequent
+    renamed = 0
+    for split in files:
+        converted = {made["title"]: made for made in getattr(theirs, split)}
+        assert set(getattr(ours, split)["title"]) == set(converted)
+        for found in getattr(ours, split):
+            other = converted[found["title"]]
+            assert facts_of(found) == facts_of(other)
+            for entity, expected in zip(found["entities"], other["entities"], strict=True):
+                renamed += names_of(entity) != names_of(expected)
+                for mention in entity["mentions"]:
+                    words = found["sentences"][0][mention["start"] : mention["end"]]
+                    assert "".join(words) == "".join(mention["name"].split())
+    assert renamed == 32
+
+
+def facts_of(document):
+    return {(fact["head"], fact["tail"], fact["relation"]) for fact in document["facts"]}
+
+
+def names_of(entity):
+    return sorted(mention["name"] for mention in entity["mentions"])
