@@ -1,4 +1,4 @@
-"""data stats, data validate: looking at a file of documents before training on it."""
+"""data stats, validate, export: documents before and apart from training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.options import FREQUENT_OF, Frequent
+from benchmark.commands.options import FREQUENT_OF, Frequent, Overrides, Plugins, load_plugins
+from benchmark.errors import ConfigError
 
 app = typer.Typer(
-    no_args_is_help=True, help="Numbers and faults of a file of documents.", rich_markup_mode=None
+    no_args_is_help=True,
+    help="Numbers and faults of a file of documents; export.",
+    rich_markup_mode=None,
 )
 
 EXAMPLES = 3  # of each kind of fault
@@ -104,3 +107,54 @@ def validate(
         typer.echo("--all lists every one")
     if totals["error"]:
         raise typer.Exit(1)
+
+
+@app.command("export")
+def export_corpus(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; its dataset is exported.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="A new folder for the dataset.")
+    ] = None,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Parquet files instead of `save_to_disk`.")
+    ] = False,
+    push_to: Annotated[
+        str | None,
+        typer.Option("--push", metavar="OWNER/NAME", help="Upload to this dataset on the hub."),
+    ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="With --push: a new dataset is private.")
+    ] = False,
+    overrides: Overrides = None,
+    plugins: Plugins = None,
+) -> None:
+    """Write a dataset as a `datasets` folder, with a data card, or upload it.
+
+    Check the licence of the documents before you upload them.
+    An experiment reads it by `dataset: {name: exported, hub: FOLDER_OR_ID}`.
+
+    Examples:
+
+      python run_benchmark.py data export configs/dwie_bert.yaml data/dwie_export
+
+      python run_benchmark.py data export configs/demo.yaml --push me/synthetic --private
+    """
+    from benchmark.config import read_experiment
+    from benchmark.data.exported import export, push
+    from benchmark.registry import DATASETS
+
+    if folder is None and push_to is None:
+        raise ConfigError("nothing to write: name a FOLDER, or a dataset on the hub by --push")
+    load_plugins(plugins)
+    dataset = read_experiment(experiment, overrides or []).dataset
+    corpus = DATASETS[dataset.name](**dataset.options)
+    counts = ", ".join(
+        f"{split} {len(getattr(corpus, split)):,}" for split in ("train", "dev", "test")
+    )
+    if folder is not None:
+        export(corpus, folder, parquet=parquet)
+        typer.echo(f"written: {folder} ({corpus.name}; documents: {counts})")
+    if push_to is not None:
+        typer.echo(f"uploaded: {push(corpus, push_to, private=private)} ({counts})")

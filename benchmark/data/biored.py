@@ -36,6 +36,7 @@ def biored(
         split_seed=split_seed,
         frequent=FREQUENT,
         undirected=True,
+        licence="From NCBI, which states no licence; the abstracts are PubMed's.",
     )
 
 

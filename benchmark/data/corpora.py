@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -34,6 +35,7 @@ def corpus_of_splits(
     frequent: Sequence[str] | None = None,
     undirected: bool = False,
     notes: Sequence[str] = (),
+    licence: str = "",
 ) -> Corpus:
     """The corpus of the splits train, dev and test.
 
@@ -79,6 +81,7 @@ def corpus_of_splits(
         frequent=frozenset(frequent) or None,
         undirected=undirected,
         notes=(*notes, *_shared_titles(splits)),
+        licence=licence,
     )
 
 
@@ -131,12 +134,14 @@ def read_inventory(
         relations = list(content)
     else:
         raise DataError(
-            f'{where}: expected relations as {{"P17": 1, ...}}, {{"P17": "country", ...}} or ["P17", ...]'
+            f'{where}: expected relations as {{"P17": 1, ...}}, {{"P17": "country", ...}} or '
+            '["P17", ...]'
         )
     relations = [relation for relation in relations if not is_na(relation)]
     if not relations or "" in relations or len(set(relations)) != len(relations):
         raise DataError(
-            f"{where}: expected at least one relation, each named once and none empty; got {len(relations)}"
+            f"{where}: expected at least one relation, each named once and none empty; got "
+            f"{len(relations)}"
         )
     return tuple(relations), names
 
@@ -159,20 +164,17 @@ def cached(
     make = functools.partial(
         datasets.Dataset.from_generator, rows, features=FEATURES, fingerprint=fingerprint
     )
-    quiet = not progress and not datasets.are_progress_bars_disabled()
-    if quiet:
-        datasets.disable_progress_bars()
     try:
-        try:
-            return make()
-        except (ValueError, OSError) as error:
-            if not says_torn(error):
-                raise
-            for folder in Path(datasets.config.HF_DATASETS_CACHE).glob(
-                f"generator/*{fingerprint}*"
-            ):
-                shutil.rmtree(folder)
-            return make()
+        with contextlib.nullcontext() if progress else without_bars():
+            try:
+                return make()
+            except (ValueError, OSError) as error:
+                if not says_torn(error):
+                    raise
+                cache = Path(datasets.config.HF_DATASETS_CACHE)
+                for folder in cache.glob(f"generator/*{fingerprint}*"):
+                    shutil.rmtree(folder)
+                return make()
     except (DatasetGenerationError, OSError) as error:
         cause = (
             error.__cause__
@@ -184,11 +186,24 @@ def cached(
         if isinstance(cause, OSError):
             folder = datasets.config.HF_DATASETS_CACHE
             raise UserError(
-                f"{folder}: parsed documents cannot be cached there: {cause}. HF_DATASETS_CACHE names another folder"
+                f"{folder}: parsed documents cannot be cached there: {cause}. HF_DATASETS_CACHE "
+                "names another folder"
             ) from error
         raise
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """No progress bars of `datasets` in this block."""
+    import datasets
+
+    shown = not datasets.are_progress_bars_disabled()
+    if shown:
+        datasets.disable_progress_bars()
+    try:
+        yield
     finally:
-        if quiet:
+        if shown:
             datasets.enable_progress_bars()
 
 
@@ -208,4 +223,5 @@ def _shared_titles(splits: dict[str, Dataset]) -> Iterator[str]:
     train = set(splits["train"]["title"])
     for split in ("dev", "test"):
         if shared := sum(title in train for title in splits[split]["title"]):
-            yield f"{shared} of {len(splits[split])} {split} documents have the title of a training document"
+            count = f"{shared} of {len(splits[split])} {split} documents"
+            yield f"{count} have the title of a training document"

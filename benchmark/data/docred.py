@@ -100,11 +100,13 @@ def corpus_of_files(
     undirected: bool = False,
     notes: Sequence[str] = (),
     full_train: int | None = None,
+    licence: str = "",
 ) -> Corpus:
     """The corpus of three files; arguments as for `docred_format`.
 
     Args:
         full_train: documents of the published training split; a note says so when there are fewer.
+        licence: of the documents.
     """
     _check_options(name, train, dev, test, dev_documents, split_seed, frequent, undirected, notes)
     inventory, names = (None, {}) if relations is None else read_inventory(relations)
@@ -135,6 +137,7 @@ def corpus_of_files(
         frequent=frequent,
         undirected=undirected,
         notes=[*notes, *partial(len(splits["train"]), full_train, source)],
+        licence=licence,
     )
 
 
@@ -143,7 +146,8 @@ def read_documents(
 ) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
-    Gold is a set: a fact stated twice counts once, with the evidence of both. Facts that relate an entity to itself stay.
+    Gold is a set: a fact stated twice counts once, with the evidence of both. Facts that relate an
+    entity to itself stay.
 
     Args:
         labelled: every document must have `labels`. False: a document without them has no facts.

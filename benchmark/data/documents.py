@@ -60,6 +60,7 @@ class Corpus:
         undirected: facts hold in both directions and are scored once per unordered pair (BioRED).
         notes: what a reader of the scores must know ("400 of 3,053 training documents; Ign F1 is
             not comparable").
+        licence: of the documents, as far as known.
         entity_types: names of the entity types in the order of their ids, which count from 1. None:
             those of train, the most frequent first.
     """
@@ -73,6 +74,7 @@ class Corpus:
     frequent: frozenset[str] | None
     undirected: bool = False
     notes: tuple[str, ...] = ()
+    licence: str = ""
     entity_types: tuple[str, ...] | None = None
 
     @cached_property

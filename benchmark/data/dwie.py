@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 TRAIN_DOCUMENTS = 602  # of the field's conversion, besides 98 to select on and 99 to test on
 LAYOUT = 1  # raise when the rows made from a file change: part of the cache key
+LICENCE = "Annotations: GPL-3.0. The articles belong to Deutsche Welle."
 INSTEAD = (
     "Give a folder that holds Task_1/*.parquet by the option hub, or local files in DocRED format "
     "by the options train, dev and test"
@@ -99,6 +100,7 @@ def dwie(
         relations=relations,
         frequent=frequent,
         full_train=TRAIN_DOCUMENTS,
+        licence=LICENCE,
     )
 
 
@@ -130,6 +132,7 @@ def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:
         relation_names={},
         frequent=frequent,
         notes=notes,
+        licence=LICENCE,
     )
 
 

@@ -61,6 +61,7 @@ def redocred(
         relation_names=RELATIONS,
         frequent=FREQUENT,
         full_train=TRAIN_DOCUMENTS,
+        licence="Annotations: MIT (tonytan48/Re-DocRED). The texts are Wikipedia's, CC BY-SA.",
     )
 
 

@@ -1,0 +1,219 @@
+"""A corpus as a `datasets` folder in the canonical schema: written, uploaded, and read again.
+
+Such a folder holds README.md (the data card), corpus.json (what a run must know besides the
+documents), and the splits train, dev and test, either as `DatasetDict.save_to_disk` writes them or
+as data/SPLIT-00000-of-00001.parquet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.data.corpora import without_bars
+from benchmark.data.hub import dataset_folder
+from benchmark.data.jsonstream import read_json
+from benchmark.data.stats import statistics
+from benchmark.errors import DataError, UserError
+from benchmark.registry import DATASETS
+from benchmark.store.files import explained
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from benchmark.data.documents import Corpus
+
+SPLITS = ("train", "dev", "test")
+EXPECTED = "expected a folder, or a hub dataset, that `data export` wrote"
+INSTEAD = "Name a folder that `data export` wrote by the option hub"
+KNOWLEDGE = {  # the fields of corpus.json, each a field of Corpus
+    "name": str,
+    "relations": list,
+    "relation_names": dict,
+    "frequent": (list, type(None)),
+    "undirected": bool,
+    "notes": list,
+    "licence": str,
+}
+
+
+@DATASETS.register("exported")
+def exported(*, hub: str) -> Corpus:
+    """A corpus that `data export` wrote.
+
+    Args:
+        hub: the folder, or the id of the dataset on the hub.
+
+    Raises:
+        DataError: something is missing or damaged, or the hub cannot be reached and there is no
+            copy here.
+    """
+    from benchmark.data.documents import Corpus
+
+    patterns = ["corpus.json", "data/*.parquet"]
+    folder = dataset_folder("exported", hub, patterns, INSTEAD)
+    if not (folder / "corpus.json").is_file():
+        raise DataError(f"{hub}: holds no corpus.json; {EXPECTED}")
+    known = read_json(folder / "corpus.json")
+    for key, kind in KNOWLEDGE.items():
+        if not isinstance(known, dict) or not isinstance(known.get(key), kind):
+            raise DataError(f"{folder / 'corpus.json'}: {key}: missing or damaged; {EXPECTED}")
+    known = {key: known[key] for key in KNOWLEDGE}
+    frequent = None if known["frequent"] is None else frozenset(known["frequent"])
+    known |= {"relations": tuple(known["relations"]), "notes": tuple(known["notes"])}
+    splits = {split: _read_split(folder, split) for split in SPLITS}
+    return Corpus(**known | splits | {"frequent": frequent})
+
+
+def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
+    """Write `corpus` to a new folder, by `save_to_disk` or as parquet files.
+
+    Raises UserError if something stands there or the disk is full; nothing half-written stays.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: is there already; name a folder that is new or empty")
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(corpus, made, parquet)
+            made.chmod(0o755)
+            os.replace(made, folder)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def push(corpus: Corpus, repository: str, *, private: bool = False) -> str:
+    """Upload `corpus` as parquet files to a dataset on the hub, in one commit; returns its address.
+
+    Raises UserError if the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    with tempfile.TemporaryDirectory() as made:
+        _write(corpus, Path(made), parquet=True)
+        try:
+            place = {"repo_id": repository, "repo_type": "dataset"}
+            address = api.create_repo(**place, private=private, exist_ok=True)
+            api.upload_folder(
+                **place, folder_path=made, commit_message=f"{corpus.name} in the canonical schema"
+            )
+        # offline, not logged in, no right to write there: classes without a common base
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise UserError(
+                f"{repository}: cannot be uploaded: {reason}. Expected OWNER/NAME of a dataset "
+                "that you may write to; `hf auth login` logs you in"
+            ) from error
+    return str(address)
+
+
+def card(corpus: Corpus) -> str:
+    """The data card: source, numbers, licence as far as known, and how to load the dataset."""
+    numbers = [statistics(getattr(corpus, split), corpus.frequent or ()) for split in SPLITS]
+    rows = [[key, *(f"{number[key]:,}" for number in numbers)] for key in COUNTED]
+    table = ["", *SPLITS], ["---", *["---:"] * len(SPLITS)], *rows
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*" for split in SPLITS)
+    frequent = ", ".join(sorted(corpus.frequent)) if corpus.frequent else "not defined"
+    notes = "".join(f"\n- {note}" for note in corpus.notes)
+    return CARD.format(
+        files=files,
+        name=corpus.name,
+        table="\n".join(f"| {' | '.join(row)} |" for row in table),
+        relations=len(corpus.relations),
+        direction="undirected" if corpus.undirected else "directed",
+        frequent=frequent,
+        notes=f"\n## Notes\n{notes}\n" if notes else "",
+        licence=corpus.licence or "Not known to the suite: ask where you had the documents from.",
+    )
+
+
+COUNTED = ("documents", "sentences", "words", "entities", "mentions", "facts", "pairs")
+CARD = """---
+pretty_name: {name}
+configs:
+- config_name: default
+  data_files:
+{files}
+---
+
+# {name}
+
+Documents with entities and relations, for document-level relation extraction.
+`data export` of the benchmark wrote them.
+
+{table}
+
+{relations} {direction} relations; frequent ones (Freq F1): {frequent}.
+`pairs` are ordered pairs of different entities.
+{notes}
+## Licence
+
+{licence}
+
+## Use
+
+In an experiment file: `dataset: {{name: exported, hub: FOLDER_OR_ID}}`.
+In Python: `datasets.load_from_disk(FOLDER)` for a folder without `data/`, else
+`datasets.load_dataset(FOLDER_OR_ID)`.
+
+| column | content |
+| --- | --- |
+| `title` | unique within a split |
+| `sentences` | lists of words |
+| `entities` | `type`; `mentions`: `name`, `sentence`, first word `start`, `end` one past the last |
+| `facts` | `head` and `tail` (numbers of entities), `relation`, `evidence` (sentences) |
+
+corpus.json lists the relations in class order.
+"""
+
+
+def _write(corpus: Corpus, folder: Path, parquet: bool) -> None:
+    import datasets
+
+    with without_bars():
+        splits = {split: getattr(corpus, split) for split in SPLITS}
+        if parquet:
+            (folder / "data").mkdir()
+            for split, documents in splits.items():
+                documents.to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
+        else:
+            datasets.DatasetDict(splits).save_to_disk(folder)
+    known: dict[str, Any] = {key: getattr(corpus, key) for key in KNOWLEDGE}
+    known["frequent"] = None if corpus.frequent is None else sorted(corpus.frequent)
+    text = json.dumps(known, ensure_ascii=False, indent=1)
+    (folder / "corpus.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card(corpus), encoding="utf-8")
+
+
+def _read_split(folder: Path, split: str) -> Dataset:
+    import datasets
+
+    from benchmark.data.documents import FEATURES
+
+    files = sorted(map(str, folder.glob(f"data/{split}-*.parquet")))
+    if not files and not (folder / split).is_dir():
+        raise DataError(f"{folder}: holds no split '{split}'; {EXPECTED}")
+    try:
+        with without_bars():
+            if files:
+                found = datasets.Dataset.from_parquet(files)
+            else:
+                found = datasets.Dataset.load_from_disk(folder / split)
+        missing = [column for column in FEATURES if column not in found.column_names]
+        if missing:
+            raise DataError(
+                f"{folder}: split '{split}': no column {', '.join(missing)}; expected the columns "
+                f"{', '.join(FEATURES)}"
+            )
+        return found.select_columns(list(FEATURES)).cast(FEATURES)
+    except UserError:
+        raise
+    except Exception as error:  # of pyarrow and `datasets`: classes without a common base
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{folder}: split '{split}' cannot be read: {reason:.200}") from error

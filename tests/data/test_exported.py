@@ -1,0 +1,110 @@
+"""A corpus as a `datasets` folder: what is written is what is read again."""
+
+import datasets
+import pytest
+from data.test_docred import document, write
+from typer.testing import CliRunner
+
+from benchmark.commands.app import app
+from benchmark.data.docred import docred_format
+from benchmark.data.exported import export, exported, push
+from benchmark.errors import DataError, UserError
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    files = {
+        split: write(tmp_path, f"{split}.json", [document(split, ["P17", "P6"])])
+        for split in ("train", "dev", "test")
+    }
+    names = write(tmp_path, "names.json", {"P17": "country"})
+    options = {"relations": ["P6", "P17", "P9"], "relation_names": names, "frequent": ["P17"]}
+    return docred_format(**files, **options, undirected=True, shown_as="mine", notes=["partial"])
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_an_exported_corpus_is_read_again(corpus, tmp_path, parquet):
+    export(corpus, tmp_path / "out", parquet=parquet)
+    again = exported(hub=str(tmp_path / "out"))
+    assert again.digest == corpus.digest and again.name == "mine" and again.undirected
+    assert (again.relations, again.relation_names) == (corpus.relations, corpus.relation_names)
+    assert again.frequent == corpus.frequent and again.notes == corpus.notes
+    assert again.train.to_list() == corpus.train.to_list()
+    if parquet:
+        loaded = datasets.load_dataset(str(tmp_path / "out"))
+    else:
+        loaded = datasets.load_from_disk(tmp_path / "out")
+    assert {split: list(rows["title"]) for split, rows in loaded.items()} == {
+        split: [split] for split in ("train", "dev", "test")
+    }
+    card = (tmp_path / "out/README.md").read_text()
+    assert "| facts | 2 | 2 | 2 |" in card and "- partial" in card
+    assert "3 undirected relations; frequent ones (Freq F1): P17" in card
+    assert "Not known to the suite" in card
+
+
+def test_nothing_is_overwritten_and_nothing_half_written_stays(corpus, tmp_path, monkeypatch):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").touch()
+    with pytest.raises(UserError, match="full: is there already; name a folder that is new"):
+        export(corpus, tmp_path / "full")
+    before = sorted(tmp_path.iterdir())
+    monkeypatch.setattr("benchmark.data.exported.card", lambda corpus: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export(corpus, tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_damage_is_named(corpus, tmp_path):
+    with pytest.raises(DataError, match="holds no corpus.json; expected a folder.*data export"):
+        exported(hub=str(tmp_path))
+    export(corpus, tmp_path / "out", parquet=True)
+    data = tmp_path / "out/data"
+    corpus.dev.remove_columns("facts").to_parquet(data / "dev-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="split 'dev': no column facts; expected the columns title"):
+        exported(hub=str(tmp_path / "out"))
+    (data / "dev-00000-of-00001.parquet").write_bytes(b"torn")
+    with pytest.raises(DataError, match="split 'dev' cannot be read"):
+        exported(hub=str(tmp_path / "out"))
+    (data / "dev-00000-of-00001.parquet").unlink()
+    with pytest.raises(DataError, match="holds no split 'dev'"):
+        exported(hub=str(tmp_path / "out"))
+    (tmp_path / "out/corpus.json").write_text('{"name": "mine"}')
+    with pytest.raises(DataError, match="corpus.json: relations: missing or damaged"):
+        exported(hub=str(tmp_path / "out"))
+
+
+def test_a_repository_that_cannot_be_written_is_named(corpus, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="me/mine: cannot be uploaded: .*hf auth login"):
+        push(corpus, "me/mine")
+
+
+def test_an_upload_is_one_commit_of_what_a_folder_holds(corpus, monkeypatch):
+    sent = {}
+
+    class Api:
+        def create_repo(self, repo_id, **options):
+            sent["private"] = options["private"]
+            return f"https://hub/datasets/{repo_id}"
+
+        def upload_folder(self, *, folder_path, **options):
+            sent["again"] = exported(hub=folder_path).digest
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    assert push(corpus, "me/mine", private=True) == "https://hub/datasets/me/mine"
+    assert sent == {"private": True, "again": corpus.digest}
+
+
+def test_the_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    small = ["--set", "dataset={name: synthetic, train: 20, dev: 10, test: 10}"]
+    invoke = lambda *words: CliRunner().invoke(app, ["data", "export", *map(str, words)])
+    done = invoke("configs/demo.yaml", tmp_path / "out", *small)
+    assert done.exit_code == 0, done.output
+    assert "(synthetic; documents: train 20" in done.stdout.replace("\n", "")
+    assert exported(hub=str(tmp_path / "out")).name == "synthetic"
+    nothing = invoke("configs/demo.yaml", *small)
+    assert nothing.exit_code == 2 and "name a FOLDER" in nothing.stderr
