@@ -1,5 +1,4 @@
-"""Made-up DocRED-style documents: the embedded corpus of the demo and the tests, and a known truth
-to debug against.
+"""Made-up documents: the corpus of the demo and the tests, and a known truth to debug against.
 
 A document is drawn in three steps. Entities with typed, invented names; facts between them,
 relations by a Zipf-Mandelbrot law; sentences that state each fact by one of its relation's phrases,
@@ -18,213 +17,32 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.data import synthetic_words
 from benchmark.data.corpora import cached, relation_frequencies
+from benchmark.data.synthetic_words import (
+    ANAPHORA,
+    BODIES,
+    ENDINGS,
+    GIVEN,
+    NEUTRAL,
+    OPENERS,
+    PLACES,
+    PLAIN,
+    QUALITIES,
+    RELATIONS,
+    SYLLABLES,
+    TYPES,
+    UNNAMED,
+    VAGUE,
+    WHEN,
+    Relation,
+)
 from benchmark.errors import ConfigError
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
 
 if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A relation and how it is said: `active` phrases stand between head and tail, `passive` ones
-    between tail and head.
-    """
-
-    name: str
-    head: str
-    tail: str
-    active: tuple[str, ...]
-    passive: tuple[str, ...] = ()
-    symmetric: bool = False
-
-
-# In order of frequency: the k-th is drawn with weight (k + 3)^-zipf. Frequent and rare relations
-# share their pairs of types.
-RELATIONS = (
-    Relation("born_in", "PER", "LOC", ("was born in", "comes from"), ("is the birthplace of",)),
-    Relation("works_for", "PER", "ORG", ("works for", "has a job at"), ("employs",)),
-    Relation(
-        "based_in",
-        "ORG",
-        "LOC",
-        ("is based in", "has its main office in"),
-        ("hosts the main office of",),
-    ),
-    Relation("located_in", "LOC", "LOC", ("lies in", "is a part of"), ("contains",)),
-    Relation("lives_in", "PER", "LOC", ("lives in", "has a home in"), ("is home to",)),
-    Relation("author_of", "PER", "MISC", ("wrote", "is the author of"), ("was written by",)),
-    Relation(
-        "studied_at", "PER", "ORG", ("studied at", "holds a degree from"), ("taught the young",)
-    ),
-    Relation("part_of", "ORG", "ORG", ("belongs to", "is a branch of"), ("runs its own branch",)),
-    Relation(
-        "member_of", "PER", "ORG", ("is a member of", "joined"), ("counts among its members",)
-    ),
-    Relation("performed_in", "PER", "MISC", ("played in", "had a part in"), ("had as its star",)),
-    Relation("child_of", "PER", "PER", ("is a child of", "was raised by"), ("is a parent of",)),
-    Relation("founder_of", "PER", "ORG", ("founded", "set up"), ("was founded by",)),
-    Relation("died_in", "PER", "LOC", ("died in", "is buried in"), ("holds the grave of",)),
-    Relation("operates_in", "ORG", "LOC", ("is active in", "sells goods in"), ("is a market for",)),
-    Relation("directed", "PER", "MISC", ("directed", "was the director of"), ("was directed by",)),
-    Relation("set_in", "MISC", "LOC", ("is set in", "tells a story from"), ("is the scene of",)),
-    Relation("owns", "ORG", "ORG", ("owns", "bought"), ("was bought by",)),
-    Relation("chair_of", "PER", "ORG", ("chairs", "is the head of"), ("is chaired by",)),
-    Relation(
-        "capital_of",
-        "LOC",
-        "LOC",
-        ("is the capital of", "is the seat of power in"),
-        ("has as its capital",),
-    ),
-    Relation("married_to", "PER", "PER", ("is married to", "is the spouse of"), (), symmetric=True),
-    Relation("governs", "PER", "LOC", ("governs", "is the mayor of"), ("is governed by",)),
-    Relation("made_in", "MISC", "LOC", ("was made in", "was filmed in"), ("saw the making of",)),
-    Relation(
-        "teacher_of", "PER", "PER", ("taught", "was the teacher of"), ("learned everything from",)
-    ),
-    Relation("borders", "LOC", "LOC", ("borders", "shares a border with"), (), symmetric=True),
-    Relation(
-        "translated",
-        "PER",
-        "MISC",
-        ("translated", "prepared the translation of"),
-        ("was translated by",),
-    ),
-    Relation("rival_of", "ORG", "ORG", ("is a rival of", "competes with"), (), symmetric=True),
-    Relation("published_by", "MISC", "ORG", ("was published by", "came out with"), ("published",)),
-    Relation("about", "MISC", "PER", ("is about", "tells the life of"), ("is the subject of",)),
-)
-_BY_NAME = {relation.name: relation for relation in RELATIONS}
-
-TYPES = {"PER": 0.3, "ORG": 0.28, "LOC": 0.28, "MISC": 0.14}  # share of entities
-
-# Said of any relation between such types: the best guess is then the most frequent one, which costs
-# the tail its recall.
-VAGUE = {
-    ("PER", "LOC"): "is linked with",
-    ("PER", "ORG"): "had to do with",
-    ("PER", "MISC"): "left a mark on",
-    ("PER", "PER"): "was close to",
-    ("ORG", "LOC"): "has a place in",
-    ("ORG", "ORG"): "has ties with",
-    ("LOC", "LOC"): "is near the middle of",
-    ("MISC", "LOC"): "is known all over",
-    ("MISC", "ORG"): "owes much to",
-    ("MISC", "PER"): "recalls the work of",
-}
-NEUTRAL = (  # sentences that name two entities and relate them by nothing
-    "{a} and {b} appear in the same report",
-    "a reader asked about {a} and about {b}",
-    "the survey compared {a} with {b}",
-    "some say {a} matters more than {b}",
-)
-PLAIN = (  # sentences about one entity
-    "{a} was in the news {when}",
-    "little is known about {a}",
-    "{a} received a prize {when}",
-    "people often speak of {a}",
-)
-UNNAMED = {  # stands in for an entity where a phrase is used of none
-    "PER": ("a good friend", "some stranger", "a young doctor"),
-    "ORG": ("a large company", "a small school", "some club"),
-    "LOC": ("a quiet village", "a far country", "some valley"),
-    "MISC": ("a long film", "an old book", "some play"),
-}
-ANAPHORA = {
-    "PER": ("she", "he", "this person"),
-    "ORG": ("it", "the company", "this body"),
-    "LOC": ("it", "the place", "this area"),
-    "MISC": ("it", "the work", "this piece"),
-}
-WHEN = (
-    "in 1962",
-    "in 1978",
-    "in 1985",
-    "in 1994",
-    "in 2003",
-    "in 2011",
-    "last year",
-    "long ago",
-    "in spring",
-    "after the war",
-)
-OPENERS = ("in fact ,", "as we know ,", "today ,", "of course ,", "according to a friend ,")
-
-_SYLLABLES = (
-    "bar",
-    "bel",
-    "bor",
-    "cal",
-    "cor",
-    "dan",
-    "del",
-    "dor",
-    "fal",
-    "fen",
-    "gar",
-    "gol",
-    "hal",
-    "hel",
-    "jor",
-) + (
-    "kal",
-    "kel",
-    "kor",
-    "lan",
-    "lor",
-    "mar",
-    "mel",
-    "nor",
-    "pel",
-    "ral",
-    "sel",
-    "tal",
-    "tor",
-    "val",
-    "vel",
-)
-_ENDINGS = (
-    "ak",
-    "am",
-    "an",
-    "ard",
-    "as",
-    "ek",
-    "en",
-    "eth",
-    "ik",
-    "in",
-    "is",
-    "ok",
-    "on",
-    "or",
-    "um",
-    "us",
-)
-_GIVEN = (
-    "Ada",
-    "Ben",
-    "Cleo",
-    "Dirk",
-    "Edna",
-    "Finn",
-    "Gita",
-    "Hugo",
-    "Ines",
-    "Jan",
-    "Kira",
-    "Leon",
-    "Mona",
-    "Nils",
-    "Olga",
-    "Paul",
-)
-_BODIES = ("Group", "Bank", "Union", "Press", "Works", "College", "Party", "Institute")
-_PLACES = ("Port", "Mount", "New", "Upper", "Fort", "Lake")
-_QUALITIES = ("Silent", "Golden", "Broken", "Hidden", "Distant", "Lonely", "Burning", "Frozen")
 
 
 @DATASETS.register("synthetic")
@@ -242,8 +60,7 @@ def synthetic(
     joined: float = 0.1,
     aliases: float = 0.5,
 ) -> Corpus:
-    """Made-up documents with a long tail, aliases, relations across sentences and multi-label
-    pairs; no download.
+    """Made-up documents with a long tail and multi-label pairs; no download.
 
     Args:
         train, dev, test: documents of each split.
@@ -277,11 +94,12 @@ def synthetic(
         for name, count in (("train", train), ("dev", dev), ("test", test))
     }
     counts = relation_frequencies(splits["train"])
+    names = tuple(relation.name for relation in RELATIONS)
     return Corpus(
         name="synthetic",
         **splits,
-        relations=tuple(_BY_NAME),
-        relation_names={name: name.replace("_", " ") for name in _BY_NAME},
+        relations=names,
+        relation_names={name: name.replace("_", " ") for name in names},
         frequent=frozenset(sorted(counts, key=lambda name: (-counts[name], name))[:10]),
         notes=("made-up documents: scores say nothing about real text",),
     )
@@ -303,17 +121,12 @@ class Difficulty:
 
     def __post_init__(self):
         for option in fields(self):
-            value, most = (
-                getattr(self, option.name),
-                5 if option.name in ("zipf", "distractors") else 1,
-            )
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float))
-                or not 0 <= value <= most
-            ):
+            value = getattr(self, option.name)
+            most = 5 if option.name in ("zipf", "distractors") else 1
+            if type(value) not in (int, float) or not 0 <= value <= most:
                 raise ConfigError(
-                    f"dataset 'synthetic': {option.name}: expected a number from 0 to {most}, got {value!r}"
+                    f"dataset 'synthetic': {option.name}: expected a number from 0 to {most}, "
+                    f"got {value!r}"
                 )
 
 
@@ -322,16 +135,15 @@ def documents(
 ) -> Iterator[dict[str, Any]]:
     """The first `count` canonical rows of a split."""
     for index in range(count):
-        yield _Writer(
-            random.Random(derive(seed, f"synthetic {split}", index)), difficulty
-        ).document(f"Synthetic {split} {index}")
+        rng = random.Random(derive(seed, f"synthetic {split}", index))
+        yield _Writer(rng, difficulty).document(f"Synthetic {split} {index}")
 
 
 def _split(name: str, count: int, seed: int, difficulty: Difficulty) -> Any:
-    source = hashlib.sha256(
-        Path(__file__).read_bytes()
-    ).hexdigest()  # the cache must not outlive this file's text
-    key = f"synthetic {source} {name} {count} {seed} {asdict(difficulty)}"
+    # the cache must not outlive the text of these files
+    source = [Path(file).read_bytes() for file in (__file__, synthetic_words.__file__)]
+    digest = hashlib.sha256(b"".join(source)).hexdigest()
+    key = f"synthetic {digest} {name} {count} {seed} {asdict(difficulty)}"
     return cached(lambda: documents(name, count, seed, difficulty), key=key)
 
 
@@ -359,30 +171,19 @@ class _Writer:
         for block in self._join(blocks):
             for clause in block:
                 self._write(clause)
-        facts = [
-            (head, tail, relation)
-            for (head, tail), relations in self.facts.items()
-            for relation in relations
-        ]
+        facts = sorted((*pair, name) for pair, names in self.facts.items() for name in names)
         return {
             "title": title,
             "sentences": self.sentences,
-            "entities": [
-                {"type": entity.type, "mentions": entity.mentions} for entity in self.entities
-            ],
+            "entities": [{"type": e.type, "mentions": e.mentions} for e in self.entities],
             "facts": [
-                {
-                    "head": head,
-                    "tail": tail,
-                    "relation": relation,
-                    "evidence": self._evidence(head, tail),
-                }
-                for head, tail, relation in sorted(facts)
+                {"head": h, "tail": t, "relation": name, "evidence": self._evidence(h, t)}
+                for h, t, name in facts
             ],
         }
 
     def _evidence(self, head: int, tail: int) -> list[int]:
-        """The sentences that name both entities; if there are none, neighbours that name one each."""
+        """The sentences that name both entities, else neighbours that name one each."""
         first, second = (
             {mention["sentence"] for mention in self.entities[entity].mentions}
             for entity in (head, tail)
@@ -397,7 +198,7 @@ class _Writer:
         count = self.rng.randint(6, 9)
         types = ["PER", *TYPES, *self.rng.choices(list(TYPES), list(TYPES.values()), k=count - 5)]
         self.rng.shuffle(types)
-        stems = [f"{first}{second}".capitalize() for first in _SYLLABLES for second in _ENDINGS]
+        stems = [f"{first}{second}".capitalize() for first in SYLLABLES for second in ENDINGS]
         return [
             _Entity(type, self._names(type, stem))
             for type, stem in zip(types, self.rng.sample(stems, count), strict=True)
@@ -405,21 +206,20 @@ class _Writer:
 
     def _names(self, type: str, stem: str) -> tuple[str, str]:
         if type == "PER":
-            return f"{self.rng.choice(_GIVEN)} {stem}", stem
+            return f"{self.rng.choice(GIVEN)} {stem}", stem
         if type == "ORG":
-            return f"{stem} {self.rng.choice(_BODIES)}", stem
+            return f"{stem} {self.rng.choice(BODIES)}", stem
         if type == "LOC":
-            return f"{self.rng.choice(_PLACES)} {stem}", stem
-        return f"The {self.rng.choice(_QUALITIES)} {stem}", f"The {stem}"
+            return f"{self.rng.choice(PLACES)} {stem}", stem
+        return f"The {self.rng.choice(QUALITIES)} {stem}", f"The {stem}"
 
     def _draw_statements(self) -> list[list[list]]:
         """Draws about as many facts as there are entities, and states each."""
         blocks: list[list[list]] = []
         target = len(self.entities) + self.rng.randint(-1, 1)
         weights = [(rank + 3) ** -self.difficulty.zipf for rank in range(1, len(RELATIONS) + 1)]
-        for relation in self.rng.choices(
-            RELATIONS, weights, k=4 * target
-        ):  # those that find no free pair are passed over
+        # relations that find no free pair are passed over
+        for relation in self.rng.choices(RELATIONS, weights, k=4 * target):
             pairs = self._free_pairs(relation)
             if pairs and sum(map(len, self.facts.values())) < target:
                 blocks.append(self._state(relation, *self.rng.choice(pairs)))
@@ -479,13 +279,7 @@ class _Writer:
 
     def _draw_distractors(self, statements: list[list[list]]) -> list[list[list]]:
         rng = self.rng
-        named = {
-            item
-            for block in statements
-            for clause in block
-            for item in clause
-            if isinstance(item, int)
-        }
+        named = {item for block in statements for clause in block for item in clause}
         blocks = [
             [self._fill(rng.choice(PLAIN), a=entity)]
             for entity in range(len(self.entities))
@@ -497,18 +291,10 @@ class _Writer:
             if rng.random() < 0.5:
                 blocks.append([self._fill(rng.choice(NEUTRAL), a=first, b=second)])
             else:
-                relation = rng.choice(
-                    [other for other in RELATIONS if other.head == self.entities[first].type]
-                )
-                blocks.append(
-                    [
-                        [
-                            first,
-                            *rng.choice(relation.active).split(),
-                            *rng.choice(UNNAMED[relation.tail]).split(),
-                        ]
-                    ]
-                )
+                kind = self.entities[first].type
+                relation = rng.choice([other for other in RELATIONS if other.head == kind])
+                phrase, unnamed = rng.choice(relation.active), rng.choice(UNNAMED[relation.tail])
+                blocks.append([[first, *phrase.split(), *unnamed.split()]])
         return blocks
 
     def _fill(self, template: str, **entities: int) -> list:
