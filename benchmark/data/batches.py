@@ -1,5 +1,4 @@
-"""Feature rows -> one packed batch: windows of token ids, mentions, and only those entity pairs
-that exist.
+"""Feature rows -> one packed batch: windows of token ids, mentions, and the pairs that exist.
 
 Letters in shapes: D documents, W windows of T tokens, L tokens of the longest document, M mentions,
 O occurrences of mentions in windows, E entities, N entities of the largest document, C = sum of n^2
@@ -11,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -64,9 +64,7 @@ class Batch:
 
     fact_pair: Tensor  # [F]
     fact_class: Tensor  # [F] 1 .. R-1
-    # the pairs that hold a relation, ascending: known here, so that a GPU need not be waited for to
-    # find them
-    positive: Tensor
+    positive: Tensor  # pairs with a relation, ascending; finding them here avoids a device sync
 
     width: int  # L
     largest: int  # N
@@ -79,7 +77,7 @@ class Batch:
     mention_end: Tensor | None = None
     # [D, L] number of each token's sentence; -1 for special tokens and padding
     token_sentence: Tensor | None = None
-    # [K, 3] (pair, sentence, number of the pair's facts that cite it), ordered by pair and sentence.
+    # [K, 3] (pair, sentence, number of the pair's facts that cite it), by pair and sentence.
     # Normalised over a pair's sentences, the numbers are the evidence distribution of DREEAM
     # (Ma et al. 2023, section 3.2).
     evidence: Tensor | None = None
@@ -157,9 +155,8 @@ class WindowPlan:
         room = self.size - 2
         if tokens <= room:
             return np.zeros(1, dtype=np.int64)
-        overlap = min(
-            self.overlap, room // 2
-        )  # a token in more than two windows would cost much and tell little
+        # a token in more than two windows would cost much and tell little
+        overlap = min(self.overlap, room // 2)
         count = max(2, math.ceil((tokens - overlap) / (room - overlap)))
         return np.linspace(0, tokens - room, count).round().astype(np.int64)
 
@@ -185,8 +182,7 @@ def known_fields(needs: Sequence[str]) -> tuple[str, ...]:
 
 
 class Collator:
-    """Turns feature rows into a Batch; numpy throughout, one pass per document, nothing per pair or
-    mention in Python.
+    """Turns feature rows into a Batch, in numpy; no Python loop runs over pairs or mentions.
 
     Args:
         needs: the optional fields that the batch carries (see `OPTIONAL`); a backbone's `needs`.
@@ -209,18 +205,15 @@ class Collator:
         mask = np.zeros_like(ids)
         target = np.full_like(ids, len(rows) * width)
 
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in _RAGGED}
+        parts: defaultdict[str, list[np.ndarray]] = defaultdict(list)
         window = entity = mention = pair = 0
         for d, row in enumerate(rows):
             positions = np.asarray(row["mention_position"], dtype=np.int64)
             for k, start in enumerate(starts[d]):
                 piece = tokens[d][start : start + room]
                 end = len(piece) + 1
-                ids[window, 0], ids[window, 1:end], ids[window, end] = (
-                    self.plan.start,
-                    piece,
-                    self.plan.end,
-                )
+                ids[window, [0, end]] = self.plan.start, self.plan.end
+                ids[window, 1:end] = piece
                 mask[window, : end + 1] = 1
                 target[window, 1:end] = d * width + 1 + start + np.arange(len(piece))
                 if k == 0:  # the text's own start and end; those of inner windows are dropped
@@ -236,17 +229,15 @@ class Collator:
 
             n = int(row["entities"])
             parts["mention_state"].append(d * width + 1 + positions)
-            parts["mention_entity"].append(
-                entity + np.asarray(row["mention_entity"], dtype=np.int64)
-            )
+            of_mention = np.asarray(row["mention_entity"], dtype=np.int64)
+            parts["mention_entity"].append(entity + of_mention)
             parts["entity_document"].append(np.full(n, d))
             parts["entity_slot"].append(np.arange(n))
             head, tail = np.divmod(np.arange(n * n), max(n, 1))
             parts["cells"].append(np.stack([np.full(n * n, d), head, tail], axis=1))
             parts["off_diagonal"].append(head != tail)
             parts["pair_reverse"].append(pair + _pair_number(tail, head, n)[head != tail])
-            # a fact that relates an entity to itself has no pair: gold keeps it, nothing is trained
-            # on it
+            # an entity makes no pair with itself: such facts stay in gold and leave training
             fact_head, fact_tail, fact_class = (
                 np.asarray(row[f"fact_{x}"], dtype=np.int64) for x in ("head", "tail", "class")
             )
@@ -306,30 +297,13 @@ class Collator:
         return found
 
 
-_RAGGED = [
-    "mention_state",
-    "mention_entity",
-    "occurrence_mention",
-    "occurrence_window",
-    "occurrence_column",
-    "occurrence_slot",
-    "entity_document",
-    "entity_slot",
-    "cells",
-    "off_diagonal",
-    "pair_reverse",
-    "fact_pair",
-    "fact_class",
-]
-
-
 def _pair_number(head: np.ndarray, tail: np.ndarray, n: int) -> np.ndarray:
     """Running number of (head, tail) among a document's n(n-1) pairs in row-major order."""
     return head * (n - 1) + tail - (tail > head)
 
 
 class Rows(torch.utils.data.Dataset):
-    """Feature rows with their number in the split, without the columns that no needed field takes."""
+    """Feature rows with their number in the split, without the columns that nothing needs."""
 
     def __init__(self, features: Dataset, needs: Sequence[str] = ()):
         unneeded = {c for name in set(OPTIONAL) - set(known_fields(needs)) for c in OPTIONAL[name]}
@@ -343,20 +317,12 @@ class Rows(torch.utils.data.Dataset):
         return {**(_BLANK if row == BLANK else self.features[row]), "row": row}
 
 
+# The row number of an empty document: what a process gets when nothing of a batch is left for it.
 BLANK = -1
-"""The row number of a document without text or entities: the part of a process to which nothing of
-a batch falls.
-"""
 
-_NOTHING = np.zeros(0, dtype=np.int64)
-_BLANK = dict.fromkeys(
-    (
-        *("tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"),
-        *(column for columns in OPTIONAL.values() for column in columns),
-    ),
-    _NOTHING,
-)
-_BLANK |= {"entities": 0}
+_COLUMNS = ["tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"]
+_COLUMNS += [column for columns in OPTIONAL.values() for column in columns]
+_BLANK = dict.fromkeys(_COLUMNS, np.zeros(0, dtype=np.int64)) | {"entities": 0}
 
 
 class DocumentBatches(torch.utils.data.Sampler):
@@ -365,16 +331,16 @@ class DocumentBatches(torch.utils.data.Sampler):
     Args:
         sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order
             of length.
-        order: "random" shuffles documents; "bucketed" shuffles, sorts stretches of 16 batches by
-            size and shuffles the batches, so that the documents of a batch are of similar size; the
-            one batch that is not full, whose documents weigh more in their batch's mean, is drawn
-            before sorting, whatever their sizes. "sorted" is by size, for evaluation.
-        share: (number of this process, number of processes): only the part of each batch that falls
-            to this process. The parts are stretches of nearly equal length; where there are more
-            processes than documents, some get a BLANK one.
+        order: "random" shuffles documents. "bucketed" shuffles, sorts stretches of 16 batches by
+            size and shuffles the batches, so that a batch has documents of similar size; the one
+            batch that is not full is set aside before sorting, since its documents weigh more.
+            "sorted" is by size, for evaluation.
+        share: (number of this process, number of processes): only this process's part of each
+            batch. Parts have nearly equal length; with more processes than documents, some get a
+            BLANK one.
 
     Attributes:
-        skip: batches left out at the beginning of the next pass, for an epoch that goes on in its
+        skip: batches to leave out at the beginning of the next pass, when an epoch goes on in its
             middle; 0 again after it.
     """
 
@@ -389,13 +355,8 @@ class DocumentBatches(torch.utils.data.Sampler):
         seed: int = 0,
         share: tuple[int, int] = (0, 1),
     ):
-        self.sizes, self.batch_size, self.order, self.seed, self.share = (
-            np.asarray(sizes),
-            batch_size,
-            order,
-            seed,
-            share,
-        )
+        self.sizes, self.batch_size, self.order = np.asarray(sizes), batch_size, order
+        self.seed, self.share = seed, share
         self.epoch, self.skip = 0, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -411,29 +372,22 @@ class DocumentBatches(torch.utils.data.Sampler):
     def batches(self, epoch: int) -> list[list[int]]:
         """The whole batches of an epoch."""
         rng = np.random.default_rng(derive(self.seed, "order", epoch))
-        rows = (
-            np.argsort(-self.sizes, kind="stable")
-            if self.order == "sorted"
-            else rng.permutation(len(self.sizes))
-        )
+        size = self.batch_size
+        if self.order == "sorted":
+            rows = np.argsort(-self.sizes, kind="stable")
+        else:
+            rows = rng.permutation(len(self.sizes))
         if self.order == "bucketed":
-            stretch, full = self.STRETCH * self.batch_size, len(rows) - len(rows) % self.batch_size
+            stretch, full = self.STRETCH * size, len(rows) - len(rows) % size
             pieces = [rows[i : min(i + stretch, full)] for i in range(0, full, stretch)]
-            rows = np.concatenate(
-                [
-                    *(piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces),
-                    rows[full:],
-                ]
-            )
-        batches = [
-            rows[i : i + self.batch_size].tolist() for i in range(0, len(rows), self.batch_size)
-        ]
+            pieces = [piece[np.argsort(self.sizes[piece], kind="stable")] for piece in pieces]
+            rows = np.concatenate([*pieces, rows[full:]])
+        batches = [rows[i : i + size].tolist() for i in range(0, len(rows), size)]
         if self.order == "bucketed":
             batches = [batches[i] for i in rng.permutation(len(batches))]
         return batches
 
     def _part(self, batch: list[int]) -> list[int]:
         process, processes = self.share
-        return batch[
-            process * len(batch) // processes : (process + 1) * len(batch) // processes
-        ] or [BLANK]
+        start, end = (p * len(batch) // processes for p in (process, process + 1))
+        return batch[start:end] or [BLANK]

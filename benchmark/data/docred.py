@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,9 @@ def corpus_of_files(
         full_train: documents of the published training split; a note says so when there are fewer.
         licence: of the documents.
     """
-    _check_options(name, train, dev, test, dev_documents, split_seed, frequent, undirected, notes)
+    checked = {"train": train, "dev": dev, "test": test, "dev_documents": dev_documents}
+    checked |= {"split_seed": split_seed, "frequent": frequent, "undirected": undirected}
+    _check_options(name, checked | {"notes": notes})
     inventory, names = (None, {}) if relations is None else read_inventory(relations)
     names |= relation_names if isinstance(relation_names, dict) else read_names(relation_names)
 
@@ -218,37 +220,32 @@ def _row(document: dict, distinct: bool) -> dict[str, Any]:
     }
 
 
-def _check_options(
-    name: str,
-    train: Any,
-    dev: Any,
-    test: Any,
-    dev_documents: Any,
-    split_seed: Any,
-    frequent: Any,
-    undirected: Any,
-    notes: Any,
-) -> None:
-    def refuse(option: str, value: Any, expected: str) -> None:
-        raise ConfigError(f"dataset '{name}': {option}: expected {expected}, got {value!r}")
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    """Raises ConfigError at the first option of `corpus_of_files` that is wrong."""
 
-    for option, value in (("train", train), ("dev", dev), ("test", test)):
-        if not isinstance(value, (str, os.PathLike)) and not (option == "dev" and value is None):
-            refuse(option, value, "the path of a DocRED-format JSON file")
-    for option, value in (("dev_documents", dev_documents), ("split_seed", split_seed)):
-        if type(value) is not int or value < 0:
-            refuse(option, value, "an integer from 0")
-    if dev is None and dev_documents == 0:
-        refuse("dev", dev, "a file, or dev_documents: how many documents of train to select on")
-    if dev is not None and dev_documents > 0:
-        refuse("dev_documents", dev_documents, f"0, since dev is given ({dev}); or leave dev out")
-    for option, value in (("frequent", frequent), ("notes", notes)):
-        if value is not None and (
-            not isinstance(value, Collection) or isinstance(value, (str, dict))
+    def refuse(option: str, expected: str) -> None:
+        text = f"expected {expected}, got {options[option]!r}"
+        raise ConfigError(f"dataset '{name}': {option}: {text}")
+
+    dev, drawn = options["dev"], options["dev_documents"]
+    for option in ("train", "dev", "test"):
+        if not isinstance(options[option], (str, os.PathLike)) and (
+            option != "dev" or dev is not None
         ):
-            refuse(option, value, "a list")
-    if type(undirected) is not bool:
-        refuse("undirected", undirected, "true or false")
+            refuse(option, "the path of a DocRED-format JSON file")
+    for option in ("dev_documents", "split_seed"):
+        if type(options[option]) is not int or options[option] < 0:
+            refuse(option, "an integer from 0")
+    if dev is None and drawn == 0:
+        refuse("dev", "a file, or dev_documents: how many documents of train to select on")
+    if dev is not None and drawn > 0:
+        refuse("dev_documents", f"0, since dev is given ({dev}); or leave dev out")
+    for option in ("frequent", "notes"):
+        value = options[option]
+        if value is not None and not isinstance(value, (list, tuple, set, frozenset)):
+            refuse(option, "a list")
+    if type(options["undirected"]) is not bool:
+        refuse("undirected", "true or false")
 
 
 def _check_relations(path: str, frequencies: Counter[str], inventory: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
-"""Documents -> token ids, mention positions and facts as class numbers; done once per corpus and
-tokenizer, cached by `datasets`.
+"""Documents -> token ids, mention positions and facts as class numbers.
+
+Done once per corpus and tokenizer; cached by `datasets`.
 
 Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in
 one literal "*" before its first and one after its last wordpiece (mentions that start or end at the
@@ -51,10 +52,9 @@ FEATURES = Features(
     }
 )
 
-MOST_TOKENS = 200_000  # of a document: a book; all of them stand in memory together
+MOST_TOKENS = 200_000  # of a document: a book
 MOST_ATTENTION = 200_000_000  # mentions x tokens: an attention row for each mention, in each head
-# entities^2 x tokens: each pair's weights over the tokens, a dozen times over in a training step (5
-# GB)
+# entities^2 x tokens: each pair's weights over the tokens, of which a training step holds a dozen
 MOST_CONTEXT = 100_000_000
 
 log = logging.getLogger(__name__)
@@ -77,11 +77,8 @@ def featurise(
         DataError: a fact's relation is not in the corpus's inventory, or a document is larger than
         any memory.
     """
-    key = hashlib.sha256()
-    key.update(
-        f"{LAYOUT}{documents._fingerprint}{corpus.relations}{corpus.undirected}{corpus.type_ids}{training}{mention}".encode()
-    )
-    key.update(tokenizer.key.encode())
+    parts = LAYOUT, documents._fingerprint, corpus.relations, corpus.undirected, corpus.type_ids
+    key = hashlib.sha256("".join(map(str, (*parts, training, mention, tokenizer.key))).encode())
     words = _Words(tokenizer)
     with explained(Path(datasets.config.HF_DATASETS_CACHE)):
         make = partial(
@@ -132,12 +129,8 @@ def _row(
             facts.add((head, tail, relation))
             cited.update((head, tail, sentence) for sentence in evidence)
     facts = sorted(facts)
-    _require_manageable(
-        f"{corpus.name}: document {document['title']!r:.80}",
-        len(document["entities"]),
-        len(mentions),
-        len(tokens),
-    )
+    sizes = len(document["entities"]), len(mentions), len(tokens)
+    _require_manageable(f"{corpus.name}: document {document['title']!r:.80}", *sizes)
     return {
         "tokens": tokens,
         "length": len(tokens),
@@ -159,11 +152,7 @@ def _row(
 
 
 def _require_manageable(document: str, entities: int, mentions: int, tokens: int) -> None:
-    """What a model holds of one document grows with these numbers; beyond any memory, the process
-    would die without a word.
-
-    Raises DataError naming the document and what there is too much of.
-    """
+    """Raises DataError when a document is so large that no memory would hold its tensors."""
     for what, number, most in (
         ("entities", entities, MOST_ENTITIES),
         ("tokens", tokens, MOST_TOKENS),
@@ -210,16 +199,12 @@ def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int
         evidence = fact["evidence"] or []
         if relation not in corpus.relation_index:
             raise DataError(
-                f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in the dataset's inventory"
+                f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in "
+                "the dataset's inventory"
             )
         if training and head == tail:
-            log.warning(
-                "%s: '%s': %s relates entity %d to itself; left out of training",
-                corpus.name,
-                document["title"],
-                relation,
-                head,
-            )
+            text = "%s: '%s': %s relates entity %d to itself; left out of training"
+            log.warning(text, corpus.name, document["title"], relation, head)
             continue
         yield head, tail, corpus.relation_index[relation], evidence
         if training and corpus.undirected:

@@ -1,6 +1,4 @@
-"""Made-up batches and encodings, tiny and random, for the checks of backbones, encoders and
-augmenters.
-"""
+"""Tiny random batches and encodings for the checks of backbones, encoders and augmenters."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ CLASSES = 6
 
 
 def made_up_document(number: int, entities: int, seed: int = 0) -> dict[str, Any]:
-    """A feature row: 20 to 39 tokens in two sentences, two mentions of two tokens for each entity, a
-    fact for every second entity, which cites the first sentence.
+    """A feature row: 20 to 39 tokens in two sentences, two mentions of two tokens for each entity.
+
+    Every second entity has a fact, which cites the first sentence.
     """
     rng = np.random.default_rng([seed, number])
     length = int(rng.integers(20, 40))
@@ -58,8 +57,9 @@ def made_up_batch(documents: Sequence[dict[str, Any]], needs: Sequence[str] = ()
 def made_up_encoding(
     batch: Batch, width: int = 16, heads: int = 4, seed: int = 0, dtype=torch.float64
 ) -> Encoded:
-    """Random states and attention rows, zero at padding; what a document gets depends on its number
-    in the split alone.
+    """Random states and attention rows, zero at padding.
+
+    What a document gets depends on its number in the split alone.
     """
     states = torch.zeros(len(batch.rows), batch.width, width, dtype=torch.float64)
     rows = torch.zeros(len(batch.mention_state), heads, batch.width, dtype=torch.float64)

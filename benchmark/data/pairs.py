@@ -17,7 +17,7 @@ class Pairs:
         representations: [P, d].
         labels: [P, R], multi-hot or, of generated pairs, soft; column 0 where no relation holds.
         known_positives: numbers of the pairs that hold a relation, where the batch knows them;
-            looking for them would make a GPU wait.
+            searching for them would sync the device.
     """
 
     representations: Tensor

@@ -1,6 +1,4 @@
-"""What a split looks like in numbers: its size, its sparsity, and how long its tail is. Pure
-Python; needs nothing but the rows.
-"""
+"""A split in numbers: its size, its sparsity, and how long its tail is."""
 
 from __future__ import annotations
 
@@ -10,6 +8,10 @@ from typing import Any
 
 from benchmark.texts import plain
 
+COUNTED = ("documents", "sentences", "words", "entities", "mentions", "facts", "pairs")
+COUNTED += ("positive_pairs", "self_relations", "duplicate_facts", "without_facts")
+COUNTED += ("under_two_entities",)
+
 
 def statistics(
     rows: Iterable[Mapping[str, Any]], frequent: Collection[str] | None = None
@@ -18,9 +20,9 @@ def statistics(
 
     Args:
         rows: canonical documents (benchmark.data.documents), read once. Facts that stand there
-            twice count once; only `read_documents(path, distinct=False)` leaves such.
-        frequent: the relations that count as frequent. None: the ten most frequent of these very
-            rows, ties by name.
+            twice count once (`read_documents(path, distinct=False)` keeps such).
+        frequent: the relations that count as frequent. None: the ten most frequent of these rows,
+            ties by name.
 
     Returns:
         documents, without_facts, under_two_entities; words, words_mean, words_max; sentences;
@@ -69,25 +71,15 @@ def statistics(
         labels_per_pair.update(labels.values())
 
     ordered = sorted(relations, key=lambda relation: (-relations[relation], relation))
-    frequent = (
-        ordered[:10]
-        if frequent is None
-        else [relation for relation in ordered if relation in frequent]
-    )
+    chosen = ordered[:10] if frequent is None else frequent
+    frequent = [relation for relation in ordered if relation in chosen]
     in_frequent = sum(relations[relation] for relation in frequent)
     return {
-        "documents": n["documents"],
-        "words": n["words"],
+        **{key: n[key] for key in COUNTED},
         "words_mean": _share(n["words"], n["documents"]),
         "words_max": longest,
-        "sentences": n["sentences"],
-        "entities": n["entities"],
         "entities_mean": _share(n["entities"], n["documents"]),
         "entities_max": most,
-        "mentions": n["mentions"],
-        "facts": n["facts"],
-        "positive_pairs": n["positive_pairs"],
-        "pairs": n["pairs"],
         "na_share": _share(n["pairs"] - n["positive_pairs"], n["pairs"]),
         "labels_per_pair": dict(sorted(labels_per_pair.items())),
         "relations": {relation: relations[relation] for relation in ordered},
@@ -96,61 +88,39 @@ def statistics(
         "tail_share": _share(n["facts"] - in_frequent, n["facts"]),
         "intra_share": _share(n["intra"], n["facts"]),
         "inter_share": _share(n["facts"] - n["intra"], n["facts"]),
-        "self_relations": n["self_relations"],
-        "duplicate_facts": n["duplicate_facts"],
-        "without_facts": n["without_facts"],
-        "under_two_entities": n["under_two_entities"],
         "types": dict(types.most_common()),
     }
 
 
 def table(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     """`statistics` as (what, value) rows of text for the terminal."""
-    pairs = numbers["positive_pairs"]
+    both = lambda *keys: " / ".join(_percent(numbers[key]) for key in keys)
+    listed = lambda texts: ", ".join(texts) or "-"
+    types, labels = numbers["types"].items(), numbers["labels_per_pair"].items()
+    frequent = [(name, numbers["relations"][name]) for name in numbers["frequent"]]
     rows = [
-        ("documents", f"{numbers['documents']:,}"),
-        ("  without a fact", f"{numbers['without_facts']:,}"),
-        ("  with fewer than two entities", f"{numbers['under_two_entities']:,}"),
+        ("documents", numbers["documents"]),
+        ("  without a fact", numbers["without_facts"]),
+        ("  with fewer than two entities", numbers["under_two_entities"]),
         ("words", _total(numbers, "words")),
         ("sentences", _total(numbers, "sentences")),
         ("entities", _total(numbers, "entities")),
-        (
-            "  by type",
-            ", ".join(
-                f"{_shown(name) or '(blank)'} {count:,}" for name, count in numbers["types"].items()
-            )
-            or "-",
-        ),
-        ("mentions", f"{numbers['mentions']:,}"),
+        ("  by type", listed(f"{_shown(name) or '(blank)'} {n:,}" for name, n in types)),
+        ("mentions", numbers["mentions"]),
         ("facts", _total(numbers, "facts")),
-        (
-            "  intra-sentence / inter-sentence",
-            f"{_percent(numbers['intra_share'])} / {_percent(numbers['inter_share'])}",
-        ),
-        ("  of an entity with itself", f"{numbers['self_relations']:,}"),
-        ("ordered entity pairs", f"{numbers['pairs']:,}"),
-        ("  positive", f"{pairs:,}"),
+        ("  intra-sentence / inter-sentence", both("intra_share", "inter_share")),
+        ("  of an entity with itself", numbers["self_relations"]),
+        ("ordered entity pairs", numbers["pairs"]),
+        ("  positive", numbers["positive_pairs"]),
         ("  without a relation (NA)", _percent(numbers["na_share"])),
-        (
-            "relations of a positive pair",
-            ", ".join(f"{k}: {count:,}" for k, count in numbers["labels_per_pair"].items()) or "-",
-        ),
-        ("relations", f"{len(numbers['relations']):,}"),
-        (
-            "  frequent / tail share of facts",
-            f"{_percent(numbers['frequent_share'])} / {_percent(numbers['tail_share'])}",
-        ),
-        (
-            "  frequent",
-            ", ".join(
-                f"{_shown(name)} {numbers['relations'][name]:,}" for name in numbers["frequent"]
-            )
-            or "-",
-        ),
+        ("relations of a positive pair", listed(f"{k}: {n:,}" for k, n in labels)),
+        ("relations", len(numbers["relations"])),
+        ("  frequent / tail share of facts", both("frequent_share", "tail_share")),
+        ("  frequent", listed(f"{_shown(name)} {n:,}" for name, n in frequent)),
     ]
     if numbers["duplicate_facts"]:
-        rows.insert(11, ("  stated twice (count once)", f"{numbers['duplicate_facts']:,}"))
-    return rows
+        rows.insert(11, ("  stated twice (count once)", numbers["duplicate_facts"]))
+    return [(what, value if isinstance(value, str) else f"{value:,}") for what, value in rows]
 
 
 def _shown(name: str) -> str:
