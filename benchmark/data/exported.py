@@ -204,13 +204,13 @@ def _read_split(folder: Path, split: str) -> Dataset:
                 found = datasets.Dataset.from_parquet(files)
             else:
                 found = datasets.Dataset.load_from_disk(folder / split)
-        missing = [column for column in FEATURES if column not in found.column_names]
-        if missing:
-            raise DataError(
-                f"{folder}: split '{split}': no column {', '.join(missing)}; expected the columns "
-                f"{', '.join(FEATURES)}"
-            )
-        return found.select_columns(list(FEATURES)).cast(FEATURES)
+            missing = [column for column in FEATURES if column not in found.column_names]
+            if missing:
+                raise DataError(
+                    f"{folder}: split '{split}': no column {', '.join(missing)}; expected the "
+                    f"columns {', '.join(FEATURES)}"
+                )
+            return found.select_columns(list(FEATURES)).cast(FEATURES)
     except UserError:
         raise
     except Exception as error:  # of pyarrow and `datasets`: classes without a common base
