@@ -61,7 +61,7 @@ def test_hub_encoder_is_found_in_the_cache(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     repo = tmp_path / "hub" / "models--org--encoder"
-    files = {"config__json": "{}", "model__safetensors": "weights"}
+    files = {"config__json": "{}", "model__safetensors": "weights", "vocab__txt": "a"}
     folder = a_folder(repo / "snapshots" / ("abc" * 14)[:40], **files)
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text(("abc" * 14)[:40])

@@ -33,9 +33,9 @@ def step():
 class Shrinking:
     """An augmentation without the checks, which do ask for values."""
 
-    adjust = None
+    adjust = perturb = weigh = None
 
-    def generate(self, backbone, real, encoded, batch):
+    def generate(self, backbone, real, encoded, batch, encode_again):
         positive = real.only_positive()
         count = torch.arange(len(positive.labels), device=META)
         return Pairs(positive.representations * 0.9, positive.labels, count)
