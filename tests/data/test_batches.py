@@ -37,14 +37,8 @@ def test_one_window_a_document():
         [1, 100, 101, 102, 103, 2, 0, 0],
     ]
     assert batch.window_mask.sum(1).tolist() == [8, 6] and batch.single_window and batch.width == 8
-    assert batch.mention_state.tolist() == [
-        2,
-        4,
-        5,
-        9,
-        11,
-        12,
-    ]  # one further for the start token; the second document starts at 8
+    # one further for the start token; the second document starts at 8
+    assert batch.mention_state.tolist() == [2, 4, 5, 9, 11, 12]
     assert batch.mention_entity.tolist() == [0, 1, 0, 2, 3, 4]
     assert batch.rows.tolist() == [7, 3]
 
@@ -90,18 +84,15 @@ def test_windows_cover_every_token_and_overlap():
     assert batch.window_ids.shape == (3, 12) and not batch.single_window
     assert batch.window_ids[:, 1].tolist() == [100, 108, 115]
     target = batch.window_target
-    assert target[0].tolist() == [
-        *range(0, 11),
-        27,
-    ]  # start token kept, end token dropped (27 = D * L)
+    # start token kept, end token dropped (27 = D * L)
+    assert target[0].tolist() == [*range(0, 11), 27]
     assert target[1].tolist() == [27, *range(9, 19), 27]
     assert target[2].tolist() == [27, *range(16, 26), 26]
     assert sorted(set(target.flatten().tolist()) - {27}) == list(range(27))
     # the mention at token 9 stands in the first two windows, the one at 24 in the last
-    assert list(zip(batch.occurrence_mention.tolist(), batch.occurrence_window.tolist(), batch.occurrence_column.tolist(),
-    strict=True)) == [
-        (0, 0, 10), (0, 1, 2), (1, 2, 10),
-    ]  # fmt: skip
+    assert batch.occurrence_mention.tolist() == [0, 0, 1]
+    assert batch.occurrence_window.tolist() == [0, 1, 2]
+    assert batch.occurrence_column.tolist() == [10, 2, 10]
 
 
 @pytest.mark.parametrize("tokens", [0, 1, 9, 10, 11, 12, 18, 19, 57, 1000])
@@ -115,10 +106,8 @@ def test_window_starts(tokens, overlap):
 
 
 def test_without_overlap_up_to_two_windows_are_the_official_ones():
-    assert WindowPlan(512, 0, 1, 2, 0).starts(900).tolist() == [
-        0,
-        390,
-    ]  # the first and the last 510 tokens
+    # the first and the last 510 tokens
+    assert WindowPlan(512, 0, 1, 2, 0).starts(900).tolist() == [0, 390]
 
 
 @pytest.mark.parametrize("order", ["random", "bucketed", "sorted"])
@@ -129,10 +118,8 @@ def test_every_document_once(order):
     for epoch in range(2):
         batches.set_epoch(epoch)
         epochs.append(list(batches))
-        assert (
-            sorted(sum(epochs[-1], [])) == list(range(103))
-            and len(epochs[-1]) == len(batches) == 26
-        )
+        assert sorted(sum(epochs[-1], [])) == list(range(103))
+        assert len(epochs[-1]) == len(batches) == 26
     again = DocumentBatches(sizes, 4, order=order, seed=1)
     again.set_epoch(1)
     assert list(again) == epochs[1]
@@ -142,9 +129,7 @@ def test_every_document_once(order):
 @pytest.mark.parametrize("order", ["random", "bucketed", "sorted"])
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
 def test_processes_share_the_batches_of_one(order, processes):
-    """Put together, their parts are the batches of one process, no document lost or twice; a
-    process without one has a blank.
-    """
+    """Together, their parts are the batches of one process; one without documents has a blank."""
     sizes = np.random.default_rng(0).integers(5, 50, 23)
     whole = DocumentBatches(sizes, 4, order=order, seed=1)
     parts = [
@@ -156,19 +141,15 @@ def test_processes_share_the_batches_of_one(order, processes):
         part.skip = 1
     for batch, *shares in zip(whole, *parts, strict=True):
         assert [row for share in shares for row in share if row != BLANK] == batch
-        assert all(
-            share == [BLANK] or len(batch) // processes <= len(share) <= len(batch) // processes + 1
-            for share in shares
-        )
+        least = len(batch) // processes
+        assert all(share == [BLANK] or least <= len(share) <= least + 1 for share in shares)
 
 
 def test_a_blank_document_has_no_pairs():
     features = Dataset.from_list([{name: value for name, value in FIRST.items() if name != "row"}])
     batch = collate([Rows(features)[BLANK]])
-    assert (
-        batch.rows.tolist() == [BLANK]
-        and len(batch.cells) == len(batch.positive) == len(batch.mention_state) == 0
-    )
+    assert batch.rows.tolist() == [BLANK]
+    assert len(batch.cells) == len(batch.positive) == len(batch.mention_state) == 0
     both = collate([Rows(features)[number] for number in (0, BLANK)])
     alone = collate([Rows(features)[0]])
     assert torch.equal(both.cells, alone.cells) and torch.equal(both.labels(4), alone.labels(4))
@@ -183,17 +164,10 @@ def test_bucketed_batches_hold_similar_documents():
 
 
 def test_the_batch_that_is_not_full_holds_documents_of_any_size():
-    """They weigh more in the mean of their batch: the longest of a stretch would be favoured in
-    every epoch.
-    """
+    """They weigh more in their batch's mean: else every epoch would favour long documents."""
     sizes = np.arange(103)
     batches = DocumentBatches(sizes, 4, order="bucketed")
-    left = [
-        sizes[batch].mean()
-        for epoch in range(300)
-        for batch in batches.batches(epoch)
-        if len(batch) == 3
-    ]
-    assert (
-        len(left) == 300 and abs(np.mean(left) - 51) < 5 * 17.2 / 300**0.5
-    )  # sd of a mean of 3 of 103 numbers: 17
+    epochs = [batches.batches(epoch) for epoch in range(300)]
+    left = [sizes[batch].mean() for epoch in epochs for batch in epoch if len(batch) == 3]
+    # the standard deviation of a mean of 3 of 103 numbers is 17
+    assert len(left) == 300 and abs(np.mean(left) - 51) < 5 * 17.2 / 300**0.5

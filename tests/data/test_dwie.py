@@ -1,7 +1,8 @@
 """DWIE: the hub's table against the field's DocRED-format conversion, and its faults.
 
-The documents are no part of the project: DOCRE_DATA names a folder that holds dwie_hub/Task_1/*.parquet
-and dwie/{train_389,dev,test}.json; without it the comparison is skipped.
+The documents are no part of the project: DOCRE_DATA names a folder that holds
+dwie_hub/Task_1/*.parquet and dwie/{train_389,dev,test,rel2id}.json. Without it the comparison is
+skipped.
 """
 
 import os

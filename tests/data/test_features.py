@@ -25,16 +25,11 @@ def test_markers_surround_every_mention(tokenizer):
     row = features(ADA, tokenizer)
     text = tokenizer.fast.convert_ids_to_tokens(row["tokens"])
     joined = " ".join(text).replace(" ##", "")
-    assert (
-        joined
-        == "* ada lovelace * was born in * london * . she met * babbage * there , * lovelace * wrote ."
-    )
+    first, second = "* ada lovelace * was born in * london * .", "she met * babbage * there ,"
+    assert joined == f"{first} {second} * lovelace * wrote ."
     assert [text[p] for p in row["mention_position"]] == ["*"] * 4
-    assert (
-        row["mention_entity"] == [0, 0, 1, 2]
-        and row["entities"] == 3
-        and row["length"] == len(text)
-    )
+    assert row["mention_entity"] == [0, 0, 1, 2] and row["entities"] == 3
+    assert row["length"] == len(text)
     following = [text[p + 1][0] for p in row["mention_position"]]
     assert following == ["a", "l", "l", "b"]  # Ada, Lovelace, London, Babbage
 

@@ -16,9 +16,9 @@ def row(words, entities, facts):
         "entities": [
             {
                 "type": "A",
-                "mentions": [{"name": "n", "sentence": s, "start": 0, "end": 1} for s in sentences],
+                "mentions": [{"name": "n", "sentence": s, "start": 0, "end": 1} for s in at],
             }
-            for sentences in entities
+            for at in entities
         ],
         "facts": [{"head": h, "tail": t, "relation": r} for h, t, r in facts],
     }
@@ -36,11 +36,7 @@ ROWS = [
 
 def test_numbers_of_a_hand_made_split():
     numbers = statistics(ROWS, frequent={"a", "z"})
-    assert (numbers["documents"], numbers["without_facts"], numbers["under_two_entities"]) == (
-        3,
-        1,
-        1,
-    )
+    assert [numbers[k] for k in ("documents", "without_facts", "under_two_entities")] == [3, 1, 1]
     assert (numbers["words"], numbers["words_max"], numbers["sentences"]) == (13, 7, 4)
     assert (numbers["entities"], numbers["entities_max"], numbers["mentions"]) == (5, 3, 6)
     assert numbers["entities_mean"] == pytest.approx(5 / 3)
@@ -49,51 +45,36 @@ def test_numbers_of_a_hand_made_split():
     assert numbers["labels_per_pair"] == {1: 1, 2: 1}
     assert numbers["relations"] == {"a": 2, "b": 1, "c": 1} and numbers["frequent"] == ["a"]
     assert (numbers["frequent_share"], numbers["tail_share"]) == (0.5, 0.5)
-    assert (numbers["intra_share"], numbers["inter_share"]) == (
-        0.75,
-        0.25,
-    )  # the fact of entity 0 with itself is intra
+    # the fact of entity 0 with itself is intra
+    assert (numbers["intra_share"], numbers["inter_share"]) == (0.75, 0.25)
 
 
 def test_shares_without_a_denominator_are_none_and_the_table_shows_them():
     numbers = statistics([ROWS[2]])
     assert numbers["na_share"] is numbers["intra_share"] is numbers["frequent_share"] is None
     shown = dict(table(numbers))
-    assert (
-        shown["  without a relation (NA)"] == "-"
-        and shown["entities"] == "0 (0.0 a document, at most 0)"
-    )
+    assert shown["  without a relation (NA)"] == "-"
+    assert shown["entities"] == "0 (0.0 a document, at most 0)"
     assert dict(table(statistics([])))["documents"] == "0"
 
 
 def test_the_table_says_what_the_numbers_say():
     shown = dict(table(statistics(ROWS)))
     assert shown["facts"] == "4 (1.3 a document)" and shown["  stated twice (count once)"] == "1"
-    assert (
-        shown["relations of a positive pair"] == "1: 1, 2: 1"
-        and shown["  frequent"] == "a 2, b 1, c 1"
-    )
+    assert shown["relations of a positive pair"] == "1: 1, 2: 1"
+    assert shown["  frequent"] == "a 2, b 1, c 1"
 
 
 def test_statistics_of_a_file_need_no_datasets_library(tmp_path):
     mention = {"name": "w", "pos": [0, 1], "sent_id": 0, "type": "A"}
     fact = {"h": 0, "t": 1, "r": "a"}
     path = tmp_path / "file.json"
-    path.write_text(
-        json.dumps(
-            [
-                {
-                    "title": "t",
-                    "sents": [["w", "x"]],
-                    "vertexSet": [[mention], [mention]],
-                    "labels": [fact, fact],
-                }
-            ]
-        )
-    )
+    document = {"title": "t", "sents": [["w", "x"]], "vertexSet": [[mention], [mention]]}
+    path.write_text(json.dumps([{**document, "labels": [fact, fact]}]))
     assert statistics(read_documents(path, distinct=False))["duplicate_facts"] == 1
     code = (
-        "import sys; from benchmark.data.docred import read_documents; from benchmark.data.stats import statistics;"
+        "import sys; from benchmark.data.docred import read_documents;"
+        "from benchmark.data.stats import statistics;"
         f"statistics(read_documents({str(path)!r})); sys.exit('datasets' in sys.modules)"
     )
     assert run([sys.executable, "-c", code], check=False).returncode == 0

@@ -36,6 +36,10 @@ def test_a_sound_document_has_no_fault(tmp_path):
 NAN = float("nan")
 
 
+def second(changed):
+    return {"vertexSet": [[mention()], [changed]]}
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
@@ -54,66 +58,18 @@ NAN = float("nan")
         ({"vertexSet": [[mention()], []]}, "vertexSet[1]", "has no mention"),
         ({"vertexSet": [[mention()], mention()]}, "vertexSet[1]", "expected a list of mentions"),
         ({"vertexSet": [[mention()], ["Cal"]]}, "vertexSet[1][0]", "expected an object"),
-        (
-            {"vertexSet": [[mention()], [mention(name=None)]]},
-            "vertexSet[1][0].name",
-            "expected a text; got None",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(type=3)]]},
-            "vertexSet[1][0].type",
-            "expected a text; got 3",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(sent_id=1)]]},
-            "vertexSet[1][0].sent_id",
-            "sentence 1 does not exist",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(sent_id=-1)]]},
-            "vertexSet[1][0].sent_id",
-            "sentence -1 does not exist",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(sent_id=NAN)]]},
-            "vertexSet[1][0].sent_id",
-            "expected an integer.*nan",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(sent_id=True)]]},
-            "vertexSet[1][0].sent_id",
-            "expected an integer",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(pos=(3,))]]},
-            "vertexSet[1][0].pos",
-            "expected two integers",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(pos=(3.0, 4.0))]]},
-            "vertexSet[1][0].pos",
-            "expected two integers",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(pos=(4, 6))]]},
-            "vertexSet[1][0].pos",
-            "lies outside sentence 0",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(pos=(2, 2))]]},
-            "vertexSet[1][0].pos",
-            "0 <= start < end <= 5",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(pos=(-1, 1))]]},
-            "vertexSet[1][0].pos",
-            "lies outside",
-        ),
-        (
-            {"vertexSet": [[mention()], [mention(pos=(0, 10**30))]]},
-            "vertexSet[1][0].pos",
-            "lies outside",
-        ),
+        (second(mention(name=None)), "vertexSet[1][0].name", "expected a text; got None"),
+        (second(mention(type=3)), "vertexSet[1][0].type", "expected a text; got 3"),
+        (second(mention(sent_id=1)), "vertexSet[1][0].sent_id", "sentence 1 does not exist"),
+        (second(mention(sent_id=-1)), "vertexSet[1][0].sent_id", "sentence -1 does not exist"),
+        (second(mention(sent_id=NAN)), "vertexSet[1][0].sent_id", "expected an integer.*nan"),
+        (second(mention(sent_id=True)), "vertexSet[1][0].sent_id", "expected an integer"),
+        (second(mention(pos=(3,))), "vertexSet[1][0].pos", "expected two integers"),
+        (second(mention(pos=(3.0, 4.0))), "vertexSet[1][0].pos", "expected two integers"),
+        (second(mention(pos=(4, 6))), "vertexSet[1][0].pos", "lies outside sentence 0"),
+        (second(mention(pos=(2, 2))), "vertexSet[1][0].pos", "0 <= start < end <= 5"),
+        (second(mention(pos=(-1, 1))), "vertexSet[1][0].pos", "lies outside"),
+        (second(mention(pos=(0, 10**30))), "vertexSet[1][0].pos", "lies outside"),
         ({"labels": {}}, "labels", "expected a list of facts"),
         ({"labels": ["P47"]}, "labels[0]", "expected an object"),
         (
@@ -137,9 +93,8 @@ def test_every_error_stands_where_it_is_and_loading_stops_at_it(tmp_path, change
     (fault,) = [fault for fault in listed if fault.severity == "error"]
     assert (fault.document, fault.field, fault.severity) == (1, field, "error")
     assert re.search(message, fault.message)
-    if (
-        "unknown relation" not in message
-    ):  # the inventory is a matter of the corpus, not of the file
+    # the inventory is a matter of the corpus, not of the file
+    if "unknown relation" not in message:
         with pytest.raises(DataError) as caught:
             list(read_documents(tmp_path / "file.json"))
         assert str(caught.value) == str(fault)
@@ -193,11 +148,8 @@ def test_warnings_and_remarks(tmp_path):
     ] == [
         ("Doc", "vertexSet[0][1].pos", "info"),  # the same words twice in one entity
         ("Doc", "vertexSet[0][1].name", "warning"),  # Velmia for Velm
-        (
-            "Doc",
-            "vertexSet[2][0].pos",
-            "info",
-        ),  # entities 1 and 2 share a span; white space in a name is no matter
+        # entities 1 and 2 share a span; white space in a name is no matter
+        ("Doc", "vertexSet[2][0].pos", "info"),
         ("Doc", "labels[1]", "warning"),  # stated twice
         ("Doc", "labels[2]", "warning"),  # with itself
         ("Bare", "vertexSet", "info"),
