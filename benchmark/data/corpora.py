@@ -46,10 +46,12 @@ def corpus_of_splits(
 
     Raises:
         DataError: there is nothing to learn.
-        ConfigError: a frequent relation is not in the inventory.
+        ConfigError: `frequent` is no list, or names a relation that the inventory lacks.
     """
     from benchmark.data.documents import Corpus
 
+    if frequent is not None and not isinstance(frequent, (list, tuple, set, frozenset)):
+        raise ConfigError(f"dataset '{name}': frequent: expected a list, got {frequent!r}")
     counts = {split: relation_frequencies(documents) for split, documents in splits.items()}
     if inventory is None:
         inventory = tuple(sorted(set().union(*counts.values())))

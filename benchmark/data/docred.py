@@ -1,8 +1,8 @@
 """DocRED-format JSON files -> canonical rows (benchmark.data.documents) -> a corpus.
 
-What such a file must hold stands in validate.py. Parsed documents are kept on disk by `datasets`,
-under the digest of the file's
-content: a second load parses nothing, and a corpus of any size is memory-mapped.
+validate.py says what such a file must hold. `datasets` keeps parsed documents on disk, under the
+digest of the file's content: a second load parses nothing, and a corpus of any size is
+memory-mapped.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does 
     from benchmark.data.documents import Corpus
 
 LAYOUT = 2  # raise when the rows made from a file change: part of the cache key
+PLACE = ("name", "sentence", "start", "end")  # of a mention
 LONG = 50_000_000  # bytes of a file from which on a progress bar is worth its line
 
 
@@ -109,8 +110,8 @@ def corpus_of_files(
         licence: of the documents.
     """
     checked = {"train": train, "dev": dev, "test": test, "dev_documents": dev_documents}
-    checked |= {"split_seed": split_seed, "frequent": frequent, "undirected": undirected}
-    _check_options(name, checked | {"notes": notes})
+    checked |= {"split_seed": split_seed, "undirected": undirected, "notes": notes}
+    _check_options(name, checked)
     inventory, names = (None, {}) if relations is None else read_inventory(relations)
     names |= relation_names if isinstance(relation_names, dict) else read_names(relation_names)
 
@@ -186,7 +187,7 @@ def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Data
 
 def _row(document: dict, distinct: bool) -> dict[str, Any]:
     """One faultless document in the canonical schema."""
-    stated: list[tuple[tuple[int, int, str], set[int]]] = [
+    stated = [
         ((fact["h"], fact["t"], fact["r"]), evidence_of(fact, document["sents"]))
         for fact in document.get("labels") or ()
     ]
@@ -202,13 +203,8 @@ def _row(document: dict, distinct: bool) -> dict[str, Any]:
             {
                 "type": max(mentions, key=lambda mention: len(mention["name"]))["type"],
                 "mentions": [
-                    {
-                        "name": mention["name"],
-                        "sentence": mention["sent_id"],
-                        "start": mention["pos"][0],
-                        "end": mention["pos"][1],
-                    }
-                    for mention in mentions
+                    dict(zip(PLACE, (m["name"], m["sent_id"], *m["pos"]), strict=True))
+                    for m in mentions
                 ],
             }
             for mentions in document["vertexSet"]
@@ -240,10 +236,8 @@ def _check_options(name: str, options: dict[str, Any]) -> None:
         refuse("dev", "a file, or dev_documents: how many documents of train to select on")
     if dev is not None and drawn > 0:
         refuse("dev_documents", f"0, since dev is given ({dev}); or leave dev out")
-    for option in ("frequent", "notes"):
-        value = options[option]
-        if value is not None and not isinstance(value, (list, tuple, set, frozenset)):
-            refuse(option, "a list")
+    if not isinstance(options["notes"], (list, tuple)):
+        refuse("notes", "a list")
     if type(options["undirected"]) is not bool:
         refuse("undirected", "true or false")
 

@@ -1,7 +1,6 @@
-"""The one canonical schema of a document, and the corpus that an experiment runs on.
+"""The canonical schema of a document, and the corpus that an experiment runs on.
 
-Every loader turns its files into rows of `FEATURES`; everything after the loaders knows only these
-rows.
+Every loader makes rows of `FEATURES`; all later code knows only these.
 """
 
 from __future__ import annotations
@@ -40,9 +39,7 @@ FEATURES = Features(
     }
 )
 
-MOST_TYPES = (
-    256  # ids of entity types, 0 (unknown) included: an embedding of so many always suffices
-)
+MOST_TYPES = 256  # ids of entity types, 0 (unknown) included: the size of an embedding of types
 NA = "NA"  # the name of class 0 of every backbone: no relation, and the adaptive threshold
 
 
@@ -93,8 +90,7 @@ class Corpus:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies the content (splits, inventory, frequent set), whatever the path it was read
-        from.
+        """Identifies the content (splits, inventory, frequent set), not the place it came from.
 
         Evidence is left out: no score depends on it, and digests in stored results stay valid.
         """
