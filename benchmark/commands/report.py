@@ -193,9 +193,10 @@ def publish(
     from benchmark.reports.render.html import html_document
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown, terminal
-    from benchmark.reports.significance import marked, significance
+    from benchmark.reports.significance import FURTHER, marked, significance
     from benchmark.reports.submitted import predictions_table, require_same_documents
-    from benchmark.reports.tables import ablation_table
+    from benchmark.reports.summary import summary
+    from benchmark.reports.tables import ablation_table, has_calibrated, with_stage1
     from benchmark.store.files import written_atomically
 
     if changed := sum(run_status.state == "changed" for run_status in found):
@@ -215,16 +216,22 @@ def publish(
     )
     evidence = Evidence(runs)
     tested = significance(runs, expected, evidence)
-    shown = [marked(main, tested)]
-    shown += (
-        [difference_table(runs, expected, tested, resamples=evidence.resamples)] if tested else []
+    differences = lambda found: difference_table(
+        runs, expected, found, resamples=evidence.resamples
     )
+    shown = [with_stage1(marked(main, tested), runs), *([differences(tested)] if tested else [])]
+    further = None
+    if has_calibrated(runs):
+        further = significance(runs, expected, evidence, FURTHER)
+        calibrated = ablation_table(runs, expected, calibrated=True)
+        shown += [marked(calibrated, further), *([differences(further)] if further else [])]
+    said = summary(runs, tested, further, evidence) if tested else []
     if files:
         require_same_documents(reference, [evidence], "--gold")
         shown.append(predictions_table(files, reference, evidence, runs[0].dataset))
     quality = quality_tables(runs, expected)
     tables = [*shown, detail, *quality]
-    texts = {"report.md": markdown(tables), "report.csv": csv_text(tables)}
+    texts = {"report.md": markdown(tables, said), "report.csv": csv_text(tables)}
     reported = (
         reported_beside(runs, {backbone for backbone, _ in expected}) if with_published else None
     )
@@ -236,15 +243,13 @@ def publish(
         tables += reported.tables
     texts |= {
         "report.tex": latex(tables, document=True),
-        "report.html": html_document(tables, main.title),
+        "report.html": html_document(tables, main.title, said),
     }
     for name, text in texts.items():
         with written_atomically(folder / name) as part:
             part.write_text(text, encoding="utf-8")
-    compared = [
-        table for table in shown if any(not cell.absent for row in table.rows for cell in row.cells)
-    ]
-    terminal([*compared, *quality], console)
+    compared = [table for table in shown if table.visible]
+    terminal([*compared, *quality], console, said)
     if len(compared) < len(shown):
         typer.echo(
             f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show yet",

@@ -73,7 +73,7 @@ def across_settings(found: Mapping[str, Significance]) -> Table | None:
     """
     settings: dict[str, list] = {}
     for significance in found.values():
-        for contrast in significance.families["f1"].values():
+        for contrast in significance.first.values():
             if contrast.difference.values:
                 settings.setdefault(contrast.augmenter, []).append(contrast)
     if max(map(len, settings.values()), default=0) < 2:
@@ -84,13 +84,6 @@ def across_settings(found: Mapping[str, Significance]) -> Table | None:
         Column("better", "Δ > 0", "test F1", (), decimals=0),
         Column("tested", "with a p", "test F1", (), decimals=0),
         Column("k_hat", "k-hat", "test F1", (), decimals=0),
-    )
-    rows = [_across(augmenter, contrasts) for augmenter, contrasts in settings.items()]
-    notes = (
-        f"A setting is a backbone in an experiment on a dataset that has run the augmenter and `{BASELINE}` with a common seed. "
-        "mean Δ: unweighted mean over settings of the mean difference in test F1. Settings of one dataset share documents.",
-        f"k-hat (Dror et al. 2017, Bonferroni): with {1 - ALPHA:.0%} confidence the augmenter differs from `{BASELINE}`, "
-        "for better or worse, in at least so many of the settings with a p (two-sided, across seeds; one seed gives none).",
     )
     rows = [_across(augmenter, contrasts) for augmenter, contrasts in settings.items()]
     notes = (

@@ -10,7 +10,6 @@ from dataclasses import replace
 from benchmark.reports.significance import FAMILIES, MARK, Contrast, Significance, warnings
 from benchmark.reports.tables import (
     BASELINE,
-    MISSING,
     UNDEFINED,
     Cell,
     Column,
@@ -18,8 +17,9 @@ from benchmark.reports.tables import (
     Row,
     StatedCell,
     Table,
+    coverage_notes,
 )
-from benchmark.statistics.advice import DOCUMENT_LEVEL, missing_cells, too_few_seeds
+from benchmark.statistics.advice import DOCUMENT_LEVEL, too_few_seeds
 from benchmark.statistics.comparison import ALPHA, NAMES
 from benchmark.store.runs import StoredRun
 
@@ -40,12 +40,12 @@ def difference_table(
     shown = {  # an undefined score (no frequent relations) is no family that anybody could look at
         measure: family
         for measure, family in found.families.items()
-        if measure == "f1"
+        if family is found.first
         or any(contrast.difference.absent != UNDEFINED for contrast in family.values())
     }
     columns = tuple(column for measure in shown for column in _columns(measure))
     rows = []
-    for (backbone, augmenter), first in found.families["f1"].items():
+    for (backbone, augmenter), first in found.first.items():
         contrasts = [family[backbone, augmenter] for family in shown.values()]
         cells = tuple(cell for contrast in contrasts for cell in _cells(contrast))
         seeds = tuple(
@@ -59,8 +59,9 @@ def difference_table(
     title = (
         ": ".join(filter(None, (runs[0].experiment, runs[0].dataset)))
         + f", difference to {BASELINE}"
+        + ("" if "f1" in found.families else ", calibrated")
     )
-    notes = tuple(_notes(replace(found, families=shown), runs, expected, resamples))
+    notes = (*_notes(replace(found, families=shown), runs, resamples), *coverage_notes(rows))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
@@ -107,9 +108,7 @@ def _paired(runs: Sequence[StoredRun], backbone: str, augmenter: str) -> set[int
     return of & none
 
 
-def _notes(
-    found: Significance, runs: Sequence[StoredRun], expected: Expected, resamples: int
-) -> Iterator[str]:
+def _notes(found: Significance, runs: Sequence[StoredRun], resamples: int) -> Iterator[str]:
     contrasts = [contrast for _, contrast in found.contrasts()]
     several, intervals = (
         any(c.difference.n > 1 for c in contrasts),
@@ -128,13 +127,7 @@ def _notes(
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
     yield from warnings(found)
-    there: dict[tuple[str, str], list[int]] = {}
-    for run in runs:
-        there.setdefault((run.backbone, run.augmenter), []).append(run.seed)
-    yield from missing_cells(expected, there)
     yield from without_counts(found, len(runs))
-    if any(cell.absent == MISSING for cell in (contrast.difference for contrast in contrasts)):
-        yield f"missing: the augmenter, or `{BASELINE}` of its backbone, has not run with a common seed."
     if any(cell.absent == UNDEFINED for contrast in contrasts for cell in _cells(contrast)):
         yield "n/a: cannot be had, see above."
 
@@ -169,13 +162,15 @@ def _tests(found: Significance) -> Iterator[str]:
         "normal (weak evidence with so few), else, or where it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
         f"Taken here: {which}."
     )
-    also = ", and for itself over those on LTail F1" if "ltail_f1" in found.families else ""
-    marks = any(contrast.significant for _, contrast in found.contrasts())
+    confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
     yield (
-        f"p (Holm): corrected over the {found.size} comparisons of the experiment on test F1, the confirmatory family{also}. "
-        + (f"`{MARK}`: at most {ALPHA}. " if marks else "")
-        + "d_z: mean / standard deviation of the pairs."
+        f"p (Holm): corrected over the {found.size} comparisons of the experiment, each score as a "
+        f"family of its own.{confirmatory} d_z: mean / standard deviation of the pairs."
     )
+    if any(contrast.significant for _, contrast in found.contrasts()):
+        yield (
+            f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval, where there is one, excludes 0."
+        )
 
 
 def _interval_warnings(found: Significance) -> Iterator[str]:

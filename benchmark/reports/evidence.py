@@ -24,7 +24,12 @@ from benchmark.statistics.results import Interval
 from benchmark.store.runs import RunDirectory, StoredRun
 
 COUNTS = "counts_test.json"
-TESTED = ("f1", "ltail_f1")  # the measures that intervals are made of
+SOURCES = {  # measure -> its file of counts, the score of these, where metrics.json has it
+    "f1": (COUNTS, "f1", ("test",)),
+    "ltail_f1": (COUNTS, "ltail_f1", ("test",)),
+    "calibrated.f1": ("counts_test_calibrated.json", "f1", ("test", "calibrated")),
+    "calibrated.ltail_f1": ("counts_test_calibrated.json", "ltail_f1", ("test", "calibrated")),
+}
 SEED = 0  # of all draws
 _TOLERANCE = 1e-9  # counts and scores of one run differ by rounding at most
 
@@ -97,44 +102,54 @@ class Evidence:
         new = [run for run in runs if (run.path, measure) not in self._drawn]
         if new:
             counts = np.stack([self._tables[run.path, measure] for run in new])
+            formula = MEASURES[SOURCES[measure][1]]
             for run, scores in zip(
-                new, scores_under(self._weights, counts, MEASURES[measure]).T, strict=True
+                new, scores_under(self._weights, counts, formula).T, strict=True
             ):
                 self._drawn[run.path, measure] = scores
         return np.stack([self._drawn[run.path, measure] for run in runs], axis=1)
 
     def _scores(self, runs: Sequence[StoredRun], measure: str) -> np.ndarray:
         return np.array(
-            [float(MEASURES[measure](self._tables[run.path, measure].sum(axis=0))) for run in runs]
+            [_score(self._tables[run.path, measure], SOURCES[measure][1]) for run in runs]
         )
 
     def _add(self, run: StoredRun) -> None:
         directory = RunDirectory(run.path)
         if not (run.path / COUNTS).is_file():
             raise UserError(f"there is no {COUNTS}")
-        directory.verify(COUNTS)
-        counts = Counts.from_json(directory.read_json(COUNTS), str(run.path / COUNTS))
-        first = self._first or counts
-        tables = {}
-        for name in TESTED:
-            if (
-                MEASURES[name].group not in counts.groups
-                or MEASURES[name].group not in first.groups
-            ):
+        first, tables, files = self._first, {}, {}
+        for measure, (file, name, place) in SOURCES.items():
+            if not (run.path / file).is_file():  # an older run has no calibrated counts
+                continue
+            if file not in files:
+                directory.verify(file)
+                path = str(run.path / file)
+                files[file] = Counts.from_json(directory.read_json(file), path)
+            counts, group = files[file], MEASURES[name].group
+            first = first or counts
+            if group not in counts.groups or group not in first.groups:
                 continue  # no frequent relations are defined
             try:
-                tables[name] = document_counts([first, counts], MEASURES[name])[1]
+                table = document_counts([first, counts], MEASURES[name])[1]
             except DataError:
                 raise DataError(
-                    f"{COUNTS} is of other documents or gold facts than the other runs'"
+                    f"{file} is of other documents or gold facts than the other runs'"
                 ) from None
-            stored, counted = (
-                run.metrics["test"].get(name),
-                float(MEASURES[name](tables[name].sum(axis=0))),
-            )
-            if (stored is None) != np.isnan(counted) or (
-                stored is not None and abs(stored - counted) > _TOLERANCE
+            stored = run.metrics
+            for key in place:
+                stored = stored[key]
+            counted = _score(table, name)
+            known = stored.get(name)
+            if (known is None) != np.isnan(counted) or (
+                known is not None and abs(known - counted) > _TOLERANCE
             ):
-                raise DataError(f"{COUNTS} and metrics.json disagree on test {name}")
+                raise DataError(f"{file} and metrics.json disagree on {'.'.join(place)} {name}")
+            tables[run.path, measure] = table
         self._first = first
-        self._tables |= {(run.path, name): table for name, table in tables.items()}
+        self._tables |= tables
+
+
+def _score(table: np.ndarray, name: str) -> float:
+    """The score of counts per document [D, 4]; NaN where it is undefined."""
+    return float(MEASURES[name](table.sum(axis=0)))

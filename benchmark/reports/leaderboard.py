@@ -126,7 +126,7 @@ def boards(studies: Sequence[Study]) -> list[Board]:
         rows = [
             (study_number, study, row)
             for study_number, study in members
-            for row in study.table.rows
+            for row in study.table.visible
         ]
         rows.sort(key=lambda item: -_order(_cell(*item[1:], "test.f1").mean))
         ranks = _ranks([(study, row) for _, study, row in rows])

@@ -20,6 +20,7 @@ import numpy as np
 from benchmark.reports.evidence import SEED, Evidence
 from benchmark.reports.tables import (
     BASELINE,
+    CALIBRATED,
     MISSING,
     Cell,
     Column,
@@ -37,7 +38,7 @@ from benchmark.statistics.tests import SEED_TESTS
 from benchmark.store.runs import StoredRun
 
 MARK = "*"
-FAMILIES = {  # measure -> the difference that is tested, and the key of the cell that gets the mark
+PLAIN = {  # measure -> the difference that is tested, and the key of the cell that gets the mark
     "f1": (
         Column("test.f1.difference", "Δ", "test F1", ("test", "f1"), difference=True),
         "test.f1.difference",
@@ -49,6 +50,12 @@ FAMILIES = {  # measure -> the difference that is tested, and the key of the cel
         "test.ltail_f1",
     ),
 }
+FURTHER = {  # the same of what tells learning from calibration
+    measure: (replace(column, label="Δ", heading=NAMES[measure]), column.key)
+    for column in CALIBRATED
+    if column.difference and (measure := column.key.removesuffix(".difference"))
+}
+FAMILIES = PLAIN | FURTHER
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,13 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        return self.adjusted is not None and self.adjusted <= ALPHA
+        """Whether Holm's p is small enough and the interval over seeds and documents, where there
+        is one, excludes 0.
+        """
+        if self.adjusted is None or self.adjusted > ALPHA:
+            return False
+        interval = self.interval
+        return interval is None or interval.low is None or not interval.low <= 0 <= interval.high
 
 
 @dataclass(frozen=True)
@@ -103,23 +116,34 @@ class Significance:
         """Of the differences in test F1."""
         return {
             cell: contrast.interval
-            for cell, contrast in self.families["f1"].items()
+            for cell, contrast in self.first.items()
             if contrast.interval is not None
         }
 
     @property
+    def first(self) -> Mapping[tuple[str, str], Contrast]:
+        """The first family, of F1."""
+        return next(iter(self.families.values()))
+
+    @property
     def size(self) -> int:
         """Comparisons of a family."""
-        return len(self.families["f1"])
+        return len(self.first)
 
 
-def significance(runs: Iterable[StoredRun], expected: Expected, evidence: Evidence) -> Significance:
+def significance(
+    runs: Iterable[StoredRun],
+    expected: Expected,
+    evidence: Evidence,
+    measures: Mapping[str, tuple[Column, str]] = PLAIN,
+) -> Significance:
     """All declared comparisons of one experiment on one dataset.
 
     Args:
         runs: its finished runs.
         expected: the cells and seeds that it asks for; a run that is not asked for takes no part.
         evidence: of these runs, and of any others on the same documents.
+        measures: PLAIN, or FURTHER, whose families are corrected each for itself as well.
 
     Raises:
         UserError: a run does not hold a score, see `score_cell`.
@@ -131,7 +155,7 @@ def significance(runs: Iterable[StoredRun], expected: Expected, evidence: Eviden
     }
     cells = [cell for cell in expected if cell[1] != BASELINE]
     families = {}
-    for measure, (column, _) in FAMILIES.items():
+    for measure, (column, _) in measures.items():
         contrasts = [
             _contrast(
                 cell, found[cell], found.get((cell[0], BASELINE), {}), measure, column, evidence
@@ -154,13 +178,13 @@ def marked(table: Table, found: Significance) -> Table:
 
     A table without differences (`detail`) and an experiment without augmenters stay as they are.
     """
-    places = {key: measure for measure, (_, key) in FAMILIES.items()}
+    places = {FAMILIES[measure][1]: measure for measure in found.families}
     if not found or not any(column.difference for column in table.columns):
         return table
     rows = []
     for row in table.rows:
         cells = [
-            replace(cell, mark=MARK)
+            replace(cell, mark=MARK + cell.mark)
             if (measure := places.get(column.key)) and _significant(found, measure, row)
             else cell
             for column, cell in zip(table.columns, row.cells, strict=True)
@@ -179,9 +203,7 @@ def warnings(found: Significance) -> list[str]:
     """
     sentences = _too_few(found)
     several = [
-        contrast.difference
-        for contrast in found.families["f1"].values()
-        if contrast.difference.n > 1
+        contrast.difference for contrast in found.first.values() if contrast.difference.n > 1
     ]
     if (
         several
@@ -236,8 +258,10 @@ def _meaning(found: Significance) -> Iterator[str]:
     how = how if found.size > 1 else "two-sided test across paired seeds"
     if any(contrast.significant for _, contrast in found.contrasts()):
         yield (
-            f"`{MARK}` beside Δ F1: significantly different from `{BASELINE}`, for better or worse, at {ALPHA} ({how}). "
-            f"`{MARK}` beside LTail F1: so is its difference to `{BASELINE}`, corrected as a family of its own."
+            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
+            f"{ALPHA} ({how}), and the interval over seeds and documents, where there is one, "
+            "excludes 0. Each score is a family of its own. The p speaks of new seeds on these "
+            "documents, the interval of new seeds and new documents."
         )
     else:
         measures = dict.fromkeys(
@@ -248,12 +272,13 @@ def _meaning(found: Significance) -> Iterator[str]:
 
 def _untested(found: Significance) -> Iterator[str]:
     names = [
-        contrast.name
-        for contrast in found.families["f1"].values()
-        if contrast.difference.absent == MISSING
+        contrast.name for contrast in found.first.values() if contrast.difference.absent == MISSING
     ]
     if names and any(contrast.test for _, contrast in found.contrasts()):
-        yield f"Without a p, for want of a seed that `{BASELINE}` has too, but counted in the correction: {', '.join(names)}."
+        yield (
+            f"{len(names)} comparisons that lack a common seed with `{BASELINE}` have no p, but "
+            "count in the correction."
+        )
 
 
 def _too_few(found: Significance) -> list[str]:

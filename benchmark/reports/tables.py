@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.registry import AUGMENTERS
 from benchmark.store.differences import differing
 from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory, StoredRun
 
@@ -32,6 +33,7 @@ class Column:
     "test").
 
     difference: the cells hold differences to the row `none` of the same backbone, paired by seed.
+    to_control: the differences are to the best control of the backbone instead.
     least: a smaller number is shown as "< least", as a p-value is.
     """
 
@@ -40,6 +42,7 @@ class Column:
     heading: str
     path: tuple[str, ...]
     difference: bool = False
+    to_control: bool = False
     decimals: int = 2
     least: float | None = None
 
@@ -138,6 +141,15 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def visible(self) -> tuple[Row, ...]:
+        """The rows to show: those that have run, or hold a number all the same."""
+        return tuple(
+            row
+            for row in self.rows
+            if row.seeds or any(cell.mean is not None for cell in row.cells)
+        )
+
 
 _SCORES = (("ign_f1", "Ign F1"), ("f1", "F1"), ("freq_f1", "Freq F1"), ("ltail_f1", "LTail F1"))
 
@@ -148,6 +160,27 @@ ABLATION = (
         for key, label in _SCORES
     ),
     Column("test.f1.difference", "Δ F1", "test", ("test", "f1"), difference=True),
+)
+
+TO_CONTROL = Column(
+    "test.f1.to_control", "Δ control", "test", ("test", "f1"), difference=True, to_control=True
+)
+STAGE1 = "(stage 1)"
+EARLY = "†"  # marks a difference that augmentation had no part in
+
+_CALIBRATED, _PRECISION = ("test", "calibrated"), ("test", "average_precision")
+CALIBRATED = (
+    Column("calibrated.f1", "F1", "calibrated", (*_CALIBRATED, "f1")),
+    Column("calibrated.f1.difference", "Δ F1", "calibrated", (*_CALIBRATED, "f1"), True),
+    Column("calibrated.ltail_f1", "LTail F1", "calibrated", (*_CALIBRATED, "ltail_f1")),
+    Column(
+        "calibrated.ltail_f1.difference", "Δ LTail", "calibrated", (*_CALIBRATED, "ltail_f1"), True
+    ),
+    Column("ap.all", "all", "average precision", (*_PRECISION, "all")),
+    Column("ap.all.difference", "Δ all", "average precision", (*_PRECISION, "all"), True),
+    Column("ap.frequent", "frequent", "average precision", (*_PRECISION, "frequent")),
+    Column("ap.tail", "tail", "average precision", (*_PRECISION, "tail")),
+    Column("ap.tail.difference", "Δ tail", "average precision", (*_PRECISION, "tail"), True),
 )
 
 DETAIL = (
@@ -190,6 +223,7 @@ def ablation_table(
     expected: Expected | None = None,
     *,
     detail: bool = False,
+    calibrated: bool = False,
     description: str = "",
 ) -> Table:
     """Backbones as row groups, augmenters as rows, scores over seeds as cells.
@@ -201,13 +235,15 @@ def ablation_table(
             are, each expected to have every seed that any has.
         detail: instead of the four F1 on dev and test, the rest of what is known of test:
             precision, recall, macro, intra- and inter-sentence F1, F1 by training frequency.
+        calibrated: instead of these, the scores at one threshold for all relations, tuned on dev,
+            and the average precision, which needs no threshold.
         description: what the experiment says of itself; stands in the caption.
 
     Raises:
         UserError: no run; two runs of one cell and seed; runs that cannot stand in one table
         because their settings differ.
     """
-    runs, columns = list(runs), DETAIL if detail else ABLATION
+    runs, columns = list(runs), DETAIL if detail else CALIBRATED if calibrated else ABLATION
     if not runs:
         raise UserError("no finished run to make a table of")
     cells: dict[tuple[str, str], dict[int, StoredRun]] = {}
@@ -229,18 +265,25 @@ def ablation_table(
     if not used:
         raise UserError("none of the finished runs belongs to the experiment")
     _require_comparable(used)
-    rows = []
+    rows, chosen = [], {}
     for backbone in dict.fromkeys(backbone for backbone, _ in expected):
+        if control := best_control(backbone, shown):
+            chosen[backbone] = control
+    if columns is ABLATION and chosen:
+        columns += (TO_CONTROL,)
+    for backbone in dict.fromkeys(backbone for backbone, _ in expected):
+        none = shown.get((backbone, BASELINE), {})
+        control = chosen.get(backbone)
         group = [
-            _row(cell, shown[cell], tuple(seeds), shown.get((backbone, BASELINE), {}), columns)
+            _row(cell, shown[cell], tuple(seeds), none, control, shown, columns)
             for cell, seeds in expected.items()
             if cell[0] == backbone
         ]
         rows += _mark_best(group, columns)
     title = ": ".join(filter(None, (used[0].experiment, used[0].dataset))) + (
-        ", test in detail" if detail else ""
+        ", test in detail" if detail else ", calibrated" if calibrated else ""
     )
-    notes = (*filter(None, [description]), *_notes(used, rows, columns))
+    notes = (*filter(None, [description]), *_notes(used, rows, columns, chosen))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
@@ -254,15 +297,50 @@ def expected_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], list[int]]:
     return {cell: sorted({run.seed for run in runs}) for cell in order}
 
 
+def has_calibrated(runs: Iterable[StoredRun]) -> bool:
+    """Whether all runs hold calibrated scores, which older ones do not."""
+    return all(key in run.metrics["test"] for run in runs for key in ("calibrated", _PRECISION[1]))
+
+
+def is_control(augmenter: str) -> bool:
+    """Whether the augmenter is registered as a control; one that is not known here is none."""
+    return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
+
+
+def best_control(
+    backbone: str, cells: Mapping[tuple[str, str], Mapping[int, StoredRun]]
+) -> str | None:
+    """The control of the backbone with the highest mean dev F1, of those with the most seeds."""
+    f1 = {
+        augmenter: [run.metrics["dev"]["f1"] or 0.0 for run in runs.values()]
+        for (of, augmenter), runs in cells.items()
+        if of == backbone and runs and is_control(augmenter)
+    }
+    return max(f1, key=lambda name: (len(f1[name]), math.fsum(f1[name])), default=None)
+
+
 def _row(
     cell: tuple[str, str],
-    runs: dict[int, StoredRun],
+    runs: Mapping[int, StoredRun],
     expected: tuple[int, ...],
-    baseline: dict[int, StoredRun],
+    none: Mapping[int, StoredRun],
+    control: str | None,
+    shown: Mapping[tuple[str, str], Mapping[int, StoredRun]],
     columns: tuple[Column, ...],
 ) -> Row:
-    cells = tuple(score_cell(column, cell[1], runs, baseline) for column in columns)
-    return Row(cell[0], cell[1], cells, tuple(runs), expected)
+    cells = []
+    for column in columns:
+        if not column.to_control:
+            found = score_cell(column, cell[1], runs, none)
+        elif control is None or cell[1] in (BASELINE, control):
+            found = Cell()
+        else:
+            found = score_cell(column, cell[1], runs, shown[cell[0], control])
+        early = column.difference and found.values and cell[1] != BASELINE
+        if early and any(chosen_before_augmentation(run) for run in runs.values()):
+            found = replace(found, mark=EARLY)
+        cells.append(found)
+    return Row(cell[0], cell[1], tuple(cells), tuple(runs), expected)
 
 
 def score_cell(
@@ -323,7 +401,7 @@ def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
     return rows
 
 
-def _chosen_in_warmup(run: StoredRun) -> bool:
+def chosen_before_augmentation(run: StoredRun) -> bool:
     """The model that was scored is one of the warm-up: the augmenter had no part in it."""
     warmup = (run.config.get("augment") or {}).get("warmup_epochs", 0)
     return 0 < run.metrics.get("best_epoch", warmup + 1) <= warmup
@@ -355,7 +433,9 @@ def _require_comparable(runs: list[StoredRun]) -> None:
                 )
 
 
-def _notes(runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...]) -> tuple[str, ...]:
+def _notes(
+    runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...], controls: Mapping[str, str]
+) -> tuple[str, ...]:
     """The caption: what the numbers are, over which seeds, of which data and encoder, and what is
     not there.
     """
@@ -373,36 +453,93 @@ def _notes(runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...]) 
         notes.append(
             f"Δ F1: test F1 minus that of `{BASELINE}` with the same backbone and seed{spread}."
         )
+    if TO_CONTROL in columns:
+        best = ", ".join(f"`{name}` ({backbone})" for backbone, name in controls.items())
+        notes.append(
+            "Δ control: the same to the best control, which is the one with the highest dev F1: "
+            f"{best}."
+        )
+    if columns is CALIBRATED:
+        notes.append(
+            "Calibrated: one threshold for all relations, tuned on dev and applied once to test. "
+            "Average precision: micro, of the ranking of all candidates, without any threshold. A "
+            "gain that is left here is learning; one that vanishes was a shifted balance of "
+            "precision and recall."
+        )
     if any("bucket_f1" in column.path for column in columns):
         notes.append(
             "F1 (1-10): over the relations with so many training facts. Macro F1: over the relations with gold facts."
         )
     if any(cell.best for row in rows for cell in row.cells):
         notes.append("Bold: the best of its column within the backbone; no claim of significance.")
-    short = [row for row in rows if not row.complete]
-    if short:
-        lacking = (
-            f"{row.group}/{row.label} (seed {', '.join(map(str, sorted(set(row.expected) - set(row.seeds))))})"
-            for row in short
-        )
-        notes.append(
-            f"Missing: {'; '.join(lacking)}. Such rows average over the seeds they have and are never marked as best."
-        )
-    early = [run for run in runs if _chosen_in_warmup(run)]
+    notes += coverage_notes(rows)
+    early = [run for run in runs if chosen_before_augmentation(run) and run.augmenter != BASELINE]
     if early:
         listed = ", ".join(
             f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
             for run in early
         )
         notes.append(
-            f"Best on dev before augmentation set in, so that the scored model never met a generated pair: {listed}."
+            f"{EARLY}: the epoch that was best on dev lies before augmentation set in, so the "
+            f"scored model never met a generated pair: {listed}."
         )
     if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
         notes.append(
-            "n/a: undefined, for want of gold facts of that kind, or of predictions (precision)."
+            "n/a: undefined, because there are no gold facts of that kind, or no predictions "
+            "(precision). A corpus with ten relations or fewer has no tail unless "
+            "`dataset.frequent` names its frequent relations."
         )
     notes += dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
     return tuple(notes)
+
+
+def with_stage1(table: Table, runs: Iterable[StoredRun]) -> Table:
+    """The ablation table of the head protocol, headed by the test scores of the stage 1 models.
+
+    These rows stand above the others of their backbone; a table of the paper's protocol stays as
+    it is, for there the run of `none` is the stage 1 model.
+    """
+    first: dict[str, dict[int, StoredRun]] = {}
+    for run in runs:
+        if run.augmenter == BASELINE and "stage1" in run.metrics:
+            metrics = {"test": run.metrics["stage1"]}
+            first.setdefault(run.backbone, {})[run.seed] = replace(run, metrics=metrics)
+    rows: list[Row] = []
+    for row in table.rows:
+        models = first.pop(row.group, None)
+        if models is not None:
+            cells = tuple(
+                Cell()
+                if column.difference or column.path[0] != "test"
+                else score_cell(column, STAGE1, models, {})
+                for column in table.columns
+            )
+            rows.append(Row(row.group, STAGE1, cells, tuple(sorted(models)), row.expected))
+        rows.append(row)
+    if len(rows) == len(table.rows):
+        return table
+    note = f"{STAGE1}: the whole model before its head was trained anew; its encoder is shared."
+    return replace(table, rows=tuple(rows), notes=(*table.notes, note))
+
+
+def coverage_notes(rows: Iterable[Row]) -> list[str]:
+    """Which rows were not run, in one sentence, and which have only some of their seeds."""
+    rows = list(rows)
+    absent, notes = [row for row in rows if not row.seeds], []
+    if absent:
+        groups = []
+        for group in dict.fromkeys(row.group for row in absent):
+            names = [row.label for row in absent if row.group == group]
+            whole = len(names) == sum(row.group == group for row in rows)
+            groups.append(f"{group} ({'all' if whole else ', '.join(names)})")
+        listed = "; ".join(groups)
+        notes.append(f"Not run yet, and not shown: {len(absent)} of {len(rows)} rows: {listed}.")
+    if any(row.seeds and not row.complete for row in rows):
+        notes.append(
+            "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is "
+            "never marked as best."
+        )
+    return notes
 
 
 def _encoder(config: Mapping[str, Any]) -> str:

@@ -32,7 +32,16 @@ from benchmark.statistics.tests import SEED_TESTS
 
 COMPARED = ("f1", "ign_f1", "freq_f1", "ltail_f1")
 ALPHA = 0.05
-NAMES = {"f1": "F1", "ign_f1": "Ign F1", "freq_f1": "Freq F1", "ltail_f1": "LTail F1"}
+NAMES = {
+    "f1": "F1",
+    "ign_f1": "Ign F1",
+    "freq_f1": "Freq F1",
+    "ltail_f1": "LTail F1",
+    "calibrated.f1": "calibrated F1",
+    "calibrated.ltail_f1": "calibrated LTail F1",
+    "ap.all": "average precision",
+    "ap.tail": "average precision of the tail",
+}
 
 
 @dataclass(frozen=True)

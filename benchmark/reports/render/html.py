@@ -16,6 +16,7 @@ from benchmark.reports.cells import headings, ranked, row_groups, shown
 from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.texts import escape
 
+FOLDED = "<figcaption><details><summary>About this table</summary>{}</details></figcaption>"
 MINUS = "\N{MINUS SIGN}"
 
 STYLE = """
@@ -41,17 +42,20 @@ def html(tables: Iterable[Table]) -> str:
     return "\n".join(_figure(table) for table in tables)
 
 
-def html_document(tables: Iterable[Table], title: str) -> str:
+def html_document(tables: Iterable[Table], title: str, summary: Iterable[str] = ()) -> str:
     """A file of its own, which needs no network and runs nothing: a policy forbids whatever is not
     its style sheet.
+
+    summary: paragraphs that come first.
     """
+    said = "\n".join(f"<p>{text_of(paragraph)}</p>" for paragraph in summary)
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{html(tables)}\n</main>\n</body>\n</html>\n"
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{said}\n{html(tables)}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -78,11 +82,11 @@ def text_of(text: str) -> str:
 
 def _figure(table: Table) -> str:
     notes = "".join(f"<p>{text_of(note)}</p>" for note in table.notes)
-    body = "\n".join(_group(name, rows, table) for name, rows in row_groups(table.rows))
+    body = "\n".join(_group(name, rows, table) for name, rows in row_groups(table.visible))
     return (
         f'<figure class="results">\n<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.title)}">\n'
         f"<table>\n<caption>{text_of(table.title)}</caption>\n{_head(table)}\n{body}\n</table>\n</div>\n"
-        f"{f'<figcaption>{notes}</figcaption>' if notes else ''}</figure>"
+        f"{FOLDED.format(notes) if notes else ''}</figure>"
     )
 
 
@@ -90,7 +94,12 @@ def _head(table: Table) -> str:
     groups = list(headings(table.columns))
     two_lines = any(heading for heading, _, _ in groups)
     span = ' rowspan="2"' if two_lines else ""
-    stub = [*(["Rank"] if ranked(table.rows) else []), table.group_label, table.row_label, "seeds"]
+    stub = [
+        *(["Rank"] if ranked(table.visible) else []),
+        table.group_label,
+        table.row_label,
+        "seeds",
+    ]
     first = "".join(f'<th scope="col"{span}>{escape(label)}</th>' for label in stub)
     labels = "".join(
         f'<th scope="col" class="number">{escape(column.label)}</th>' for column in table.columns
@@ -107,7 +116,7 @@ def _head(table: Table) -> str:
 def _group(name: str, rows: list[Row], table: Table) -> str:
     lines = []
     for position, row in enumerate(rows):
-        rank = f'<td class="number">{escape(row.rank)}</td>' if ranked(table.rows) else ""
+        rank = f'<td class="number">{escape(row.rank)}</td>' if ranked(table.visible) else ""
         head = "" if position else f'<th scope="rowgroup" rowspan="{len(rows)}">{escape(name)}</th>'
         cells = "".join(
             f'<td class="number">{number_html(cell, column, row)}</td>'

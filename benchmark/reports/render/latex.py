@@ -49,7 +49,7 @@ def latex(tables: Iterable[Table], *, document: bool = False) -> str:
 
 
 def _table(table: Table) -> str:
-    ranks = ranked(table.rows)
+    ranks = ranked(table.visible)
     stub = [*(["Rank"] if ranks else []), table.group_label, table.row_label, "seeds"]
     lines = [
         r"\begin{table}[tp]",
@@ -65,7 +65,7 @@ def _table(table: Table) -> str:
             *_heading(columns, len(stub)),
             _line([*map(escaped, stub), *(escaped(column.label) for column in columns)]),
         ]
-        for name, rows in row_groups(table.rows):
+        for name, rows in row_groups(table.visible):
             lines.append(r"\midrule")
             for position, row in enumerate(rows):
                 rank = [escaped(row.rank)] if ranks else []
@@ -96,7 +96,7 @@ def _parts(table: Table) -> list[slice]:
     """The columns in stretches that fit a line each, divided where a heading ends."""
     stub = (
         sum(
-            max((len(getattr(row, part)) for row in table.rows), default=0) + GAP
+            max((len(getattr(row, part)) for row in table.visible), default=0) + GAP
             for part in ("group", "label")
         )
         + 10
@@ -117,7 +117,7 @@ def _parts(table: Table) -> list[slice]:
 def _width(table: Table, index: int) -> float:
     """Of a column, in characters; a spread is set smaller."""
     column = table.columns[index]
-    texts = [shown(row.cells[index], column, row) for row in table.rows]
+    texts = [shown(row.cells[index], column, row) for row in table.visible]
     numbers = (
         len(parts.absent or parts.number) + 0.8 * (len(parts.spread) + 3 * bool(parts.spread))
         for parts in texts

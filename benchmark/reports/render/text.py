@@ -13,9 +13,13 @@ from benchmark.texts import markdown_escaped as _escaped
 from benchmark.texts import plain
 
 
-def markdown(tables: Iterable[Table]) -> str:
-    """GitHub Markdown; the best of a column is bold, marks stand behind the cell."""
-    return "\n".join(_markdown(table) for table in tables)
+def markdown(tables: Iterable[Table], summary: Sequence[str] = ()) -> str:
+    """GitHub Markdown; the best of a column is bold, marks stand behind the cell.
+
+    summary: paragraphs that come first.
+    """
+    said = [f"{_escaped(paragraph)}\n" for paragraph in summary]
+    return "\n".join([*said, *(_markdown(table) for table in tables)])
 
 
 def csv_text(tables: Iterable[Table]) -> str:
@@ -59,13 +63,16 @@ def csv_text(tables: Iterable[Table]) -> str:
     return text.getvalue()
 
 
-def terminal(tables: Iterable[Table], console=None) -> None:
+def terminal(tables: Iterable[Table], console=None, summary: Sequence[str] = ()) -> None:
     """Print the tables with rich. What is too wide for the terminal gets the spread below the mean,
     or several parts.
     """
     from rich.console import Console
 
     console = console or Console()
+    for paragraph in summary:
+        console.print()
+        console.print(plain(paragraph), markup=False, highlight=False)
     for table in tables:
         for part in _fitting(table, console):
             console.print()
@@ -76,7 +83,7 @@ def terminal(tables: Iterable[Table], console=None) -> None:
 
 
 def _markdown(table: Table) -> str:
-    stub, rule = (["Rank"], ["---:"]) if ranked(table.rows) else ([], [])
+    stub, rule = (["Rank"], ["---:"]) if ranked(table.visible) else ([], [])
     header = [
         *stub,
         table.group_label,
@@ -86,7 +93,7 @@ def _markdown(table: Table) -> str:
     ]
     rule += ["---", "---", *["---:"] * (len(table.columns) + 1)]
     lines = [f"### {_escaped(table.title)}", "", _line(header), _line(rule)]
-    for row, group in _with_group(table.rows):
+    for row, group in _with_group(table.visible):
         texts = (
             _text(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True)
         )
@@ -168,7 +175,7 @@ def _rich(table: Table, columns: Sequence[int], separator: str):
             no_wrap=True,
         )
     previous = None
-    for row, group in _with_group(table.rows):
+    for row, group in _with_group(table.visible):
         if previous is not None and row.group != previous:
             out.add_section()
         previous = row.group
