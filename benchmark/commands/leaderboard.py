@@ -86,6 +86,7 @@ def leaderboard(
     from benchmark.reports.board_table import across_settings
     from benchmark.reports.published import reported_beside
     from benchmark.reports.studies import folder_of, studies
+    from benchmark.reports.summary import across as sentences_across
     from benchmark.store.files import written_atomically
 
     if out.suffix not in FORMATS:
@@ -115,6 +116,15 @@ def leaderboard(
     across = across_settings(
         {f"{study.label}: {study.dataset}": significance for study, significance in tested}
     )
+    said = [
+        *(
+            sentence
+            for data, members in boards.items()
+            for study in members
+            for sentence in _said(study, evidence[data])
+        ),
+        *sentences_across(significance for _, significance in tested),
+    ]
     if files:
         shown += _elsewhere(files, reference, evidence, str(gold))
     published = {
@@ -123,7 +133,7 @@ def leaderboard(
         )
         for data, members in (boards.items() if with_published else ())
     }
-    text = FORMATS[out.suffix](shown, published, left_out, across)
+    text = FORMATS[out.suffix](shown, published, left_out, across, said)
     try:
         with written_atomically(out) as part:
             part.write_text(text, encoding="utf-8")
@@ -165,12 +175,18 @@ def _evidence(members: Iterable[Study]) -> Evidence:
 
 
 def _page(
-    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+    shown: list[Study],
+    published: Published,
+    left_out: list[str],
+    across: Table | None,
+    said: list[str],
 ) -> str:
     from benchmark.reports.render.page import page
 
     made = f"Made {now()} with: python run_benchmark.py leaderboard"
-    return page(shown, published=published, left_out=left_out, across=across, made=made)
+    return page(
+        shown, published=published, left_out=left_out, across=across, made=made, summary=said
+    )
 
 
 def _tables(shown: list[Study], published: Published, across: Table | None) -> list[Table]:
@@ -189,15 +205,23 @@ def _tables(shown: list[Study], published: Published, across: Table | None) -> l
 
 
 def _markdown(
-    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+    shown: list[Study],
+    published: Published,
+    left_out: list[str],
+    across: Table | None,
+    said: list[str],
 ) -> str:
     from benchmark.reports.render.text import markdown
 
-    return markdown(_tables(shown, published, across))
+    return markdown(_tables(shown, published, across), said)
 
 
 def _latex(
-    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+    shown: list[Study],
+    published: Published,
+    left_out: list[str],
+    across: Table | None,
+    said: list[str],
 ) -> str:
     from benchmark.reports.render.latex import latex
 
@@ -205,7 +229,11 @@ def _latex(
 
 
 def _csv(
-    shown: list[Study], published: Published, left_out: list[str], across: Table | None
+    shown: list[Study],
+    published: Published,
+    left_out: list[str],
+    across: Table | None,
+    said: list[str],
 ) -> str:
     from benchmark.reports.render.text import csv_text
 
@@ -234,6 +262,20 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, S
         table = replace(table, notes=(*table.notes, *without_counts(found, len(runs))))
         tested.append((replace(study, table=table, intervals=found.intervals), found))
     return tested
+
+
+def _said(study: Study, evidence: Evidence) -> list[str]:
+    """The summary of a study's numbers."""
+    from benchmark.reports.significance import FURTHER, significance
+    from benchmark.reports.summary import summary
+    from benchmark.reports.tables import has_calibrated
+
+    runs = _runs([study])
+    expected = {(row.group, row.label): row.expected for row in study.table.rows}
+    plain = significance(runs, expected, evidence)
+    calibrated = has_calibrated(runs)
+    further = significance(runs, expected, evidence, FURTHER) if calibrated else None
+    return summary(runs, plain, further, evidence) if plain else []
 
 
 def _ranked(

@@ -276,8 +276,8 @@ def _untested(found: Significance) -> Iterator[str]:
     ]
     if names and any(contrast.test for _, contrast in found.contrasts()):
         yield (
-            f"{len(names)} comparisons that lack a common seed with `{BASELINE}` have no p, but "
-            "count in the correction."
+            f"Comparisons without a common seed with `{BASELINE}`: {len(names)}. They have no p, "
+            "but count in the correction."
         )
 
 

@@ -299,7 +299,8 @@ def expected_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], list[int]]:
 
 def has_calibrated(runs: Iterable[StoredRun]) -> bool:
     """Whether all runs hold calibrated scores, which older ones do not."""
-    return all(key in run.metrics["test"] for run in runs for key in ("calibrated", _PRECISION[1]))
+    keys = ("calibrated", _PRECISION[1])
+    return all(key in run.metrics.get("test", {}) for run in runs for key in keys)
 
 
 def is_control(augmenter: str) -> bool:

@@ -4,7 +4,7 @@ there is nothing to say.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable
 
 from benchmark.statistics.effects import minimum_detectable_effect, smallest_p
 
@@ -70,33 +70,6 @@ def detectable_difference(
         f"by a t-test with {power:.0%} probability at level {alpha / comparisons:.3g} ({_comparisons(comparisons)}); a smaller one "
         "will often be missed, so 'not significant' is not 'no difference'."
     )
-
-
-def missing_cells(
-    expected: Mapping[Hashable, Iterable[int]], found: Mapping[Hashable, Iterable[int]]
-) -> list[str]:
-    """A sentence for each cell of the declared family that lacks seeds, and one for those that lack
-    all.
-
-    Both arguments: cell -> seeds; cells print as given.
-    """
-    sentences, missing = [], []
-    for cell, seeds in expected.items():
-        wanted, there = sorted(set(seeds)), set(found.get(cell, ()))
-        absent = [seed for seed in wanted if seed not in there]
-        name = " x ".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)
-        if wanted and len(absent) == len(wanted):
-            missing.append(name)
-        elif absent:
-            sentences.append(
-                f"{name} lacks {_named(absent)} of {_seeds(len(wanted))}: it is compared over the seeds that it has."
-            )
-    if missing:
-        verb, whose = ("is", "its") if len(missing) == 1 else ("are", "their")
-        sentences.append(
-            f"{', '.join(missing)} {verb} missing: {whose} comparisons have no p and still count in the correction."
-        )
-    return sentences
 
 
 def unpaired_seeds(a: Iterable[int], b: Iterable[int]) -> str | None:

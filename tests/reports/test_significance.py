@@ -15,11 +15,12 @@ from benchmark.reports.evidence import Evidence
 from benchmark.reports.render.html import html, html_document
 from benchmark.reports.render.latex import latex
 from benchmark.reports.render.text import csv_text, markdown, terminal
-from benchmark.reports.significance import marked, significance
-from benchmark.reports.tables import ABLATION, ablation_table, expected_of
+from benchmark.reports.significance import Contrast, marked, significance
+from benchmark.reports.tables import ABLATION, CALIBRATED, Cell, ablation_table, expected_of
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import crossed_interval
 from benchmark.statistics.measures import MEASURES, document_counts
+from benchmark.statistics.results import Interval
 
 SIX = (
     1,
@@ -102,7 +103,7 @@ def test_one_comparison_is_significant_by_the_exact_p(tmp_path):
         marks(ablation, "test.ltail_f1") == set() and row["test.ltail_f1.difference.p"] == 1
     )  # it does not move
     assert (
-        "`*` beside Δ F1: significantly different from `none`, for better or worse, at 0.05"
+        "`*`: significantly different from `none`, for better or worse: p at most 0.05"
         in caption(ablation)
     )
     assert "Taken here: exact sign-flip permutation test." in caption(differences)
@@ -131,13 +132,10 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
     )
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
     assert (
-        "Without a p, for want of a seed that `none` has too, but counted in the correction: kd_docre/gaussian."
+        "Comparisons without a common seed with `none`: 1. They have no p, but count in the correction."
         in ablation.notes
     )
-    assert (
-        "kd_docre x gaussian is missing: its comparisons have no p and still count in the correction."
-        in differences.notes
-    )
+    assert "Not run yet, and not shown: 1 of 4 rows: kd_docre (gaussian)." in differences.notes
     # 2 / 64 > .05 / 4: said once for all, and no word then of what a t-test would detect
     assert (
         caption(ablation).count(
@@ -261,7 +259,7 @@ def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
     )
     assert differences.rows[0].coverage == "5/6"
     assert (
-        "atlop x none lacks seed 5 of 6 seeds: it is compared over the seeds that it has."
+        "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is never marked as best."
         in differences.notes
     )
 
@@ -395,4 +393,14 @@ def test_the_document_is_whole_and_lets_nothing_in(tables):
 def test_the_columns_of_the_ablation_table_are_those_that_are_marked():
     from benchmark.reports.significance import FAMILIES
 
-    assert {key for _, key in FAMILIES.values()} <= {column.key for column in ABLATION}
+    assert {key for _, key in FAMILIES.values()} <= {column.key for column in ABLATION + CALIBRATED}
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "high", "expected"),
+    [(0.01, 0.1, 0.3, True), (0.01, -0.1, 0.3, False), (0.2, 0.1, 0.3, False)],
+)
+def test_the_mark_asks_for_a_small_p_and_an_interval_without_0(p, low, high, expected):
+    interval = Interval("made up", 0.1, low, high, 0.95, seeds=5, documents=50)
+    contrast = Contrast("atlop", "vae", Cell({0: 1.0}), interval, adjusted=p)
+    assert contrast.significant is expected

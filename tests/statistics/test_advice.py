@@ -3,7 +3,6 @@
 from benchmark.statistics.advice import (
     DOCUMENT_LEVEL,
     detectable_difference,
-    missing_cells,
     too_few_seeds,
     unpaired_seeds,
 )
@@ -48,20 +47,6 @@ def test_detectable_difference():
     )
     assert "level 0.00278 (18 comparisons)" in detectable_difference(10, 0.8, 18)
     assert detectable_difference(1, 0.8) is None
-
-
-def test_missing_cells():
-    expected = {("atlop", "vae"): range(3), ("atlop", "none"): range(3), "other": [0, 1]}
-    found = {("atlop", "vae"): [0, 2], ("atlop", "none"): [0, 1, 2]}
-    lacking, missing = missing_cells(expected, found)
-    assert lacking.startswith("atlop x vae lacks seed 1 of 3 seeds")
-    assert missing.startswith("other is missing") and "still count" in missing
-    assert missing_cells(found, found) == []
-    *_, both = missing_cells(expected | {("atlop", "copies"): [0]}, found)
-    assert (
-        both
-        == "other, atlop x copies are missing: their comparisons have no p and still count in the correction."
-    )
 
 
 def test_unpaired_seeds():

@@ -53,6 +53,7 @@ def page(
     across: Table | None = None,
     title: str = "Leaderboard",
     made: str = "",
+    summary: Sequence[str] = (),
 ) -> str:
     """The page as one text.
 
@@ -67,6 +68,7 @@ def page(
         left_out: sentences on what could not be shown.
         across: the table of augmenters over all settings, for the end.
         made: when and how, for the foot of the page.
+        summary: paragraphs on what the numbers show, for its head.
     """
     found = boards(studies)
     style, script = (
@@ -91,6 +93,7 @@ def page(
 <header>
 <h1>{escape(title)}</h1>
 <p>{_summary(found)}</p>
+{"".join(f"<p>{text_of(paragraph)}</p>" for paragraph in summary)}
 {_filters(found)}
 </header>
 <main>

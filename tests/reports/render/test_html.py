@@ -60,7 +60,10 @@ def test_structure_is_in_the_marks():
         ("row", None, None, "none"),
     ]
     assert [text for _, text in parsed.of("caption")] == ["atlop"] and len(parsed.of("tbody")) == 2
-    assert [text for _, text in parsed.of("figcaption", "code")] == ["Over none.", "none"]
+    assert [text for _, text in parsed.of("figcaption", "code")] == [
+        "About this tableOver none.",
+        "none",
+    ]
 
 
 def test_cells():

@@ -58,8 +58,7 @@ def test_lines_of_a_table():
         r" & vae & 2 & \textbf{52.00} {\scriptsize$\pm$\,1.41} & \textit{n/a} & "
         r"$-$2.00 {\scriptsize$\pm$\,1.41}\rlap{\textsuperscript{$\dagger$}} \\",
         r"\midrule",
-        r"kd\_docre & none & \textit{missing} & \textit{missing} & \textit{missing} &  \\",
-        r" & vae & 1/2 & 50.00 & 50.00 & \textit{missing} \\",
+        r"kd\_docre & vae & 1/2 & 50.00 & 50.00 & \textit{missing} \\",
     ]
     assert r"\begin{tabular}{llrrrr}" in lines and r"\caption{demo}" in lines
     assert r"Over \texttt{none}.\par" in lines
