@@ -46,7 +46,8 @@ def number(
     ):
         allowed = " and ".join(f"{word} {b:g}" for b, word, _ in bounds if b is not None)
         raise ConfigError(
-            f"option '{option}' must be a finite number{' ' + allowed if allowed else ''}, got {value!r}"
+            f"option '{option}' must be a finite number{' ' + allowed if allowed else ''}, got "
+            f"{value!r}"
         )
     return value
 

@@ -29,7 +29,8 @@ def number(
     if not sound or (least is not None and value < least) or (above is not None and value <= above):
         allowed = f"of at least {least:g}" if least is not None else f"above {above:g}"
         raise ConfigError(
-            f"{option} must be a finite number {allowed}, not {value!r} (YAML reads 2e-4 as text: write 2.0e-4)"
+            f"{option} must be a finite number {allowed}, not {value!r} (YAML reads 2e-4 as text: "
+            "write 2.0e-4)"
         )
     return value
 

@@ -237,7 +237,8 @@ def _named(registry: Registry):
             name, options = value, {}
         if not isinstance(name, str) or not isinstance(options or {}, dict):
             raise ConfigError(
-                f"a {registry.kind} is a name, or a name with options ({{name: {{option: value}}}}); got {value!r}"
+                f"a {registry.kind} is a name, or a name with options ({{name: {{option: "
+                f"value}}}}); got {value!r}"
             )
         return Choice(name=name, options=complete_options(registry, name, options or {}))
 
@@ -254,11 +255,13 @@ def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> 
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ConfigError(
-                f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: {', '.join(known) or 'none'}"
+                f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: "
+                f"{', '.join(known) or 'none'}"
             )
     if strange := [key for key, value in options.items() if not _is_finite(value)]:
         raise ConfigError(
-            f"{registry.kind} '{name}': {strange[0]}: expected finite numbers, got {options[strange[0]]!r:.80}"
+            f"{registry.kind} '{name}': {strange[0]}: expected finite numbers, got "
+            f"{options[strange[0]]!r:.80}"
         )
     missing = [key for key, default in known.items() if default is REQUIRED and key not in options]
     if missing:
@@ -313,8 +316,10 @@ class Experiment(Strict):
         augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
         if augmented and self.augment.warmup_epochs >= self.train.epochs:
             raise ValueError(
-                f"augment.warmup_epochs is {self.augment.warmup_epochs} and train.epochs {self.train.epochs}: "
-                f"{', '.join(augmented)} would never augment. Set augment.warmup_epochs below train.epochs"
+                f"augment.warmup_epochs is {self.augment.warmup_epochs} and train.epochs "
+                f"{self.train.epochs}: "
+                f"{', '.join(augmented)} would never augment. Set augment.warmup_epochs below "
+                "train.epochs"
             )
         if self.encoder.name in ENCODERS:
             if self.encoder.revision is not None:
@@ -325,7 +330,8 @@ class Experiment(Strict):
                 or self.encoder.hidden_dropout is not None
             ):
                 raise ValueError(
-                    f"encoder '{self.encoder.name}' is made on the spot: its dropout is encoder.options.dropout"
+                    f"encoder '{self.encoder.name}' is made on the spot: its dropout is "
+                    "encoder.options.dropout"
                 )
         return self
 

@@ -100,7 +100,8 @@ class Registry(Mapping[str, Any]):
 
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise UserError(
-                f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are stored under it"
+                f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are "
+                "stored under it"
             )
 
         def decorate(target: Any) -> Any:

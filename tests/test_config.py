@@ -126,7 +126,8 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("augmenters=[vaedif]", "unknown augmenter 'vaedif'. Did you mean 'vaediff'"),
         (
             "augmenters=[{gaussian: {scael: 1}}]",
-            "augmenter 'gaussian' has no option 'scael'. Did you mean 'scale'? Known: scale, detach",
+            "augmenter 'gaussian' has no option 'scael'. Did you mean 'scale'? "
+            "Known: scale, detach",
         ),
         ("augmenters=[none, none]", "augmenters: a name stands twice"),
         ("augmenters=[]", "augmenters: List should have at least 1 item"),

@@ -184,8 +184,10 @@ def test_a_plugin_that_is_not_there():
 
 def test_the_names_of_the_benchmark_are_known_without_torch():
     code = (
-        "import sys; from benchmark.registry import *; from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS\n"
-        "assert {'none', 'copies', 'gaussian', 'vae', 'vaediff'} <= set(AUGMENTERS), list(AUGMENTERS)\n"
+        "import sys; from benchmark.registry import *; from benchmark.registry import AUGMENTERS, "
+        "BACKBONES, DATASETS, ENCODERS\n"
+        "assert {'none', 'copies', 'gaussian', 'vae', 'vaediff'} <= set(AUGMENTERS), "
+        "list(AUGMENTERS)\n"
         "assert {'baseline', 'kd_docre', 'atlop'} <= set(BACKBONES)\n"
         "assert {'synthetic', 're-docred', 'dwie'} <= set(DATASETS) and 'tiny' in ENCODERS\n"
         "assert 'torch' not in sys.modules and 'datasets' not in sys.modules"

@@ -13,7 +13,10 @@ from benchmark.reports.render.text import markdown, terminal
 from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.texts import escape, markdown_escaped, plain
 
-HOSTILE = "</td><script>x</script>|a_b\\\n\x1b[31m\x00\u202eRTL\u2066\ud800[click](javascript:x)`<i>|`[/red]"
+HOSTILE = (
+    "</td><script>x</script>|a_b\\\n\x1b[31m\x00\u202eRTL\u2066\ud800"
+    "[click](javascript:x)`<i>|`[/red]"
+)
 COLUMN = Column("test.f1", "F1", "test", ("test", "f1"))
 
 

@@ -17,10 +17,15 @@ BACKBONES = {
     "atlop": {"emb": 8, "block": 4},
     "kd_docre": {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0},
     "baseline": {
-        "emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "entropy": "vectorised", "temperature": 1.0,
+        "emb": 8,
+        "block": 4,
+        "layers": 1,
+        "axial_rate": "head",
+        "entropy": "vectorised",
+        "temperature": 1.0,
         "base_temperature": 0.5,
     },
-}  # fmt: skip
+}
 AUGMENTERS = {
     "none": {},
     "copies": {},

@@ -108,5 +108,6 @@ def check_finite(numbers: dict[str, float], epoch: int) -> None:
     for name, value in numbers.items():
         if not math.isfinite(value):
             raise AugmenterError(
-                f"stage 2 diverged: {name} is {value} in epoch {epoch}; lower the learning rate (lr, lr_prior)"
+                f"stage 2 diverged: {name} is {value} in epoch {epoch}; lower the learning rate "
+                "(lr, lr_prior)"
             )

@@ -132,7 +132,8 @@ class VaeDiff(Diagnosed):
         self.attention = one_of("attention", attention, "linear", "one_token")
         if attention == "one_token" and width > HEAD and width % HEAD:
             raise ConfigError(
-                f"option 'width' must be a multiple of {HEAD} with attention: one_token, got {width}"
+                f"option 'width' must be a multiple of {HEAD} with attention: one_token, got "
+                f"{width}"
             )
         self.steps, self.variance = (
             whole("steps", steps, 2),
@@ -144,7 +145,8 @@ class VaeDiff(Diagnosed):
         )
         if warmup_epochs >= epochs:
             raise ConfigError(
-                f"option 'warmup_epochs' ({warmup_epochs}) must be below 'epochs' ({epochs}): the prior comes after it"
+                f"option 'warmup_epochs' ({warmup_epochs}) must be below 'epochs' ({epochs}): the "
+                "prior comes after it"
             )
         self.kl_weight, self.kl_warmup = (
             number("kl_weight", kl_weight, least=0),

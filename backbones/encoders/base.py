@@ -77,7 +77,7 @@ class Encoder(nn.Module):
         return cls([words], **options)
 
     def layers(self) -> list[nn.Module]:
-        """The embeddings, then the layers from the lowest, for `freeze: lower:K`; none by default."""
+        """The embeddings, then the layers from the lowest, for `freeze: lower:K`."""
         return []
 
     def settings(self) -> str:

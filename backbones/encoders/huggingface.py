@@ -266,7 +266,8 @@ def _set_dropout(config: Any, name: str, key: str, value: float | None) -> None:
         return
     if not hasattr(config, key):
         raise ConfigError(
-            f"encoder '{name}' ({config.model_type}) has no setting '{key}': leave that dropout unset"
+            f"encoder '{name}' ({config.model_type}) has no setting '{key}': leave that dropout "
+            "unset"
         )
     setattr(config, key, value)
 

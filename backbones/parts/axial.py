@@ -59,7 +59,8 @@ class OfficialTable:
     def __init__(self, batch: Batch):
         if batch.largest > OFFICIAL_ENTITIES:
             raise ConfigError(
-                f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} entities, and one has {batch.largest}: "
+                f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} "
+                f"entities, and one has {batch.largest}: "
                 "use axial: masked"
             )
         self.shape = (len(batch.rows), OFFICIAL_ENTITIES, OFFICIAL_ENTITIES)
@@ -91,7 +92,8 @@ class AxialAttention(nn.Module):
         super().__init__()
         if width % HEADS:
             raise ConfigError(
-                f"axial attention has {HEADS} heads: the encoder's width must be a multiple of that, it is {width}"
+                f"axial attention has {HEADS} heads: the encoder's width must be a multiple of "
+                f"that, it is {width}"
             )
         self.axis = axis
         self.project = nn.Linear(width, 3 * width, bias=False)  # queries, keys, values

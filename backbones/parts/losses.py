@@ -45,8 +45,8 @@ def pairwise_moving_threshold(
     """PMTEM: pairwise moving-threshold loss with entropy minimisation (Guo et al. 2023;
     Stage_1/losses.py), [P].
 
-    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, whose mean `training_loss` takes. Every
-    relation is compared with the
+    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, whose mean `training_loss` takes.
+    Every relation is compared with the
     threshold alone: the probability P_r of Eq. (22) is sigmoid(d_r), and P_NA of Eq. (23) is
         sigmoid(-d_r).
 

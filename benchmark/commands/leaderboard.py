@@ -140,7 +140,8 @@ def leaderboard(
     except FileNotFoundError:
         raise UserError(f"{out}: its folder does not exist") from None
     typer.echo(
-        f"written: {out} ({sum(len(seeds) for study in found for seeds in study.runs.values())} runs)",
+        f"written: {out} ({sum(len(seeds) for study in found for seeds in study.runs.values())} "
+        "runs)",
         err=True,
     )
 
@@ -291,7 +292,10 @@ def _ranked(
     ]
 
 
-UNRANKED = "Predictions made elsewhere stand at their score, without a rank: compare them with a run by `compare`."
+UNRANKED = (
+    "Predictions made elsewhere stand at their score, without a rank: compare them with a run by "
+    "`compare`."
+)
 
 
 def _elsewhere(

@@ -53,7 +53,8 @@ def report(
         bool,
         typer.Option(
             "--verify",
-            help="First make every score anew from the stored predictions; no tables where one differs.",
+            help="First make every score anew from the stored predictions; no tables where one "
+            "differs.",
         ),
     ] = False,
     add_predictions: AddPredictions = None,
@@ -163,7 +164,8 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
         typer.echo(f"not verified, of {runs} run(s): {reason}", err=True)
     differing = sum(bool(run.differences) for run in verified)
     typer.echo(
-        f"verified: {len(verified)} runs, {len(verified) - differing} as their files give them, {differing} not",
+        f"verified: {len(verified)} runs, {len(verified) - differing} as their files give them, "
+        f"{differing} not",
         err=True,
     )
     if differing:
@@ -252,7 +254,8 @@ def publish(
     terminal([*compared, *quality], console, said)
     if len(compared) < len(shown):
         typer.echo(
-            f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show yet",
+            f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show "
+            "yet",
             err=True,
         )
     if reported is not None:

@@ -42,7 +42,8 @@ def board_table(board: Board) -> Table:
     )
     notes = [note for study in board.studies for note in (*study.board_notes, *study.table.notes)]
     notes.append(
-        f"min/run: without the minutes of the `{BASELINE}` run it starts from. Devices: {', '.join(devices) or 'unknown'}."
+        f"min/run: without the minutes of the `{BASELINE}` run it starts from. Devices: "
+        f"{', '.join(devices) or 'unknown'}."
     )
     notes = [
         note for note in dict.fromkeys(notes) if not note.startswith("Bold:")
@@ -87,10 +88,14 @@ def across_settings(found: Mapping[str, Significance]) -> Table | None:
     )
     rows = [_across(augmenter, contrasts) for augmenter, contrasts in settings.items()]
     notes = (
-        f"A setting is a backbone in an experiment on a dataset that has run the augmenter and `{BASELINE}` with a common seed. "
-        "mean Δ: unweighted mean over settings of the mean difference in test F1. Settings of one dataset share documents.",
-        f"k-hat (Dror et al. 2017, Bonferroni): with {1 - ALPHA:.0%} confidence the augmenter differs from `{BASELINE}`, "
-        "for better or worse, in at least so many of the settings with a p (two-sided, across seeds; one seed gives none).",
+        "A setting is a backbone in an experiment on a dataset that has run the augmenter and "
+        f"`{BASELINE}` with a common seed. "
+        "mean Δ: unweighted mean over settings of the mean difference in test F1. Settings of one "
+        "dataset share documents.",
+        f"k-hat (Dror et al. 2017, Bonferroni): with {1 - ALPHA:.0%} confidence the augmenter "
+        f"differs from `{BASELINE}`, "
+        "for better or worse, in at least so many of the settings with a p (two-sided, across "
+        "seeds; one seed gives none).",
     )
     return Table("Across settings", notes, "", "Augmenter", columns, tuple(rows))
 

@@ -121,7 +121,10 @@ def _notes(found: Significance, runs: Sequence[StoredRun], resamples: int) -> It
             " or ".join(dict.fromkeys(interval.name for interval in intervals)),
             intervals[0],
         )
-        yield f"low, high: {first.level:.0%} interval, {names} ({resamples:,} resamples of {first.documents} documents)."
+        yield (
+            f"low, high: {first.level:.0%} interval, {names} ({resamples:,} resamples of "
+            f"{first.documents} documents)."
+        )
     yield from _tests(found)
     yield from _interval_warnings(found)
     if any(interval.seeds == 1 for interval in intervals):
@@ -158,8 +161,10 @@ def _tests(found: Significance) -> Iterator[str]:
         else next(iter(taken))
     )
     yield (
-        "p: two-sided, across the paired seeds; the paired t-test where Shapiro-Wilk does not reject that the differences are "
-        "normal (weak evidence with so few), else, or where it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
+        "p: two-sided, across the paired seeds; the paired t-test where Shapiro-Wilk does not "
+        "reject that the differences are "
+        "normal (weak evidence with so few), else, or where it cannot tell, the sign-flip "
+        "permutation test (Dror et al. 2018). "
         f"Taken here: {which}."
     )
     confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""

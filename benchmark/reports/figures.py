@@ -88,7 +88,10 @@ def relation_changes(changes: Iterable[RelationChange], title: str, *, named: in
         _axis_text((left + right) / 2, bottom + 34, "relations, by number of training facts")
     )
     gains, losses = sum(c.change > 0 for c in drawn), sum(c.change < 0 for c in drawn)
-    said = f"{gains} of {len(drawn)} relations gain, {losses} lose, {len(drawn) - gains - losses} stay the same."
+    said = (
+        f"{gains} of {len(drawn)} relations gain, {losses} lose, {len(drawn) - gains - losses} "
+        "stay the same."
+    )
     said += f" {undefined} without a defined F1 are left out." if undefined else ""
     if extreme:
         said += (
@@ -128,10 +131,12 @@ def paired_dots(groups: Sequence[Pairs], title: str) -> str:
         middle = left + panel * (index + 0.5)
         better = sum(value > none for none, value in group.values.values())
         parts.append(
-            f'<text x="{middle:.1f}" y="{bottom + 18}" text-anchor="middle">{escape(_short(group.label, 12))}</text>'
+            f'<text x="{middle:.1f}" y="{bottom + 18}" '
+            f'text-anchor="middle">{escape(_short(group.label, 12))}</text>'
         )
         parts.append(
-            f'<text class="axis" x="{middle:.1f}" y="{bottom + 33}" text-anchor="middle">{better} of {len(group.values)} up</text>'
+            f'<text class="axis" x="{middle:.1f}" y="{bottom + 33}" text-anchor="middle">{better} '
+            f"of {len(group.values)} up</text>"
         )
         said.append(f"{group.label}: higher than none for {better} of {len(group.values)} seeds")
     return _svg(width, bottom + 42, title, "; ".join(said) + ".", parts, wide=len(groups) > 5)
@@ -150,7 +155,8 @@ def differences(rows: Sequence[Difference], title: str) -> str:
     parts = [
         *(f'<path class="grid" d="M{scale(t):.1f} {top}V{bottom}"/>' for t in scale.ticks() if t),
         *(
-            f'<text class="axis" x="{scale(t):.1f}" y="{bottom + 16}" text-anchor="middle">{_signed(t)}</text>'
+            f'<text class="axis" x="{scale(t):.1f}" y="{bottom + 16}" '
+            f'text-anchor="middle">{_signed(t)}</text>'
             for t in scale.ticks()
         ),
         f'<path class="zero" d="M{scale(0):.1f} {top}V{bottom}"/>',
@@ -192,7 +198,8 @@ def differences(rows: Sequence[Difference], title: str) -> str:
         ]
         if interval:
             parts.append(
-                f'<path class="interval {kind}" d="M{scale(row.low):.1f} {y}H{scale(row.high):.1f}"/>'
+                f'<path class="interval {kind}" d="M{scale(row.low):.1f} '
+                f'{y}H{scale(row.high):.1f}"/>'
             )
         parts.append(f'<circle class="{kind}" cx="{scale(row.point):.1f}" cy="{y}" r="4"/>')
         said.append(f"{row.label}: {text}")
@@ -207,9 +214,15 @@ def change_bar(value: float, most: float) -> str:
     """
     length = 20 * min(abs(value) / most, 1) if most else 0
     x = 22 if value > 0 else 22 - length
-    bar = f'<rect class="{"gain" if value > 0 else "loss"}" x="{x:.1f}" y="3" width="{length:.1f}" height="6"/>'
+    bar = (
+        f'<rect class="{"gain" if value > 0 else "loss"}" x="{x:.1f}" y="3" width="{length:.1f}" '
+        'height="6"/>'
+    )
     middle = '<path class="zero" d="M22 0V12"/>'
-    return f'<svg class="bar" viewBox="0 0 44 12" width="44" height="12" aria-hidden="true">{bar}{middle}</svg>'
+    return (
+        '<svg class="bar" viewBox="0 0 44 12" width="44" height="12" '
+        f'aria-hidden="true">{bar}{middle}</svg>'
+    )
 
 
 class _Scale:
@@ -253,7 +266,8 @@ def _y_axis(scale: _Scale, left: float, right: float, *, signed: bool = False) -
         out.append(f'<path{zero} d="M{left} {scale(tick):.1f}H{right:.1f}"/>')
         text = _signed(tick) if signed else f"{tick:g}"
         out.append(
-            f'<text class="axis" x="{left - 6}" y="{scale(tick) + 4:.1f}" text-anchor="end">{text}</text>'
+            f'<text class="axis" x="{left - 6}" y="{scale(tick) + 4:.1f}" '
+            f'text-anchor="end">{text}</text>'
         )
     return "".join(out)
 
@@ -326,6 +340,7 @@ def _svg(
 ) -> str:
     """wide: not to be shrunk to a narrow screen, for its text would be illegible."""
     return (
-        f'<svg class="figure{" wide" if wide else ""}" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+        f'<svg class="figure{" wide" if wide else ""}" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}" '
         f'role="img"><title>{escape(title)}</title><desc>{escape(description)}</desc>{"".join(parts)}</svg>'
     )

@@ -72,7 +72,8 @@ class Sample:
         widths = {table.shape[1] for table in rows.values() if len(table)} if sound else set()
         if not sound or len(widths) > 1:
             raise UserError(
-                f"{where}: not a sample of real and generated pairs; delete it and quality.json, and measure again"
+                f"{where}: not a sample of real and generated pairs; delete it and quality.json, "
+                "and measure again"
             )
         return Sample(rows, labels, relations, frequent)
 
@@ -95,7 +96,8 @@ class Sample:
             ]
         if len(asked) > MOST_RELATIONS:
             raise UserError(
-                f"--relations: at most {MOST_RELATIONS} can be told apart by their colours, not {len(asked)}"
+                f"--relations: at most {MOST_RELATIONS} can be told apart by their colours, not "
+                f"{len(asked)}"
             )
         positions = {relation: index for index, (relation, _) in enumerate(self.relations)}
         having = ", ".join(self.relations[index][0] for index in ranked)

@@ -108,7 +108,8 @@ class PublishedTable(_Strict):
         for row in self.rows:
             if row.scores.keys() != keys:
                 raise ValueError(
-                    f"the scores of {row.method} are {', '.join(row.scores)}; the columns are {', '.join(keys)}"
+                    f"the scores of {row.method} are {', '.join(row.scores)}; the columns are "
+                    f"{', '.join(keys)}"
                 )
             if row.copied_from.keys() != {column.split for column in self.columns}:
                 raise ValueError(f"copied_from of {row.method} must name the splits of the columns")
@@ -170,7 +171,10 @@ def reported_beside(
     published, dataset, backbones = read_published(folder), runs[0].dataset, set(backbones)
     tables = [_reported(table, runs, backbones) for table in published if table.dataset == dataset]
     known = ", ".join(sorted({table.dataset for table in published})) or "nothing"
-    instead = f"No published scores are kept here for {dataset} and these backbones; there are tables of {known}."
+    instead = (
+        f"No published scores are kept here for {dataset} and these backbones; there are tables of "
+        f"{known}."
+    )
     return Reported([table for table in tables if table.rows], instead)
 
 
@@ -250,7 +254,10 @@ def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: s
         )
         for row in shown
     )
-    title = f"Reported, not run here: {published.dataset}, Table {published.table} of {published.source.short}"
+    title = (
+        f"Reported, not run here: {published.dataset}, Table {published.table} of "
+        f"{published.source.short}"
+    )
     return Table(title, tuple(_notes(published, shown, runs)), "Encoder", "Method", columns, rows)
 
 
@@ -278,7 +285,8 @@ def _notes(
     unsaid.
     """
     yield (
-        "These numbers are reported in a paper; nothing of them was run here. They were made with that paper's data, settings and "
+        "These numbers are reported in a paper; nothing of them was run here. They were made with "
+        "that paper's data, settings and "
         "selection: context for our rows, and no part of our means, marks and differences."
     )
     yield from _all_differences(published, shown, runs)
@@ -289,9 +297,15 @@ def _notes(
     ):
         yield f"Counterparts here: {'; '.join(counterparts)}."
     if left_out := dict.fromkeys(row.method for row in published.rows if row not in shown):
-        yield f"Rows left out, of backbones that this experiment does not have: {', '.join(left_out)}."
+        yield (
+            "Rows left out, of backbones that this experiment does not have: "
+            f"{', '.join(left_out)}."
+        )
     for reference, rows in _copied(shown).items():
-        yield f"Copied by that paper from {reference}: {', '.join(rows)}. {published.references[reference]}"
+        yield (
+            f"Copied by that paper from {reference}: {', '.join(rows)}. "
+            f"{published.references[reference]}"
+        )
     yield "The column `seeds` has the number of runs, where the paper states it."
     yield from published.notes
 
@@ -335,7 +349,10 @@ def _differences(
     if not same:
         yield f"Not comparable with ours: our encoder is {name}, which no row of this table has."
     elif others:
-        yield f"Our encoder is {name}: rows of another encoder than {same[0]} are not comparable with ours."
+        yield (
+            f"Our encoder is {name}: rows of another encoder than {same[0]} are not comparable "
+            "with ours."
+        )
     if (freeze := encoder.get("freeze", "none")) != "none":
         part = (
             "our encoder"
@@ -344,6 +361,9 @@ def _differences(
         )
         yield f"Not comparable with ours: {part} was not trained."
     if held_out := run.config["dataset"].get("options", {}).get("dev_documents"):
-        yield f"Dev is not comparable with ours: {held_out} documents out of our training file, not the published dev split."
+        yield (
+            f"Dev is not comparable with ours: {held_out} documents out of our training file, not "
+            "the published dev split."
+        )
     for note in run.facts.get("corpus_notes", ()):
         yield f"Of our data: {note.rstrip('.')}."

@@ -81,11 +81,14 @@ COLUMNS = (
 
 
 FIT = {  # key of a column -> what it shows
-    "reconstruction_explained": "VAE expl.: share of the variance about the training mean that is reconstructed",
-    "labels_kept": "kept: share of the recognised training pairs that are still recognised after their reconstruction",
+    "reconstruction_explained": "VAE expl.: share of the variance about the training mean that is "
+    "reconstructed",
+    "labels_kept": "kept: share of the recognised training pairs that are still recognised after "
+    "their reconstruction",
     "active_share": "active: share of the latent units with a posterior mean that varies",
-    "kl": "KL: of the posteriors to a standard normal (no term of vaediff's loss after its warm-up)",
-    "prior_explained": "prior expl.: share of the error of a denoiser that knows each dimension's mean and spread alone",
+    "kl": "KL: of the posteriors to a standard normal (not in vaediff's loss after its warm-up)",
+    "prior_explained": "prior expl.: share of the error of a denoiser that knows each dimension's "
+    "mean and spread alone",
     "class_effect": "class: growth of the prior's error when told another class",
 }
 
@@ -143,7 +146,8 @@ def quality_of(run: StoredRun) -> dict[str, Any] | None:
     found = directory.read_json(QUALITY)
     if not isinstance(found, dict) or not {"diagnosis", "groups", "flags"} <= found.keys():
         raise UserError(
-            f"{run.path / QUALITY}: not a measurement of generated pairs; delete it and measure again"
+            f"{run.path / QUALITY}: not a measurement of generated pairs; delete it and measure "
+            "again"
         )
     return found
 
@@ -217,22 +221,28 @@ def _notes(
 ) -> tuple[str, ...]:
     settings = next(iter(next(iter(measured.values())).values())).get("settings", {})
     notes = [
-        "In the representation space of the stage 1 model, against dev pairs that nothing was trained on, with dev's own label "
+        "In the representation space of the stage 1 model, against dev pairs that nothing was "
+        "trained on, with dev's own label "
         "sets; in percent but for KL (nats), Fréchet and the number of flags."
     ]
     if fit := "; ".join(dict.fromkeys(FIT[column.key] for column in columns if column.key in FIT)):
         notes.append(f"{fit[0].upper()}{fit[1:]}.")
     notes += [
-        "exact, F1: the frozen stage 1 classifier finds exactly the labels asked for; micro F1 of its relations.",
-        f"MMD²: unbiased, RBF kernel, bandwidth the median distance of dev pairs. Fréchet: on {settings.get('components', '?')} "
+        "exact, F1: the frozen stage 1 classifier finds exactly the labels asked for; micro F1 of "
+        "its relations.",
+        "MMD²: unbiased, RBF kernel, bandwidth the median distance of dev pairs. Fréchet: on "
+        f"{settings.get('components', '?')} "
         "principal components of the training pairs. Good is near (real, train), bad near (noise).",
-        "spread: against dev's; within: about the mean of a label set, against dev's; between: share of the variance between label "
-        "sets. nearest: distance to the nearest training pair, against dev's (0: training pairs are repeated).",
+        "spread: against dev's; within: about the mean of a label set, against dev's; between: "
+        "share of the variance between label "
+        "sets. nearest: distance to the nearest training pair, against dev's (0: training pairs "
+        "are repeated).",
     ]
     lacking = [row for row in rows if row.label not in YARDSTICKS.values() and not row.complete]
     if lacking:
         texts = (
-            f"{r.group}/{r.label} (seed {', '.join(map(str, sorted(set(r.expected) - set(r.seeds))))})"
+            f"{r.group}/{r.label} (seed "
+            f"{', '.join(map(str, sorted(set(r.expected) - set(r.seeds))))})"
             for r in lacking
         )
         notes.append(f"Not measured: {'; '.join(texts)}. See: run_benchmark.py quality --help.")

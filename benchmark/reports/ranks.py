@@ -99,10 +99,16 @@ def _note(best: Row, unranked: Sequence[Row], *, seeds: int) -> str:
         else "documents (the best has one seed, so that this speaks of trained models alone)"
     )
     note = (
-        f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with all their seeds, and every entry "
-        f"whose difference to it is within noise: the 95 % bootstrap interval of it over {over}, on the seeds that both have, "
-        "includes 0 (no correction for the number of entries; no proof of equality). The others follow by their mean test F1."
+        f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with "
+        "all their seeds, and every entry "
+        f"whose difference to it is within noise: the 95 % bootstrap interval of it over {over}, "
+        "on the seeds that both have, "
+        "includes 0 (no correction for the number of entries; no proof of equality). The others "
+        "follow by their mean test F1."
     )
     if unranked:
-        note += f" Not ranked, for want of a common seed or of counts: {', '.join(f'{r.group} + {r.label}' for r in unranked)}."
+        note += (
+            " Not ranked, for want of a common seed or of counts: "
+            f"{', '.join(f'{r.group} + {r.label}' for r in unranked)}."
+        )
     return note + f" Significance of a difference to `{BASELINE}` is another matter: see the marks."

@@ -252,9 +252,13 @@ def _significant(found: Significance, measure: str, row: Row) -> bool:
 def _meaning(found: Significance) -> Iterator[str]:
     if all(contrast.test is None for _, contrast in found.contrasts()):
         if any(contrast.difference.values for _, contrast in found.contrasts()):
-            yield f"No difference is marked as significant. {too_few_seeds(1, found.size, test='t')}"
+            reason = too_few_seeds(1, found.size, test="t")
+            yield f"No difference is marked as significant. {reason}"
         return
-    how = f"two-sided test across paired seeds, Holm over all {found.size} comparisons of the experiment on this dataset"
+    how = (
+        f"two-sided test across paired seeds, Holm over all {found.size} comparisons of the "
+        "experiment on this dataset"
+    )
     how = how if found.size > 1 else "two-sided test across paired seeds"
     if any(contrast.significant for _, contrast in found.contrasts()):
         yield (
@@ -267,7 +271,10 @@ def _meaning(found: Significance) -> Iterator[str]:
         measures = dict.fromkeys(
             NAMES[measure] for measure, contrast in found.contrasts() if contrast.test is not None
         )
-        yield f"No difference to `{BASELINE}` in test {' or '.join(measures)} is significant at {ALPHA} ({how})."
+        yield (
+            f"No difference to `{BASELINE}` in test {' or '.join(measures)} is significant at "
+            f"{ALPHA} ({how})."
+        )
 
 
 def _untested(found: Significance) -> Iterator[str]:

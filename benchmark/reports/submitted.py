@@ -50,7 +50,8 @@ def predictions_table(
     rows, notes = (
         [],
         [
-            f"{LABEL.capitalize()}: made elsewhere, scored here on the test documents of our runs; no seeds, no dev scores."
+            f"{LABEL.capitalize()}: made elsewhere, scored here on the test documents of our runs; "
+            "no seeds, no dev scores."
         ],
     )
     for name, path in files.items():
@@ -70,8 +71,10 @@ def predictions_table(
                 *(["Freq and LTail F1"] if scores["ltail_f1"] is None else []),
             ]
             notes.append(
-                f"{name}: no {' and no '.join(lacking)}. Ign F1 takes the training documents (--train), Freq and LTail F1 the same "
-                "frequent relations as those of the runs (--train of the same documents, or --frequent)."
+                f"{name}: no {' and no '.join(lacking)}. Ign F1 takes the training documents "
+                "(--train), Freq and LTail F1 the same "
+                "frequent relations as those of the runs (--train of the same documents, or "
+                "--frequent)."
             )
     title = f"{dataset}, predictions of systems that ran elsewhere"
     return Table(title, tuple(notes), "System", "Kind", ABLATION, tuple(rows))

@@ -251,7 +251,8 @@ def ablation_table(
         seeds = cells.setdefault((run.backbone, run.augmenter), {})
         if run.seed in seeds:
             raise UserError(
-                f"two runs of {run.backbone}, {run.augmenter}, seed {run.seed}: {seeds[run.seed].path} and {run.path}. "
+                f"two runs of {run.backbone}, {run.augmenter}, seed {run.seed}: "
+                f"{seeds[run.seed].path} and {run.path}. "
                 "Report on one results folder at a time"
             )
         seeds[run.seed] = run
@@ -447,7 +448,8 @@ def _notes(
     else:
         notes = [f"Scores in percent: mean ± standard deviation (n - 1) over the seeds {listed}."]
     notes.append(
-        f"Encoder: {_encoder(runs[0].config['encoder'])}. The model is chosen by dev F1; test is scored once with it."
+        f"Encoder: {_encoder(runs[0].config['encoder'])}. The model is chosen by dev F1; test is "
+        "scored once with it."
     )
     if any(column.difference for column in columns):
         spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
@@ -469,7 +471,8 @@ def _notes(
         )
     if any("bucket_f1" in column.path for column in columns):
         notes.append(
-            "F1 (1-10): over the relations with so many training facts. Macro F1: over the relations with gold facts."
+            "F1 (1-10): over the relations with so many training facts. Macro F1: over the "
+            "relations with gold facts."
         )
     if any(cell.best for row in rows for cell in row.cells):
         notes.append("Bold: the best of its column within the backbone; no claim of significance.")

@@ -121,7 +121,7 @@ def above(candidates: Iterable[Mapping], threshold: float) -> list[Mapping]:
 
 
 def to_columns(candidates: Sequence[Mapping], relations: Sequence[str]) -> dict[str, Any]:
-    """Candidates for `candidates_*.json`: a list for each field, titles and relations as numbers."""
+    """Candidates for `candidates_*.json`: a list a field, titles and relations as numbers."""
     titles = list(dict.fromkeys(candidate["title"] for candidate in candidates))
     title = {name: number for number, name in enumerate(titles)}
     relation = {name: number for number, name in enumerate(relations)}

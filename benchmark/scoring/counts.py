@@ -194,7 +194,8 @@ def count(
     )
     if train.undirected != undirected:
         raise ValueError(
-            f"train facts were expanded with undirected={train.undirected}, scoring with undirected={undirected}"
+            f"train facts were expanded with undirected={train.undirected}, scoring with "
+            f"undirected={undirected}"
         )
     documents = list(documents)
     facts = _Facts(documents, relations, undirected)
@@ -320,7 +321,8 @@ class _Facts:
         for document in documents:
             if document["title"] in self.index:
                 raise DataError(
-                    f"two documents have the title '{document['title']}'; predictions are matched by title"
+                    f"two documents have the title '{document['title']}'; predictions are matched "
+                    "by title"
                 )
             self.index[document["title"]] = len(self.index)
         self.sizes = [len(document["entities"]) for document in documents]
@@ -427,6 +429,7 @@ class _Facts:
         r = self.relation.get(relation) if isinstance(relation, str) else None
         if r is None:
             raise DataError(
-                f"{where}: {fields[2]} is {relation!r}, none of the dataset's {len(self.relations)} relations"
+                f"{where}: {fields[2]} is {relation!r}, none of the dataset's "
+                f"{len(self.relations)} relations"
             )
         return (d, *_ordered(head, tail, self.undirected), r)

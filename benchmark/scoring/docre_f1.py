@@ -12,15 +12,17 @@ import evaluate
 from benchmark.data.documents import FEATURES
 from benchmark.scoring.counts import count, score
 
-DESCRIPTION = """F1, Ign F1, Freq F1 and LTail F1 of document-level relation extraction as the official Re-DocRED scorer
-defines them, further intra- and inter-sentence F1, macro F1 and F1 by training frequency."""
+DESCRIPTION = """F1, Ign F1, Freq F1 and LTail F1 of document-level relation extraction as the official
+Re-DocRED scorer defines them, further intra- and inter-sentence F1, macro F1 and F1 by training frequency."""
 
 ARGUMENTS = """
 Args:
-    predictions: one item per document: {"title", "facts": [{"h_idx", "t_idx", "r"}]}, documents without facts included.
+    predictions: one item per document: {"title", "facts": [{"h_idx", "t_idx", "r"}]}, those
+        without facts included.
     references: the gold documents, rows of benchmark.data.documents.FEATURES, in any order.
     relations: the dataset's inventory, without NA.
-    frequent: the relations of Freq F1; all others make LTail F1. None (default): neither is defined.
+    frequent: the relations of Freq F1; all others make LTail F1. None (default): neither is
+        defined.
     train_documents: rows of FEATURES whose facts Ign F1 leaves out; none by default.
     undirected: score unordered entity pairs.
 Returns:
@@ -29,7 +31,8 @@ Returns:
 
 CITATION = """@inproceedings{tan-etal-2022-revisiting,
     title = {Revisiting {DocRED} - Addressing the False Negative Problem in Relation Extraction},
-    author = {Tan, Qingyu and Xu, Lu and Bing, Lidong and Ng, Hwee Tou and Aljunied, Sharifah Mahani},
+    author = {Tan, Qingyu and Xu, Lu and Bing, Lidong and Ng, Hwee Tou and
+              Aljunied, Sharifah Mahani},
     booktitle = {Proceedings of EMNLP},
     year = {2022}}"""
 
@@ -61,7 +64,7 @@ class DocREF1(evaluate.Metric):
         self.add_batch(predictions=[prediction], references=[reference], **others)
 
     def add_batch(self, *, predictions=None, references=None, **others):
-        """Documents of the prediction and of gold, whose facts need no evidence: no score reads it."""
+        """Documents of the prediction and of gold; no score reads their evidence."""
         references = [
             {**row, "facts": [{"evidence": [], **fact} for fact in row["facts"]]}
             for row in references

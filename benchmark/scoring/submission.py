@@ -121,7 +121,8 @@ def read_facts(path: Path, *, undirected: bool = False) -> TrainFacts:
             and all(isinstance(part, str) for part in entry)
         ):
             raise DataError(
-                f"{path}: entry {number}: expected [head mention name, tail mention name, relation], got {entry!r:.200}"
+                f"{path}: entry {number}: expected [head mention name, tail mention name, "
+                f"relation], got {entry!r:.200}"
             )
     distinct = {
         (*sorted((head, tail)), relation) if undirected else (head, tail, relation)
@@ -144,7 +145,8 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
     predictions = read_json(path)
     if not isinstance(predictions, list):
         raise DataError(
-            f'{path}: expected a list of {{"title", "h_idx", "t_idx", "r"}}, got {type(predictions).__name__}'
+            f'{path}: expected a list of {{"title", "h_idx", "t_idx", "r"}}, got '
+            f"{type(predictions).__name__}"
         )
     return predictions
 
@@ -162,7 +164,8 @@ def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> 
     if not Path(text).is_file():
         known = ", ".join(sorted(known_lists))
         raise ConfigError(
-            f"--frequent {text}: neither a known list ({known}) nor a file, nor relations separated by commas"
+            f"--frequent {text}: neither a known list ({known}) nor a file, nor relations "
+            "separated by commas"
         )
     names = read_json(Path(text))
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):

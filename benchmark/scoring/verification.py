@@ -94,7 +94,8 @@ class Documents:
             raise found
         if run.facts.get("corpus_digest") not in (None, found.digest):
             raise UserError(
-                f"{dataset['name']} holds other documents now than those of the run (another corpus_digest)"
+                f"{dataset['name']} holds other documents now than those of the run (another "
+                "corpus_digest)"
             )
         return found
 
@@ -259,7 +260,10 @@ def _inconsistent(counts: Counts, file: str) -> Iterator[str]:
     everything = counts.groups["all"]
     tp, predicted, gold, seen = everything.T
     if not ((tp >= 0) & (seen >= 0) & (seen <= tp) & (tp <= np.minimum(predicted, gold))).all():
-        yield f"{file}: some counts are below 0, or there are more true positives than predicted or gold facts"
+        yield (
+            f"{file}: some counts are below 0, or there are more true positives than predicted or "
+            "gold facts"
+        )
     for names in (*PARTS, tuple(counts.buckets)):
         if names and all(name in counts.groups or name in counts.buckets for name in names):
             parts = sum((counts.groups | counts.buckets)[name] for name in names)
@@ -285,7 +289,10 @@ def _of_predictions(
         given = Counter(fact[position] for fact in facts)
         for name in dict.fromkeys([*stored, *given]):
             if stored.get(name, 0) != given[name]:
-                yield f"{file}: {what} '{name}' has {stored.get(name, 0)} predicted facts, {source} has {given[name]}"
+                yield (
+                    f"{file}: {what} '{name}' has {stored.get(name, 0)} predicted facts, {source} "
+                    f"has {given[name]}"
+                )
                 break
 
 
@@ -299,13 +306,20 @@ def _unlike(stored: Counts, made: Counts, file: str, source: str) -> Iterator[st
     for name in dict.fromkeys([*stored.groups, *made.groups, *stored.buckets, *made.buckets]):
         left, right = ((counts.groups | counts.buckets).get(name) for counts in (stored, made))
         if left is None or right is None:
-            yield f"{file}: the group '{name}' is {'missing' if left is None else 'not defined in the gold documents'}"
+            yield (
+                f"{file}: the group '{name}' is "
+                f"{'missing' if left is None else 'not defined in the gold documents'}"
+            )
         elif (different := np.argwhere(left != right)).size:
             d, c = different[0]
             yield (
-                f"{file}: {name}, document '{stored.titles[d]}': {COLUMNS[c]} is {left[d, c]}{source} {right[d, c]} "
+                f"{file}: {name}, document '{stored.titles[d]}': {COLUMNS[c]} is "
+                f"{left[d, c]}{source} {right[d, c]} "
                 f"({len(different)} such numbers)"
             )
     for what in ("by_relation", "train_frequency"):
         if (different := np.argwhere(getattr(stored, what) != getattr(made, what))).size:
-            yield f"{file}: {what} of '{stored.relations[different[0][0]]}' is not what predictions and gold documents give"
+            yield (
+                f"{file}: {what} of '{stored.relations[different[0][0]]}' is not what predictions "
+                "and gold documents give"
+            )

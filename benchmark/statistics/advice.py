@@ -11,8 +11,10 @@ from benchmark.statistics.effects import minimum_detectable_effect, smallest_p
 _MOST_SEEDS = 1_000  # where the search for a sufficient number of seeds gives up
 
 DOCUMENT_LEVEL = (
-    "A test across documents compares these trained models, not the methods: with other seeds the difference may vanish or turn "
-    "round. Only tests across seeds, or the interval across seeds and documents, speak of the method."
+    "A test across documents compares these trained models, not the methods: with other seeds the "
+    "difference may vanish or turn "
+    "round. Only tests across seeds, or the interval across seeds and documents, speak of the "
+    "method."
 )
 
 
@@ -42,8 +44,10 @@ def too_few_seeds(
     )
     remedy = f"it takes {enough} seeds" if enough else "no number of seeds helps, take another test"
     return (
-        f"With {_seeds(n)} the smallest possible p of the {test} test is {smallest:.3g}, above {threshold:.3g}, Holm's first "
-        f"threshold for {_comparisons(comparisons)}: nothing can be significant, whatever the difference; {remedy}."
+        f"With {_seeds(n)} the smallest possible p of the {test} test is {smallest:.3g}, above "
+        f"{threshold:.3g}, Holm's first "
+        f"threshold for {_comparisons(comparisons)}: nothing can be significant, whatever the "
+        f"difference; {remedy}."
     )
 
 
@@ -66,8 +70,10 @@ def detectable_difference(
     if effect is None:
         return None
     return (
-        f"With {_seeds(n)} whose differences vary by {sd:.2f} {unit} (SD), a true difference of {effect * sd:.2f} {unit} is found "
-        f"by a t-test with {power:.0%} probability at level {alpha / comparisons:.3g} ({_comparisons(comparisons)}); a smaller one "
+        f"With {_seeds(n)} whose differences vary by {sd:.2f} {unit} (SD), a true difference of "
+        f"{effect * sd:.2f} {unit} is found "
+        f"by a t-test with {power:.0%} probability at level {alpha / comparisons:.3g} "
+        f"({_comparisons(comparisons)}); a smaller one "
         "will often be missed, so 'not significant' is not 'no difference'."
     )
 
@@ -78,7 +84,10 @@ def unpaired_seeds(a: Iterable[int], b: Iterable[int]) -> str | None:
     if a == b:
         return None
     if not a & b:
-        return f"A and B share no seed ({_named(sorted(a))} against {_named(sorted(b))}): nothing can be paired or tested."
+        return (
+            f"A and B share no seed ({_named(sorted(a))} against {_named(sorted(b))}): nothing can "
+            "be paired or tested."
+        )
     alone = [
         f"{name} alone has {_named(sorted(more))}"
         for name, more in (("A", a - b), ("B", b - a))

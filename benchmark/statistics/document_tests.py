@@ -177,7 +177,8 @@ def _document_result(
     p = float((1 + hits) / (1 + len(null)))
     undefined = int(np.isnan(null).sum())
     warnings = (
-        f"the score is undefined in {undefined:,} of {len(null):,} resamples, which count against a difference",
+        f"the score is undefined in {undefined:,} of {len(null):,} resamples, which count against "
+        "a difference",
     )
     return Result(
         name,

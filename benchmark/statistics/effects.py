@@ -118,7 +118,8 @@ def almost_stochastic_order(
     warnings = ("all scores are equal: neither dominates",) if equal else ()
     if min(n, m) < FEW_RUNS:
         warnings += (
-            f"{n} and {m} runs are few: of two equal systems one is called dominant in up to one case of ten",
+            f"{n} and {m} runs are few: of two equal systems one is called dominant in up to one "
+            "case of ten",
         )
     return Dominance(violation, eps_min, eps_min <= tau, tau, level, warnings)
 
@@ -155,7 +156,8 @@ def power_of_t(
     check_alternative(alternative)
     if n < 2 or not 0 < alpha < 1:
         raise ValueError(
-            f"n is {n} and alpha {alpha}: a t-test takes two differences and an alpha between 0 and 1"
+            f"n is {n} and alpha {alpha}: a t-test takes two differences and an alpha between 0 "
+            "and 1"
         )
     from scipy.stats import nct, t
 

@@ -153,7 +153,10 @@ def _few(seeds: int, documents: int) -> Iterator[str]:
     if seeds == 1:
         yield "one seed: the interval holds for these two trained models, not for the method"
     elif seeds < FEW_SEEDS:
-        yield f"{seeds} seeds show too little of how much seeds vary: the interval is likely too narrow"
+        yield (
+            f"{seeds} seeds show too little of how much seeds vary: the interval is likely too "
+            "narrow"
+        )
     if documents < FEW_DOCUMENTS:
         one = documents == 1
         number = "one document shows" if one else f"{documents} documents show"
@@ -177,7 +180,8 @@ def percentile_interval(
     warnings = ()
     if undefined.any():
         warnings = (
-            f"the score is undefined in {undefined.sum():,} of {len(drawn):,} resamples, which were left out",
+            f"the score is undefined in {undefined.sum():,} of {len(drawn):,} resamples, which "
+            "were left out",
         )
     if undefined.all():
         return Interval(name, float(estimate), None, None, level, **n, warnings=warnings)
@@ -208,7 +212,8 @@ def checked_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray
         )
     if a.ndim not in (2, 3) or a.size == 0:
         raise ValueError(
-            f"counts are [documents, k] or [seeds, documents, k] and not empty, got the shape {a.shape}"
+            "counts are [documents, k] or [seeds, documents, k] and not empty, got the shape "
+            f"{a.shape}"
         )
     return (a[None], b[None]) if a.ndim == 2 else (a, b)
 
@@ -220,7 +225,10 @@ def constant(differences: np.ndarray) -> bool:
 
 def undefined_differences(differences: np.ndarray) -> str:
     """The warning for NaN among paired differences: nothing is averaged over what is missing."""
-    return f"{int(np.isnan(differences).sum())} of {len(differences)} differences are undefined: nothing is computed from the rest"
+    return (
+        f"{int(np.isnan(differences).sum())} of {len(differences)} differences are undefined: "
+        "nothing is computed from the rest"
+    )
 
 
 def _check_level(level: float) -> None:

@@ -79,7 +79,8 @@ def document_counts(
     for name, table in zip(names, tables, strict=True):
         if differing := np.flatnonzero(table[:, _GOLD] != tables[0][:, _GOLD]).tolist():
             raise DataError(
-                f"{names[0]} and {name} were scored against different gold facts, first in document '{titles[differing[0]]}': "
+                f"{names[0]} and {name} were scored against different gold facts, first in "
+                f"document '{titles[differing[0]]}': "
                 "score both with the same gold file, relations and frequent relations"
             )
     return np.stack(tables)
@@ -90,7 +91,8 @@ def _table(
 ) -> np.ndarray:
     if measure.group not in run.groups:
         raise DataError(
-            f"{name}: {measure.name} needs counts of the group '{measure.group}', there are {sorted(run.groups)}"
+            f"{name}: {measure.name} needs counts of the group '{measure.group}', there are "
+            f"{sorted(run.groups)}"
         )
     row = {title: index for index, title in enumerate(run.titles)}
     if len(row) < len(run.titles):
@@ -98,7 +100,8 @@ def _table(
         raise DataError(f"{name}: the title '{twice}' stands twice; documents are matched by title")
     if unmatched := set(row) ^ set(titles):
         raise DataError(
-            f"{len(unmatched)} documents are in only one of {first} and {name}, such as '{min(unmatched)}'; "
+            f"{len(unmatched)} documents are in only one of {first} and {name}, such as "
+            f"'{min(unmatched)}'; "
             "only runs on the same documents can be compared"
         )
     return run.groups[measure.group][[row[title] for title in titles]]

@@ -137,7 +137,8 @@ def wilcoxon(
     ranks = stats.rankdata(sizes)
     if len(np.unique(ranks)) < len(ranks):
         warnings += (
-            "some differences are equally large and share a rank; p is exact over the signs of these ranks",
+            "some differences are equally large and share a rank; p is exact over the signs of "
+            "these ranks",
         )
         p = _sign_flip_p(np.sign(kept) * ranks, alternative, rng)
     else:
@@ -205,17 +206,24 @@ def auto(
             if len(d) < 3
             else "of differences that do not vary or are undefined"
         )
-        why = f"Shapiro-Wilk cannot tell the normality {untold}: the permutation test, which does not assume it, was taken."
+        why = (
+            f"Shapiro-Wilk cannot tell the normality {untold}: the permutation test, which does "
+            "not assume it, was taken."
+        )
         return replace(sign_flip(d, alternative=alternative, rng=rng), why=why)
     from scipy.stats import shapiro
 
     w, p = (float(value) for value in shapiro(d))
     found = f"normality of the {len(d)} differences (W = {w:.3f}, p = {p:.3f})"
     if p < NORMALITY_ALPHA:
-        why = f"Shapiro-Wilk rejects {found}: the permutation test, which does not assume it, was taken."
+        why = (
+            f"Shapiro-Wilk rejects {found}: the permutation test, which does not assume it, was "
+            "taken."
+        )
         return replace(sign_flip(d, alternative=alternative, rng=rng), why=why)
     weak = (
-        f"'not rejected' is weak evidence of normality at n = {len(d)}: Shapiro-Wilk misses most departures from it",
+        f"'not rejected' is weak evidence of normality at n = {len(d)}: Shapiro-Wilk misses most "
+        "departures from it",
     )
     why = f"Shapiro-Wilk does not reject {found}: the paired t-test was taken."
     return replace(

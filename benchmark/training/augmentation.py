@@ -190,7 +190,8 @@ class Augmentation:
         """
         if self.stage1 is None:
             raise UserError(
-                f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its seed, which is not there"
+                f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its "
+                "seed, which is not there"
             )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
         processes.on_main(lambda: all(map(is_sound, files)) or self._represent(files))

@@ -164,7 +164,8 @@ def _require_fitting(
             )
             if not fits:
                 raise UserError(
-                    f"{path}: optimiser state {index}.{key} does not fit this model; remove the file to begin anew"
+                    f"{path}: optimiser state {index}.{key} does not fit this model; remove the "
+                    "file to begin anew"
                 )
 
 

@@ -55,7 +55,8 @@ class Teacher:
         missing = sorted(set(titles) - set(facts["titles"]))
         if missing:
             raise UserError(
-                f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. '{missing[0]}'"
+                f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. "
+                f"'{missing[0]}'"
             )
         split = dict(
             zip(facts["titles"], tensors["logits"].split(tensors["pairs"].tolist()), strict=True)

@@ -227,7 +227,8 @@ class Loop:
         titles = ", ".join(f"'{self.titles[row]}'" for row in batches[index])
         step = state.epoch * len(batches) + index + 1
         return TrainingError(
-            f"{what} after step {step} (epoch {state.epoch + 1}, its step {index + 1}; documents {titles}). "
+            f"{what} after step {step} (epoch {state.epoch + 1}, its step {index + 1}; documents "
+            f"{titles}). "
             f"The next start goes on {self.saved}"
         )
 

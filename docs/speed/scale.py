@@ -33,7 +33,7 @@ HELD_OUT = 100  # dev and test documents
 
 
 # --- data
-# ----------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def write_documents(folder: Path, count: int) -> None:
@@ -159,7 +159,8 @@ def anonymous() -> int:
 
 def data(sizes: list[int], folder: Path) -> None:
     print(
-        "| documents | step | CPU s | ms/document | peak memory above the start, MB |\n|---|---|---|---|---|"
+        "| documents | step | CPU s | ms/document | peak memory above the start, MB "
+        "|\n|---|---|---|---|---|"
     )
     for size in sizes:
         place = folder / f"documents-{size}"
@@ -177,13 +178,14 @@ def data(sizes: list[int], folder: Path) -> None:
             found = json.loads(line)
             each = 1000 * found["seconds"] / found["documents"]
             print(
-                f"| {size:,} | {found['step']} | {found['seconds']:.1f} | {each:.2f} | {found['peak'] / 1e6:.0f} |",
+                f"| {size:,} | {found['step']} | {found['seconds']:.1f} | {each:.2f} | "
+                f"{found['peak'] / 1e6:.0f} |",
                 flush=True,
             )
 
 
 # --- report
-# --------------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 def write_runs(folder: Path, count: int) -> Path:
@@ -247,7 +249,8 @@ def report(sizes: list[int], folder: Path) -> None:
                 raise SystemExit(f"{arguments[0]} ended with {process.returncode}")
             seconds, busy = time.perf_counter() - began, usage.ru_utime + usage.ru_stime
             print(
-                f"| {size:,} | {arguments[0]} | {seconds:.1f} | {busy:.1f} | {usage.ru_maxrss / 1e3:.0f} |",
+                f"| {size:,} | {arguments[0]} | {seconds:.1f} | {busy:.1f} | "
+                f"{usage.ru_maxrss / 1e3:.0f} |",
                 flush=True,
             )
 

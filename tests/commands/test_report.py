@@ -129,7 +129,10 @@ def test_a_dataset_without_published_scores(lab):
     lab("run CONFIG")
     plain = tables(lab)
     result = lab("report CONFIG --with-published")
-    sentence = "No published scores are kept here for toy-data and these backbones; there are tables of dwie, re-docred."
+    sentence = (
+        "No published scores are kept here for toy-data and these backbones; there are tables of "
+        "dwie, re-docred."
+    )
     assert result.exit_code == 0 and sentence in result.stdout
     assert tables(lab) == [plain[0] + f"\n{sentence}\n".encode(), plain[1]]
 

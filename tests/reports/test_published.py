@@ -298,8 +298,8 @@ def test_the_same_setting_needs_no_warning(tmp_path):
 def test_rows_of_another_encoder_are_named(tmp_path, name):
     table = reported_beside(ours(tmp_path, encoder=name), ["baseline"]).tables[0]
     assert (
-        "Our encoder is roberta-large: rows of another encoder than RoBERTa-large are not comparable with ours."
-        in table.notes
+        "Our encoder is roberta-large: rows of another encoder than RoBERTa-large are not "
+        "comparable with ours." in table.notes
     )
 
 
@@ -310,20 +310,23 @@ def test_settings_that_no_row_has_are_named(tmp_path):
     )
     for table in reported_beside(runs, ["baseline"]).tables:
         assert (
-            "Not comparable with ours: our encoder is all-MiniLM-L6-v2, which no row of this table has."
-            in table.notes
+            "Not comparable with ours: our encoder is all-MiniLM-L6-v2, which no row of this table "
+            "has." in table.notes
         )
         assert "Not comparable with ours: our encoder was not trained." in table.notes
         assert (
-            "Dev is not comparable with ours: 100 documents out of our training file, not the published dev split."
-            in table.notes
+            "Dev is not comparable with ours: 100 documents out of our training file, not the "
+            "published dev split." in table.notes
         )
         assert f"Of our data: {notes[0]}." in table.notes
 
 
 def test_a_dataset_without_published_scores_gets_a_plain_sentence(tmp_path):
     reported = reported_beside(ours(tmp_path, dataset="biored"), ["baseline"])
-    sentence = "No published scores are kept here for biored and these backbones; there are tables of dwie, re-docred."
+    sentence = (
+        "No published scores are kept here for biored and these backbones; there are tables of "
+        "dwie, re-docred."
+    )
     assert (reported.tables, reported.instead) == ([], sentence)
     assert reported.below_markdown("ours\n") == f"ours\n\n{sentence}\n"
     assert reported.below_csv("a,b\n1,2\n") == "a,b\n1,2\n"

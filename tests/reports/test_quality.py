@@ -30,9 +30,12 @@ def measurement(
     exact, *, diagnosis=None, flags=None, groups=("all", "tail", "frequent"), **changes
 ):
     return {
-        "pairs": {}, "settings": {"components": 32}, "diagnosis": diagnosis or {}, "flags": flags or {},
+        "pairs": {},
+        "settings": {"components": 32},
+        "diagnosis": diagnosis or {},
+        "flags": flags or {},
         "groups": {name: group(exact) for name in groups},
-    } | changes  # fmt: skip
+    } | changes
 
 
 def store(folder, augmenter, seed, quality, *, backbone="atlop", late=False):

@@ -29,7 +29,7 @@ SIX = (
     1,
     1,
     10,
-    # points; never normal, so that the permutation test is taken: only 2 of 2^6 patterns are as extreme
+    # points; never normal, so the permutation test is taken: only 2 of 2^6 patterns are as extreme
 )
 P_SIX = 2 / 64
 
@@ -132,8 +132,8 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
     )
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
     assert (
-        "Comparisons without a common seed with `none`: 1. They have no p, but count in the correction."
-        in ablation.notes
+        "Comparisons without a common seed with `none`: 1. They have no p, but count in the "
+        "correction." in ablation.notes
     )
     assert "Not run yet, and not shown: 1 of 4 rows: kd_docre (gaussian)." in differences.notes
     # 2 / 64 > .05 / 4: said once for all, and no word then of what a t-test would detect
@@ -169,8 +169,8 @@ def test_normal_differences_get_the_t_test_and_the_caption_says_what_it_would_fi
         ttest_1samp(points, 0).pvalue
     )
     assert (
-        "Taken here: paired t-test: atlop/vae F1; exact sign-flip permutation test: atlop/vae LTail F1."
-        in caption(differences)
+        "Taken here: paired t-test: atlop/vae F1; exact sign-flip permutation test: atlop/vae "
+        "LTail F1." in caption(differences)
     )
     assert "With 8 seeds whose differences vary by 0.29 points (SD)" in caption(ablation)
 
@@ -232,7 +232,10 @@ def test_other_cells_change_no_interval_and_twice_is_the_same(tmp_path):
 def test_one_seed_is_told_apart_from_significance(tmp_path):
     found, ablation, differences = examined(grid(tmp_path, {"vae": (5,)}, spread=10))
     assert marks(ablation) == set()
-    sentence = "No difference is marked as significant. With 1 seed no test across seeds can be made: it takes at least two."
+    sentence = (
+        "No difference is marked as significant. With 1 seed no test across seeds can be made: it "
+        "takes at least two."
+    )
     assert ablation.notes[-1] == sentence
     row = shown(differences, "atlop", "vae")
     assert row["test.f1.difference.low"] < 5 < row["test.f1.difference.high"]
@@ -259,8 +262,8 @@ def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
     )
     assert differences.rows[0].coverage == "5/6"
     assert (
-        "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is never marked as best."
-        in differences.notes
+        "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is "
+        "never marked as best." in differences.notes
     )
 
 

@@ -32,7 +32,8 @@ predictions = [
 options = dict(relations=["P1", "P2"], frequent=["P1"], train_documents=[references[0]])
 loaded = evaluate.load(sys.argv[1], cache_dir=sys.argv[2])
 metrics = [loaded, DocREF1(cache_dir=sys.argv[2])]
-print(json.dumps([metric.compute(predictions=predictions, references=references, **options) for metric in metrics]))
+given = {"predictions": predictions, "references": references, **options}
+print(json.dumps([metric.compute(**given) for metric in metrics]))
 """
 
 

@@ -262,8 +262,8 @@ def test_an_invented_prediction_moves_the_scores_and_the_counts(run):
     )
     found = "\n".join(differences(run))
     assert (
-        "counts_test.json: all, document 't1': tp is 1; predictions_test.json and the gold documents give 2"
-        in found
+        "counts_test.json: all, document 't1': tp is 1; predictions_test.json and the gold "
+        "documents give 2" in found
     )
     assert "test.f1 is 0.6" in found and "dev" not in found.replace("dev.json", "")
 
@@ -276,8 +276,10 @@ def test_an_invented_prediction_is_seen_without_gold_documents(run, tmp_path):
         lambda predictions: predictions.extend(right("t1", (0, 1, "P1"))),
     )
     assert differences(run) == [
-        f"{run.path}/counts_test.json: document 't1' has 2 predicted facts, predictions_test.json has 3",
-        f"{run.path}/counts_test.json: relation 'P1' has 2 predicted facts, predictions_test.json has 3",
+        f"{run.path}/counts_test.json: document 't1' has 2 predicted facts, predictions_test.json "
+        "has 3",
+        f"{run.path}/counts_test.json: relation 'P1' has 2 predicted facts, predictions_test.json "
+        "has 3",
     ]
 
 

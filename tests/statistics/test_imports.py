@@ -23,7 +23,10 @@ def test_importing_all_statistics_loads_none_of_the_slow_libraries():
     code = "; ".join(
         f"import benchmark.statistics.{name}" for name in modules if name != "__init__"
     )
-    code += "; import sys; print([name for name in ('torch', 'scipy', 'pandas', 'statsmodels') if name in sys.modules])"
+    code += (
+        "; import sys; print([name for name in ('torch', 'scipy', 'pandas', 'statsmodels') if name "
+        "in sys.modules])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -54,7 +54,8 @@ def html_document(tables: Iterable[Table], title: str, summary: Iterable[str] = 
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, '
+        f'initial-scale=1">\n<title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{said}\n{html(tables)}\n</main>\n</body>\n</html>\n"
     )
 
@@ -84,7 +85,8 @@ def _figure(table: Table) -> str:
     notes = "".join(f"<p>{text_of(note)}</p>" for note in table.notes)
     body = "\n".join(_group(name, rows, table) for name, rows in row_groups(table.visible))
     return (
-        f'<figure class="results">\n<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.title)}">\n'
+        '<figure class="results">\n<div class="scroll" role="region" tabindex="0" '
+        f'aria-label="{escape(table.title)}">\n'
         f"<table>\n<caption>{text_of(table.title)}</caption>\n{_head(table)}\n{body}\n</table>\n</div>\n"
         f"{FOLDED.format(notes) if notes else ''}</figure>"
     )
@@ -122,6 +124,9 @@ def _group(name: str, rows: list[Row], table: Table) -> str:
             f'<td class="number">{number_html(cell, column, row)}</td>'
             for cell, column in zip(row.cells, table.columns, strict=True)
         )
-        label = f'<th scope="row">{escape(row.label)}</th><td class="number">{escape(row.coverage)}</td>'
+        label = (
+            f'<th scope="row">{escape(row.label)}</th><td '
+            f'class="number">{escape(row.coverage)}</td>'
+        )
         lines.append(f"<tr>{rank}{head}{label}{cells}</tr>")
     return "<tbody>" + "\n".join(lines) + "</tbody>"

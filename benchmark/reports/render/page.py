@@ -97,7 +97,7 @@ def page(
 {_filters(found)}
 </header>
 <main>
-{"".join(_board(board, (published or {}).get(_data_of(board))) for board in found) or "<p>No finished run.</p>"}
+{_boards(found, published or {})}
 {_across(across)}</main>
 <footer>
 {_left_out(left_out)}<p>{escape(made)}</p>
@@ -107,6 +107,11 @@ def page(
 </body>
 </html>
 """
+
+
+def _boards(found: Sequence[Board], published: Mapping) -> str:
+    parts = [_board(board, published.get(_data_of(board))) for board in found]
+    return "".join(parts) or "<p>No finished run.</p>"
 
 
 def _across(table: Table | None) -> str:
@@ -124,7 +129,8 @@ def _data_of(board: Board) -> tuple[str, str | None]:
 def _board(board: Board, published: Reported | None) -> str:
     several = len(board.studies) > 1
     return (
-        f'<section class="board" data-dataset="{escape(board.dataset)}" aria-labelledby="board-{board.number}">\n'
+        f'<section class="board" data-dataset="{escape(board.dataset)}" '
+        f'aria-labelledby="board-{board.number}">\n'
         f'<h2 id="board-{board.number}">{escape(board.heading)}</h2>\n{_table(board, several)}\n'
         + _board_notes(board)
         + "".join(_notes(study, several) for study in board.studies)
@@ -157,9 +163,13 @@ def _table(board: Board, with_experiment: bool) -> str:
     means = [entry.cell("test.f1.difference").mean for entry in board.entries]
     most = max((abs(mean) for mean in means if mean is not None), default=0)
     rows = "\n".join(_row(entry, columns, with_experiment, most) for entry in board.entries)
-    caption = f"{board.heading}: scores in percent, by test F1. Δ F1: against {BASELINE} with the same backbone and seed."
+    caption = (
+        f"{board.heading}: scores in percent, by test F1. Δ F1: against {BASELINE} with the same "
+        "backbone and seed."
+    )
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="board-{board.number}">\n<table class="leaderboard">\n'
+        '<div class="scroll" role="region" tabindex="0" '
+        f'aria-labelledby="board-{board.number}">\n<table class="leaderboard">\n'
         f"<caption>{escape(caption)}</caption>\n<thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
 
@@ -180,12 +190,16 @@ def _published(reported: Reported | None) -> str:
     if reported is None:
         return ""
     content = html(reported.tables) if reported.tables else f"<p>{text_of(reported.instead)}</p>"
-    return f'<details class="published" open><summary>Published scores: reported, not run here</summary>{content}</details>\n'
+    return (
+        '<details class="published" open><summary>Published scores: reported, not run '
+        f"here</summary>{content}</details>\n"
+    )
 
 
 def _notes(study: Study, several: bool) -> str:
     label = f"<li><b>{escape(study.label)}</b></li>" if several else ""
-    return f'<ul class="notes">{label}{"".join(f"<li>{text_of(note)}</li>" for note in study.table.notes)}</ul>\n'
+    notes = "".join(f"<li>{text_of(note)}</li>" for note in study.table.notes)
+    return f'<ul class="notes">{label}{notes}</ul>\n'
 
 
 def _figures(board: Board, study: Study, several: bool) -> str:
@@ -200,7 +214,10 @@ def _figures(board: Board, study: Study, several: bool) -> str:
     for backbone, entries in groupby(own, key=lambda entry: entry.row.group):
         pairs = [Pairs(entry.row.label, _seed_pairs(entry)) for entry in entries]
         if any(pair.values for pair in pairs):
-            title = f"{backbone}, seed by seed: test F1 with {BASELINE} (hollow) and with the augmenter (filled){of}"
+            title = (
+                f"{backbone}, seed by seed: test F1 with {BASELINE} (hollow) and with the "
+                f"augmenter (filled){of}"
+            )
             figures.append(
                 _figure(paired_dots(pairs, title), title, f' data-backbone="{escape(backbone)}"')
             )
@@ -210,7 +227,8 @@ def _figures(board: Board, study: Study, several: bool) -> str:
 def _per_relation(board: Board) -> str:
     figures = "".join(_relation_figure(entry) for entry in board.entries)
     return (
-        f'<details class="per-relation"><summary>Change of F1 per relation</summary>{figures}</details>\n'
+        '<details class="per-relation"><summary>Change of F1 per '
+        f"relation</summary>{figures}</details>\n"
         if figures
         else ""
     )
@@ -257,7 +275,10 @@ def _row(entry: Entry, columns: Mapping[str, str], with_experiment: bool, most: 
         _td(unknown if mean is None else _time(mean), mean, "number"),
     ]
     cells.append(_td(escape(devices) or unknown, devices or None))
-    names = f'data-entry="{entry.number}" data-backbone="{escape(row.group)}" data-augmenter="{escape(row.label)}"'
+    names = (
+        f'data-entry="{entry.number}" data-backbone="{escape(row.group)}" '
+        f'data-augmenter="{escape(row.label)}"'
+    )
     return f"<tr {names}{' class=missing' if missing else ''}>{''.join(cells)}</tr>"
 
 
@@ -304,7 +325,10 @@ def _figure(svg: str, caption: str, attributes: str = "") -> str:
 def _summary(found: Sequence[Board]) -> str:
     entries = [entry for board in found for entry in board.entries]
     runs = _many(sum(len(entry.runs) for entry in entries), "finished run")
-    return f"{runs}, {_many(len(entries), 'entry', 'entries')}, {_many(len({board.dataset for board in found}), 'dataset')}."
+    return (
+        f"{runs}, {_many(len(entries), 'entry', 'entries')}, "
+        f"{_many(len({board.dataset for board in found}), 'dataset')}."
+    )
 
 
 def _many(n: int, one: str, more: str = "") -> str:
@@ -331,7 +355,10 @@ def _filters(found: Sequence[Board]) -> str:
         for name, values in choices.items()
     )
     if any(entry.row.coverage == MISSING for entry in entries):
-        selects += '<label class="box"><input type="checkbox" id="with-missing" checked> missing entries</label>'
+        selects += (
+            '<label class="box"><input type="checkbox" id="with-missing" checked> missing '
+            "entries</label>"
+        )
     theme = '<button type="button" id="theme">Theme: system</button>'
     return f'<form id="filters" hidden>{selects}{theme}<p role="status" id="shown"></p></form>'
 

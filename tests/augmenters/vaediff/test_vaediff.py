@@ -288,9 +288,29 @@ def test_wrong_options_are_named(options, message):
 def test_defaults_are_those_of_the_paper_and_the_reference_analysis():
     defaults = AUGMENTERS.entry("vaediff").parameters
     expected = {
-        "latent": 384, "width": 256, "depth": 6, "steps": 50, "epochs": 100, "warmup_epochs": 10, "kl_weight": 1e-3,
-        "kl_warmup": 1e-6, "lr": 2e-4, "lr_min": 2e-5, "lr_prior": 5e-5, "self_condition": 0.5, "class_drop": 0.1,
-        "class_drop_per": "sample", "guidance": 0.1, "guidance_form": "paper", "ema": 0.995, "draws": 10, "norm": "rmsnorm",
-        "label_embedding": "mean", "null_class": "omit", "variance": "beta", "reconstruction": "gaussian", "generate": "pool",
-    }  # fmt: skip
+        "latent": 384,
+        "width": 256,
+        "depth": 6,
+        "steps": 50,
+        "epochs": 100,
+        "warmup_epochs": 10,
+        "kl_weight": 1e-3,
+        "kl_warmup": 1e-6,
+        "lr": 2e-4,
+        "lr_min": 2e-5,
+        "lr_prior": 5e-5,
+        "self_condition": 0.5,
+        "class_drop": 0.1,
+        "class_drop_per": "sample",
+        "guidance": 0.1,
+        "guidance_form": "paper",
+        "ema": 0.995,
+        "draws": 10,
+        "norm": "rmsnorm",
+        "label_embedding": "mean",
+        "null_class": "omit",
+        "variance": "beta",
+        "reconstruction": "gaussian",
+        "generate": "pool",
+    }
     assert {key: defaults[key] for key in expected} == expected

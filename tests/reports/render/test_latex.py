@@ -54,7 +54,8 @@ def test_lines_of_a_table():
         r"\cmidrule(lr){4-4} \cmidrule(lr){5-6}",
         r"Backbone & Augmenter & seeds & F1 & Ign F1 & $\Delta$ F1 \\",
         r"\midrule",
-        r"atlop & none & 2 & 51.00 {\scriptsize$\pm$\,1.41} & \textbf{48.00} {\scriptsize$\pm$\,0.00} &  \\",
+        r"atlop & none & 2 & 51.00 {\scriptsize$\pm$\,1.41} & \textbf{48.00} "
+        r"{\scriptsize$\pm$\,0.00} &  \\",
         r" & vae & 2 & \textbf{52.00} {\scriptsize$\pm$\,1.41} & \textit{n/a} & "
         r"$-$2.00 {\scriptsize$\pm$\,1.41}\rlap{\textsuperscript{$\dagger$}} \\",
         r"\midrule",
@@ -116,7 +117,10 @@ def test_escaping(text, expected):
 
 def test_hostile_texts_leave_no_command_of_their_own():
     text = escaped(HOSTILE)
-    ours = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textquoteleft|textquoteright"
+    ours = (
+        "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|"
+        "textquoteleft|textquoteright"
+    )
     ours += "|pm|dagger|ddagger|Delta|l|i"
     assert re.fullmatch(rf"""([^\\]|\\({ours})(?![a-z])|\\[&%#${{}}_'"~rc])*""", text), text
     assert not re.search(r"(?<!\\)[&%#]", text)

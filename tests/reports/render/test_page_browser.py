@@ -29,12 +29,16 @@ CONTRASTS = """(() => {
     const colour = getComputedStyle(node).backgroundColor;
     return /, 0\\)$/.test(colour) ? behind(node.parentElement) : colour;
   };
-  const seen = (node) => (node.offsetParent !== null || node.ownerSVGElement) && !node.closest("title, desc, script, style");
-  const own = (node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
-  return [...document.querySelectorAll("body *")].filter((node) => seen(node) && own(node)).map((node) => {
+  const seen = (node) => (node.offsetParent !== null || node.ownerSVGElement)
+    && !node.closest("title, desc, script, style");
+  const own = (node) => [...node.childNodes].some(
+    (child) => child.nodeType === 3 && child.data.trim());
+  const all = [...document.querySelectorAll("body *")];
+  return all.filter((node) => seen(node) && own(node)).map((node) => {
     const colour = getComputedStyle(node)[node.ownerSVGElement ? "fill" : "color"];
     const [a, b] = [light(colour), light(behind(node))].sort((x, y) => y - x);
-    return [(a + 0.05) / (b + 0.05), `${node.tagName}.${node.getAttribute("class")}: ${node.textContent.slice(0, 20)}`];
+    const name = `${node.tagName}.${node.getAttribute("class")}`;
+    return [(a + 0.05) / (b + 0.05), `${name}: ${node.textContent.slice(0, 20)}`];
   });
 })()"""
 
@@ -107,7 +111,8 @@ def entries(browser):
     """The rows of the last board (toy) that can be seen, in order."""
     rows = "[...[...document.querySelectorAll('.board')].at(-1).querySelectorAll('tr[data-entry]')]"
     return browser.js(
-        f"{rows}.filter((r) => r.offsetParent).map((r) => r.dataset.backbone + ' ' + r.dataset.augmenter)"
+        f"{rows}.filter((r) => r.offsetParent).map((r) => r.dataset.backbone + ' ' + "
+        "r.dataset.augmenter)"
     )
 
 
@@ -144,7 +149,8 @@ def test_filters(opened):
     def choose(name, value):
         select = f"document.querySelector('select[name={name}]')"
         opened.js(
-            f"{select}.value = '{value}'; {select}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+            f"{select}.value = '{value}'; {select}.dispatchEvent(new Event('change', {{bubbles: "
+            "true}))"
         )
 
     def boards():
@@ -198,7 +204,8 @@ def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
     assert opened.js(f"document.activeElement === {head('Seeds')}")
     assert (
         opened.js(
-            "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).outlineWidth"
+            "getComputedStyle(document.activeElement).outlineStyle + "
+            "getComputedStyle(document.activeElement).outlineWidth"
         )
         == "solid3px"
     )
@@ -216,13 +223,15 @@ def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
 
 def test_everything_that_acts_can_be_reached_by_tab(opened):
     wanted = opened.js(
-        "[...document.querySelectorAll('button, select, input, summary')].filter((e) => e.offsetParent).length"
+        "[...document.querySelectorAll('button, select, input, summary')].filter((e) => "
+        "e.offsetParent).length"
     )
     opened.js("document.body.focus(); window.reached = new Set()")
     for _ in range(wanted + 40):
         opened.press(*TAB)
         opened.js(
-            "document.activeElement.matches('button, select, input, summary') && reached.add(document.activeElement), 0"
+            "document.activeElement.matches('button, select, input, summary') && "
+            "reached.add(document.activeElement), 0"
         )
     assert opened.js("reached.size") == wanted
 
@@ -265,7 +274,8 @@ def test_on_a_phone_only_the_tables_scroll_sideways(opened, width, tmp_path):
     assert opened.js("document.documentElement.scrollWidth") <= width
     assert (
         opened.js(
-            "Math.max(...[...document.querySelectorAll('.panel')].map((p) => p.getBoundingClientRect().width))"
+            "Math.max(...[...document.querySelectorAll('.panel')].map((p) => "
+            "p.getBoundingClientRect().width))"
         )
         <= width
     )
@@ -310,7 +320,8 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     )
     # and were a text ever to become markup, the policy would stop it
     browser.js(
-        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran=1\"><svg onload=\"window.ran=1\">')"
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran=1\"><svg "
+        'onload="window.ran=1">\')'
     )
     browser.js("new Promise((done) => setTimeout(done, 200))")
     assert browser.js("window.ran === undefined")
