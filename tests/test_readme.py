@@ -10,21 +10,22 @@ from typer.testing import CliRunner
 
 from benchmark.commands.app import app
 from benchmark.config import Experiment
-from benchmark.registry import AUGMENTERS
+from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def block(language: str) -> str:
-    (text,) = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def block(language: str, start: str = "") -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    (text,) = [text for text in found if text.startswith(start)]
     return text
 
 
 @pytest.fixture
 def plugin(tmp_path):
     path = tmp_path / "my_augmenter.py"
-    path.write_text(block("python"), encoding="utf-8")
+    path.write_text(block("python", '"""my_augmenter'), encoding="utf-8")
     yield path
     AUGMENTERS.entries().pop("towards", None)
     sys.modules.pop("plugin_my_augmenter", None)
@@ -63,6 +64,22 @@ def test_the_augmenter_does_what_it_says(plugin):
         mixed.sum(1), torch.ones(3)
     )  # 0.75 of one unit vector and 0.25 of another
     assert (mixed.diagonal() >= 0.75).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "registry"),
+    [("my_backbone", "atlop_pairwise", BACKBONES), ("my_encoder", "trigrams", ENCODERS)],
+)
+def test_the_backbone_and_the_encoder_keep_their_contracts(tmp_path, file, name, registry):
+    path = tmp_path / f"{file}.py"
+    path.write_text(block("python", f'"""{file}'), encoding="utf-8")
+    try:
+        result = CliRunner().invoke(app, ["check", name, "--plugin", str(path)])
+    finally:
+        registry.entries().pop(name, None)
+        sys.modules.pop(f"plugin_{file}", None)
+    assert result.exit_code == 0, result.output
+    assert f"'{name}' keeps its contract" in result.stdout
 
 
 def test_every_command_that_is_shown_exists():
