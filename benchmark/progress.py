@@ -23,9 +23,15 @@ class Bar:
 
     def __init__(self, description: str, total: int, progress: Progress):
         self.description, self.total, self.progress = description, total, progress
-        self.done = 0
+        self.done = self.restored = 0
         self.numbers: dict[str, float] = {}
         self.started = self.spoke = progress.clock()
+
+    def resume_at(self, done: int) -> None:
+        """So many steps were done before this session; they take no part in the rate."""
+        self.done = self.restored = done
+        self.started = self.progress.clock()
+        self.progress._resume(self)
 
     def advance(self, n: int = 1, **numbers: float) -> None:
         """`n` further steps are done; `numbers` (loss=...) are shown beside the bar."""
@@ -39,9 +45,9 @@ class Bar:
         self.progress._show(self)
 
     def rate(self) -> float:
-        """Steps per second; 0 while unknown."""
+        """Steps of this session per second; 0 while unknown."""
         seconds = self.progress.clock() - self.started
-        return self.done / seconds if seconds > 0 else 0.0
+        return (self.done - self.restored) / seconds if seconds > 0 else 0.0
 
     def numbers_text(self) -> str:
         """For example "loss 1.235, f1 0.5"."""
@@ -91,6 +97,8 @@ class Progress:
     def _begin(self, bar: Bar) -> None: ...
 
     def _show(self, bar: Bar) -> None: ...
+
+    def _resume(self, bar: Bar) -> None: ...
 
     def _end(self, bar: Bar) -> None: ...
 
@@ -145,6 +153,9 @@ class LiveProgress(Progress):
         rate = f"{bar.rate():.3g}/s" if bar.rate() else ""
         fields = {"rate": rate, "numbers": bar.numbers_text()}
         self._bars.update(self._tasks[bar], completed=bar.done, total=bar.total, **fields)
+
+    def _resume(self, bar: Bar) -> None:
+        self._bars.reset(self._tasks[bar], completed=bar.done)
 
     def _end(self, bar: Bar) -> None:
         self._bars.remove_task(self._tasks.pop(bar))

@@ -29,6 +29,25 @@ def test_lines_come_at_intervals_with_rate_numbers_and_time_left():
     )
 
 
+def test_steps_of_an_earlier_session_take_no_part_in_the_rate():
+    clock, console = Clock(), Console(file=io.StringIO())
+    progress = LineProgress(console, interval=30, clock=clock)
+    with progress.task("stage 1", total=1000) as bar:
+        bar.resume_at(900)
+        clock.now += 40
+        bar.advance(20)
+    # 20 steps in 40 s: 80 are left
+    assert "stage 1: 920/1000 (0.5/s), 2 min 40 s left" in console.file.getvalue()
+
+
+def test_a_bar_in_a_terminal_goes_on_where_it_was():
+    progress = Progress.for_console(Console(file=io.StringIO(), force_terminal=True, width=120))
+    with progress.task("stage 1", total=1000) as bar:
+        bar.resume_at(900)
+        (task,) = progress._bars.tasks
+        assert task.completed == 900 and bar.rate() == 0
+
+
 def test_only_the_outermost_task_leaves_a_line():
     console = Console(file=io.StringIO())
     progress = LineProgress(console, clock=Clock())

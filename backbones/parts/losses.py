@@ -85,6 +85,23 @@ def pairwise_moving_threshold(
     return threshold + minimisation
 
 
+def none_class_ranking(logits: Tensor, labels: Tensor, *, margin: float) -> Tensor:
+    """NCRL (Zhou and Lee 2022; ncrl_loss.py): each relation against the threshold, and the
+    threshold against the mean relation, [P].
+
+    sum over r of C(d_r, y_r) + C(f_0 - mean over r of f_r, y_0), with
+    C(x, y) = -y log sigmoid(x) - (1 - y) log min(1, sigmoid(-x) + margin). Written with softplus:
+    the official code takes logarithms of clamped probabilities, without gradient beyond |x| = 18.
+
+    Args:
+        margin: gamma; a negative whose probability is below it has no gradient.
+    """
+    none = logits[:, :1] - logits[:, 1:].mean(1, keepdim=True)
+    x = torch.cat([none, logits[:, 1:] - logits[:, :1]], 1)
+    negative = -(sigmoid(-x) + margin).clamp(max=1).log() if margin else softplus(x)
+    return (labels * softplus(-x) + (1 - labels) * negative).sum(1)
+
+
 def supervised_contrastive(
     representations: Tensor,
     labels: Tensor,
@@ -134,3 +151,25 @@ def supervised_contrastive(
 
 def _logsumexp(logits: Tensor, mask: Tensor) -> Tensor:
     return logits.masked_fill(mask == 0, -torch.inf).logsumexp(1)
+
+
+def grouped_similarities(anchors: Tensor, others: Tensor, block: int) -> Tensor:
+    """Cosine similarities [A, N] of the grouped products of [A, 2 emb] and [N, 2 emb] pairs
+    [h'; t'], which are never built.
+
+    The product of two rows' outer products is that of their inner products, summed over groups:
+    sum over g of <h_i, h_j><t_i, t_j>.
+    """
+
+    def products(left: Tensor, right: Tensor) -> Tensor:
+        (a, b), (c, d) = (
+            (part.unflatten(1, (-1, block)).transpose(0, 1) for part in rows.chunk(2, 1))
+            for rows in (left, right)
+        )
+        return sum(h @ k.T * (t @ u.T) for h, t, k, u in zip(a, b, c, d, strict=True))
+
+    def norm(rows: Tensor) -> Tensor:
+        h, t = (part.unflatten(1, (-1, block)).square().sum(2) for part in rows.chunk(2, 1))
+        return (h * t).sum(1).clamp(min=1e-12).sqrt()
+
+    return products(anchors, others) / (norm(anchors)[:, None] * norm(others))

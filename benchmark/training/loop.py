@@ -120,7 +120,7 @@ class Loop:
         processes.on_main(lambda: self.on_epoch(state.history))
         steps = len(loader)
         with self.progress.task(self.description, total=config.epochs * steps) as bar:
-            bar.advance(state.epoch * steps + state.step)
+            bar.resume_at(state.epoch * steps + state.step)
             while state.epoch < config.epochs:
                 began = time.perf_counter()
                 with signals.held_back():

@@ -1,0 +1,45 @@
+"""What ATLOP, NCRL and PEMSCL share: localized context, head and tail features, grouped bilinear
+classifier (Zhou et al. 2021, Eq. 2 to 5).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backbones.base import Backbone
+from backbones.parts.bilinear import GroupedBilinear
+from backbones.parts.features import PairFeatures
+from backbones.parts.official import FEATURES, OfficialHead
+from benchmark.data.batches import Batch, Encoded
+
+
+class GroupedPairs(Backbone):
+    """Pairs as [h'; t'] after tanh, 2 x emb wide, which is what augmenters see; the products of the
+    bilinear map go straight to the logits. Subclasses add a loss.
+
+    Args:
+        emb: width of head and tail features.
+        block: width of a bilinear group.
+    """
+
+    bounds = (-1.0, 1.0)
+    official = OfficialHead(
+        FEATURES | {r"bilinear\.(.+)": r"bilinear.linear.\1"},
+        product="bilinear",
+        classifier="bilinear",
+    )
+    reads_attention = True
+    check_options = {"emb": 16, "block": 4}
+
+    def __init__(self, encoder_width: int, classes: int, *, emb: int, block: int):
+        super().__init__()
+        self.width, self.block = 2 * emb, block
+        self.features = PairFeatures(encoder_width, emb, heads="mean", epsilon=1e-5)
+        self.bilinear = GroupedBilinear(emb, block, classes, bias=True)
+
+    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+        return torch.cat(self.features(encoded, batch, batch.pairs), 1)
+
+    def classify(self, representations: Tensor) -> Tensor:
+        return self.bilinear(*representations.chunk(2, dim=1))

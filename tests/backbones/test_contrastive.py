@@ -1,0 +1,99 @@
+"""NCRL's and PEMSCL's losses against independent versions, pair by pair."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from backbones.ncrl import Ncrl
+from backbones.parts.losses import grouped_similarities, none_class_ranking
+from backbones.pemscl import Pemscl
+from benchmark.data.pairs import Pairs
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def labels_of(*sets, classes=4):
+    labels = torch.zeros(len(sets), classes, dtype=torch.float64)
+    for row, relations in enumerate(sets):
+        labels[row, list(relations)] = 1
+    return labels
+
+
+SETS = labels_of([0], [1], [1, 2], [3], [0], [2])
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.05])
+def test_none_class_ranking(gamma):
+    logits = 3 * torch.randn(6, 4, generator=rng(), dtype=torch.float64)
+    sigmoid = lambda x: 1 / (1 + math.exp(-x))
+    ce = lambda x, y: -y * math.log(sigmoid(x)) - (1 - y) * math.log(min(1.0, sigmoid(-x) + gamma))
+    for f, y, found in zip(
+        logits.tolist(),
+        SETS.tolist(),
+        none_class_ranking(logits, SETS, margin=gamma).tolist(),
+        strict=True,
+    ):
+        expected = sum(ce(f[r] - f[0], y[r]) for r in (1, 2, 3))
+        expected += ce(f[0] - sum(f[1:]) / 3, y[0])
+        assert found == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_negative_beyond_the_margin_has_no_gradient():
+    logits = torch.tensor([[0.0, -2.9, -3.0, 5.0]], requires_grad=True)
+    none_class_ranking(logits, labels_of([3]).float(), margin=0.05)[0].backward()
+    relations_alone = torch.tensor([[0.0, -2.9, -3.0, 5.0]], requires_grad=True)
+    none = relations_alone[:, 0] - relations_alone[:, 1:].mean(1)
+    x = torch.sigmoid(-none)
+    (-(x + 0.05).clamp(max=1).log()).sum().backward()
+    left = logits.grad - relations_alone.grad
+    assert left[0, 2] == 0 and left[0, 1] > 0
+
+
+def test_similarities_are_those_of_the_products():
+    pairs = torch.randn(5, 12, generator=rng(), dtype=torch.float64)
+    groups = pairs.view(5, 2, 2, 3)  # head and tail, two groups of three
+    products = torch.einsum("pgi,pgj->pgij", groups[:, 0], groups[:, 1]).flatten(1)
+    expected = cosine_similarity(products[:3, None], products[None], dim=-1)
+    torch.testing.assert_close(grouped_similarities(pairs[:3], pairs, 3), expected)
+
+
+def test_pemscl_contrasts_pair_by_pair():
+    backbone = Pemscl(8, 4, emb=4, block=2, temperature=0.5, base_temperature=2.0)
+    x = torch.randn(6, 8, generator=rng(), dtype=torch.float64).tanh()
+    similar = (grouped_similarities(x, x, 2) / 0.5).tolist()
+    total = 0.0
+    for i in range(6):
+        if SETS[i, 0]:
+            continue
+        others = [j for j in range(6) if j != i]
+        lse = math.log(sum(math.exp(similar[i][j]) for j in others))
+        same = [j for j in others if (SETS[i, 1:] * SETS[j, 1:]).sum() > 0]
+        if same:
+            total -= sum(similar[i][j] - lse for j in same) / len(same)
+        else:
+            total += lse - max(similar[i])
+    expected = 0.5 / 2.0 * total / 6
+    for known in (None, torch.tensor([1, 2, 3, 5])):
+        found = backbone.auxiliary_loss(Pairs(x, SETS, known), None, None)
+        assert found.item() == pytest.approx(expected, abs=1e-10)
+
+
+def test_one_pair_has_nothing_to_contrast_with():
+    backbone = Pemscl(8, 4, emb=4, block=2)
+    x = torch.randn(1, 8, generator=rng(), dtype=torch.float64).requires_grad_(True)
+    loss = backbone.auxiliary_loss(Pairs(x, labels_of([1])), None, None)
+    loss.backward()
+    assert loss.item() == 0 and torch.equal(x.grad, torch.zeros_like(x))
+
+
+def test_options_are_checked():
+    from benchmark.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="margin"):
+        Ncrl(8, 4, emb=4, block=2, margin=-1)
+    with pytest.raises(ConfigError, match="entropy"):
+        Pemscl(8, 4, emb=4, block=2, entropy="some")
