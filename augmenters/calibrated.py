@@ -14,7 +14,7 @@ from benchmark.registry import AUGMENTERS
 
 @AUGMENTERS.register("calibrated")
 class Calibrated(Augmenter):
-    """Distribution calibration (Yang, Liu and Xu 2021, Eq. 6), for label sets of any size.
+    """Distribution calibration (Yang et al. 2021, Eq. 6), for label sets of any size.
 
     Label sets with at least `base` training pairs keep their own mean and covariance. One with
     n < base pairs and mean m mixes them, with weight n / (n + own), with those it borrows: the mean

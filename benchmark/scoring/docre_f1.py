@@ -13,7 +13,8 @@ from benchmark.data.documents import FEATURES
 from benchmark.scoring.counts import count, score
 
 DESCRIPTION = """F1, Ign F1, Freq F1 and LTail F1 of document-level relation extraction, as the
-Re-DocRED scorer defines them, further intra- and inter-sentence F1, macro F1 and F1 by training frequency."""
+official Re-DocRED scorer defines them; further intra- and inter-sentence F1, macro F1 and F1 by
+training frequency."""
 
 ARGUMENTS = """
 Args:
