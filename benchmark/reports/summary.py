@@ -79,7 +79,7 @@ def _of_backbone(
     ]
     if further is not None:
         parts = [
-            f"{further.families[measure][cell].difference.mean:+.2f} {name}"
+            f"{signed(further.families[measure][cell].difference.mean)} {name}"
             for measure, name in (
                 ("calibrated.f1", "F1"),
                 ("calibrated.ltail_f1", "LTail F1"),
@@ -88,9 +88,7 @@ def _of_backbone(
             if further.families[measure][cell].difference.values
         ]
         sentences.append(
-            "With one threshold tuned on dev for both, what is left is "
-            + ", ".join(parts).replace(", +", ", +")
-            + "."
+            "With one threshold tuned on dev for both, what is left is " + ", ".join(parts) + "."
         )
     if (control := best_control(backbone, cells)) is not None:
         sentences.append(_against_control(cells[cell], cells[backbone, control], control, evidence))
@@ -106,10 +104,10 @@ def _dev_gain(runs: Mapping[int, StoredRun], none: Mapping[int, StoredRun]) -> f
 
 
 def _gain(contrast: Contrast, name: str) -> str:
-    text = f"{contrast.difference.mean:+.2f} {name}"
+    text = f"{signed(contrast.difference.mean)} {name}"
     interval = contrast.interval
     if interval is not None and interval.low is not None:
-        text += f" [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+        text += f" [{signed(100 * interval.low)}, {signed(100 * interval.high)}]"
     if contrast.test is None:
         return text + " (one seed: no test across seeds)"
     return text + (" (significant)" if contrast.significant else " (not significant)")
@@ -125,11 +123,11 @@ def _against_control(
     mean = fsum(a.metrics["test"]["f1"] - b.metrics["test"]["f1"] for a, b in pairs) / len(pairs)
     interval = evidence.interval(pairs, "f1")
     between = (
-        f" [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+        f" [{signed(100 * interval.low)}, {signed(100 * interval.high)}]"
         if interval is not None and interval.low is not None
         else ""
     )
-    return f"Against the best control on dev, `{control}`: {100 * mean:+.2f} F1{between}."
+    return f"Against the best control on dev, `{control}`: {signed(100 * mean)} F1{between}."
 
 
 def across(found: Iterable[Significance]) -> list[str]:
@@ -147,3 +145,9 @@ def across(found: Iterable[Significance]) -> list[str]:
         for name, values in several.items()
     )
     return [f"Settings in which an augmenter differs from `none` in test F1 (k-hat): {counts}."]
+
+
+def signed(points: float) -> str:
+    """ "+0.44", and never "-0.00"."""
+    text = f"{points:+.2f}"
+    return "+0.00" if text == "-0.00" else text

@@ -36,6 +36,8 @@ def collect(results: Path, destination: Path) -> int:
         left_out = sorted(large.union(marker.get("left_out", ())))
         write_json(target / "DONE", {**marker, "left_out": left_out})
         new += 1
+    for plan in results.glob("*/experiment.json"):  # what the experiment asks for
+        shutil.copy2(plan, destination / plan.relative_to(results))
     return new
 
 

@@ -197,9 +197,12 @@ def _published(reported: Reported | None) -> str:
 
 
 def _notes(study: Study, several: bool) -> str:
-    label = f"<li><b>{escape(study.label)}</b></li>" if several else ""
+    of = f" {escape(study.label)}" if several else ""
     notes = "".join(f"<li>{text_of(note)}</li>" for note in study.table.notes)
-    return f'<ul class="notes">{label}{notes}</ul>\n'
+    return (
+        f"<details><summary>About{of or ' this table'}</summary>"
+        f'<ul class="notes">{notes}</ul></details>\n'
+    )
 
 
 def _figures(board: Board, study: Study, several: bool) -> str:
