@@ -8,6 +8,7 @@ from torch import Tensor
 
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import adaptive_threshold
+from backbones.parts.official import FEATURES, OfficialHead
 from benchmark.registry import BACKBONES
 
 
@@ -19,6 +20,12 @@ class Atlop(GroupedPairs):
         emb: width of head and tail features (official: 768).
         block: width of a bilinear group (official: 64).
     """
+
+    official = OfficialHead(
+        FEATURES | {r"bilinear\.(.+)": r"bilinear.linear.\1"},
+        product="bilinear",
+        classifier="bilinear",
+    )
 
     def __init__(self, encoder_width: int, classes: int, *, emb: int = 768, block: int = 64):
         super().__init__(encoder_width, classes, emb=emb, block=block)

@@ -10,7 +10,6 @@ from torch import Tensor
 from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
-from backbones.parts.official import FEATURES, OfficialHead
 from benchmark.data.batches import Batch, Encoded
 
 
@@ -24,11 +23,6 @@ class GroupedPairs(Backbone):
     """
 
     bounds = (-1.0, 1.0)
-    official = OfficialHead(
-        FEATURES | {r"bilinear\.(.+)": r"bilinear.linear.\1"},
-        product="bilinear",
-        classifier="bilinear",
-    )
     reads_attention = True
     check_options = {"emb": 16, "block": 4}
 
