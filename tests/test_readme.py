@@ -1,5 +1,6 @@
 """What the README shows must work as it stands there."""
 
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -80,6 +81,15 @@ def test_the_backbone_and_the_encoder_keep_their_contracts(tmp_path, file, name,
         sys.modules.pop(f"plugin_{file}", None)
     assert result.exit_code == 0, result.output
     assert f"'{name}' keeps its contract" in result.stdout
+
+
+def test_the_findings_are_those_of_the_stored_results():
+    path = ROOT / "docs" / "results" / "readme.py"
+    spec = importlib.util.spec_from_file_location("readme", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    stands = README.split(script.BEGIN)[1].split(script.END)[0]
+    assert stands == script.findings(ROOT / "results" / "small")
 
 
 def test_every_command_that_is_shown_exists():

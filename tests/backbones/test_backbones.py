@@ -4,7 +4,7 @@ with few positives.
 
 import pytest
 import torch
-from batches_for_tests import COLLATE, only, random_batch, random_encoded, random_row
+from made_up_batches import COLLATE, only, random_batch, random_encoded, random_row
 
 from backbones.parts.axial import AxialStack
 from backbones.parts.bilinear import GroupedBilinear, _blocks

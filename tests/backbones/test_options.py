@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from batches_for_tests import random_batch, random_encoded
+from made_up_batches import random_batch, random_encoded
 
 from backbones.baseline import Baseline
 from backbones.parts.losses import supervised_contrastive

@@ -5,9 +5,9 @@ rows and changes nothing else.
 import numpy as np
 import pytest
 import torch
-from batches_for_tests import COLLATE, only, random_encoded, random_row
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_up_batches import COLLATE, only, random_encoded, random_row
 
 from backbones.encoders.huggingface import HuggingFaceEncoder
 from backbones.encoders.tiny import Tiny

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from batches_for_tests import random_batch, random_encoded
+from made_up_batches import random_batch, random_encoded
 
 from benchmark.data.batches import Encoded
 from benchmark.data.pairs import Pairs

@@ -4,7 +4,7 @@ loops over cells.
 
 import pytest
 import torch
-from batches_for_tests import random_batch, random_encoded
+from made_up_batches import random_batch, random_encoded
 
 from backbones.kd_docre import KdDocre
 from backbones.parts.axial import AxialStack

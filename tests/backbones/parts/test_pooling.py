@@ -1,7 +1,7 @@
 """Entity and context pooling against their formulas, one entity and one pair at a time."""
 
 import torch
-from batches_for_tests import random_batch, random_encoded
+from made_up_batches import random_batch, random_encoded
 
 from backbones.parts.pooling import entity_attention, entity_embeddings, localized_context
 from benchmark.data.batches import Encoded

@@ -1,0 +1,66 @@
+"""Write the findings into the README: a summary and a table for each experiment of results/small.
+
+    python docs/results/readme.py
+
+They stand between the lines `<!-- findings -->` and `<!-- end -->`. Run it after
+`docs/results/collect.py`; the numbers come from the stored files alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.grid.status import description_of
+from benchmark.reports.evidence import Evidence
+from benchmark.reports.significance import FURTHER, significance
+from benchmark.reports.summary import signed, summary
+from benchmark.reports.tables import CALIBRATED, Column, Row, ablation_table, expected_of
+from benchmark.store.files import written_atomically
+from benchmark.store.runs import find_runs
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- findings -->\n", "<!-- end -->\n"
+SHOWN = ("test.f1", "test.ltail_f1", "test.f1.difference")
+LEFT = ("calibrated.f1.difference", "calibrated.ltail_f1.difference", "ap.tail.difference")
+HEADINGS = ("F1", "LTail F1", "Δ F1", "calibrated Δ F1", "calibrated Δ LTail", "Δ AP of the tail")
+
+
+def findings(results: Path) -> str:
+    """Markdown: of each experiment with an augmenter what it shows, and its table."""
+    parts = []
+    for experiment in sorted({run.experiment for run in find_runs(results)}):
+        runs = [run.read() for run in find_runs(experiment)]
+        evidence, expected = Evidence(runs), expected_of(runs)
+        plain = significance(runs, expected, evidence)
+        if not plain:
+            continue
+        further = significance(runs, expected, evidence, FURTHER)
+        tables = (ablation_table(runs), ablation_table(runs, calibrated=True))
+        name = experiment.relative_to(ROOT).as_posix()
+        parts += [f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"]
+        parts += summary(runs, plain, further, evidence)
+        lines = [f"| Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
+        lines.append("|---|---|" + "---:|" * (1 + len(HEADINGS)))
+        for row, calibrated in zip(*(table.rows for table in tables), strict=True):
+            numbers = [_number(row, tables[0].columns, key) for key in SHOWN]
+            numbers += [_number(calibrated, CALIBRATED, key) for key in LEFT]
+            lines.append(f"| {row.group} | {row.label} | {row.coverage} | {' | '.join(numbers)} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
+    for column, cell in zip(columns, row.cells, strict=True):
+        if column.key == key and cell.mean is not None:
+            return (signed(cell.mean) if column.difference else f"{cell.mean:.2f}") + cell.mark
+    return ""
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    with written_atomically(readme) as part:
+        part.write_text(before + BEGIN + findings(ROOT / "results/small") + END + after)
+    print(f"written: {readme}")
