@@ -11,6 +11,7 @@ import typer
 from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
 from benchmark.errors import UserError
 from benchmark.store.files import written_atomically
+from benchmark.texts import plain
 
 
 def predict(
@@ -19,22 +20,33 @@ def predict(
         typer.Argument(metavar="RUN", help="The folder of a finished run that kept its weights."),
     ],
     documents: Annotated[
-        Path, typer.Argument(metavar="DOCUMENTS", help="DocRED-format JSON; labels are not needed.")
+        Path,
+        typer.Argument(
+            metavar="DOCUMENTS",
+            help="DocRED-format JSON (labels are not needed), or text with marked entities.",
+        ),
     ],
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the facts there instead of printing them."),
+        typer.Option(metavar="FILE", help="Write the facts there as JSON; .html: as a page."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the facts as JSON instead of a table.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
     """Predict the relations in your own documents.
 
-    With the model of a finished run. Gives a JSON list of facts with relation names and scores.
+    With the model of a finished run. In a text, [Marie Curie|1] marks a mention of entity 1 and
+    [Warsaw|2|LOC] one with a type; a line --- stands between two documents.
 
-    Example:
+    Examples:
 
-      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --out
-      facts.json
+      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt
+
+      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt --out facts.html
+
+      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --json
     """
     load_plugins(plugin)
     if out is not None and not out.parent.is_dir():
@@ -43,11 +55,36 @@ def predict(
     from benchmark.interop.predict import predict as predict_facts
 
     facts = predict_facts(run, documents)
+    if out is None and not as_json:
+        _print(facts)
+        return
     lines = ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts)
     text = f"[\n{lines}\n]\n" if facts else "[]\n"
+    if out is not None and out.suffix == ".html":
+        from benchmark.interop.predict import own_documents
+        from benchmark.reports.render.documents import documents_page
+
+        text = documents_page(own_documents(documents), facts)
     if out is None:
         typer.echo(text, nl=False)
         return
     with written_atomically(out) as part:
         part.write_text(text, encoding="utf-8")
     typer.echo(f"{len(facts)} facts written to {out}", err=True)
+
+
+def _print(facts: list[dict]) -> None:
+    """The facts of each document as a table."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not facts:
+        typer.echo("no relation was found", err=True)
+        return
+    table = Table("Document", "Head", "Relation", "Tail", "Score", box=box.SIMPLE_HEAD)
+    for fact in facts:
+        words = [plain(fact[key]) for key in ("title", "head", "relation", "tail")]
+        table.add_row(*map(Text, words), f"{fact['score']:.2f}")
+    Console().print(table)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from benchmark.config import RunConfig
@@ -13,6 +16,7 @@ from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.docred import load_split
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.data.text import read_marked
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.store.runs import RunDirectory, find_runs
@@ -20,8 +24,19 @@ from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 
 
+def own_documents(path: Path) -> Dataset:
+    """The user's documents in the canonical schema. Raises DataError naming file and place."""
+    if path.suffix in (".json", ".jsonl"):
+        return load_split(path, labelled=None)
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder) / "documents.json"
+        converted.write_text(json.dumps(read_marked(path)), encoding="utf-8")
+        return load_split(converted, labelled=None)
+
+
 def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
-    """Facts found in `documents` (DocRED-format JSON; labels are neither needed nor read).
+    """Facts found in `documents`: DocRED-format JSON (labels are neither needed nor read), or text
+    with its entities marked (benchmark/data/text.py).
 
     Returns:
         One dict per fact: `title`, `h_idx`, `t_idx` and `r` as in the official submission format;
@@ -37,11 +52,12 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
     config = RunConfig.model_validate(directory.read().config)
     if not (directory.path / "best.safetensors").is_file():
         raise UserError(
-            f"{run}: kept no weights (best.safetensors); train with train.keep_weights: best"
+            f"{run}: there are no weights (best.safetensors) in this folder. Runs keep theirs with "
+            "train.keep_weights: best; a published copy of a run comes without"
         )
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
-    rows = load_split(documents, labelled=None)
+    rows = own_documents(documents)
     corpus = Corpus(
         str(documents),
         rows,

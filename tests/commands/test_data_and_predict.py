@@ -125,9 +125,19 @@ def model(monkeypatch):
 
 
 def test_predict_prints_json(model, documents):
-    result = invoke("predict", "some/run", documents)
+    result = invoke("predict", "some/run", documents, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == model.facts
+
+
+def test_predict_prints_a_table(model, documents):
+    for fact in model.facts:
+        fact |= {"head": "Ada", "tail": "Rome"}
+    result = invoke("predict", "some/run", documents)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("Zürich") == 2 and "country" in result.stdout
+    model.facts = []
+    assert "no relation was found" in invoke("predict", "some/run", documents).stderr
 
 
 def test_predict_writes_a_file(model, documents, tmp_path):
