@@ -110,7 +110,7 @@ def page() -> str:
     parts.append("## Options of the datasets")
     for name, entry in sorted(DATASETS.entries().items()):
         options = ", ".join(
-            f"`{option}`{'' if default is REQUIRED else f' ({default!r})'}"
+            f"`{option}`" + ("" if default is REQUIRED else f" ({_default(default)})")
             for option, default in entry.parameters.items()
         )
         parts.append(f"**`{name}`**: {entry.summary} Options: {options or 'none'}.")
@@ -118,11 +118,11 @@ def page() -> str:
 
 
 def _default(value: Any) -> str:
-    if hasattr(value, "model_fields"):
+    if isinstance(value, BaseModel):
         return "as below"
-    return (
-        "null" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
-    )
+    if value is None or value == "":
+        return "null" if value is None else "empty"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _type(info: Any) -> str:
@@ -131,7 +131,7 @@ def _type(info: Any) -> str:
     if "Literal" in text:
         found = f"{' or '.join(f'`{value}`' for value in get_args(info.annotation))}"
     elif "list" in text:
-        found = "list"
+        return "list"
     elif "Choice" in text or "Config" in text or "dict" in text:
         found = "mapping"
     else:
