@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import BaseModel
+
 from benchmark.config import AugmentConfig, ClusterConfig, EncoderConfig, Experiment, TrainConfig
 from benchmark.registry import DATASETS, REQUIRED
 from benchmark.store.files import written_atomically
