@@ -6,8 +6,10 @@ from made_up_batches import random_batch, random_encoded
 
 from benchmark.data.batches import Encoded
 from benchmark.data.pairs import Pairs
-from benchmark.registry import BACKBONES
+from benchmark.registry import AUGMENTERS, BACKBONES
+from benchmark.training.augmentation import Step
 from benchmark.training.objective import Mixing, training_loss
+from benchmark.training.requests import Requests
 
 CLASSES = 6
 
@@ -147,3 +149,27 @@ def test_an_augmenter_may_change_representations_and_weights_of_real_pairs(given
     weights = torch.rand(len(real.labels), generator=torch.Generator().manual_seed(0))
     expected = (per_pair(given, real) * weights).mean() + auxiliary(given, real)
     torch.testing.assert_close(loss(given, weigh=lambda labels: weights), expected)
+
+
+@pytest.mark.parametrize("name", [n for n in AUGMENTERS if not AUGMENTERS[n].needs_fitting])
+def test_a_step_of_every_unfitted_augmenter_trains_the_head(given, name):
+    backbone, batch, encoded, real, _ = given
+    positive = real.only_positive().labels
+    label_sets = torch.cat([positive, positive[:1].repeat(5, 1)])  # some relations are rarer
+    augmenter = AUGMENTERS[name]()
+    augmenter.prepare(label_sets, rng=torch.Generator().manual_seed(0))
+    rng = torch.Generator().manual_seed(1)
+    step = Step(augmenter, Requests(2, 0.0, label_sets), rng)
+    again = lambda batch: Encoded(*(1.1 * part for part in encoded))
+    generated = step.generate(backbone, real, encoded, batch, again)
+    changes = {"perturb": step.perturb, "adjust": step.adjust, "weigh": step.weigh}
+    makes_pairs = augmenter.does() in ("augment", "view")
+    assert (generated is not None) == makes_pairs
+    if makes_pairs and name != "none":
+        assert len(generated.labels) == 2 * len(positive)
+    assert sum(change is not None for change in changes.values()) == (not makes_pairs)
+    found = loss(given, generated, **changes)
+    found.backward()
+    assert found.isfinite()
+    assert (found != loss(given)) == (name != "none")
+    assert all(p.grad is None or p.grad.isfinite().all() for p in backbone.parameters())
