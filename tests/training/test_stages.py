@@ -486,7 +486,7 @@ def test_predicting_from_a_stored_run(tmp_path):
     with pytest.raises(UserError, match=f"1 runs; give one of them, such as {run.path}"):
         predict(run.path.parent, path)
     (run.path / "best.safetensors").unlink()
-    with pytest.raises(UserError, match="kept no weights"):
+    with pytest.raises(UserError, match="there are no weights"):
         predict(run.path, path)
 
 
