@@ -7,9 +7,12 @@ the private method of that thing; the public methods check what goes in and what
 * `_view`: the encoded text in, another view of it out, which the backbone represents again;
 * `_perturb`: the representations of all real pairs in, changed ones out;
 * `_adjust`: the logits of the real pairs in, changed logits out;
-* `_weigh`: the labels of the real pairs in, a weight for the loss of each out.
+* `_weigh`: the labels of the real pairs in, a weight for the loss of each out;
+* `_documents`: the training documents in, further ones out, once before stage 3. A step then takes
+  as many of them as of its own documents, and all their pairs enter the loss.
 
-The last three generate nothing. They serve controls: cheap rivals that a generator has to beat.
+`_perturb`, `_adjust` and `_weigh` generate nothing. They serve controls: cheap
+rivals that a generator has to beat.
 
 The smallest one::
 
@@ -53,7 +56,7 @@ from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 
-THINGS = ("augment", "view", "perturb", "adjust", "weigh")  # what an augmenter may do
+THINGS = ("augment", "view", "perturb", "adjust", "weigh", "documents")  # what an augmenter may do
 Progress = Callable[..., None]  # progress(done, total, **numbers)
 
 
@@ -71,6 +74,8 @@ class Augmenter:
         soft_labels: returned labels may lie between 0 and 1.
         pairs_of_view: "positive" pairs of a view enter the loss, or "all" of them.
         encodes_again: the view starts from a second encoding of the same text, with other dropout.
+        rewrites: the further documents are versions of the training documents, one of each and in
+            their order; a step takes those of its own documents.
         control: a cheap rival, shown as such in tables: what it gains needs no generated pairs.
         check_options: options that make `check` quick, such as {"epochs": 2}.
         fitted_shape: (d, R) of the pairs it was fitted on, or None.
@@ -81,6 +86,7 @@ class Augmenter:
     soft_labels: bool = False
     pairs_of_view: str = "positive"
     encodes_again: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
     control: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
     fitted_shape: tuple[int, int] | None = None
@@ -222,6 +228,29 @@ class Augmenter:
         self._check_same_shape("_adjust", "logits", result, logits)
         return result
 
+    def documents(
+        self, documents: list[dict[str, Any]], *, rng: torch.Generator
+    ) -> list[dict[str, Any]]:
+        """Further training documents, given those of the corpus.
+
+        All are rows of `benchmark.data.documents.FEATURES`. What comes back is checked by the rules
+        of `data validate` before it is used.
+        """
+        self._check_rng(rng)
+        self._check_fitted("documents")
+        with isolated(rng, torch.device("cpu")):
+            result = self._documents(documents, rng=rng)
+        if not isinstance(result, list) or not result:
+            raise AugmenterError(
+                f"{self._name}._documents must return a list of at least one document"
+            )
+        if self.rewrites and len(result) != len(documents):
+            raise AugmenterError(
+                f"{self._name}.rewrites is set, so _documents must return one document for each "
+                f"of the {len(documents)}; it returned {len(result)}"
+            )
+        return result
+
     def state_dict(self) -> dict[str, Tensor]:
         """What was learned, as flat CPU tensors fit for safetensors.
 
@@ -313,6 +342,12 @@ class Augmenter:
     def _weigh(self, labels: Tensor) -> Tensor:
         """A weight [P] of at least 0 for each real pair; the loss still divides by P."""
         raise NotImplementedError(f"{self._name} has no _weigh")
+
+    def _documents(
+        self, documents: list[dict[str, Any]], *, rng: torch.Generator
+    ) -> list[dict[str, Any]]:
+        """Further training documents; those given stay unchanged."""
+        raise NotImplementedError(f"{self._name} has no _documents")
 
     # Checks.
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from augmenters.base import THINGS, Augmenter
 from augmenters.diagnosis import Diagnosed
+from augmenters.documents import EXAMPLE
 from benchmark.checks import (
     Case,
     CheckFailed,
@@ -29,6 +30,8 @@ from benchmark.checks import (
     run_each,
 )
 from benchmark.data.batches import Encoded
+from benchmark.data.docred import read_documents
+from benchmark.data.further import require_faultless
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.errors import UserError
 
@@ -81,6 +84,11 @@ def pairs(count: int = PAIRS, seed: int = 0) -> Tensors:
     return labels @ _centres() + 0.1 * torch.randn(count, WIDTH, generator=rng), labels
 
 
+def documents() -> list[dict[str, Any]]:
+    """Canonical documents."""
+    return list(read_documents(EXAMPLE))
+
+
 def some_negative() -> Tensors:
     """Pairs of which the second half holds no relation."""
     representations, labels = pairs()
@@ -94,6 +102,8 @@ def encoding() -> tuple[Encoded, Any]:
 
 
 def same(first: Any, second: Any) -> bool:
+    if isinstance(first, list):
+        return first == second
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
@@ -226,6 +236,8 @@ def _result(augmenter: Augmenter, seed: int = 3) -> Any:
         return (augmenter.adjust(_logits(), pairs()[1]),)
     if augmenter.does() == "weigh":
         return (augmenter.weigh(pairs()[1]),)
+    if augmenter.does() == "documents":
+        return augmenter.documents(documents(), rng=generator(seed))
     if augmenter.does() == "perturb":
         return (augmenter.perturb(*some_negative(), rng=generator(seed)),)
     return augmenter.augment(*pairs(), rng=generator(seed))
@@ -483,6 +495,21 @@ def weighs_pairs(case: AugmenterCase) -> None:
     case.expect(torch.equal(labels, some_negative()[1]), "changes the labels in place")
 
 
+# _documents.
+
+
+def returns_documents_to_train_on(case: AugmenterCase) -> None:
+    """The base class raises when their number is wrong, this when one of them is faulty."""
+    found = case.ready().documents(documents(), rng=generator(3))
+    require_faultless(found, f"{case.name}._documents")
+
+
+def leaves_the_documents_alone(case: AugmenterCase) -> None:
+    given = documents()
+    case.ready().documents(given, rng=generator(3))
+    case.expect(given == documents(), "changes the documents in place; work on a deep copy")
+
+
 # The diagnosis.
 
 
@@ -542,5 +569,11 @@ CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = {
     ),
     "perturb": (perturbs_representations, depends_on_the_rng_alone, leaves_global_generators_alone),
     "weigh": (weighs_pairs, leaves_global_generators_alone),
+    "documents": (
+        returns_documents_to_train_on,
+        leaves_the_documents_alone,
+        depends_on_the_rng_alone,
+        leaves_global_generators_alone,
+    ),
     "diagnose": (diagnoses_in_plain_numbers,),
 }

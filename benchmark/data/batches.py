@@ -84,6 +84,7 @@ class Batch:
 
     encoded: Encoded | None = None  # of a frozen encoder, computed once
     encoded_again: Encoded | None = None  # another pass, for augmenters that encode again
+    further: Batch | None = None  # documents that an augmenter adds to these
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
 
     @property
@@ -119,6 +120,8 @@ class Batch:
         def changed(value):
             if isinstance(value, Encoded):
                 return Encoded(*(part if part is None else change(part) for part in value))
+            if isinstance(value, Batch):
+                return value._map(change)
             return change(value) if isinstance(value, Tensor) else value
 
         return Batch(**{f.name: changed(getattr(self, f.name)) for f in dataclasses.fields(self)})

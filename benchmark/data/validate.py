@@ -18,7 +18,7 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,18 +89,31 @@ def examined(
     Raises:
         DataError: the file is missing, is no JSON list, or the list is empty.
     """
+    return examined_documents(
+        iterate_array(path), str(path), relations=relations, labelled=labelled
+    )
+
+
+def examined_documents(
+    documents: Iterable[Any],
+    where: str,
+    *,
+    relations: Collection[str] | None = None,
+    labelled: bool | None = True,
+) -> Iterator[tuple[int, Any, list[Fault]]]:
+    """As `examined`, for documents that `where` holds."""
     index, first_with_title = -1, {}
-    for index, document in enumerate(iterate_array(path)):
+    for index, document in enumerate(documents):
         title = document.get("title") if isinstance(document, dict) else None
         title = title if isinstance(title, str) else None
-        found = _Findings(str(path), index, title)
+        found = _Findings(where, index, title)
         if title and (first := first_with_title.setdefault(title, index)) != index:
             unique = "titles must be unique within a file"
             found.error("title", "document {} of this file has the same title; " + unique, first)
         _document(found, document, relations, labelled)
         yield index, document, found.faults
     if index < 0:
-        raise DataError(f"{path}: holds no document; expected at least one")
+        raise DataError(f"{where}: holds no document; expected at least one")
 
 
 class _Findings:

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import EncoderConfig
+from benchmark.config import EncoderConfig, RunConfig
 from benchmark.hub import encoder_snapshot, weight_files
 from benchmark.store.files import sha256
 
@@ -66,6 +66,14 @@ def teacher_digest(folder: str | None) -> str | None:
     """Identifies the finished run that a student learns from; None without one."""
     marker = Path(folder).expanduser() / "DONE" if folder else None
     return sha256(marker)[:16] if marker is not None and marker.is_file() else None
+
+
+def files_digest(run: RunConfig) -> str | None:
+    """Identifies the content of the files that options called `path` name; None without any."""
+    holders = (run.backbone.options, run.augmenter.options, run.encoder.options)
+    paths = [Path(options["path"]).expanduser() for options in holders if options.get("path")]
+    digests = [sha256(path) for path in paths if path.is_file()]
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16] if digests else None
 
 
 def commit() -> str | None:

@@ -84,7 +84,10 @@ class Job:
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
         teacher = self.config.train.distill_from
-        return {"teacher_digest": identity.teacher_digest(teacher)}
+        return {
+            "teacher_digest": identity.teacher_digest(teacher),
+            "files_digest": identity.files_digest(self.config),
+        }
 
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its folder."""

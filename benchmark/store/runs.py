@@ -43,7 +43,13 @@ from benchmark.store.differences import difference_lines
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
-IDENTIFYING_FACTS = ("corpus_digest", "encoder_digest", "numerics_version", "teacher_digest")
+IDENTIFYING_FACTS = (
+    "corpus_digest",
+    "encoder_digest",
+    "numerics_version",
+    "teacher_digest",
+    "files_digest",
+)
 """Facts of the environment that decide a run's numbers."""
 
 

@@ -59,8 +59,10 @@ class Step:
     ) -> Pairs | None:
         """The extra pairs of a batch whose pairs are `real`; None if there are none to come.
 
-        again: encodes the batch a second time, with other dropout.
+        again: encodes a batch, the same one with other dropout.
         """
+        if self.does == "documents":
+            return self._further(backbone, batch.further, again, real.labels.shape[1])
         if self.does not in ("augment", "view"):
             return None
         positive = real.only_positive()
@@ -74,6 +76,14 @@ class Step:
         if backbone.bounds is not None:
             generated = generated.clamp(*backbone.bounds)
         return Pairs(generated, labels, torch.arange(len(labels), device=labels.device))
+
+    @staticmethod
+    def _further(
+        backbone: Backbone, batch: Batch, encode: Callable[[Batch], Encoded], classes: int
+    ) -> Pairs:
+        """All pairs of the further documents of a step."""
+        found = backbone.represent(encode(batch), batch)
+        return joined(Pairs(found, batch.labels(classes), batch.positive))
 
     def _viewed(
         self,
@@ -127,6 +137,8 @@ class Augmentation:
         with self.session.progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
             rng = torch.Generator().manual_seed(derive(run.seed, "prepare"))
             self.augmenter.prepare(label_sets.to(device), rng=rng, progress=bar.update_to)
+        if self.augmenter.does() == "documents":
+            self._take_documents()
         self.seconds = time.perf_counter() - began
 
     def mixing(self, epoch: int) -> Mixing:
@@ -166,6 +178,11 @@ class Augmentation:
             train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent)
         )
         record_quality(session.run, session.directory, self.augmenter, stage1, device, progress)
+
+    def _take_documents(self) -> None:
+        rng = torch.Generator().manual_seed(derive(self.session.run.seed, "documents"))
+        rows = self.augmenter.documents(list(self.session.corpus.train), rng=rng)
+        self.session.take_further(rows, rewrites=self.augmenter.rewrites)
 
     def _fit(self, train: Pairs, dev: Pairs) -> None:
         run, directory = self.session.run, self.session.directory

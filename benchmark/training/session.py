@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmark.config import RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.data.further import further_documents
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
@@ -28,6 +28,7 @@ from benchmark.store.runs import RunDirectory
 from benchmark.training.cache import EncodedCollator, EncodedSplit, encode_once, encode_with_stage1
 from benchmark.training.distillation import TaughtCollator, Teacher
 from benchmark.training.evaluation import Evaluator
+from benchmark.training.further import FurtherCollator
 from benchmark.training.model import build_model, take_encoder
 from benchmark.training.resume import state_identity
 
@@ -65,13 +66,7 @@ class Session:
             "test": corpus.test,
         }
         self.features = {
-            split: featurise(
-                documents,
-                corpus,
-                self.model.encoder.tokenizer,
-                training=split == "train",
-                mention=run.encoder.mention,
-            )
+            split: self._featurised(documents, training=split == "train")
             for split, documents in self.documents.items()
         }
         self.evaluator = Evaluator(
@@ -82,6 +77,22 @@ class Session:
             corpus.train, undirected=corpus.undirected, asked_by=scored
         )
         self.encodings = self._encodings()
+        self.further: Dataset | None = None  # tokenised documents that an augmenter adds
+
+    def take_further(self, rows: list[dict[str, Any]], *, rewrites: bool) -> None:
+        """Train on these documents too, from the end of the warm-up on.
+
+        Args:
+            rows: canonical documents.
+            rewrites: row i is a version of training document i.
+
+        Raises:
+            DataError: a document is faulty.
+        """
+        name = self.run.augmenter.name
+        documents = further_documents(rows, self.corpus, f"documents of '{name}'")
+        self.further, self.rewrites = self._featurised(documents, training=True), rewrites
+        self.encodings |= self._further_encodings()
 
     def loader(self, split: str, *, training: bool = False, encoded: bool = True) -> DataLoader:
         """Batches of a split; if `training`, in that order and with the teacher's logits.
@@ -100,6 +111,8 @@ class Session:
         if encoded and (passes := self.encodings.get(TRAINING if training else split)):
             again = training and AUGMENTERS[self.run.augmenter.name].encodes_again
             collate = EncodedCollator(collate, passes, batches, self.run.seed, again=again)
+        if training and self.further is not None:
+            collate = self._with_further(collate, batches)
         if training and (teacher := config.distill_from):
             titles = list(self.corpus.train["title"])
             collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))
@@ -134,38 +147,83 @@ class Session:
         labels = (collate([documents[i]]).labels(self.model.classes) for i in range(len(documents)))
         return torch.cat([of_document[of_document[:, 0] == 0] for of_document in labels])
 
+    def _featurised(self, documents: Dataset, *, training: bool) -> Dataset:
+        return featurise(
+            documents,
+            self.corpus,
+            self.model.encoder.tokenizer,
+            training=training,
+            mention=self.run.encoder.mention,
+        )
+
+    def _with_further(self, collate: Any, batches: DocumentBatches) -> FurtherCollator:
+        """`collate`, and the further documents beside what it collates."""
+        needs = self.model.backbone.needs
+        collate_further: Any = Collator(self.model.encoder.windows, needs)
+        if passes := self.encodings.get(FURTHER):
+            collate_further = EncodedCollator(collate_further, passes, batches, self.run.seed)
+        return FurtherCollator(
+            collate,
+            Rows(self.further, needs),
+            collate_further,
+            batches,
+            warmup_epochs=self.run.augment.warmup_epochs,
+            seed=self.run.seed,
+            rewrites=self.rewrites,
+        )
+
     def _encodings(self) -> dict[str, list[EncodedSplit]]:
         """The outputs of an encoder that is not trained: one encoding of a split or several."""
-        encoder, device, progress = self.model.encoder, self.accelerator.device, self.progress
         if self.run.encoder.freeze == "all":
-            once = {
-                split: [encode_once(encoder, features, self.directory.cache, device, progress)]
-                for split, features in self.features.items()
-            }
+            once = {split: [self._encode_once(rows)] for split, rows in self.features.items()}
             return once | {TRAINING: once["train"]}
         if not self.run.on_head:
             return {}
-        encode = functools.partial(
-            encode_with_stage1, encoder, stage1_weights(self.stage1, "augment.stage3: head")
-        )
-        found = {
-            split: [encode(self.features[split], split, device, progress)]
-            for split in ("dev", "test")
-        }
-        found[TRAINING] = [
-            encode(
-                self.features["train"],
-                f"train-{number}",
-                device,
-                progress,
-                derive(self.run.seed, "encoding", number),
+        found = {s: [self._encode_with_stage1(self.features[s], s)] for s in ("dev", "test")}
+        return found | {TRAINING: self._passes(self.features["train"], "train")}
+
+    def _further_encodings(self) -> dict[str, list[EncodedSplit]]:
+        """The same of the further documents."""
+        if self.run.encoder.freeze == "all":
+            return {FURTHER: [self._encode_once(self.further)]}
+        if not self.run.on_head:
+            return {}
+        name = f"{self.run.augmenter.name}-{self.further._fingerprint[:8]}"
+        return {FURTHER: self._passes(self.further, name)}
+
+    def _passes(self, features: Dataset, name: str) -> list[EncodedSplit]:
+        """Documents to train on, encoded `augment.passes` times with dropout."""
+        return [
+            self._encode_with_stage1(
+                features, f"{name}-{number}", derive(self.run.seed, "encoding", number)
             )
             for number in range(self.run.augment.passes)
         ]
-        return found
+
+    def _encode_once(self, features: Dataset) -> EncodedSplit:
+        return encode_once(
+            self.model.encoder,
+            features,
+            self.directory.cache,
+            self.accelerator.device,
+            self.progress,
+        )
+
+    def _encode_with_stage1(
+        self, features: Dataset, name: str, dropout_seed: int | None = None
+    ) -> EncodedSplit:
+        return encode_with_stage1(
+            self.model.encoder,
+            stage1_weights(self.stage1, "augment.stage3: head"),
+            features,
+            name,
+            self.accelerator.device,
+            self.progress,
+            dropout_seed,
+        )
 
 
-TRAINING = "training"
+TRAINING, FURTHER = "training", "further"
 
 
 def stage1_weights(stage1: Path | None, wanted_by: str) -> Path:

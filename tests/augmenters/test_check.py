@@ -2,6 +2,7 @@
 broken in its way.
 """
 
+import copy
 import random
 
 import numpy as np
@@ -454,6 +455,53 @@ class Unchecked(Plain):
         pass
 
 
+class Further(Augmenter):
+    """The documents again."""
+
+    def _documents(self, documents, *, rng):
+        return copy.deepcopy(documents)
+
+
+class FaultyDocument(Further):
+    """A mention outside its sentence."""
+
+    def _documents(self, documents, *, rng):
+        documents = copy.deepcopy(documents)
+        documents[0]["entities"][0]["mentions"][0]["end"] = 99
+        return documents
+
+
+class NoDocument(Further):
+    """Nothing."""
+
+    def _documents(self, documents, *, rng):
+        return []
+
+
+class HalfRewritten(Further):
+    """One version too many."""
+
+    rewrites = True
+
+    def _documents(self, documents, *, rng):
+        return [*documents, *documents]
+
+
+class NotADocument(Further):
+    """Titles alone."""
+
+    def _documents(self, documents, *, rng):
+        return [document["title"] for document in documents]
+
+
+class RenamedInPlace(Further):
+    """Changes what it is given."""
+
+    def _documents(self, documents, *, rng):
+        documents[0]["title"] += "!"
+        return documents
+
+
 BROKEN = {
     "every": {
         "is an augmenter": [
@@ -531,6 +579,15 @@ BROKEN = {
         ]
     },
     "weigh": {"weighs pairs": [(NegativeWeights, "0 or more"), (NoWeight, "every pair")]},
+    "documents": {
+        "returns documents to train on": [
+            (FaultyDocument, r"vertexSet\[0\]\[0\].pos"),
+            (NoDocument, "at least one document"),
+            (HalfRewritten, "one document for each"),
+            (NotADocument, "expected documents as"),
+        ],
+        "leaves the documents alone": [(RenamedInPlace, "in place")],
+    },
     "diagnose": {
         "diagnoses in plain numbers": [
             (TensorDiagnosis, "finite plain numbers"),

@@ -1,5 +1,7 @@
 """The loss of a step: how real pairs, generated pairs, a teacher and an auxiliary loss add up."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from made_up_batches import random_batch, random_encoded
@@ -156,16 +158,20 @@ def test_a_step_of_every_unfitted_augmenter_trains_the_head(given, name):
     backbone, batch, encoded, real, _ = given
     positive = real.only_positive().labels
     label_sets = torch.cat([positive, positive[:1].repeat(5, 1)])  # some relations are rarer
-    augmenter = AUGMENTERS[name]()
+    kind = AUGMENTERS[name]
+    augmenter = kind(**(kind.check_options if kind.does() == "documents" else {}))
     augmenter.prepare(label_sets, rng=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(1)
     step = Step(augmenter, Requests(2, 0.0, label_sets), rng)
     again = lambda batch: Encoded(*(1.1 * part for part in encoded))
+    batch = replace(batch, further=batch)
     generated = step.generate(backbone, real, encoded, batch, again)
     changes = {"perturb": step.perturb, "adjust": step.adjust, "weigh": step.weigh}
-    makes_pairs = augmenter.does() in ("augment", "view")
+    makes_pairs = augmenter.does() in ("augment", "view", "documents")
     assert (generated is not None) == makes_pairs
-    if makes_pairs and name != "none":
+    if augmenter.does() == "documents":
+        assert torch.equal(generated.labels, real.labels)
+    elif makes_pairs and name != "none":
         assert len(generated.labels) == 2 * len(positive)
     assert sum(change is not None for change in changes.values()) == (not makes_pairs)
     found = loss(given, generated, **changes)

@@ -1,0 +1,42 @@
+"""Further documents to train on, from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from augmenters.base import Augmenter
+from benchmark.data.docred import read_documents
+from benchmark.errors import ConfigError
+from benchmark.registry import AUGMENTERS
+
+EXAMPLE = Path(__file__).with_name("documents_example.json")
+
+
+@AUGMENTERS.register("documents")
+class Documents(Augmenter):
+    """Further training documents from a file: distant, written by a language model, or your own.
+
+    A step takes as many of them as of its own documents. All their pairs enter the loss, negatives
+    included. The relations must be those of the dataset. Ign F1 goes on leaving out the facts of
+    the dataset's own training documents alone.
+
+    Args:
+        path: a file in DocRED's format. Its content is part of what identifies a run.
+    """
+
+    check_options: ClassVar[dict[str, Any]] = {"path": str(EXAMPLE)}
+
+    def __init__(self, *, path: str):
+        if not isinstance(path, str) or not Path(path).expanduser().is_file():
+            raise ConfigError(
+                f"option 'path': {path!r} is no file; expected documents in DocRED's format"
+            )
+        self.path = Path(path).expanduser()
+
+    def _documents(
+        self, documents: list[dict[str, Any]], *, rng: torch.Generator
+    ) -> list[dict[str, Any]]:
+        return list(read_documents(self.path))

@@ -1,0 +1,141 @@
+"""Further documents ride along with those of each step, after the warm-up."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from samples import document
+from tiny_runs import config, execute, numbers, tiny_corpus
+
+from augmenters.documents import EXAMPLE, Documents
+from backbones.base import Backbone
+from benchmark.config import Choice
+from benchmark.data.batches import BLANK, DocumentBatches
+from benchmark.data.further import further_documents
+from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
+from benchmark.data.pairs import Pairs
+from benchmark.errors import DataError
+from benchmark.training.augmentation import Step
+from benchmark.training.further import FurtherCollator
+
+
+def collator(count, *, rewrites=False, size=6, seed=0):
+    further = [made_up_document(100 + number, 2) | {"row": number} for number in range(count)]
+    batches = DocumentBatches(range(size), 2, order="random", seed=seed)
+    collate = FurtherCollator(
+        made_up_batch,
+        further,
+        made_up_batch,
+        batches,
+        warmup_epochs=1,
+        seed=seed,
+        rewrites=rewrites,
+    )
+    return collate, batches
+
+
+def partners(collate, batches, epoch, size=6):
+    batches.set_epoch(epoch)
+    rows = [made_up_document(number, 3) for number in range(size)]
+    return [collate([row]).further.rows.item() for row in rows]
+
+
+def test_none_before_the_end_of_the_warm_up():
+    collate, _ = collator(6, rewrites=True)
+    assert collate([made_up_document(0, 3)]).further is None
+
+
+def test_a_version_comes_with_its_document():
+    collate, batches = collator(6, rewrites=True)
+    assert partners(collate, batches, 1) == list(range(6))
+    batch = collate([made_up_document(4, 3), made_up_document(1, 3)])
+    assert batch.further.rows.tolist() == [4, 1] and batch.to("cpu").further is not None
+
+
+def test_others_are_dealt_out_anew_in_each_epoch():
+    collate, batches = collator(6)
+    first, second = (partners(collate, batches, epoch) for epoch in (1, 2))
+    assert sorted(first) == sorted(second) == list(range(6)) and first != second
+    assert partners(*collator(6), 1) == first  # whatever epoch a process begins with
+    assert partners(*collator(6, seed=1), 1) != first
+
+
+@pytest.mark.parametrize(("count", "different"), [(2, 2), (50, 6)])
+def test_there_may_be_fewer_or_more_of_them(count, different):
+    assert len(set(partners(*collator(count), 1))) == different
+
+
+def test_a_process_without_a_document_gets_none(monkeypatch):
+    collate, batches = collator(6)
+    batches.set_epoch(1)
+    assert collate._partner(BLANK) == BLANK
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "further.json"
+    texts = [f"w{n} w1 w2 w3" for n in range(3)]
+    path.write_text(
+        json.dumps(
+            [
+                {
+                    "title": f"further {n}",
+                    "sents": [text.split()],
+                    "vertexSet": [
+                        [{"name": text.split()[w], "sent_id": 0, "pos": [w, w + 1], "type": "X"}]
+                        for w in (0, 2)
+                    ],
+                    "labels": [{"h": 0, "t": 1, "r": "r3", "evidence": []}],
+                }
+                for n, text in enumerate(texts)
+            ]
+        )
+    )
+    return path
+
+
+def with_documents(file, **options):
+    run = config("atlop", "copies", **options)
+    chosen = Choice(name="documents", options={"path": str(file)})
+    return run.model_copy(update={"augmenter": chosen})
+
+
+@pytest.mark.parametrize("augment", [{}, {"stage3": "head", "passes": 2}])
+def test_a_run_with_further_documents(tmp_path, file, augment):
+    """It equals `none` through the warm-up, differs after it, and is reproducible."""
+    found = []
+    for attempt in ("one", "other"):
+        plain = execute(tmp_path / attempt, config("atlop"))
+        run = with_documents(file, augment=augment)
+        if augment:
+            plain = execute(tmp_path / attempt, run.plain())
+        directory = execute(tmp_path / attempt, run)
+        losses = [[e["loss"] for e in d.read_history()] for d in (plain, directory)]
+        assert losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
+        found.append(numbers(directory))
+    assert found[0] == found[1]
+
+
+def test_a_relation_that_the_corpus_lacks_is_named():
+    row = document("mine", ["a b"], [[(0, 0, 1)], [(0, 1, 2)]], [(0, 1, "r9")])
+    with pytest.raises(DataError, match=r"documents of 'x'.*'mine'.*r9"):
+        further_documents([row], tiny_corpus(), "documents of 'x'")
+
+
+def test_a_step_takes_all_pairs_of_its_further_documents():
+    class Sums(Backbone):
+        def represent(self, encoded, batch):
+            return encoded.states.sum((1, 2))[batch.pairs[:, 0]][:, None].repeat(1, 4)
+
+    batch = made_up_batch([made_up_document(0, 3), made_up_document(1, 2)])
+    batch = replace(batch, further=made_up_batch([made_up_document(5, 4)]))
+    backbone = Sums.__new__(Sums)
+    labels = batch.labels(CLASSES)
+    step = Step(Documents(path=str(EXAMPLE)), None, torch.Generator())
+    found = step.generate(
+        backbone, Pairs(torch.zeros(len(labels), 4), labels), None, batch, made_up_encoding
+    )
+    assert torch.equal(found.labels, batch.further.labels(CLASSES)) and len(found.labels) == 12
+    expected = made_up_encoding(batch.further).states.sum()
+    torch.testing.assert_close(found.representations, expected.expand(12, 4))
