@@ -35,6 +35,7 @@ from pydantic import (
 
 from benchmark.errors import ConfigError, UnknownNameError
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
+from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
 
 
@@ -376,7 +377,9 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
             f"{path}: is a folder; expected an experiment file, such as configs/demo.yaml"
         )
     if not path.is_file():
-        raise ConfigError(f"{path}: no such experiment file")
+        ours = shipped(path)
+        hint = f"; the package brings {ours}" if ours.is_file() else ""
+        raise ConfigError(f"{path}: no such experiment file{hint}")
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

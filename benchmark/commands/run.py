@@ -31,8 +31,9 @@ from benchmark.grid.plan import NONE, Job, Outcome, extend, plan, select
 from benchmark.grid.status import statuses_of_grid, write_grid
 from benchmark.progress import Progress
 from benchmark.registry import DATASETS
+from benchmark.shipped import shipped
 
-DEMO = Path(__file__).resolve().parents[2] / "configs" / "demo.yaml"
+DEMO = shipped("configs/demo.yaml")
 OUTCOMES = {
     "done": "done now",
     "kept": "done before",

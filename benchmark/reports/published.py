@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmark.errors import UserError
 from benchmark.reports.render.text import markdown, terminal
 from benchmark.reports.tables import Cell, Column, Row, StatedCell, Table
+from benchmark.shipped import shipped
 from benchmark.store.runs import StoredRun
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
+PUBLISHED = shipped("results/published")
 
 NOT_REPORTED = "-"  # as papers print it
 
