@@ -54,11 +54,7 @@ def test_escaped_for_html_and_for_markdown():
 
 @pytest.mark.parametrize(
     "rendered",
-    [
-        lambda t: markdown([t]),
-        lambda t: html_document([t], t.title),
-        lambda t: latex([t], document=True),
-    ],
+    [lambda t: markdown([t]), lambda t: html_document([t], t.title), lambda t: latex([t])],
 )
 def test_every_face_of_a_hostile_table_is_a_file_without_what_acts(rendered, tmp_path):
     text = rendered(table())

@@ -83,10 +83,9 @@ def leaderboard(
       python run_benchmark.py leaderboard --add-predictions "My system=mine.json" --gold test.json
       --train train.json
     """
-    from benchmark.reports.board_table import across_settings
+    from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.published import reported_beside
     from benchmark.reports.studies import folder_of, studies
-    from benchmark.reports.summary import across as sentences_across
     from benchmark.store.files import written_atomically
 
     if out.suffix not in FORMATS:
@@ -113,9 +112,7 @@ def leaderboard(
     evidence = {data: _evidence(members) for data, members in boards.items()}
     tested = [pair for data, members in boards.items() for pair in _tested(members, evidence[data])]
     shown = _ranked([study for study, _ in tested], evidence)
-    across = across_settings(
-        {f"{study.label}: {study.dataset}": significance for study, significance in tested}
-    )
+    across = across_settings(significance for _, significance in tested)
     said = [
         *(
             sentence
@@ -123,7 +120,7 @@ def leaderboard(
             for study in members
             for sentence in _said(study, evidence[data])
         ),
-        *sentences_across(significance for _, significance in tested),
+        *across_sentence(across),
     ]
     if files:
         shown += _elsewhere(files, reference, evidence, str(gold))
@@ -200,7 +197,7 @@ def _tables(shown: list[Study], published: Published, across: Table | None) -> l
     tables = []
     for board in boards(shown):
         tables.append(board_table(board))
-        reported = published.get((board.studies[0].dataset, board.studies[0].digest))
+        reported = published.get(board.data)
         tables += reported.tables if reported is not None else []
     return [*tables, *([across] if across else [])]
 
@@ -226,7 +223,7 @@ def _latex(
 ) -> str:
     from benchmark.reports.render.latex import latex
 
-    return latex(_tables(shown, published, across), document=True)
+    return latex(_tables(shown, published, across))
 
 
 def _csv(
@@ -250,8 +247,8 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, S
     """The studies of one board with marks and intervals."""
     from dataclasses import replace
 
-    from benchmark.reports.difference_table import without_counts
-    from benchmark.reports.significance import marked, significance
+    from benchmark.reports.difference_table import marked, without_counts
+    from benchmark.reports.significance import significance
 
     tested = []
     for study in members:
@@ -267,9 +264,9 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, S
 
 def _said(study: Study, evidence: Evidence) -> list[str]:
     """The summary of a study's numbers."""
+    from benchmark.reports.ablation import has_calibrated
     from benchmark.reports.significance import FURTHER, significance
     from benchmark.reports.summary import summary
-    from benchmark.reports.tables import has_calibrated
 
     runs = _runs([study])
     expected = {(row.group, row.label): row.expected for row in study.table.rows}

@@ -188,17 +188,24 @@ def publish(
     files: name -> predictions of systems that ran elsewhere, in a table of their own; `reference`:
         what they are scored against.
     """
-    from benchmark.reports.difference_table import difference_table
+    from benchmark.reports.ablation import (
+        ABLATION,
+        CALIBRATED,
+        DETAIL,
+        ablation_table,
+        has_calibrated,
+        with_stage1,
+    )
+    from benchmark.reports.difference_table import difference_table, marked
     from benchmark.reports.evidence import Evidence
-    from benchmark.reports.published import reported_beside
+    from benchmark.reports.published import Reported, reported_beside
     from benchmark.reports.quality import quality_tables
     from benchmark.reports.render.html import html_document
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown, terminal
-    from benchmark.reports.significance import FURTHER, marked, significance
+    from benchmark.reports.significance import FURTHER, significance
     from benchmark.reports.submitted import predictions_table, require_same_documents
     from benchmark.reports.summary import summary
-    from benchmark.reports.tables import ablation_table, has_calibrated, with_stage1
     from benchmark.store.files import written_atomically
 
     if changed := sum(run_status.state == "changed" for run_status in found):
@@ -213,8 +220,8 @@ def publish(
         expected.setdefault(run_status.cell, []).append(run_status.seed)
     runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
     main, detail = (
-        ablation_table(runs, expected, detail=detail, description=description_of(folder))
-        for detail in (False, True)
+        ablation_table(runs, expected, columns, description=description_of(folder))
+        for columns in (ABLATION, DETAIL)
     )
     evidence = Evidence(runs)
     tested = significance(runs, expected, evidence)
@@ -225,7 +232,7 @@ def publish(
     further = None
     if has_calibrated(runs):
         further = significance(runs, expected, evidence, FURTHER)
-        calibrated = ablation_table(runs, expected, calibrated=True)
+        calibrated = ablation_table(runs, expected, CALIBRATED)
         shown += [marked(calibrated, further), *([differences(further)] if further else [])]
     said = summary(runs, tested, further, evidence) if tested else []
     if files:
@@ -233,19 +240,15 @@ def publish(
         shown.append(predictions_table(files, reference, evidence, runs[0].dataset))
     quality = quality_tables(runs, expected)
     tables = [*shown, detail, *quality]
-    texts = {"report.md": markdown(tables, said), "report.csv": csv_text(tables)}
-    reported = (
-        reported_beside(runs, {backbone for backbone, _ in expected}) if with_published else None
-    )
-    if reported is not None:
-        texts = {
-            "report.md": reported.below_markdown(texts["report.md"]),
-            "report.csv": reported.below_csv(texts["report.csv"]),
-        }
-        tables += reported.tables
-    texts |= {
-        "report.tex": latex(tables, document=True),
-        "report.html": html_document(tables, main.title, said),
+    reported = Reported([])
+    if with_published:
+        reported = reported_beside(runs, {backbone for backbone, _ in expected})
+    every, instead = [*tables, *reported.tables], [reported.instead] if reported.instead else []
+    texts = {
+        "report.md": markdown(every, said, instead),
+        "report.csv": csv_text(tables, reported.tables),
+        "report.tex": latex(every),
+        "report.html": html_document(every, main.title, said),
     }
     for name, text in texts.items():
         with written_atomically(folder / name) as part:
@@ -258,6 +261,7 @@ def publish(
             "yet",
             err=True,
         )
-    if reported is not None:
-        reported.print(console)
+    terminal(reported.tables, console)
+    for sentence in instead:
+        console.print(sentence, markup=False, highlight=False)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

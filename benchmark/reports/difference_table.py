@@ -1,188 +1,228 @@
-"""The table "difference to none": per backbone and augmenter the difference, its interval, p before
-and after Holm, effect size.
+"""What the comparisons of an experiment show: marks in its ablation table, and a table of its own.
+
+The table has, per backbone and augmenter, the difference to `none`, its interval, p before and
+after Holm, and the effect size. Only what is significant after Holm gets the mark.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from statistics import median
 
-from benchmark.reports.significance import FAMILIES, MARK, Contrast, Significance, warnings
-from benchmark.reports.tables import (
-    BASELINE,
-    UNDEFINED,
-    Cell,
-    Column,
-    Expected,
-    Row,
-    StatedCell,
-    Table,
-    coverage_notes,
-)
-from benchmark.statistics.advice import DOCUMENT_LEVEL, too_few_seeds
-from benchmark.statistics.comparison import ALPHA, NAMES
+from benchmark.reports.ablation import Expected, by_cell, coverage_notes, title_of
+from benchmark.reports.significance import FAMILIES, Contrast, Significance
+from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
+from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds
+from benchmark.statistics.comparison import ALPHA
+from benchmark.statistics.effects import smallest_p
 from benchmark.store.runs import StoredRun
 
+MARK = "*"
 _LEAST_P = 0.0001  # a smaller one is shown as "< 0.0001"
+
+
+def marked(table: Table, found: Significance) -> Table:
+    """The ablation table with `*` beside each significant difference, and what it means.
+
+    A score without a column of differences carries the mark itself. A table without differences
+    and an experiment without augmenters stay as they are.
+    """
+    if not found or not any(column.difference for column in table.columns):
+        return table
+    keys, places = {column.key for column in table.columns}, {}
+    for measure in found.families:
+        key = FAMILIES[measure].key
+        places[key if key in keys else key.removesuffix(".difference")] = found.families[measure]
+    rows = []
+    for row in table.rows:
+        cells = list(row.cells)
+        for index, column in enumerate(table.columns):
+            contrast = places.get(column.key, {}).get((row.group, row.label))
+            if contrast is not None and contrast.significant:
+                cells[index] = replace(cells[index], mark=MARK + cells[index].mark)
+        rows.append(replace(row, cells=tuple(cells)))
+    notes = (*table.notes, *_meaning(found), *_warnings(found), *_untested(found))
+    return replace(table, rows=tuple(rows), notes=notes)
 
 
 def difference_table(
     runs: Sequence[StoredRun], expected: Expected, found: Significance, *, resamples: int
 ) -> Table:
-    """The comparisons of one experiment on one dataset as a table; the seeds column has those that
-    were paired.
+    """The comparisons of one experiment on one dataset as a table.
 
     Args:
-        runs: its finished runs. expected: the cells and seeds that it asks for. found:
-            `significance` of both.
+        runs: its finished runs.
+        expected: the cells and seeds that it asks for.
+        found: `significance` of both.
         resamples: of the intervals, for the caption.
     """
-    shown = {  # an undefined score (no frequent relations) is no family that anybody could look at
+    families = {  # a score that no run defines (no frequent relations) is left out
         measure: family
         for measure, family in found.families.items()
-        if family is found.first
-        or any(contrast.difference.absent != UNDEFINED for contrast in family.values())
+        if family is found.first or any(c.difference.absent != UNDEFINED for c in family.values())
     }
-    columns = tuple(column for measure in shown for column in _columns(measure))
-    rows = []
-    for (backbone, augmenter), first in found.first.items():
-        contrasts = [family[backbone, augmenter] for family in shown.values()]
-        cells = tuple(cell for contrast in contrasts for cell in _cells(contrast))
-        seeds = tuple(
-            seed
-            for seed in expected[backbone, augmenter]
-            if seed in _paired(runs, backbone, augmenter)
-        )
-        rows.append(
-            Row(first.backbone, first.augmenter, cells, seeds, tuple(expected[backbone, augmenter]))
-        )
-    title = (
-        ": ".join(filter(None, (runs[0].experiment, runs[0].dataset)))
-        + f", difference to {BASELINE}"
-        + ("" if "f1" in found.families else ", calibrated")
-    )
-    notes = (*_notes(replace(found, families=shown), runs, resamples), *coverage_notes(rows))
+    columns = tuple(column for measure in families for column in _columns(FAMILIES[measure]))
+    ran, rows = by_cell(runs), []
+    for cell in found.first:
+        paired = ran.get(cell, {}).keys() & ran.get((cell[0], BASELINE), {}).keys()
+        cells = [made for family in families.values() for made in _cells(family[cell])]
+        asked = tuple(expected[cell])
+        rows.append(Row(*cell, tuple(cells), tuple(s for s in asked if s in paired), asked))
+    title = f"{title_of(runs)}, difference to {BASELINE}"
+    title += "" if "f1" in found.families else ", calibrated"
+    notes = (*_notes(replace(found, families=families), runs, resamples), *coverage_notes(rows))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
-def _columns(measure: str) -> list[Column]:
-    difference, _ = FAMILIES[measure]
-    of = lambda name, label, **options: Column(
-        f"{difference.key}.{name}", label, difference.heading, (), **options
-    )
-    return [
-        difference,
-        of("low", "low", difference=True),
-        of("high", "high", difference=True),
-        of("p", "p", decimals=4, least=_LEAST_P),
-        of("p_holm", "p (Holm)", decimals=4, least=_LEAST_P),
-        of("d_z", "d_z", difference=True),
+def without_counts(found: Significance, runs: int) -> Iterator[str]:
+    """Which of so many runs have no usable counts per document, and why."""
+    for reason, names in _grouped((problem, run) for run, problem in found.problems.items()):
+        which = "any run" if len(names) == runs else ", ".join(names)
+        yield f"No intervals with {which}: {reason}."
+
+
+def _columns(difference: Column) -> list[Column]:
+    p = {"decimals": 4, "least": _LEAST_P}
+    kinds = {"low": ("low", {"difference": True}), "high": ("high", {"difference": True})}
+    kinds |= {"p": ("p", p), "p_holm": ("p (Holm)", p), "d_z": ("d_z", {"difference": True})}
+    more = [
+        Column(f"{difference.key}.{name}", label, difference.heading, (), **options)
+        for name, (label, options) in kinds.items()
     ]
+    return [difference, *more]
 
 
 def _cells(contrast: Contrast) -> list[Cell]:
-    interval, test = contrast.interval, contrast.test
-    low, high = (interval.low, interval.high) if interval is not None else (None, None)
-    numbers = [
-        low and 100 * low,
-        high and 100 * high,
-        test and test.p,
-        contrast.adjusted,
-        contrast.effect,
-    ]
     if contrast.difference.absent:
-        return [contrast.difference] + [replace(contrast.difference)] * len(numbers)
+        return [contrast.difference] * 6
+    p = contrast.test and contrast.test.p
+    numbers = [*(contrast.bounds or (None, None)), p, contrast.adjusted, contrast.effect]
     n = contrast.difference.n
     stated = [
-        StatedCell(number=number, over=n) if number is not None else StatedCell(absent=UNDEFINED)
+        Cell(absent=UNDEFINED) if number is None else Cell(number=number, over=n)
         for number in numbers
     ]
     return [replace(contrast.difference, mark=MARK if contrast.significant else ""), *stated]
 
 
-def _paired(runs: Sequence[StoredRun], backbone: str, augmenter: str) -> set[int]:
-    of, none = (
-        {run.seed for run in runs if (run.backbone, run.augmenter) == (backbone, name)}
-        for name in (augmenter, BASELINE)
-    )
-    return of & none
+def _meaning(found: Significance) -> Iterator[str]:
+    tested = [contrast for contrast in found.contrasts if contrast.test is not None]
+    if not tested:
+        if any(contrast.difference.values for contrast in found.contrasts):
+            reason = too_few_seeds(1, found.size, test="t")
+            yield f"No difference is marked as significant. {reason}"
+        return
+    how = "two-sided test across paired seeds"
+    if found.size > 1:
+        how += f", Holm over all {found.size} comparisons of the experiment on this dataset"
+    if any(contrast.significant for contrast in tested):
+        yield (
+            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
+            f"{ALPHA} ({how}), and the interval over seeds and documents, where there is one, "
+            "excludes 0. Each score is a family of its own. The p speaks of new seeds on these "
+            "documents, the interval of new seeds and new documents."
+        )
+    else:
+        measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
+        yield (
+            f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA} ({how})."
+        )
+
+
+def _untested(found: Significance) -> Iterator[str]:
+    missing = sum(contrast.difference.absent == MISSING for contrast in found.first.values())
+    if missing and any(contrast.test for contrast in found.contrasts):
+        yield (
+            f"Comparisons without a common seed with `{BASELINE}`: {missing}. They have no p, "
+            "but count in the correction."
+        )
+
+
+def _warnings(found: Significance) -> Iterator[str]:
+    """What a reader must know before believing significance, or its absence."""
+    tested = [contrast for contrast in found.contrasts if contrast.test is not None]
+    hopeless = [  # whatever the difference, these could not have passed Holm's first threshold
+        contrast
+        for contrast in tested
+        if "permutation" in contrast.test.name
+        and smallest_p("permutation", contrast.difference.n) > ALPHA / found.size
+    ]
+    if hopeless:
+        n = min(contrast.difference.n for contrast in hopeless)
+        names = dict.fromkeys(f"{contrast.name} ({contrast.score})" for contrast in hopeless)
+        where = f"Where the permutation test was taken ({', '.join(names)}): "
+        said = too_few_seeds(n, found.size, test="permutation")
+        yield said if len(hopeless) == len(tested) else where + said
+        return
+    several = [c.difference for c in found.first.values() if c.difference.n > 1]
+    spread = median(difference.sd for difference in several) if several else 0
+    if spread > 0:
+        n = min(difference.n for difference in several)
+        detectable = detectable_difference(n, spread, found.size)
+        yield f"Test F1, at the median spread of the comparisons: {detectable}"
 
 
 def _notes(found: Significance, runs: Sequence[StoredRun], resamples: int) -> Iterator[str]:
-    contrasts = [contrast for _, contrast in found.contrasts()]
-    several, intervals = (
-        any(c.difference.n > 1 for c in contrasts),
-        [c.interval for c in contrasts if c.interval is not None],
-    )
+    several = any(contrast.difference.n > 1 for contrast in found.contrasts)
     spread = ": mean ± standard deviation of the pairs (n - 1)" if several else ""
     yield f"Augmenter minus `{BASELINE}` with the same backbone and seed, in points{spread}."
+    intervals = [c.interval for c in found.contrasts if c.interval is not None]
     if intervals:
-        names, first = (
-            " or ".join(dict.fromkeys(interval.name for interval in intervals)),
-            intervals[0],
-        )
+        names = " or ".join(dict.fromkeys(interval.name for interval in intervals))
         yield (
-            f"low, high: {first.level:.0%} interval, {names} ({resamples:,} resamples of "
-            f"{first.documents} documents)."
+            f"low, high: {intervals[0].level:.0%} interval, {names} ({resamples:,} resamples of "
+            f"{intervals[0].documents} documents)."
         )
     yield from _tests(found)
-    yield from _interval_warnings(found)
+    warnings = _grouped(
+        (warning, f"{contrast.name} {contrast.score}")
+        for contrast in found.contrasts
+        for warning in (contrast.interval.warnings if contrast.interval else ())
+    )
+    for warning, names in warnings:
+        which = "" if len(names) == len(intervals) else f" of {', '.join(names)}"
+        yield f"Intervals{which}: {warning}."
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
-    yield from warnings(found)
+    yield from _warnings(found)
     yield from without_counts(found, len(runs))
-    if any(cell.absent == UNDEFINED for contrast in contrasts for cell in _cells(contrast)):
-        yield "n/a: cannot be had, see above."
-
-
-def without_counts(found: Significance, runs: int) -> Iterator[str]:
-    """For want of which counts per document there are no intervals."""
-    reasons: dict[str, list[str]] = {}
-    for name, problem in found.problems.items():
-        reasons.setdefault(problem, []).append(name)
-    for reason, names in reasons.items():
-        which = "any run" if len(names) == runs else ", ".join(names)
-        yield f"No intervals with {which}: {reason}."
+    if any(cell.absent == UNDEFINED for c in found.contrasts for cell in _cells(c)):
+        yield "n/a: not available, see above."
 
 
 def _tests(found: Significance) -> Iterator[str]:
-    """Which tests were taken and why, and what they are corrected for."""
-    taken: dict[str, list[str]] = {}
-    for measure, contrast in found.contrasts():
-        if contrast.test is not None:
-            taken.setdefault(contrast.test.name, []).append(f"{contrast.name} {NAMES[measure]}")
+    """Which tests were taken and why, and how they are corrected."""
+    taken = _grouped(
+        (contrast.test.name, f"{contrast.name} {contrast.score}")
+        for contrast in found.contrasts
+        if contrast.test is not None
+    )
     if not taken:
-        if any(contrast.difference.values for _, contrast in found.contrasts()):
+        if any(contrast.difference.values for contrast in found.contrasts):
             yield too_few_seeds(1, found.size, test="t")
         return
-    which = (
-        "; ".join(f"{name}: {', '.join(names)}" for name, names in taken.items())
-        if len(taken) > 1
-        else next(iter(taken))
-    )
+    which = "; ".join(f"{name}: {', '.join(names)}" for name, names in taken)
     yield (
-        "p: two-sided, across the paired seeds; the paired t-test where Shapiro-Wilk does not "
-        "reject that the differences are "
-        "normal (weak evidence with so few), else, or where it cannot tell, the sign-flip "
-        "permutation test (Dror et al. 2018). "
-        f"Taken here: {which}."
+        "p: two-sided, across the paired seeds. The paired t-test where Shapiro-Wilk does not "
+        "reject that the differences are normal (weak evidence with so few); otherwise, and where "
+        "it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
+        f"Taken here: {which if len(taken) > 1 else taken[0][0]}."
     )
     confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
     yield (
         f"p (Holm): corrected over the {found.size} comparisons of the experiment, each score as a "
         f"family of its own.{confirmatory} d_z: mean / standard deviation of the pairs."
     )
-    if any(contrast.significant for _, contrast in found.contrasts()):
+    if any(contrast.significant for contrast in found.contrasts):
         yield (
             f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval, where there is one, excludes 0."
         )
 
 
-def _interval_warnings(found: Significance) -> Iterator[str]:
-    said: dict[str, list[str]] = {}
-    for measure, contrast in found.contrasts():
-        for warning in contrast.interval.warnings if contrast.interval is not None else ():
-            said.setdefault(warning, []).append(f"{contrast.name} {NAMES[measure]}")
-    total = sum(contrast.interval is not None for _, contrast in found.contrasts())
-    for warning, names in said.items():
-        yield f"Intervals{'' if len(names) == total else ' of ' + ', '.join(names)}: {warning}."
+def _grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Each first member with all of its second ones, in order."""
+    groups: dict[str, list[str]] = {}
+    for first, second in pairs:
+        groups.setdefault(first, []).append(second)
+    return list(groups.items())

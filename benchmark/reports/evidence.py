@@ -1,9 +1,7 @@
-"""What finished runs on the same test documents hold for statistics: their counts per document,
-each file read once.
+"""The counts per document of finished runs on the same test documents, and intervals from them.
 
-All intervals of one dataset share one matrix of document draws, made from a fixed seed: the same
-runs give the same numbers, and those of a comparison do not change when runs of other cells are
-added.
+All intervals of one dataset share one matrix of document draws, made from a fixed seed. So the same
+runs give the same numbers, and adding runs of other cells changes no comparison.
 """
 
 from __future__ import annotations
@@ -23,23 +21,23 @@ from benchmark.statistics.resampling import draw_documents, scores_under
 from benchmark.statistics.results import Interval
 from benchmark.store.runs import RunDirectory, StoredRun
 
-COUNTS = "counts_test.json"
-SOURCES = {  # measure -> its file of counts, the score of these, where metrics.json has it
+COUNTS, CALIBRATED_COUNTS = "counts_test.json", "counts_test_calibrated.json"
+SOURCES = {  # measure -> its file of counts, their score, and where metrics.json has that
     "f1": (COUNTS, "f1", ("test",)),
     "ltail_f1": (COUNTS, "ltail_f1", ("test",)),
-    "calibrated.f1": ("counts_test_calibrated.json", "f1", ("test", "calibrated")),
-    "calibrated.ltail_f1": ("counts_test_calibrated.json", "ltail_f1", ("test", "calibrated")),
+    "calibrated.f1": (CALIBRATED_COUNTS, "f1", ("test", "calibrated")),
+    "calibrated.ltail_f1": (CALIBRATED_COUNTS, "ltail_f1", ("test", "calibrated")),
 }
 SEED = 0  # of all draws
 _TOLERANCE = 1e-9  # counts and scores of one run differ by rounding at most
 
 
 class Evidence:
-    """Counts of runs on the same documents, matched by title, and intervals made of them.
+    """Counts of runs on the same documents, matched by title, and intervals from them.
 
-    problems: the path of a run -> in words, why its counts are of no use: not there (an older run),
-        changed since the run was done, of other documents or gold facts than those of the first
-        run, or of another score than the run's `metrics.json`.
+    problems: the path of a run -> why its counts cannot be used: they are missing (an older run),
+        were changed since, are of other documents or gold facts than the first run's, or disagree
+        with its `metrics.json`.
     """
 
     def __init__(self, runs: Iterable[StoredRun], *, resamples: int = RESAMPLES):
@@ -64,55 +62,46 @@ class Evidence:
     def against_gold(self, counts: Counts, measure: str) -> np.ndarray:
         """The measure's counts [D, 4] of other predictions, in the order of the runs' documents.
 
-        Raises DataError when they are of other documents or other gold facts than the runs', or
-        lack the measure's group.
+        Raises DataError when they are of other documents or gold facts than the runs', or lack the
+        measure's group.
         """
-        return document_counts(
-            [self._first, counts], MEASURES[measure], ("the runs' documents", "this file")
-        )[1]
+        names = ("the runs' documents", "this file")
+        return document_counts([self._first, counts], MEASURES[measure], names)[1]
 
     def interval(
         self, pairs: Sequence[tuple[StoredRun, StoredRun]], measure: str
     ) -> Interval | None:
-        """Of the mean over pairs (A, B) of score(A) - score(B), a fraction, over seeds and
-        documents; over documents alone where there is one pair. None if there is none, or counts of
-        one of the runs cannot be had.
+        """Of the mean over pairs (A, B) of score(A) - score(B), a fraction.
+
+        It is over seeds and documents; over documents alone for one pair. None without pairs or
+        without the counts of one of the runs.
         """
-        if not pairs or any(
-            (run.path, measure) not in self._tables for pair in pairs for run in pair
-        ):
+        keys = [[(run.path, measure) for run in side] for side in zip(*pairs, strict=True)]
+        if not keys or any(key not in self._tables for side in keys for key in side):
             return None
-        left, right = ([pair[side] for pair in pairs] for side in (0, 1))
-        drawn = self._under_draws(left, measure) - self._under_draws(right, measure)
-        observed = self._scores(left, measure) - self._scores(right, measure)
+        drawn, observed = (
+            of(keys[0]) - of(keys[1]) for of in (self._under_draws, self._as_observed)
+        )
         rng = np.random.default_rng([SEED, len(pairs)])
         interval = crossed_from_scores(drawn, observed, documents=self.documents, rng=rng)
-        return (
-            replace(interval, name="bootstrap over documents, of one seed")
-            if len(pairs) == 1
-            else interval
-        )
+        if len(pairs) > 1:
+            return interval
+        return replace(interval, name="bootstrap over documents, of one seed")
 
     @cached_property
     def _weights(self) -> np.ndarray:
         return draw_documents(np.random.default_rng(SEED), self.documents, self.resamples)
 
-    def _under_draws(self, runs: Sequence[StoredRun], measure: str) -> np.ndarray:
-        """Scores under the shared draws of documents, [resamples, runs]."""
-        new = [run for run in runs if (run.path, measure) not in self._drawn]
-        if new:
-            counts = np.stack([self._tables[run.path, measure] for run in new])
-            formula = MEASURES[SOURCES[measure][1]]
-            for run, scores in zip(
-                new, scores_under(self._weights, counts, formula).T, strict=True
-            ):
-                self._drawn[run.path, measure] = scores
-        return np.stack([self._drawn[run.path, measure] for run in runs], axis=1)
+    def _under_draws(self, keys: Sequence[tuple[Path, str]]) -> np.ndarray:
+        """Scores of these runs on one measure under the shared draws, [resamples, runs]."""
+        if new := [key for key in keys if key not in self._drawn]:
+            counts = np.stack([self._tables[key] for key in new])
+            scores = scores_under(self._weights, counts, MEASURES[SOURCES[new[0][1]][1]])
+            self._drawn |= dict(zip(new, scores.T, strict=True))
+        return np.stack([self._drawn[key] for key in keys], axis=1)
 
-    def _scores(self, runs: Sequence[StoredRun], measure: str) -> np.ndarray:
-        return np.array(
-            [_score(self._tables[run.path, measure], SOURCES[measure][1]) for run in runs]
-        )
+    def _as_observed(self, keys: Sequence[tuple[Path, str]]) -> np.ndarray:
+        return np.array([_score(self._tables[key], SOURCES[key[1]][1]) for key in keys])
 
     def _add(self, run: StoredRun) -> None:
         directory = RunDirectory(run.path)
@@ -124,8 +113,7 @@ class Evidence:
                 continue
             if file not in files:
                 directory.verify(file)
-                path = str(run.path / file)
-                files[file] = Counts.from_json(directory.read_json(file), path)
+                files[file] = Counts.from_json(directory.read_json(file), str(run.path / file))
             counts, group = files[file], MEASURES[name].group
             first = first or counts
             if group not in counts.groups or group not in first.groups:
@@ -133,16 +121,14 @@ class Evidence:
             try:
                 table = document_counts([first, counts], MEASURES[name])[1]
             except DataError:
-                raise DataError(
-                    f"{file} is of other documents or gold facts than the other runs'"
-                ) from None
+                reason = "is of other documents or gold facts than the other runs'"
+                raise DataError(f"{file} {reason}") from None
             stored = run.metrics
             for key in place:
                 stored = stored[key]
-            counted = _score(table, name)
-            known = stored.get(name)
-            if (known is None) != np.isnan(counted) or (
-                known is not None and abs(known - counted) > _TOLERANCE
+            known, counted = stored.get(name), _score(table, name)
+            if not np.isclose(
+                np.nan if known is None else known, counted, 0, _TOLERANCE, equal_nan=True
             ):
                 raise DataError(f"{file} and metrics.json disagree on {'.'.join(place)} {name}")
             tables[run.path, measure] = table

@@ -1,30 +1,24 @@
-"""Tables of other people's papers, kept as data under `results/published/`, to stand beside our own
-in a report.
+"""Tables of published papers, from the files in `results/published/`, to stand beside our own.
 
-They are reported, not run here: they come as tables of their own, nothing in them is marked as
-best, nothing is averaged or subtracted, and the caption says where our setting differs. One JSON
-file per published table; `PublishedTable` is its format.
+Their numbers are reported, not run here. They come as tables of their own: nothing in them is
+marked as best, averaged or subtracted, and the caption says where our setting differs.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import UserError
-from benchmark.reports.render.text import markdown, terminal
-from benchmark.reports.tables import Cell, Column, Row, StatedCell, Table
+from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.shipped import shipped
 from benchmark.store.runs import StoredRun
 
 PUBLISHED = shipped("results/published")
-
 NOT_REPORTED = "-"  # as papers print it
 
 
@@ -33,11 +27,13 @@ class _Strict(BaseModel):
 
 
 Percent = Annotated[float, Field(ge=0, le=100)]
+Split = Literal["dev", "test"]
 
 
 class Score(_Strict):
-    """A number as printed, in percent. `spread`: what stands behind the ±; `mark`: how the paper
-    set it off.
+    """A number as printed, in percent.
+
+    spread: what stands behind the ±. mark: how the paper set it off.
     """
 
     mean: Percent
@@ -46,21 +42,20 @@ class Score(_Strict):
 
 
 class PublishedColumn(_Strict):
-    """`key` is the one of our own tables ("dev.f1")."""
+    """A column; `key` is that of our own tables ("dev.f1")."""
 
     key: str
-    split: Literal["dev", "test"]
+    split: Split
     label: str
 
 
 class PublishedRow(_Strict):
     """One method.
 
-    method, citation, group: as printed ("KD-DocRE", "Tan et al., 2022a"; the heading above the
-        row).
+    method, citation, group: as printed ("KD-DocRE", "Tan et al., 2022a", the heading above).
     own: whether it is the paper's own method.
     encoder: None where the paper names none.
-    backbone, augmenter: our counterpart, None where this suite has none.
+    backbone, augmenter: our counterpart; None where there is none.
     runs: over how many runs the mean is, where the paper says so.
     copied_from: per split, from where the paper took the numbers, where it says so.
     scores: by column key; None where the paper gives none.
@@ -74,23 +69,34 @@ class PublishedRow(_Strict):
     backbone: str | None
     augmenter: str | None
     runs: Annotated[int, Field(ge=1)] | None
-    copied_from: dict[Literal["dev", "test"], str | None]
+    copied_from: dict[Split, str | None]
     scores: dict[str, Score | None]
+
+    @property
+    def label(self) -> str:
+        return f"{self.method} ({self.citation})" if self.citation else self.method
+
+    @property
+    def counterpart(self) -> str:
+        return f"{self.backbone}/{self.augmenter}" if self.backbone else ""
 
 
 class Source(_Strict):
+    """The paper."""
+
     short: str
     citation: str
     url: str
 
 
 class PublishedTable(_Strict):
-    """One table of a paper.
+    """One table of a paper: the format of the files.
 
-    dataset: its name in our tables. caption: the paper's. notes: what a reader of the numbers must
-        know besides.
-    references: what `copied_from` names. encoders: the encoders that we have too, with their hub
-        ids.
+    dataset: its name in our tables.
+    caption: the paper's.
+    notes: what else a reader of the numbers must know.
+    references: what `copied_from` names.
+    encoders: the encoders that we have too, with their hub ids.
     """
 
     table: int
@@ -118,39 +124,11 @@ class PublishedTable(_Strict):
 
 
 @dataclass(frozen=True)
-class ReportedRow(Row):
-    """One published method (`label`) with its encoder (`group`); `published` has the rest."""
-
-    published: PublishedRow | None = field(default=None, repr=False)
-
-    @property
-    def coverage(self) -> str:
-        return "" if self.published.runs is None else str(self.published.runs)
-
-
-@dataclass(frozen=True)
 class Reported:
-    """The published tables that stand beside ours; `instead` is the plain sentence for when there
-    are none.
-    """
+    """The published tables that stand beside ours; if there are none, `instead` says so."""
 
     tables: list[Table]
-    instead: str
-
-    def below_markdown(self, text: str) -> str:
-        """Our own Markdown with the published tables below it."""
-        return f"{text}\n{markdown(self.tables) if self.tables else self.instead + chr(10)}"
-
-    def below_csv(self, text: str) -> str:
-        """Our own CSV with the published rows below, in columns of their own: whoever averages over
-        ours meets none of theirs.
-        """
-        return csv_with_published(text, self.tables) if self.tables else text
-
-    def print(self, console) -> None:
-        terminal(self.tables, console)
-        if not self.tables:
-            console.print(self.instead, markup=False, highlight=False)
+    instead: str = ""
 
 
 def reported_beside(
@@ -158,12 +136,11 @@ def reported_beside(
 ) -> Reported:
     """The published tables of the dataset of `runs`.
 
-    A row whose method is one of our backbones is shown if the experiment has that backbone; rows of
-    other methods always are.
+    The row of one of our backbones is shown if the experiment has that backbone; rows of other
+    methods are always shown.
 
     Args:
-        runs: finished runs on one dataset; the captions say where the setting of each experiment
-            differs from the published ones.
+        runs: finished runs on one dataset, of any number of experiments.
         backbones: those of the experiments.
 
     Raises:
@@ -171,17 +148,17 @@ def reported_beside(
     """
     published, dataset, backbones = read_published(folder), runs[0].dataset, set(backbones)
     tables = [_reported(table, runs, backbones) for table in published if table.dataset == dataset]
+    if tables := [table for table in tables if table.rows]:
+        return Reported(tables)
     known = ", ".join(sorted({table.dataset for table in published})) or "nothing"
-    instead = (
-        f"No published scores are kept here for {dataset} and these backbones; there are tables of "
-        f"{known}."
-    )
-    return Reported([table for table in tables if table.rows], instead)
+    instead = f"No published scores are kept here for {dataset} and these backbones; there are "
+    return Reported([], f"{instead}tables of {known}.")
 
 
 def read_published(folder: Path = PUBLISHED) -> list[PublishedTable]:
-    """All published tables in `folder`, by file name. Raises UserError naming the file and the key
-    that is wrong.
+    """All published tables in `folder`, by file name.
+
+    Raises UserError naming the file and the key that is wrong.
     """
     tables = []
     for path in sorted(folder.glob("*.json")):
@@ -189,54 +166,11 @@ def read_published(folder: Path = PUBLISHED) -> list[PublishedTable]:
             tables.append(PublishedTable.model_validate_json(path.read_bytes()))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            where = "".join(f"{part}." for part in first["loc"])[:-1]
             raise UserError(
                 f"{path}: not a published table: {where + ': ' if where else ''}{first['msg']}"
             ) from error
     return tables
-
-
-def csv_with_published(text: str, tables: Iterable[Table]) -> str:
-    """Our own CSV with the rows of published tables below it; their numbers stand in columns that
-    ours do not have.
-    """
-    header, *lines = csv.reader(io.StringIO(text))
-    own = (
-        "reported",
-        "reported spread",
-        "reported runs",
-        "method",
-        "encoder",
-        "counterpart",
-        "copied from",
-    )
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*header, *own])
-    writer.writerows([*line, *("" for _ in own)] for line in lines)
-    for table in tables:
-        for row in table.rows:
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell.mean is not None:
-                    ours = {"table": table.title, "score": column.key}
-                    writer.writerow(
-                        [*(ours.get(name, "") for name in header), *_csv_fields(row, column, cell)]
-                    )
-    return out.getvalue()
-
-
-def _csv_fields(row: ReportedRow, column: Column, cell: Cell) -> list[str]:
-    numbers = (cell.mean, cell.sd, row.published.runs)
-    texts = (
-        row.label,
-        row.published.encoder,
-        _counterpart(row.published),
-        row.published.copied_from[column.heading],
-    )
-    return [
-        *("" if number is None else repr(number) for number in numbers),
-        *(text or "" for text in texts),
-    ]
 
 
 def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: set[str]) -> Table:
@@ -244,64 +178,44 @@ def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: s
         Column(column.key, column.label, column.split, ()) for column in published.columns
     )
     shown = [row for row in published.rows if row.backbone is None or row.backbone in backbones]
-    rows = tuple(
-        ReportedRow(
-            row.encoder or NOT_REPORTED,
-            _label(row),
-            tuple(_cell(row, c) for c in columns),
-            (),
-            (),
-            row,
-        )
-        for row in shown
+    title = f"Reported, not run here: {published.dataset}, Table {published.table} of "
+    title += published.source.short
+    notes, rows = tuple(_notes(published, shown, runs)), tuple(_row(row, columns) for row in shown)
+    return Table(title, notes, "Encoder", "Method", columns, rows)
+
+
+def _row(row: PublishedRow, columns: Iterable[Column]) -> Row:
+    scores = [row.scores[column.key] for column in columns]
+    cells = tuple(
+        Cell(number=score.mean, spread=score.spread) if score else Cell(absent=NOT_REPORTED)
+        for score in scores
     )
-    title = (
-        f"Reported, not run here: {published.dataset}, Table {published.table} of "
-        f"{published.source.short}"
-    )
-    return Table(title, tuple(_notes(published, shown, runs)), "Encoder", "Method", columns, rows)
-
-
-def _cell(row: PublishedRow, column: Column) -> StatedCell:
-    score = row.scores[column.key]
-    return (
-        StatedCell(absent=NOT_REPORTED)
-        if score is None
-        else StatedCell(number=score.mean, spread=score.spread)
-    )
-
-
-def _label(row: PublishedRow) -> str:
-    return f"{row.method} ({row.citation})" if row.citation else row.method
-
-
-def _counterpart(row: PublishedRow) -> str:
-    return f"{row.backbone}/{row.augmenter}" if row.backbone else ""
+    runs = "" if row.runs is None else str(row.runs)
+    known = {"encoder": row.encoder or "", "counterpart": row.counterpart, "reported runs": runs}
+    origin = {split: known | {"copied from": of or ""} for split, of in row.copied_from.items()}
+    return Row(row.encoder or NOT_REPORTED, row.label, cells, elsewhere=runs, origin=origin)
 
 
 def _notes(
     published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]
-) -> Iterable[str]:
-    """The caption: whose numbers these are, why ours may differ, what the paper says and leaves
-    unsaid.
-    """
+) -> Iterator[str]:
+    """The caption: whose numbers these are, why ours may differ, and what the paper says."""
     yield (
         "These numbers are reported in a paper; nothing of them was run here. They were made with "
-        "that paper's data, settings and "
-        "selection: context for our rows, and no part of our means, marks and differences."
+        "that paper's data, settings and selection. They are context for our rows, and no part of "
+        "our means, marks and differences."
     )
-    yield from _all_differences(published, shown, runs)
+    experiments = {run.path.resolve().parents[2]: run for run in reversed(runs)}
+    for run in reversed(experiments.values()):  # all runs of an experiment share their settings
+        of = f"Of {run.experiment}: " if len(experiments) > 1 else ""
+        yield from (of + sentence for sentence in _differences(published, shown, run))
     yield f"Source: {published.source.citation} {published.source.url}"
     yield f'Its caption: "{published.caption}" Neither bold nor underlining is kept.'
-    if counterparts := dict.fromkeys(
-        f"{row.method} = {_counterpart(row)}" for row in shown if row.backbone
-    ):
-        yield f"Counterparts here: {'; '.join(counterparts)}."
+    if ours := dict.fromkeys(f"{row.method} = {row.counterpart}" for row in shown if row.backbone):
+        yield f"Counterparts here: {'; '.join(ours)}."
     if left_out := dict.fromkeys(row.method for row in published.rows if row not in shown):
-        yield (
-            "Rows left out, of backbones that this experiment does not have: "
-            f"{', '.join(left_out)}."
-        )
+        names = ", ".join(left_out)
+        yield f"Rows left out, of backbones that this experiment does not have: {names}."
     for reference, rows in _copied(shown).items():
         yield (
             f"Copied by that paper from {reference}: {', '.join(rows)}. "
@@ -311,55 +225,37 @@ def _notes(
     yield from published.notes
 
 
-def _copied(shown: list[PublishedRow]) -> Mapping[str, list[str]]:
+def _copied(shown: list[PublishedRow]) -> dict[str, list[str]]:
     """Where rows were copied from -> the rows, with the split where only one of two was."""
     origins: dict[str, list[str]] = {}
     for row in shown:
         for reference in dict.fromkeys(filter(None, row.copied_from.values())):
             splits = [split for split, origin in row.copied_from.items() if origin == reference]
-            of_split = "" if len(splits) == len(row.copied_from) else f", {splits[0]}"
-            with_encoder = (
-                f"{row.method} ({row.encoder}{of_split})"
-                if row.encoder
-                else f"{row.method}{of_split}"
-            )
-            origins.setdefault(reference, []).append(with_encoder)
+            split = "" if len(splits) == len(row.copied_from) else f", {splits[0]}"
+            name = f"{row.method} ({row.encoder}{split})" if row.encoder else row.method + split
+            origins.setdefault(reference, []).append(name)
     return origins
-
-
-def _all_differences(
-    published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]
-) -> Iterable[str]:
-    """Of each experiment, by one run of it: all of its runs share what this is about."""
-    experiments = {run.path.resolve().parents[2]: run for run in reversed(runs)}
-    for run in reversed(experiments.values()):
-        of = f"Of {run.experiment}: " if len(experiments) > 1 else ""
-        yield from (of + sentence for sentence in _differences(published, shown, run))
 
 
 def _differences(
     published: PublishedTable, shown: list[PublishedRow], run: StoredRun
-) -> Iterable[str]:
-    """Where the setting of `run` is known to be unlike the published one."""
+) -> Iterator[str]:
+    """Where the setting of `run` is known to differ from the published one."""
     encoder = run.config["encoder"]
-    name = Path(encoder["name"]).name
+    name, freeze = Path(encoder["name"]).name, encoder.get("freeze", "none")
     same = [
         label for label, hub in published.encoders.items() if Path(hub).name.lower() == name.lower()
     ]
-    others = {row.encoder for row in shown} - set(same)
     if not same:
         yield f"Not comparable with ours: our encoder is {name}, which no row of this table has."
-    elif others:
+    elif {row.encoder for row in shown} - set(same):
         yield (
             f"Our encoder is {name}: rows of another encoder than {same[0]} are not comparable "
             "with ours."
         )
-    if (freeze := encoder.get("freeze", "none")) != "none":
-        part = (
-            "our encoder"
-            if freeze == "all"
-            else f"a part of our encoder ({freeze.replace(':', ' ')} layers)"
-        )
+    if freeze != "none":
+        part = f"a part of our encoder ({freeze.replace(':', ' ')} layers)"
+        part = "our encoder" if freeze == "all" else part
         yield f"Not comparable with ours: {part} was not trained."
     if held_out := run.config["dataset"].get("options", {}).get("dev_documents"):
         yield (

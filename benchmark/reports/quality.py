@@ -12,16 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.tables import (
-    BASELINE,
-    MISSING,
-    UNDEFINED,
-    Cell,
-    Column,
-    Expected,
-    Row,
-    Table,
-)
+from benchmark.reports.ablation import Expected
+from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.store.runs import RunDirectory, StoredRun
 
 QUALITY = "quality.json"

@@ -1,114 +1,85 @@
-"""Ranks that know of noise: on a board the first rank is shared by all that cannot be told from the
-best.
+"""Ranks that respect noise: all entries that cannot be told from the best share the first rank.
 
-An entry shares it when the interval (benchmark/reports/evidence.py) of its difference to the best
-in test F1, over the seeds that both have, does not lie beyond 0. The best is the highest mean among
-the entries that have all their seeds; those behind the first rank follow by the mean that is shown.
+The best has the highest mean among the entries that have all their seeds. An entry shares its rank
+when the interval of their difference in test F1, over the seeds that both have, does not lie beyond
+0. The others follow by their mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.studies import Study
 from benchmark.reports.tables import BASELINE, Row
-from benchmark.store.runs import StoredRun
 
-_Key = tuple[int, int]  # study, row
+_Entries = Sequence[tuple[Study, Row]]
 
 
 def with_ranks(studies: Sequence[Study], evidence: Evidence) -> list[Study]:
-    """The studies of one board with ranks in their tables, and what they mean in `board_notes`;
-    unchanged where nothing can be compared, for want of counts or of a complete entry.
+    """The studies of one board with ranks in their tables, explained in `board_notes`.
+
+    Where no entry can be compared with the best, all ranks go by the mean alone.
     """
-    rows = {
-        (s, r): row for s, study in enumerate(studies) for r, row in enumerate(study.table.rows)
+    entries = [(study, row) for study in studies for row in study.table.rows]
+    complete = {i: study.cell(row, "test.f1").mean for i, (study, row) in enumerate(entries)}
+    complete = {
+        i: mean for i, mean in complete.items() if mean is not None and entries[i][1].complete
     }
-    means = {
-        key: mean
-        for key, row in rows.items()
-        if row.complete and (mean := _mean(studies[key[0]], row)) is not None
-    }
-    if not means:
-        return list(studies)
-    best = max(means, key=lambda key: means[key])
-    within, behind, unranked = _compared(studies, rows, best, evidence)
-    if len(within) + len(behind) == 1 and len(rows) > 1:
-        return list(studies)
-    ranks = dict.fromkeys(within, "1") | {
-        key: str(1 + len(within) + _better(key, behind)) for key in behind
-    }
-    note = _note(
-        rows[best], [rows[key] for key in unranked if rows[key].seeds], seeds=len(rows[best].seeds)
-    )
-    return [
-        replace(study, table=_ranked(study, s, ranks), board_notes=(*study.board_notes, note))
-        for s, study in enumerate(studies)
-    ]
+    ranks, notes = _by_mean(complete), ()
+    if complete:
+        best = max(complete, key=complete.get)
+        within, behind = _compared(entries, best, evidence)
+        if len(within) + len(behind) > 1 or len(entries) == 1:
+            ranks = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
+            unranked = [row for i, (_, row) in enumerate(entries) if row.seeds and i not in ranks]
+            notes = (_note(entries[best][1], unranked),)
+    numbers = iter(range(len(entries)))
+    ranked = []
+    for study in studies:
+        rows = tuple(replace(row, rank=ranks.get(next(numbers), "")) for row in study.table.rows)
+        table = replace(study.table, rows=rows)
+        ranked.append(replace(study, table=table, board_notes=(*study.board_notes, *notes)))
+    return ranked
 
 
 def _compared(
-    studies: Sequence[Study], rows: Mapping[_Key, Row], best: _Key, evidence: Evidence
-) -> tuple[list[_Key], dict[_Key, float], list[_Key]]:
-    """Entries that are within noise of the best, on the seeds that both have; those behind it, with
-    their means as shown; and those that cannot be compared with it.
-    """
-    leader = _runs(studies[best[0]], rows[best])
-    within, behind, unranked = [best], {}, []
-    for key, row in rows.items():
-        if key == best:
-            continue
-        runs = _runs(studies[key[0]], row)
-        interval = evidence.interval(
-            [(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())], "f1"
-        )
+    entries: _Entries, best: int, evidence: Evidence
+) -> tuple[list[int], dict[int, float]]:
+    """Which entries are within noise of the best, and the means of those behind it."""
+    leader, within, behind = entries[best][0].of(entries[best][1]), [best], {}
+    for i, (study, row) in enumerate(entries):
+        runs = study.of(row)
+        pairs = [(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())]
+        interval = evidence.interval(pairs, "f1") if i != best else None
         if interval is None or interval.low is None:
-            unranked.append(key)
-        elif interval.low <= 0:
-            within.append(key)
+            continue
+        if interval.low <= 0:
+            within.append(i)
         else:
-            behind[key] = round(_mean(studies[key[0]], row), 2)
-    return within, behind, unranked
+            behind[i] = study.cell(row, "test.f1").mean
+    return within, behind
 
 
-def _better(key: _Key, means: Mapping[_Key, float]) -> int:
-    """How many have a higher mean; equal as shown is equal."""
-    return sum(mean > means[key] for mean in means.values())
+def _by_mean(means: Mapping[int, float], first: int = 1) -> dict[int, str]:
+    """Ranks from `first` on; entries that are equal as shown share one."""
+    shown = {i: round(mean, 2) for i, mean in means.items()}
+    better = lambda mean: sum(other > mean for other in shown.values())
+    return {i: str(first + better(mean)) for i, mean in shown.items()}
 
 
-def _runs(study: Study, row: Row) -> dict[int, StoredRun]:
-    return {seed: run for seed, run in study.of(row).items() if seed in row.seeds}
-
-
-def _mean(study: Study, row: Row) -> float | None:
-    keys = [column.key for column in study.table.columns]
-    return row.cells[keys.index("test.f1")].mean if row.seeds and "test.f1" in keys else None
-
-
-def _ranked(study: Study, number: int, ranks: Mapping[_Key, str]):
-    rows = (replace(row, rank=ranks.get((number, r), "")) for r, row in enumerate(study.table.rows))
-    return replace(study.table, rows=tuple(rows))
-
-
-def _note(best: Row, unranked: Sequence[Row], *, seeds: int) -> str:
-    over = (
-        "seeds and documents"
-        if seeds > 1
-        else "documents (the best has one seed, so that this speaks of trained models alone)"
-    )
+def _note(best: Row, unranked: Iterable[Row]) -> str:
+    over = "seeds and documents"
+    if len(best.seeds) == 1:
+        over = "documents (the best has one seed, so this speaks of trained models alone)"
     note = (
         f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with "
-        "all their seeds, and every entry "
-        f"whose difference to it is within noise: the 95 % bootstrap interval of it over {over}, "
-        "on the seeds that both have, "
-        "includes 0 (no correction for the number of entries; no proof of equality). The others "
-        "follow by their mean test F1."
+        "all their seeds, and every entry whose difference to it is within noise: the 95 % "
+        f"bootstrap interval of the difference over {over}, on the seeds that both have, includes "
+        "0 (no correction for the number of entries; no proof of equality). The others follow by "
+        "their mean test F1."
     )
-    if unranked:
-        note += (
-            " Not ranked, for want of a common seed or of counts: "
-            f"{', '.join(f'{r.group} + {r.label}' for r in unranked)}."
-        )
-    return note + f" Significance of a difference to `{BASELINE}` is another matter: see the marks."
+    if names := ", ".join(f"{row.group} + {row.label}" for row in unranked):
+        note += f" Not ranked, without a common seed or without counts: {names}."
+    return f"{note} For the significance of a difference to `{BASELINE}`, see the marks."

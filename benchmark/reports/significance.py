@@ -1,57 +1,34 @@
-"""Is an augmenter's difference to `none` real? Tests and intervals of the comparisons that an
-experiment declares.
+"""Is an augmenter's difference to `none` real? The declared comparisons of an experiment.
 
-Two families are declared beforehand, every backbone x augmenter of the experiment against `none` of
-the same backbone, paired by
-seed: on test F1 (confirmatory) and on test LTail F1. Each is corrected by Holm for itself; a
-    comparison that cannot be made counts.
-The p is one across seeds, a claim about the method (`auto` of benchmark/statistics/tests.py), and
-the interval is over seeds and documents. Whatever else a table shows is unmarked.
+Two families are declared beforehand: every backbone x augmenter of the experiment against `none` of
+the same backbone, paired by seed, on test F1 (confirmatory) and on test LTail F1. Each family is
+corrected by Holm; a comparison that has not run counts. The p-value is one across seeds, a claim
+about the method; the interval is over seeds and documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from statistics import median
 
 import numpy as np
 
+from benchmark.reports.ablation import CALIBRATED, Expected, Seeds, asked_for, score_cell
 from benchmark.reports.evidence import SEED, Evidence
-from benchmark.reports.tables import (
-    BASELINE,
-    CALIBRATED,
-    MISSING,
-    Cell,
-    Column,
-    Expected,
-    Row,
-    Table,
-    score_cell,
-)
-from benchmark.statistics.advice import detectable_difference, too_few_seeds
+from benchmark.reports.tables import BASELINE, Cell, Column
 from benchmark.statistics.comparison import ALPHA, NAMES
 from benchmark.statistics.corrections import holm
-from benchmark.statistics.effects import cohens_dz, smallest_p
+from benchmark.statistics.effects import cohens_dz
 from benchmark.statistics.results import Interval, Result
 from benchmark.statistics.tests import SEED_TESTS
 from benchmark.store.runs import StoredRun
 
-MARK = "*"
-PLAIN = {  # measure -> the difference that is tested, and the key of the cell that gets the mark
-    "f1": (
-        Column("test.f1.difference", "Δ", "test F1", ("test", "f1"), difference=True),
-        "test.f1.difference",
-    ),
-    "ltail_f1": (
-        Column(
-            "test.ltail_f1.difference", "Δ", "test LTail F1", ("test", "ltail_f1"), difference=True
-        ),
-        "test.ltail_f1",
-    ),
+PLAIN = {  # measure -> the difference that is tested
+    name: Column(f"test.{name}.difference", "Δ", f"test {NAMES[name]}", ("test", name), True)
+    for name in ("f1", "ltail_f1")
 }
-FURTHER = {  # the same of what tells learning from calibration
-    measure: (replace(column, label="Δ", heading=NAMES[measure]), column.key)
+FURTHER = {  # the same for the scores that tell learning from calibration
+    measure: replace(column, label="Δ", heading=NAMES[measure])
     for column in CALIBRATED
     if column.difference and (measure := column.key.removesuffix(".difference"))
 }
@@ -62,14 +39,16 @@ FAMILIES = PLAIN | FURTHER
 class Contrast:
     """One augmenter against `none` on one measure.
 
-    difference: in points by seed, or why there is none. interval: of their mean, a fraction; None
-        without counts per document.
-    test: across seeds; None with fewer than two. adjusted: its p after Holm. effect: Cohen's d_z,
-        None where it is undefined.
+    difference: in points by seed, or why there is none.
+    interval: of the mean difference, a fraction; None without counts per document.
+    test: across seeds; None with fewer than two.
+    adjusted: its p-value after Holm.
+    effect: Cohen's d_z; None where it is undefined.
     """
 
     backbone: str
     augmenter: str
+    measure: str
     difference: Cell
     interval: Interval | None = None
     test: Result | None = None
@@ -81,20 +60,29 @@ class Contrast:
         return f"{self.backbone}/{self.augmenter}"
 
     @property
+    def score(self) -> str:
+        return NAMES[self.measure]
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The ends of the interval in points."""
+        if self.interval is None or self.interval.low is None:
+            return None
+        return 100 * self.interval.low, 100 * self.interval.high
+
+    @property
     def significant(self) -> bool:
-        """Whether Holm's p is small enough and the interval over seeds and documents, where there
-        is one, excludes 0.
-        """
-        if self.adjusted is None or self.adjusted > ALPHA:
-            return False
-        interval = self.interval
-        return interval is None or interval.low is None or not interval.low <= 0 <= interval.high
+        """Whether Holm's p is small enough and the interval, where there is one, excludes 0."""
+        small = self.adjusted is not None and self.adjusted <= ALPHA
+        return small and (self.bounds is None or not self.bounds[0] <= 0 <= self.bounds[1])
 
 
 @dataclass(frozen=True)
 class Significance:
-    """The families by measure: (backbone, augmenter) -> its comparison. problems:
-    "backbone/augmenter (seed)" -> why there are no counts of this run.
+    """The comparisons of an experiment.
+
+    families: measure -> (backbone, augmenter) -> its comparison.
+    problems: "backbone/augmenter (seed 0)" -> why this run's counts cannot be used.
     """
 
     families: Mapping[str, Mapping[tuple[str, str], Contrast]]
@@ -103,22 +91,10 @@ class Significance:
     def __bool__(self) -> bool:
         return any(self.families.values())
 
-    def contrasts(self) -> Iterator[tuple[str, Contrast]]:
-        """(measure, comparison) of all families."""
-        return (
-            (measure, contrast)
-            for measure, family in self.families.items()
-            for contrast in family.values()
-        )
-
     @property
-    def intervals(self) -> dict[tuple[str, str], Interval]:
-        """Of the differences in test F1."""
-        return {
-            cell: contrast.interval
-            for cell, contrast in self.first.items()
-            if contrast.interval is not None
-        }
+    def contrasts(self) -> list[Contrast]:
+        """The comparisons of all families."""
+        return [contrast for family in self.families.values() for contrast in family.values()]
 
     @property
     def first(self) -> Mapping[tuple[str, str], Contrast]:
@@ -127,190 +103,71 @@ class Significance:
 
     @property
     def size(self) -> int:
-        """Comparisons of a family."""
+        """The number of comparisons of a family."""
         return len(self.first)
+
+    @property
+    def intervals(self) -> dict[tuple[str, str], Interval]:
+        """Of the differences in the first family."""
+        found = {cell: contrast.interval for cell, contrast in self.first.items()}
+        return {cell: interval for cell, interval in found.items() if interval is not None}
 
 
 def significance(
     runs: Iterable[StoredRun],
     expected: Expected,
     evidence: Evidence,
-    measures: Mapping[str, tuple[Column, str]] = PLAIN,
+    measures: Mapping[str, Column] = PLAIN,
 ) -> Significance:
     """All declared comparisons of one experiment on one dataset.
 
     Args:
         runs: its finished runs.
-        expected: the cells and seeds that it asks for; a run that is not asked for takes no part.
+        expected: the cells and seeds that it asks for; other runs take no part.
         evidence: of these runs, and of any others on the same documents.
-        measures: PLAIN, or FURTHER, whose families are corrected each for itself as well.
+        measures: PLAIN or FURTHER.
 
     Raises:
         UserError: a run does not hold a score, see `score_cell`.
     """
     runs = list(runs)
-    found = {
-        cell: {run.seed: run for run in _of(runs, cell) if run.seed in set(seeds)}
-        for cell, seeds in expected.items()
-    }
-    cells = [cell for cell in expected if cell[1] != BASELINE]
-    families = {}
-    for measure, (column, _) in measures.items():
+    cells, families = asked_for(runs, expected), {}
+    for measure, column in measures.items():
         contrasts = [
             _contrast(
-                cell, found[cell], found.get((cell[0], BASELINE), {}), measure, column, evidence
+                cell, measure, column, cells[cell], cells.get((cell[0], BASELINE), {}), evidence
             )
             for cell in cells
+            if cell[1] != BASELINE
         ]
         adjusted = holm([contrast.test.p if contrast.test else None for contrast in contrasts])
-        pairs = zip(cells, contrasts, adjusted, strict=True)
-        families[measure] = {cell: replace(contrast, adjusted=p) for cell, contrast, p in pairs}
+        families[measure] = {
+            (contrast.backbone, contrast.augmenter): replace(contrast, adjusted=p)
+            for contrast, p in zip(contrasts, adjusted, strict=True)
+        }
     problems = {
-        f"{run.backbone}/{run.augmenter} (seed {run.seed})": evidence.problems.get(run.path)
+        f"{run.backbone}/{run.augmenter} (seed {run.seed})": evidence.problems[run.path]
         for run in runs
+        if run.path in evidence.problems
     }
-    return Significance(families, {name: problem for name, problem in problems.items() if problem})
-
-
-def marked(table: Table, found: Significance) -> Table:
-    """The ablation table with `*` beside what is significant after Holm, and in its notes what that
-    means, or why there is none.
-
-    A table without differences (`detail`) and an experiment without augmenters stay as they are.
-    """
-    places = {FAMILIES[measure][1]: measure for measure in found.families}
-    if not found or not any(column.difference for column in table.columns):
-        return table
-    rows = []
-    for row in table.rows:
-        cells = [
-            replace(cell, mark=MARK + cell.mark)
-            if (measure := places.get(column.key)) and _significant(found, measure, row)
-            else cell
-            for column, cell in zip(table.columns, row.cells, strict=True)
-        ]
-        rows.append(replace(row, cells=tuple(cells)))
-    return replace(
-        table,
-        rows=tuple(rows),
-        notes=(*table.notes, *_meaning(found), *warnings(found), *_untested(found)),
-    )
-
-
-def warnings(found: Significance) -> list[str]:
-    """What must be known before significance, or its absence, is believed. Nothing where nothing
-    was tested.
-    """
-    sentences = _too_few(found)
-    several = [
-        contrast.difference for contrast in found.first.values() if contrast.difference.n > 1
-    ]
-    if (
-        several
-        and not sentences
-        and (spread := median(difference.sd for difference in several)) > 0
-    ):
-        detectable = detectable_difference(
-            min(difference.n for difference in several), spread, found.size
-        )
-        sentences.append(f"Test F1, at the median spread of the comparisons: {detectable}")
-    return sentences
-
-
-def _of(runs: Iterable[StoredRun], cell: tuple[str, str]) -> list[StoredRun]:
-    return sorted(
-        (run for run in runs if (run.backbone, run.augmenter) == cell), key=lambda run: run.seed
-    )
+    return Significance(families, problems)
 
 
 def _contrast(
     cell: tuple[str, str],
-    runs: Mapping[int, StoredRun],
-    baseline: Mapping[int, StoredRun],
     measure: str,
     column: Column,
+    runs: Seeds,
+    baseline: Seeds,
     evidence: Evidence,
 ) -> Contrast:
-    difference = score_cell(column, cell[1], runs, baseline)
-    if not difference.values:
-        return Contrast(*cell, difference)
-    interval = evidence.interval(
-        [(runs[seed], baseline[seed]) for seed in difference.values], measure
-    )
-    if difference.n < 2:
-        return Contrast(*cell, difference, interval)
+    difference = score_cell(column, runs, baseline)
     values = np.array(list(difference.values.values()))
+    if not len(values):
+        return Contrast(*cell, measure, difference)
+    pairs = [(runs[seed], baseline[seed]) for seed in difference.values]
+    interval = evidence.interval(pairs, measure)
+    if len(values) < 2:
+        return Contrast(*cell, measure, difference, interval)
     test = SEED_TESTS["auto"](values, rng=np.random.default_rng([SEED, len(values)]))
-    return Contrast(*cell, difference, interval, test, effect=cohens_dz(values))
-
-
-def _significant(found: Significance, measure: str, row: Row) -> bool:
-    contrast = found.families[measure].get((row.group, row.label))
-    return contrast is not None and contrast.significant
-
-
-def _meaning(found: Significance) -> Iterator[str]:
-    if all(contrast.test is None for _, contrast in found.contrasts()):
-        if any(contrast.difference.values for _, contrast in found.contrasts()):
-            reason = too_few_seeds(1, found.size, test="t")
-            yield f"No difference is marked as significant. {reason}"
-        return
-    how = (
-        f"two-sided test across paired seeds, Holm over all {found.size} comparisons of the "
-        "experiment on this dataset"
-    )
-    how = how if found.size > 1 else "two-sided test across paired seeds"
-    if any(contrast.significant for _, contrast in found.contrasts()):
-        yield (
-            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
-            f"{ALPHA} ({how}), and the interval over seeds and documents, where there is one, "
-            "excludes 0. Each score is a family of its own. The p speaks of new seeds on these "
-            "documents, the interval of new seeds and new documents."
-        )
-    else:
-        measures = dict.fromkeys(
-            NAMES[measure] for measure, contrast in found.contrasts() if contrast.test is not None
-        )
-        yield (
-            f"No difference to `{BASELINE}` in test {' or '.join(measures)} is significant at "
-            f"{ALPHA} ({how})."
-        )
-
-
-def _untested(found: Significance) -> Iterator[str]:
-    names = [
-        contrast.name for contrast in found.first.values() if contrast.difference.absent == MISSING
-    ]
-    if names and any(contrast.test for _, contrast in found.contrasts()):
-        yield (
-            f"Comparisons without a common seed with `{BASELINE}`: {len(names)}. They have no p, "
-            "but count in the correction."
-        )
-
-
-def _too_few(found: Significance) -> list[str]:
-    """Once: the tests that could not have passed Holm's first threshold, whatever the
-    difference.
-    """
-    tested = [
-        (measure, contrast) for measure, contrast in found.contrasts() if contrast.test is not None
-    ]
-    hopeless = [item for item in tested if _hopeless(item[1], found.size)]
-    if not hopeless:
-        return []
-    sentence = too_few_seeds(
-        min(contrast.difference.n for _, contrast in hopeless), found.size, test="permutation"
-    )
-    if len(hopeless) == len(tested):
-        return [sentence]
-    names = ", ".join(
-        dict.fromkeys(f"{contrast.name} ({NAMES[measure]})" for measure, contrast in hopeless)
-    )
-    return [f"Where the permutation test was taken ({names}): {sentence}"]
-
-
-def _hopeless(contrast: Contrast, comparisons: int) -> bool:
-    return (
-        "permutation" in contrast.test.name
-        and smallest_p("permutation", contrast.difference.n) > ALPHA / comparisons
-    )
+    return Contrast(*cell, measure, difference, interval, test, effect=cohens_dz(values))

@@ -1,8 +1,7 @@
-"""What the leaderboard page shows, as plain data: the finished runs of each experiment on each
-dataset, with their table.
+"""The finished runs of each experiment on each dataset, with their table: what a leaderboard shows.
 
 Experiments are told apart by their folder: two results folders may hold experiments of one name,
-and nothing of one is averaged with the other.
+and their runs are never averaged together.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.reports.tables import BASELINE, Expected, Row, Table, ablation_table
+from benchmark.reports.ablation import Cells, Expected, ablation_table, by_cell
+from benchmark.reports.tables import BASELINE, Cell, Row, Table
 from benchmark.statistics.results import Interval
 from benchmark.store.runs import RunDirectory, StoredRun
 
@@ -23,33 +23,39 @@ class Study:
     """One experiment on one dataset.
 
     label: the experiment's name, with its folder where another has the same name.
-    dataset, digest: what it was trained and tested on; runs of another digest ran on other data
-        under the same name.
-    table: its ablation table: rows are the entries of the leaderboard, with their ranks and marks
-        if it has any.
-    runs: (backbone, augmenter) -> seed -> the run.
+    dataset, digest: what it was trained and tested on; another digest means other data.
+    table: its ablation table; the rows are the entries of the leaderboard.
+    runs: by cell and seed; empty for predictions made elsewhere.
     relation_names: relation -> its name in words, where that is known.
-    intervals: (backbone, augmenter) -> interval of the difference in test F1 to `none`, as a
-        fraction.
-    board_notes: what is to be said of all entries on its dataset together.
+    intervals: (backbone, augmenter) -> interval of the difference in test F1 to `none`, a fraction.
+    board_notes: what to say of all entries on its dataset together.
     """
 
     label: str
     dataset: str
     digest: str | None
     table: Table
-    runs: Mapping[tuple[str, str], Mapping[int, StoredRun]]
+    runs: Cells
     relation_names: Mapping[str, str] = field(default_factory=dict)
     intervals: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
     board_notes: tuple[str, ...] = ()
 
-    def of(self, row: Row) -> Mapping[int, StoredRun]:
+    def of(self, row: Row) -> dict[int, StoredRun]:
         """The runs of a row of the table, by seed."""
-        return self.runs.get((row.group, row.label), {})
+        runs = self.runs.get((row.group, row.label), {})
+        return {seed: run for seed, run in runs.items() if seed in row.seeds}
 
-    def without_augmenter(self, row: Row) -> Mapping[int, StoredRun]:
-        """The runs of `none` with the row's backbone."""
-        return self.runs.get((row.group, BASELINE), {})
+    def pairs(self, row: Row) -> list[tuple[StoredRun, StoredRun]]:
+        """(run of `none`, run of the row) for each seed that both have; none for `none` itself."""
+        others = self.runs.get((row.group, BASELINE), {})
+        if row.label == BASELINE:
+            return []
+        return [(others[seed], run) for seed, run in self.of(row).items() if seed in others]
+
+    def cell(self, row: Row, key: str) -> Cell:
+        """A row's cell in the column of this key; blank if there is no such column."""
+        keys = [column.key for column in self.table.columns]
+        return row.cells[keys.index(key)] if key in keys else Cell()
 
 
 def studies(
@@ -57,16 +63,13 @@ def studies(
     expected: Mapping[Path, Expected] | None = None,
     descriptions: Mapping[Path, str] | None = None,
 ) -> tuple[list[Study], list[str]]:
-    """The studies among `runs`, by dataset and label, and in words what had to be left out.
+    """The studies among `runs`, by dataset and label, and in words what was left out.
+
+    An experiment whose runs cannot stand in one table is left out.
 
     Args:
-        runs: finished runs of any number of experiments; one that comes twice (the same folder)
-            counts once.
-        expected: by the experiment's folder (resolved), the cells and seeds that it asks for, see
-            `ablation_table`.
-        descriptions: by the experiment's folder, what it says of itself.
-
-    An experiment whose runs cannot stand in one table is left out; the others are not.
+        runs: finished runs of any experiments; one that comes twice (the same folder) counts once.
+        expected, descriptions: by the experiment's folder (resolved), see `ablation_table`.
     """
     groups: dict[tuple[Path, str, str | None], dict[Path, StoredRun]] = {}
     for run in runs:
@@ -75,25 +78,16 @@ def studies(
     labels = _labels({folder for folder, _, _ in groups})
     found, left_out = [], []
     for (folder, dataset, digest), members in groups.items():
-        stored = list(members.values())
+        stored, asked = list(members.values()), (expected or {}).get(folder)
+        description = (descriptions or {}).get(folder, "")
         try:
-            table = ablation_table(
-                stored,
-                (expected or {}).get(folder),
-                description=(descriptions or {}).get(folder, ""),
-            )
+            table = ablation_table(stored, asked, description=description)
         except UserError as error:
             left_out.append(f"{labels[folder]}: {error}")
             continue
-        cells: dict[tuple[str, str], dict[int, StoredRun]] = {}
-        for run in sorted(stored, key=lambda run: run.seed):
-            cells.setdefault((run.backbone, run.augmenter), {})[run.seed] = run
-        found.append(
-            Study(labels[folder], dataset, digest, table, cells, _relation_names(stored[0]))
-        )
-    return sorted(
-        found, key=lambda study: (study.dataset, study.digest or "", study.label)
-    ), left_out
+        names = _relation_names(stored[0])
+        found.append(Study(labels[folder], dataset, digest, table, by_cell(stored), names))
+    return sorted(found, key=lambda s: (s.dataset, s.digest or "", s.label)), left_out
 
 
 def folder_of(run: StoredRun) -> Path:
@@ -103,34 +97,23 @@ def folder_of(run: StoredRun) -> Path:
 
 
 def _labels(folders: Iterable[Path]) -> dict[Path, str]:
-    """Each folder by its name, with as many of its parents as tell it from the others of that
-    name.
-    """
-    folders = list(folders)
+    """Each folder by its name, with as many parents as tell it from others of that name."""
     depth = dict.fromkeys(folders, 1)
     while True:
-        labels = {folder: "/".join(folder.parts[-depth[folder] :]) for folder in folders}
+        labels = {folder: "/".join(folder.parts[-count:]) for folder, count in depth.items()}
         seen = Counter(labels.values())
-        again = [
-            folder
-            for folder in folders
-            if seen[labels[folder]] > 1 and depth[folder] < len(folder.parts)
-        ]
-        if not again:
+        longer = [f for f in labels if seen[labels[f]] > 1 and depth[f] < len(f.parts)]
+        if not longer:
             return labels
-        for folder in again:
+        for folder in longer:
             depth[folder] += 1
 
 
 def _relation_names(run: StoredRun) -> dict[str, str]:
-    """Of the run's dataset; empty where the run's folder does not tell (an older run, a folder
-    without the data's files).
-    """
+    """Of the run's dataset; empty for an older run, which has no such file."""
     try:
         stored = RunDirectory(run.path).read_json("relations.json")
     except UserError:
         return {}
     pairs = stored.get("relations", []) if isinstance(stored, dict) else []
-    return {
-        str(pair[0]): str(pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2
-    }
+    return {str(p[0]): str(p[1]) for p in pairs if isinstance(p, list) and len(p) == 2}

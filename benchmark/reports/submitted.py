@@ -1,36 +1,22 @@
-"""Systems that ran elsewhere, of which there are predictions alone: scored on the runs' own test
-documents, beside the runs.
+"""Prediction files of systems that ran elsewhere, scored on the test documents of our runs.
 
-They have no seeds, so nothing of them is tested, ranked or paired, and no dev scores. They come as
-a study without runs.
+They have no seeds and no dev scores, so they are not tested, ranked or paired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import DataError
+from benchmark.reports.ablation import ABLATION
 from benchmark.reports.evidence import Evidence
-from benchmark.reports.tables import ABLATION, UNDEFINED, Cell, Column, Row, StatedCell, Table
+from benchmark.reports.tables import UNDEFINED, Cell, Column, Row, Table
 from benchmark.scoring.counts import Counts, score
 from benchmark.scoring.submission import Reference, read_predictions
 
 LABEL = "predictions only"
-
-
-@dataclass(frozen=True)
-class ElsewhereRow(Row):
-    """One system (`group`). It has no seeds, and none that it lacks."""
-
-    @property
-    def complete(self) -> bool:
-        return False  # takes no part in ranks and in the marking of the best
-
-    @property
-    def coverage(self) -> str:
-        return "n/a"
 
 
 def predictions_table(
@@ -44,37 +30,28 @@ def predictions_table(
         evidence: of runs on this dataset.
 
     Raises:
-        DataError: a file is faulty, or the gold documents are not those that the runs were tested
-        on.
+        DataError: a file is faulty, or the gold documents are not the runs' test documents.
     """
-    rows, notes = (
-        [],
-        [
-            f"{LABEL.capitalize()}: made elsewhere, scored here on the test documents of our runs; "
-            "no seeds, no dev scores."
-        ],
-    )
+    where = "made elsewhere, scored here on the test documents of our runs"
+    rows, notes = [], [f"{LABEL.capitalize()}: {where}; no seeds, no dev scores."]
     for name, path in files.items():
         counts = reference.count(read_predictions(path), str(path))
         evidence.against_gold(counts, "f1")
-        scores = score(counts)
+        scores, lacking = score(counts), []
         if reference.train is None:
             scores["ign_f1"] = None
+            lacking.append("Ign F1")
         if not _same_tail(counts, evidence):
             scores["freq_f1"] = scores["ltail_f1"] = None
-        rows.append(
-            ElsewhereRow(name, LABEL, tuple(_cell(column, scores) for column in ABLATION), (), ())
-        )
-        if reference.train is None or scores["ltail_f1"] is None:
-            lacking = [
-                *(["Ign F1"] if reference.train is None else []),
-                *(["Freq and LTail F1"] if scores["ltail_f1"] is None else []),
-            ]
+        if scores["ltail_f1"] is None:
+            lacking.append("Freq and LTail F1")
+        cells = tuple(_cell(column, scores) for column in ABLATION)
+        rows.append(Row(name, LABEL, cells, elsewhere="n/a"))
+        if lacking:
             notes.append(
-                f"{name}: no {' and no '.join(lacking)}. Ign F1 takes the training documents "
-                "(--train), Freq and LTail F1 the same "
-                "frequent relations as those of the runs (--train of the same documents, or "
-                "--frequent)."
+                f"{name}: no {' and no '.join(lacking)}. Ign F1 needs the training documents "
+                "(--train). Freq and LTail F1 need the same frequent relations as the runs "
+                "(--train of the same documents, or --frequent)."
             )
     title = f"{dataset}, predictions of systems that ran elsewhere"
     return Table(title, tuple(notes), "System", "Kind", ABLATION, tuple(rows))
@@ -83,22 +60,19 @@ def predictions_table(
 def require_same_documents(
     reference: Reference, evidence: Sequence[Evidence], gold: str
 ) -> list[bool]:
-    """Which of these the gold documents are the test documents of. Raises DataError, saying what
-    differs, if of none.
+    """For each of `evidence`, whether the gold documents are its runs' test documents.
+
+    Raises DataError, saying what differs, if they are those of none.
     """
-    empty, fits, reason = (
-        reference.count([], gold),
-        [],
-        "no run holds counts per document (counts_test.json)",
-    )
+    empty, fits = reference.count([], gold), []
+    reason = "no run holds counts per document (counts_test.json)"
     for each in evidence:
-        fits.append(False)
-        if each:
-            try:
+        fits.append(bool(each))
+        try:
+            if each:
                 each.against_gold(empty, "f1")
-                fits[-1] = True
-            except DataError as error:
-                reason = str(error)
+        except DataError as error:
+            fits[-1], reason = False, str(error)
     if not any(fits):
         raise DataError(f"{gold}: not the documents that the runs were tested on: {reason}")
     return fits
@@ -112,8 +86,8 @@ def _same_tail(counts: Counts, evidence: Evidence) -> bool:
     return True
 
 
-def _cell(column: Column, scores: Mapping) -> Cell:
+def _cell(column: Column, scores: Mapping[str, Any]) -> Cell:
     split, name = column.path
     if split != "test" or column.difference:
         return Cell()
-    return Cell(absent=UNDEFINED) if scores[name] is None else StatedCell(number=100 * scores[name])
+    return Cell(absent=UNDEFINED) if scores[name] is None else Cell(number=100 * scores[name])

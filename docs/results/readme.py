@@ -11,10 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.grid.status import description_of
+from benchmark.reports.ablation import CALIBRATED, ablation_table, expected_of
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.summary import signed, summary
-from benchmark.reports.tables import CALIBRATED, Column, Row, ablation_table, expected_of
+from benchmark.reports.tables import Column, Row
 from benchmark.store.files import written_atomically
 from benchmark.store.runs import find_runs
 
@@ -35,7 +36,7 @@ def findings(results: Path) -> str:
         if not plain:
             continue
         further = significance(runs, expected, evidence, FURTHER)
-        tables = (ablation_table(runs), ablation_table(runs, calibrated=True))
+        tables = (ablation_table(runs), ablation_table(runs, columns=CALIBRATED))
         name = experiment.relative_to(ROOT).as_posix()
         parts += [f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"]
         parts += summary(runs, plain, further, evidence)

@@ -9,8 +9,9 @@ import json
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.reports.ablation import ablation_table
 from benchmark.reports.published import PUBLISHED, read_published, reported_beside
-from benchmark.reports.tables import ablation_table
+from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.store.runs import RunDirectory, find_runs
 
 FOUR = ("ign_f1", "f1", "freq_f1", "ltail_f1")
@@ -264,10 +265,8 @@ def test_the_tables_of_the_dataset_are_marked_as_reported(tmp_path):
         f"Reported, not run here: re-docred, Table {number} of Tran et al. (2025)"
         for number in (1, 4)
     ]
-    text = reported.below_markdown("ours\n")
-    assert text.startswith(
-        "ours\n\n### Reported, not run here: re-docred, Table 1 of Tran et al. (2025)\n"
-    )
+    text = markdown(reported.tables)
+    assert text.startswith("### Reported, not run here: re-docred, Table 1 of Tran et al. (2025)")
     assert "|  | VaeDiff-DocRE | 10 | 74.96 ± 0.21 | 75.89 ± 0.20 |" in text
     assert "| BERT-base | GAIN (Zeng et al., 2020) |  | 71.99 | 73.49 | - | - |" in text
     assert "**" not in text and "Δ" not in text
@@ -328,16 +327,12 @@ def test_a_dataset_without_published_scores_gets_a_plain_sentence(tmp_path):
         "dwie, re-docred."
     )
     assert (reported.tables, reported.instead) == ([], sentence)
-    assert reported.below_markdown("ours\n") == f"ours\n\n{sentence}\n"
-    assert reported.below_csv("a,b\n1,2\n") == "a,b\n1,2\n"
 
 
 def test_csv_keeps_published_numbers_out_of_our_columns(tmp_path):
-    from benchmark.reports.render.text import csv_text
-
     runs = ours(tmp_path, dataset="dwie")
-    plain = csv_text([ablation_table(runs)])
-    text = reported_beside(runs, ["baseline", "atlop"]).below_csv(plain)
+    reported = reported_beside(runs, ["baseline", "atlop"]).tables
+    plain, text = (csv_text([ablation_table(runs)], tables) for tables in ([], reported))
     before, after = (list(csv.DictReader(io.StringIO(part))) for part in (plain, text))
     assert [{key: line[key] for key in before[0]} for line in after[: len(before)]] == before
     assert all(line["reported"] == "" for line in after[: len(before)])
@@ -371,7 +366,7 @@ def test_terminal_cuts_nothing_off(tmp_path, width):
     from rich.console import Console
 
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    reported_beside(ours(tmp_path), ["baseline", "kd_docre", "atlop"]).print(console)
+    terminal(reported_beside(ours(tmp_path), ["baseline", "kd_docre", "atlop"]).tables, console)
     text = console.file.getvalue()
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     assert all(

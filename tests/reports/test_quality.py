@@ -230,9 +230,9 @@ def test_the_report_shows_it(grid, monkeypatch):
 
     from benchmark.commands import report
     from benchmark.grid.status import statuses
-    from benchmark.reports import significance, tables
+    from benchmark.reports import ablation, significance
 
-    monkeypatch.setattr(tables, "ablation_table", lambda *_, **__: table_of(grid))
+    monkeypatch.setattr(ablation, "ablation_table", lambda *_, **__: table_of(grid))
     nothing = significance.Significance(
         {"f1": {}, "ltail_f1": {}}, {}
     )  # these runs have no scores to test

@@ -10,13 +10,14 @@ import pytest
 from reports.render.test_html import Parsed
 from stored_runs import counted, counts, run, write
 
-from benchmark.reports.difference_table import difference_table
+from benchmark.reports.ablation import ablation_table, expected_of
+from benchmark.reports.difference_table import difference_table, marked
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.render.html import html, html_document
 from benchmark.reports.render.latex import latex
 from benchmark.reports.render.text import csv_text, markdown, terminal
-from benchmark.reports.significance import Contrast, marked, significance
-from benchmark.reports.tables import ABLATION, CALIBRATED, Cell, ablation_table, expected_of
+from benchmark.reports.significance import Contrast, significance
+from benchmark.reports.tables import Cell
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import crossed_interval
 from benchmark.statistics.measures import MEASURES, document_counts
@@ -393,17 +394,11 @@ def test_the_document_is_whole_and_lets_nothing_in(tables):
     assert "default-src 'none'" in text and " style=" not in text
 
 
-def test_the_columns_of_the_ablation_table_are_those_that_are_marked():
-    from benchmark.reports.significance import FAMILIES
-
-    assert {key for _, key in FAMILIES.values()} <= {column.key for column in ABLATION + CALIBRATED}
-
-
 @pytest.mark.parametrize(
     ("p", "low", "high", "expected"),
     [(0.01, 0.1, 0.3, True), (0.01, -0.1, 0.3, False), (0.2, 0.1, 0.3, False)],
 )
 def test_the_mark_asks_for_a_small_p_and_an_interval_without_0(p, low, high, expected):
     interval = Interval("made up", 0.1, low, high, 0.95, seeds=5, documents=50)
-    contrast = Contrast("atlop", "vae", Cell({0: 1.0}), interval, adjusted=p)
+    contrast = Contrast("atlop", "vae", "f1", Cell({0: 1.0}), interval, adjusted=p)
     assert contrast.significant is expected

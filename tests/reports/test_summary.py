@@ -3,10 +3,17 @@
 import pytest
 from stored_runs import counted
 
+from benchmark.reports.ablation import (
+    TO_CONTROL,
+    ablation_table,
+    best_control,
+    expected_of,
+    has_calibrated,
+)
+from benchmark.reports.board_table import across_sentence, across_settings
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
-from benchmark.reports.summary import across, summary
-from benchmark.reports.tables import ablation_table, best_control, expected_of, has_calibrated
+from benchmark.reports.summary import summary
 from benchmark.store.runs import find_runs
 
 GAINS = {"none": 0.0, "copies": 0.02, "gaussian": 0.05, "vae": -0.03}
@@ -45,14 +52,14 @@ def test_controls_are_no_augmenters_of_the_summary(runs):
 
 def test_k_hat_speaks_of_augmenters_tested_in_several_settings(runs):
     _, plain = said(runs)
-    assert across([plain]) == []
-    (sentence,) = across([plain, plain])
+    assert across_sentence(across_settings([plain])) == []
+    (sentence,) = across_sentence(across_settings([plain, plain]))
     assert "`gaussian` in at least" in sentence and "of 2" in sentence
 
 
 def test_the_table_has_a_column_for_the_best_control(runs):
     table = ablation_table(runs)
-    assert table.columns[-1].to_control
+    assert table.columns[-1] == TO_CONTROL
     last = {row.label: row.cells[-1].mean for row in table.rows}
     assert last["gaussian"] == pytest.approx(3.0) and last["vae"] == pytest.approx(-5.0)
     assert last["none"] is None and last["copies"] is None

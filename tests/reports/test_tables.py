@@ -9,8 +9,9 @@ import math
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.reports.ablation import DETAIL, ablation_table
 from benchmark.reports.render.text import csv_text, markdown, terminal
-from benchmark.reports.tables import Cell, ablation_table, ablation_tables
+from benchmark.reports.tables import Cell
 from benchmark.store.runs import RunDirectory, find_runs
 
 
@@ -79,17 +80,14 @@ def grid(tmp_path):
 
 
 EXPECTED = {
-    "demo": {
-        (backbone, augmenter): (0, 1, 2)
-        for backbone in ("kd_docre", "atlop")
-        for augmenter in ("none", "gaussian", "vae")
-    }
+    (backbone, augmenter): (0, 1, 2)
+    for backbone in ("kd_docre", "atlop")
+    for augmenter in ("none", "gaussian", "vae")
 }
 
 
 def table_of(folder, expected=None, **options):
-    (table,) = ablation_tables(find_runs(folder), expected, **options)
-    return table
+    return ablation_table([run.read() for run in find_runs(folder)], expected, **options)
 
 
 def cell(table, backbone, augmenter, key):
@@ -99,7 +97,7 @@ def cell(table, backbone, augmenter, key):
 
 def test_columns_and_rows_in_the_experiments_order(grid):
     table = table_of(grid, EXPECTED)
-    assert [(row.group, row.label) for row in table.rows] == list(EXPECTED["demo"])
+    assert [(row.group, row.label) for row in table.rows] == list(EXPECTED)
     names = ["ign_f1", "f1", "freq_f1", "ltail_f1"]
     assert [column.key for column in table.columns] == [
         f"{s}.{n}" for s in ("dev", "test") for n in names
@@ -200,11 +198,11 @@ def test_without_an_experiment_every_cell_is_expected_to_have_every_seed(grid):
 
 
 def test_a_narrowed_experiment_leaves_other_runs_out(grid):
-    table = table_of(grid, {"demo": {("atlop", "none"): [0], ("atlop", "vae"): [0]}})
+    table = table_of(grid, {("atlop", "none"): [0], ("atlop", "vae"): [0]})
     assert [(row.label, row.coverage) for row in table.rows] == [("none", "1"), ("vae", "1")]
     assert cell(table, "atlop", "vae", "test.f1").mean == pytest.approx(53)
     with pytest.raises(UserError, match="none of the finished runs"):
-        table_of(grid, {"demo": {("baseline", "none"): [0]}})
+        table_of(grid, {("baseline", "none"): [0]})
 
 
 def test_no_run_is_an_error():
@@ -230,18 +228,10 @@ def test_caption_tells_encoder_and_corpus_notes(tmp_path):
 
 
 def test_detail_columns(grid):
-    table = table_of(grid, EXPECTED, detail=True)
+    table = table_of(grid, EXPECTED, columns=DETAIL)
     assert cell(table, "atlop", "vae", "test.bucket_f1.1-10").mean == pytest.approx(55)
     assert cell(table, "atlop", "vae", "test.macro_f1").mean == pytest.approx(55)
     assert table.title != table_of(grid, EXPECTED).title
-
-
-def test_one_table_per_experiment(grid):
-    store(grid, "none", 0, 0.3, experiment="another")
-    assert [table.title for table in ablation_tables(find_runs(grid))] == [
-        "another: synthetic",
-        "demo: synthetic",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +285,7 @@ def test_markdown(grid):
 
 def test_a_difference_over_fewer_pairs_says_so(grid):
     # none lacks seed 1, which vae has: the row has 3 seeds, the difference 2
-    table = table_of(grid, {"demo": {("kd_docre", "vae"): [0, 1, 2], ("kd_docre", "none"): [0, 1]}})
+    table = table_of(grid, {("kd_docre", "vae"): [0, 1, 2], ("kd_docre", "none"): [0, 1]})
     assert "+6.00 (n=1)" in markdown([table])
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from benchmark.reports.render.html import whole_page
 from benchmark.texts import escape
 
 HUES = 12  # entities further apart in number share a colour
@@ -25,36 +24,27 @@ td:last-child, th:last-child { text-align: right; font-variant-numeric: tabular-
 
 
 def documents_page(rows: Iterable[Mapping[str, Any]], facts: Iterable[Mapping[str, Any]]) -> str:
-    """HTML of the documents (canonical schema) beside the facts that `predict` found in them."""
+    """HTML of documents (canonical schema) beside the facts that `predict` found in them."""
     facts = list(facts)
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     articles = "\n".join(
         _article(row, [fact for fact in facts if fact["title"] == row["title"]]) for row in rows
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Relations</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{articles}\n"
-        "</main>\n</body>\n</html>\n"
-    )
+    return whole_page(f"<main>\n{articles}\n</main>", "Relations", STYLE)
 
 
 def _article(row: Mapping[str, Any], facts: list[Mapping[str, Any]]) -> str:
     head = "<tr><th>Head</th><th>Relation</th><th>Tail</th><th>Score</th></tr>"
     lines = "".join(
-        f"<tr><td>{_name(fact, 'head', 'h_idx')}</td><td>{escape(fact['relation'])}</td>"
-        f"<td>{_name(fact, 'tail', 't_idx')}</td><td>{fact['score']:.2f}</td></tr>"
+        f"<tr><td>{_marked(fact['h_idx'], fact['head'])}</td><td>{escape(fact['relation'])}</td>"
+        f"<td>{_marked(fact['t_idx'], fact['tail'])}</td><td>{fact['score']:.2f}</td></tr>"
         for fact in facts
     )
     found = f"<table>{head}{lines}</table>" if facts else "<p>No relation was found.</p>"
     return f"<article><h2>{escape(row['title'])}</h2><div>{_text(row)}</div>{found}</article>"
 
 
-def _name(fact: Mapping[str, Any], what: str, number: str) -> str:
-    n = fact[number]
-    return f'<mark class="e{n % HUES}">{escape(fact[what])}<sub>{n + 1}</sub></mark>'
+def _marked(entity: int, text: str) -> str:
+    return f'<mark class="e{entity % HUES}">{escape(text)}<sub>{entity + 1}</sub></mark>'
 
 
 def _text(row: Mapping[str, Any]) -> str:
@@ -69,12 +59,8 @@ def _text(row: Mapping[str, Any]) -> str:
         )
         parts, done = [], 0
         for start, end, n in mentions:
-            if start < done:
-                continue
-            parts += map(escape, words[done:start])
-            text = escape(" ".join(words[start:end]))
-            parts.append(f'<mark class="e{n % HUES}">{text}<sub>{n + 1}</sub></mark>')
-            done = end
-        parts += map(escape, words[done:])
-        paragraphs.append(f"<p>{' '.join(parts)}</p>")
+            if start >= done:
+                parts += [*map(escape, words[done:start]), _marked(n, " ".join(words[start:end]))]
+                done = end
+        paragraphs.append(f"<p>{' '.join([*parts, *map(escape, words[done:])])}</p>")
     return "".join(paragraphs)

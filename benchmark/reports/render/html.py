@@ -1,8 +1,7 @@
-"""A Table as an HTML fragment: what it is in its marks (caption, scopes, row groups), how it looks
-left to the page's style sheet.
+"""A Table as an HTML fragment, and whole pages that need no network.
 
-All texts are foreign (an experiment's name, a note from a data file) and escaped; there is no
-inline style, so that a page may forbid them.
+The marks carry the structure (caption, scopes, row groups); a style sheet decides how it looks.
+Texts may come from anywhere and are escaped. There is no inline style: a page may forbid it.
 """
 
 from __future__ import annotations
@@ -12,12 +11,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from benchmark.reports.cells import headings, ranked, row_groups, shown
-from benchmark.reports.tables import Cell, Column, Row, Table
+from benchmark.reports.tables import Cell, Column, Row, Table, headings, shown
 from benchmark.texts import escape
-
-FOLDED = "<figcaption><details><summary>About this table</summary>{}</details></figcaption>"
-MINUS = "\N{MINUS SIGN}"
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -36,40 +31,48 @@ figcaption p { margin: 0.3rem 0; max-width: 75ch; }
 
 
 def html(tables: Iterable[Table]) -> str:
-    """The tables as `<figure class="results">`: the table in a box that may scroll, its notes as
-    the figure's caption.
-    """
-    return "\n".join(_figure(table) for table in tables)
+    """The tables as `<figure class="results">`: a box that scrolls, with the notes as caption."""
+    return "\n".join(map(_figure, tables))
 
 
 def html_document(tables: Iterable[Table], title: str, summary: Iterable[str] = ()) -> str:
-    """A file of its own, which needs no network and runs nothing: a policy forbids whatever is not
-    its style sheet.
-
-    summary: paragraphs that come first.
-    """
+    """The tables as a page of their own, after the paragraphs of `summary`."""
     said = "\n".join(f"<p>{text_of(paragraph)}</p>" for paragraph in summary)
-    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, '
-        f'initial-scale=1">\n<title>{escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{said}\n{html(tables)}\n</main>\n</body>\n</html>\n"
-    )
+    return whole_page(f"<main>\n{said}\n{html(tables)}\n</main>", title, STYLE)
+
+
+def whole_page(body: str, title: str, style: str, script: str = "") -> str:
+    """A page that needs no network. Its policy allows this style sheet and script, by digest."""
+    scripts = f"script-src {_digest(script)}; " if script else ""
+    allowed = f"style-src {_digest(style)}; {scripts}img-src data:"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+{body}
+{f"<script>{script}</script>" if script else ""}
+</body>
+</html>
+"""
 
 
 def number_html(cell: Cell, column: Column, row: Row) -> str:
-    """What stands in a cell: the number, bold if best, its spread, its number of seeds and its
-    mark.
-    """
+    """A cell's number, bold if best, with its spread, its number of seeds and its mark."""
     parts = shown(cell, column, row)
     if parts.absent:
         return f'<span class="absent">{escape(parts.absent)}</span>'
     if not parts.number:
         return ""
-    number = escape(parts.number.replace("-", MINUS))
+    number = escape(parts.number.replace("-", "\N{MINUS SIGN}"))
     text = f"<strong>{number}</strong>" if cell.best else number
     text += f' <span class="spread">± {parts.spread}</span>' if parts.spread else ""
     text += f' <span class="spread">(n={parts.n})</span>' if parts.n else ""
@@ -83,50 +86,49 @@ def text_of(text: str) -> str:
 
 def _figure(table: Table) -> str:
     notes = "".join(f"<p>{text_of(note)}</p>" for note in table.notes)
-    body = "\n".join(_group(name, rows, table) for name, rows in row_groups(table.visible))
+    folded = f"<details><summary>About this table</summary>{notes}</details>"
     return (
         '<figure class="results">\n<div class="scroll" role="region" tabindex="0" '
         f'aria-label="{escape(table.title)}">\n'
-        f"<table>\n<caption>{text_of(table.title)}</caption>\n{_head(table)}\n{body}\n</table>\n</div>\n"
-        f"{FOLDED.format(notes) if notes else ''}</figure>"
+        f"<table>\n<caption>{text_of(table.title)}</caption>\n{_head(table)}\n"
+        + "\n".join(_group(name, rows, table) for name, rows in table.groups)
+        + f"\n</table>\n</div>\n{f'<figcaption>{folded}</figcaption>' if notes else ''}</figure>"
     )
 
 
 def _head(table: Table) -> str:
-    groups = list(headings(table.columns))
-    two_lines = any(heading for heading, _, _ in groups)
+    groups = headings(table.columns)
+    two_lines = any(heading for heading, *_ in groups)
     span = ' rowspan="2"' if two_lines else ""
-    stub = [
-        *(["Rank"] if ranked(table.visible) else []),
-        table.group_label,
-        table.row_label,
-        "seeds",
-    ]
-    first = "".join(f'<th scope="col"{span}>{escape(label)}</th>' for label in stub)
+    stub = "".join(f'<th scope="col"{span}>{escape(label)}</th>' for label in table.stub)
     labels = "".join(
         f'<th scope="col" class="number">{escape(column.label)}</th>' for column in table.columns
     )
-    if not two_lines:
-        return f"<thead><tr>{first}{labels}</tr></thead>"
     spans = "".join(
-        f'<th scope="colgroup" colspan="{last - first_ + 1}">{escape(heading)}</th>'
-        for heading, first_, last in groups
+        f'<th scope="colgroup" colspan="{last - first + 1}">{escape(heading)}</th>'
+        for heading, first, last in groups
     )
-    return f"<thead><tr>{first}{spans}</tr><tr>{labels}</tr></thead>"
+    lines = [stub + spans, labels] if two_lines else [stub + labels]
+    return f"<thead>{''.join(f'<tr>{line}</tr>' for line in lines)}</thead>"
 
 
 def _group(name: str, rows: list[Row], table: Table) -> str:
     lines = []
-    for position, row in enumerate(rows):
-        rank = f'<td class="number">{escape(row.rank)}</td>' if ranked(table.visible) else ""
-        head = "" if position else f'<th scope="rowgroup" rowspan="{len(rows)}">{escape(name)}</th>'
+    for row in rows:
+        rank = f'<td class="number">{escape(row.rank)}</td>' if table.ranked else ""
+        head = f'<th scope="rowgroup" rowspan="{len(rows)}">{escape(name)}</th>'
+        label = f'<th scope="row">{escape(row.label)}</th>'
         cells = "".join(
-            f'<td class="number">{number_html(cell, column, row)}</td>'
-            for cell, column in zip(row.cells, table.columns, strict=True)
+            f'<td class="number">{text}</td>'
+            for text in [escape(row.coverage), *_numbers(row, table.columns)]
         )
-        label = (
-            f'<th scope="row">{escape(row.label)}</th><td '
-            f'class="number">{escape(row.coverage)}</td>'
-        )
-        lines.append(f"<tr>{rank}{head}{label}{cells}</tr>")
+        lines.append(f"<tr>{rank}{'' if lines else head}{label}{cells}</tr>")
     return "<tbody>" + "\n".join(lines) + "</tbody>"
+
+
+def _numbers(row: Row, columns: tuple[Column, ...]) -> list[str]:
+    return [number_html(*pair, row) for pair in zip(row.cells, columns, strict=True)]
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,72 +1,52 @@
-"""One Table, three faces: Markdown, CSV with every digit and every seed, and the terminal."""
+"""A Table as Markdown, as CSV with every digit and every seed, and in the terminal."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from benchmark.reports.cells import ranked, shown
-from benchmark.reports.tables import Cell, Column, Row, Table
-from benchmark.texts import markdown_escaped as _escaped
-from benchmark.texts import plain
+from benchmark.reports.tables import Cell, Column, Row, Table, shown
+from benchmark.texts import markdown_escaped, plain
+
+_OF_CELL = ("table", "backbone", "augmenter", "score", "mean", "sd", "n", "expected", "best")
+_REPORTED = ("reported", "reported spread", "reported runs", "method", "encoder", "counterpart")
 
 
-def markdown(tables: Iterable[Table], summary: Sequence[str] = ()) -> str:
+def markdown(
+    tables: Iterable[Table], summary: Sequence[str] = (), below: Sequence[str] = ()
+) -> str:
     """GitHub Markdown; the best of a column is bold, marks stand behind the cell.
 
-    summary: paragraphs that come first.
+    summary, below: paragraphs before and after the tables.
     """
-    said = [f"{_escaped(paragraph)}\n" for paragraph in summary]
-    return "\n".join([*said, *(_markdown(table) for table in tables)])
+    before, after = ([f"{markdown_escaped(text)}\n" for text in part] for part in (summary, below))
+    return "\n".join([*before, *map(_markdown, tables), *after])
 
 
-def csv_text(tables: Iterable[Table]) -> str:
-    """One line per cell: mean, sd, n, mark and the value of each seed, in percent (a p as it is)
-    and at full precision.
+def csv_text(tables: Iterable[Table], reported: Iterable[Table] = ()) -> str:
+    """One line per cell, in percent (a p-value as it is) and at full precision.
+
+    reported: published tables. Their numbers stand in columns of their own, so that an average over
+        ours never includes them.
     """
-    tables = list(tables)
-    seeds = sorted(
-        {seed for table in tables for row in table.rows for seed in (*row.seeds, *row.expected)}
-    )
+    tables, reported = list(tables), list(reported)
+    rows = [row for table in tables for row in table.rows]
+    seeds = sorted({seed for row in rows for seed in (*row.seeds, *row.expected)})
+    names = [*_OF_CELL, "mark", "absent", *(f"seed {seed}" for seed in seeds)]
+    names += [*_REPORTED, "copied from"] if reported else []
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "table",
-            "backbone",
-            "augmenter",
-            "score",
-            "mean",
-            "sd",
-            "n",
-            "expected",
-            "best",
-            "mark",
-            "absent",
-            *(f"seed {seed}" for seed in seeds),
-        ]
-    )
-    for table in tables:
-        for row in table.rows:
-            if row.rank:
-                writer.writerow([table.title, row.group, row.label, "rank", row.rank])
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell.mean is None and not cell.absent:  # the difference of `none` to itself
-                    continue
-                numbers = ["" if value is None else repr(value) for value in (cell.mean, cell.sd)]
-                each = [repr(cell.values[seed]) if seed in cell.values else "" for seed in seeds]
-                identity = [table.title, row.group, row.label, column.key]
-                marks = [int(cell.best), cell.mark, cell.absent or ""]
-                writer.writerow([*identity, *numbers, cell.n, len(row.expected), *marks, *each])
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(line for table in tables for line in _csv_lines(table))
+    writer.writerows(line for table in reported for line in _reported_lines(table))
     return text.getvalue()
 
 
 def terminal(tables: Iterable[Table], console=None, summary: Sequence[str] = ()) -> None:
-    """Print the tables with rich. What is too wide for the terminal gets the spread below the mean,
-    or several parts.
-    """
+    """Print the tables with rich; one that is too wide is split or puts spreads below means."""
     from rich.console import Console
 
     console = console or Console()
@@ -83,62 +63,71 @@ def terminal(tables: Iterable[Table], console=None, summary: Sequence[str] = ())
 
 
 def _markdown(table: Table) -> str:
-    stub, rule = (["Rank"], ["---:"]) if ranked(table.visible) else ([], [])
-    header = [
-        *stub,
-        table.group_label,
-        table.row_label,
-        "seeds",
-        *(f"{c.heading} {c.label}" for c in table.columns),
-    ]
-    rule += ["---", "---", *["---:"] * (len(table.columns) + 1)]
-    lines = [f"### {_escaped(table.title)}", "", _line(header), _line(rule)]
-    for row, group in _with_group(table.visible):
-        texts = (
-            _text(cell, column, row) for cell, column in zip(row.cells, table.columns, strict=True)
-        )
-        marked = [
+    columns = [f"{column.heading} {column.label}" for column in table.columns]
+    rule = ["---:"] * table.ranked + ["---", "---"] + ["---:"] * (len(columns) + 1)
+    lines = [_line([*table.stub, *columns]), _line(rule)]
+    for row, (*texts, coverage) in table.lines():
+        cells = [
             (f"**{text}**" if cell.best else text) + re.sub(r"([\\*_`|])", r"\\\1", cell.mark)
-            for text, cell in zip(texts, row.cells, strict=True)
+            for cell, text in zip(row.cells, _texts(row, table.columns), strict=True)
         ]
-        rank = [row.rank] if stub else []
-        lines.append(_line([*rank, _escaped(group), _escaped(row.label), row.coverage, *marked]))
-    return "\n".join([*lines, "", *(f"{_escaped(note)}  " for note in table.notes), ""])
+        lines.append(_line([*map(markdown_escaped, texts), coverage, *cells]))
+    notes = [f"{markdown_escaped(note)}  " for note in table.notes]
+    return "\n".join([f"### {markdown_escaped(table.title)}", "", *lines, "", *notes, ""])
 
 
 def _line(fields: Iterable[str]) -> str:
     return "| " + " | ".join(fields) + " |"
 
 
-def _with_group(rows: Sequence[Row]) -> Iterable[tuple[Row, str]]:
-    """Each row with its group's name, blank but on the group's first row."""
-    previous = None
-    for row in rows:
-        yield row, "" if row.group == previous else row.group
-        previous = row.group
+def _texts(row: Row, columns: Sequence[Column], separator: str = " ") -> list[str]:
+    return [_text(*pair, row, separator) for pair in zip(row.cells, columns, strict=True)]
 
 
-def _text(cell: Cell, column: Column, row: Row, separator: str = " ") -> str:
-    """A cell as text, without its mark: "71.12 ± 0.34"; with its number of seeds where that is not
-    the row's.
-    """
+def _text(cell: Cell, column: Column, row: Row, separator: str) -> str:
+    """A cell without its mark: "71.12 ± 0.34", with its number of seeds if not the row's."""
     parts = shown(cell, column, row)
     spread, n = (f"± {parts.spread}" if parts.spread else ""), (f"(n={parts.n})" if parts.n else "")
     return parts.absent or separator.join(filter(None, [parts.number, spread, n]))
 
 
+def _csv_lines(table: Table) -> Iterator[dict[str, Any]]:
+    for row in table.rows:
+        of_row = {"table": table.title, "backbone": row.group, "augmenter": row.label}
+        if row.rank:
+            yield of_row | {"score": "rank", "mean": row.rank}
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell.mean is None and not cell.absent:  # the difference of `none` to itself
+                continue
+            numbers = {"score": column.key, "mean": _digits(cell.mean), "sd": _digits(cell.sd)}
+            numbers |= {"n": cell.n, "expected": len(row.expected), "best": int(cell.best)}
+            numbers |= {"mark": cell.mark, "absent": cell.absent or ""}
+            each = {f"seed {seed}": repr(value) for seed, value in cell.values.items()}
+            yield of_row | numbers | each
+
+
+def _reported_lines(table: Table) -> Iterator[dict[str, Any]]:
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if cell.mean is not None:
+                line = {"table": table.title, "score": column.key, "method": row.label}
+                line |= {"reported": _digits(cell.mean), "reported spread": _digits(cell.sd)}
+                yield line | row.origin[column.heading]
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
 def _fitting(table: Table, console) -> list:
-    """The table in the widest layout that the console holds: whole; with the spread below the mean;
-    split between columns.
-    """
+    """The table in the first layout that fits: whole, with spreads below means, or in parts."""
     from rich.measure import Measurement
 
     unlimited = console.options.update(max_width=10_000)
     fits = lambda part: Measurement.get(console, unlimited, part).maximum <= console.width
     everything = list(range(len(table.columns)))
     for separator in (" ", "\n"):
-        whole = _rich(table, everything, separator)
-        if fits(whole):
+        if fits(whole := _rich(table, everything, separator)):
             return [whole]
     parts: list[list[int]] = []
     for index in everything:
@@ -150,41 +139,33 @@ def _fitting(table: Table, console) -> list:
     return [_rich(table, part, "\n") for part in parts]
 
 
-def _rich(table: Table, columns: Sequence[int], separator: str):
+def _rich(table: Table, chosen: Sequence[int], separator: str):
     """The columns at these positions as a rich table."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    title = Text(plain(table.title))
     out = RichTable(
-        title=title,
+        title=Text(plain(table.title)),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
     )
-    out.add_column(Text(table.group_label), no_wrap=True)
-    out.add_column(Text(table.row_label), no_wrap=True)
-    out.add_column("seeds", justify="right", no_wrap=True)
-    for index in columns:
-        column = table.columns[index]
-        out.add_column(
-            Text(f"{column.heading}\n{column.label}", justify="right"),
-            justify="right",
-            no_wrap=True,
-        )
+    for label in table.stub:
+        justify = "right" if label in ("Rank", "seeds") else "left"
+        out.add_column(Text(label), justify=justify, no_wrap=True)
+    for column in (table.columns[index] for index in chosen):
+        heading = Text(f"{column.heading}\n{column.label}", justify="right")
+        out.add_column(heading, justify="right", no_wrap=True)
     previous = None
-    for row, group in _with_group(table.visible):
+    for row, stub in table.lines():
         if previous is not None and row.group != previous:
             out.add_section()
-        previous = row.group
-        texts = (
-            Text(
-                _text(cell, table.columns[i], row, separator) + cell.mark,
-                style="bold green" if cell.best else "",
-            )
-            for i, cell in ((i, row.cells[i]) for i in columns)
+        previous, texts = row.group, _texts(row, table.columns, separator)
+        cells = (
+            Text(texts[i] + row.cells[i].mark, style="bold green" if row.cells[i].best else "")
+            for i in chosen
         )
-        out.add_row(Text(plain(group)), Text(plain(row.label)), Text(row.coverage), *texts)
+        out.add_row(*(Text(plain(text)) for text in stub), *cells)
     return out

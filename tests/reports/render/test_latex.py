@@ -57,7 +57,7 @@ def test_lines_of_a_table():
         r"atlop & none & 2 & 51.00 {\scriptsize$\pm$\,1.41} & \textbf{48.00} "
         r"{\scriptsize$\pm$\,0.00} &  \\",
         r" & vae & 2 & \textbf{52.00} {\scriptsize$\pm$\,1.41} & \textit{n/a} & "
-        r"$-$2.00 {\scriptsize$\pm$\,1.41}\rlap{\textsuperscript{$\dagger$}} \\",
+        r"$-$2.00 {\scriptsize$\pm$\,1.41}\rlap{\textsuperscript{†}} \\",
         r"\midrule",
         r"kd\_docre & vae & 1/2 & 50.00 & 50.00 & \textit{missing} \\",
     ]
@@ -75,10 +75,7 @@ def test_ranks_get_a_column_of_their_own_where_there_are_any():
     text = latex(
         [
             table(
-                rows=(
-                    row("atlop", "vae", *cells, rank="1–2"),
-                    row("atlop", "none", *cells, rank="1–2"),
-                )
+                rows=(row("atlop", "vae", *cells, rank="1"), row("atlop", "none", *cells, rank="1"))
             )
         ]
     )
@@ -87,7 +84,7 @@ def test_ranks_get_a_column_of_their_own_where_there_are_any():
         and r"\begin{tabular}{rllrrrr}" in text
         and r"\cmidrule(lr){5-5}" in text
     )
-    assert text.count("\n1--2 & ") == 2
+    assert text.count("\n1 & ") == 2
     assert "Rank" not in latex([table()])
 
 
@@ -106,8 +103,8 @@ def test_without_headings_there_is_one_heading_line():
         ("~ ^", r"\textasciitilde{} \textasciicircum{}"),
         ("--set", "-{}-set"),
         ("a\n\nb", "a b"),
-        ("é Ł ï", r"\'{e} \L{} \"{\i}"),
-        ("中", "[U+4E2D]"),
+        ("é Ł ï ±", "é Ł ï ±"),
+        ("中 đ", "[U+4E2D] [U+0111]"),
         ("\x07\u202e", ""),
     ],
 )
@@ -117,14 +114,9 @@ def test_escaping(text, expected):
 
 def test_hostile_texts_leave_no_command_of_their_own():
     text = escaped(HOSTILE)
-    ours = (
-        "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|"
-        "textquoteleft|textquoteright"
-    )
-    ours += "|pm|dagger|ddagger|Delta|l|i"
-    assert re.fullmatch(rf"""([^\\]|\\({ours})(?![a-z])|\\[&%#${{}}_'"~rc])*""", text), text
+    ours = "textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textquoteleft"
+    assert re.fullmatch(rf"([^\\]|\\({ours}|Delta)(?![a-z])|\\[&%#${{}}_])*", text), text
     assert not re.search(r"(?<!\\)[&%#]", text)
-    assert text.isascii()
 
 
 def test_code_in_notes_is_typewriter():
@@ -147,7 +139,7 @@ def test_a_document_compiles_with_the_kernel_and_booktabs_alone(tmp_path):
         Row(name, name, row.cells, row.seeds, row.expected, rank=HOSTILE[:3])
         for name, row in zip((HOSTILE, "[3pt]", "*", "é"), hostile.rows, strict=True)
     )
-    text = latex([table(), Table(**{**vars(hostile), "rows": rows})], document=True)
+    text = latex([table(), Table(**{**vars(hostile), "rows": rows})])
     assert re.findall(r"\\usepackage.*", text) == [r"\usepackage{booktabs}"]
     (tmp_path / "t.tex").write_text(text, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]

@@ -13,6 +13,8 @@ import pytest
 from reports.render.test_html import Parsed
 from stored_runs import relations, run
 
+from benchmark.reports.evidence import Evidence
+from benchmark.reports.ranks import with_ranks
 from benchmark.reports.render.page import ASSETS, page
 from benchmark.reports.studies import folder_of, studies
 from benchmark.statistics.results import Interval
@@ -22,7 +24,11 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&<!-
 
 def page_of(runs, expected=None, **options):
     found, left_out = studies(runs, expected)
-    return page(found, left_out=left_out, **options)
+    boards = {}
+    for study in found:
+        boards.setdefault((study.dataset, study.digest), []).append(study)
+    ranked = [study for members in boards.values() for study in with_ranks(members, Evidence([]))]
+    return page(ranked, left_out=left_out, **options)
 
 
 def rows_of(text):
@@ -101,14 +107,12 @@ def test_equal_as_shown_is_equal_in_rank(tmp_path):
 def test_ranks_and_marks_of_the_table_are_kept(runs):
     (study,), _ = studies(runs[:4])
     mark = lambda row: replace(
-        row, rank="1-2", cells=tuple(replace(cell, mark="†") for cell in row.cells)
+        row, rank="1", cells=tuple(replace(cell, mark="†") for cell in row.cells)
     )
     study = replace(study, table=replace(study.table, rows=tuple(map(mark, study.table.rows))))
     rows = rows_of(page([study]))
-    assert [cells[0] for _, cells in rows] == ["1-2", "1-2"] and rows[0][1][3] == "54.00 ± 1.41†"
-    assert (
-        page([study]).count('data-value="1" class="number rank">1-2<') == 2
-    )  # what it is sorted by
+    assert [cells[0] for _, cells in rows] == ["1", "1"] and rows[0][1][3] == "54.00 ± 1.41†"
+    assert page([study]).count('data-value="1" class="number rank">1<') == 2  # what it is sorted by
 
 
 def test_versions_of_the_data_are_not_mixed(tmp_path):

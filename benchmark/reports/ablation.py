@@ -1,0 +1,374 @@
+"""The ablation table: finished runs of one experiment on one dataset, averaged over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.registry import AUGMENTERS
+from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
+from benchmark.store.differences import differing
+from benchmark.store.runs import IDENTIFYING_FACTS, StoredRun
+
+Expected = Mapping[tuple[str, str], Iterable[int]]
+"""(backbone, augmenter) -> the seeds that the experiment asks for, in the order of the rows."""
+Seeds = Mapping[int, StoredRun]
+Cells = Mapping[tuple[str, str], Seeds]
+"""(backbone, augmenter) -> seed -> run."""
+
+STAGE1 = "(stage 1)"
+EARLY = "†"  # the model was chosen before augmentation began
+
+
+def _column(key: str, label: str, heading: str, difference: bool = False) -> Column:
+    """A column whose path is its key, where "calibrated" and "ap" stand for their place in test."""
+    first, *rest = key.split(".")
+    start = {"calibrated": ("test", "calibrated"), "ap": ("test", "average_precision")}
+    path = (*start.get(first, (first,)), *rest)
+    return Column(key + ".difference" * difference, label, heading, path, difference)
+
+
+_SCORES = (("ign_f1", "Ign F1"), ("f1", "F1"), ("freq_f1", "Freq F1"), ("ltail_f1", "LTail F1"))
+ABLATION = (
+    *(_column(f"{split}.{key}", name, split) for split in ("dev", "test") for key, name in _SCORES),
+    _column("test.f1", "Δ F1", "test", True),
+)
+TO_CONTROL = Column("test.f1.to_control", "Δ control", "test", ("test", "f1"), difference=True)
+CALIBRATED = (
+    _column("calibrated.f1", "F1", "calibrated"),
+    _column("calibrated.f1", "Δ F1", "calibrated", True),
+    _column("calibrated.ltail_f1", "LTail F1", "calibrated"),
+    _column("calibrated.ltail_f1", "Δ LTail", "calibrated", True),
+    _column("ap.all", "all", "average precision"),
+    _column("ap.all", "Δ all", "average precision", True),
+    _column("ap.frequent", "frequent", "average precision"),
+    _column("ap.tail", "tail", "average precision"),
+    _column("ap.tail", "Δ tail", "average precision", True),
+)
+DETAIL = (
+    _column("test.precision", "P", "test"),
+    _column("test.recall", "R", "test"),
+    *(_column(f"test.{kind}_f1", f"{kind} F1", "test") for kind in ("macro", "intra", "inter")),
+    *(
+        _column(f"test.bucket_f1.{bucket}", f"F1 ({bucket})", "test")
+        for bucket in ("0", "1-10", "11-50", "51-200", "201+")
+    ),
+)
+_TITLES = {DETAIL: ", test in detail", CALIBRATED: ", calibrated"}
+
+
+def ablation_table(
+    runs: Iterable[StoredRun],
+    expected: Expected | None = None,
+    columns: tuple[Column, ...] = ABLATION,
+    *,
+    description: str = "",
+) -> Table:
+    """Backbones as row groups, augmenters as rows, scores over seeds as cells.
+
+    Args:
+        runs: finished runs of one experiment on one dataset.
+        expected: the cells that the experiment asks for. A cell without a run is missing; a run
+            that was not asked for is left out. None: the cells that have run, see `expected_of`.
+        columns: ABLATION, four F1 on dev and test; DETAIL, the other scores on test; or CALIBRATED,
+            the scores at one tuned threshold and the average precision.
+        description: what the experiment says of itself; opens the caption.
+
+    Raises:
+        UserError: no run; two runs of one cell and seed; runs whose settings differ.
+    """
+    runs = list(runs)
+    if not runs:
+        raise UserError("no finished run to make a table of")
+    title = title_of(runs) + _TITLES.get(columns, "")
+    expected = expected_of(runs) if expected is None else expected
+    cells = asked_for(runs, expected)
+    used = [run for seeds in cells.values() for run in seeds.values()]
+    if not used:
+        raise UserError("none of the finished runs belongs to the experiment")
+    _require_comparable(used)
+    backbones = dict.fromkeys(backbone for backbone, _ in cells)
+    controls = {name: found for name in backbones if (found := best_control(name, cells))}
+    if columns is ABLATION and controls:
+        columns += (TO_CONTROL,)
+    rows: list[Row] = []
+    for backbone in backbones:
+        control, group = controls.get(backbone), [cell for cell in cells if cell[0] == backbone]
+        made = [_row(cell, tuple(expected[cell]), cells, control, columns) for cell in group]
+        rows += _mark_best(made, columns)
+    notes = (*filter(None, [description]), *_notes(used, rows, columns, controls))
+    return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
+
+
+def title_of(runs: Iterable[StoredRun]) -> str:
+    """ "experiment: dataset"."""
+    run = next(iter(runs))
+    return ": ".join(filter(None, (run.experiment, run.dataset)))
+
+
+def expected_of(runs: Iterable[StoredRun]) -> dict[tuple[str, str], list[int]]:
+    """The cells that have run, each with every seed that any of them has; `none` comes first."""
+    runs = list(runs)
+    cells = {(run.backbone, run.augmenter) for run in runs}
+    order = sorted(cells, key=lambda cell: (cell[0], cell[1] != BASELINE, cell[1]))
+    return {cell: sorted({run.seed for run in runs}) for cell in order}
+
+
+def by_cell(runs: Iterable[StoredRun]) -> dict[tuple[str, str], dict[int, StoredRun]]:
+    """Runs of one experiment by cell and seed. Raises UserError for two runs of one seed."""
+    cells: dict[tuple[str, str], dict[int, StoredRun]] = {}
+    for run in runs:
+        seeds = cells.setdefault((run.backbone, run.augmenter), {})
+        if run.seed in seeds:
+            raise UserError(
+                f"two runs of {run.backbone}, {run.augmenter}, seed {run.seed}: "
+                f"{seeds[run.seed].path} and {run.path}. "
+                "Report on one results folder at a time"
+            )
+        seeds[run.seed] = run
+    return {cell: dict(sorted(seeds.items())) for cell, seeds in cells.items()}
+
+
+def asked_for(
+    runs: Iterable[StoredRun], expected: Expected
+) -> dict[tuple[str, str], dict[int, StoredRun]]:
+    """The runs that the experiment asks for, for each of its cells, in its order."""
+    cells = by_cell(runs)
+    return {
+        cell: {seed: run for seed, run in cells.get(cell, {}).items() if seed in set(seeds)}
+        for cell, seeds in expected.items()
+    }
+
+
+def has_calibrated(runs: Iterable[StoredRun]) -> bool:
+    """Whether all runs hold calibrated scores, which older ones do not."""
+    keys = ("calibrated", "average_precision")
+    return all(key in run.metrics.get("test", {}) for run in runs for key in keys)
+
+
+def is_control(augmenter: str) -> bool:
+    """Whether the augmenter is registered as a control."""
+    return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
+
+
+def best_control(backbone: str, cells: Cells) -> str | None:
+    """The backbone's control with the highest mean dev F1, among those with the most seeds."""
+    f1 = {
+        augmenter: [run.metrics["dev"]["f1"] or 0.0 for run in runs.values()]
+        for (of, augmenter), runs in cells.items()
+        if of == backbone and runs and is_control(augmenter)
+    }
+    return max(f1, key=lambda name: (len(f1[name]), math.fsum(f1[name])), default=None)
+
+
+def score_cell(column: Column, runs: Seeds, baseline: Seeds) -> Cell:
+    """The column's score, or its difference to `baseline` over the seeds that both have.
+
+    Raises UserError naming the file and the key of a score that a run does not hold.
+    """
+    values = {seed: _score(run, column) for seed, run in runs.items()}
+    if column.difference:
+        others = {seed: _score(baseline[seed], column) for seed in values.keys() & baseline.keys()}
+        values = {
+            seed: None if None in (values[seed], others[seed]) else values[seed] - others[seed]
+            for seed in sorted(others)
+        }
+    if not values:
+        return Cell(absent=MISSING)
+    if None in values.values():  # undefined for one seed, undefined for the mean
+        return Cell(absent=UNDEFINED)
+    return Cell(values)
+
+
+def chosen_before_augmentation(run: StoredRun) -> bool:
+    """Whether the scored model is from the warm-up, before augmentation began."""
+    warmup = (run.config.get("augment") or {}).get("warmup_epochs", 0)
+    return 0 < run.metrics.get("best_epoch", warmup + 1) <= warmup
+
+
+def with_stage1(table: Table, runs: Iterable[StoredRun]) -> Table:
+    """The ablation table with the test scores of the stage 1 models above each backbone.
+
+    Only runs that retrain the head have them. In the paper's protocol `none` is the stage 1 model,
+    and the table stays as it is.
+    """
+    models: dict[str, dict[int, StoredRun]] = {}
+    for run in runs:
+        if run.augmenter == BASELINE and "stage1" in run.metrics:
+            scored = replace(run, metrics={"test": run.metrics["stage1"]})
+            models.setdefault(run.backbone, {})[run.seed] = scored
+    if not models:
+        return table
+    rows: list[Row] = []
+    for row in table.rows:
+        if found := models.pop(row.group, None):
+            cells = tuple(
+                Cell()
+                if column.difference or column.path[0] != "test"
+                else score_cell(column, found, {})
+                for column in table.columns
+            )
+            rows.append(Row(row.group, STAGE1, cells, tuple(sorted(found)), row.expected))
+        rows.append(row)
+    note = f"{STAGE1}: the whole model before its head was trained anew; its encoder is shared."
+    return replace(table, rows=tuple(rows), notes=(*table.notes, note))
+
+
+def coverage_notes(rows: Iterable[Row]) -> list[str]:
+    """Which rows were not run, in one sentence, and which lack some of their seeds."""
+    rows, notes = list(rows), []
+    if absent := [row for row in rows if not row.seeds]:
+        groups = []
+        for group in dict.fromkeys(row.group for row in absent):
+            names = [row.label for row in absent if row.group == group]
+            whole = len(names) == sum(row.group == group for row in rows)
+            groups.append(f"{group} ({'all' if whole else ', '.join(names)})")
+        listed = "; ".join(groups)
+        notes.append(f"Not run yet, and not shown: {len(absent)} of {len(rows)} rows: {listed}.")
+    if any(row.seeds and not row.complete for row in rows):
+        notes.append(
+            "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is "
+            "never marked as best."
+        )
+    return notes
+
+
+def _row(
+    cell: tuple[str, str],
+    expected: tuple[int, ...],
+    cells: Cells,
+    control: str | None,
+    columns: tuple[Column, ...],
+) -> Row:
+    backbone, augmenter = cell
+    runs, made = cells[cell], []
+    early = augmenter != BASELINE and any(map(chosen_before_augmentation, runs.values()))
+    for column in columns:
+        other = control if column == TO_CONTROL else BASELINE
+        if column.difference and (other is None or augmenter in (BASELINE, other)):
+            made.append(Cell())
+            continue
+        found = score_cell(column, runs, cells.get((backbone, other), {}))
+        made.append(
+            replace(found, mark=EARLY) if early and column.difference and found.n else found
+        )
+    return Row(backbone, augmenter, tuple(made), tuple(runs), expected)
+
+
+def _score(run: StoredRun, column: Column) -> float | None:
+    value: Any = run.metrics
+    for key in column.path:
+        if not isinstance(value, dict) or key not in value:
+            path = ".".join(column.path)
+            raise UserError(f"{run.path / 'metrics.json'}: the key {path} is missing")
+        value = value[key]
+    return None if value is None else 100 * value
+
+
+def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
+    """Mark the highest mean of each column among complete rows, after rounding."""
+    for index, column in enumerate(columns):
+        means = {
+            r: round(row.cells[index].mean, column.decimals)
+            for r, row in enumerate(rows)
+            if row.complete and row.cells[index].mean is not None
+        }
+        if column.difference or len(means) < 2 or not any(means.values()):
+            continue
+        for r, mean in means.items():
+            if mean == max(means.values()):
+                cells = list(rows[r].cells)
+                cells[index] = replace(cells[index], best=True)
+                rows[r] = replace(rows[r], cells=tuple(cells))
+    return rows
+
+
+def _require_comparable(runs: list[StoredRun]) -> None:
+    """Raises UserError when runs of one table differ in more than backbone, augmenter and seed."""
+    first: dict[tuple[str, str], tuple[StoredRun, Any]] = {}
+    for run in runs:
+        settings = {(key, ""): run.config.get(key) for key in ("dataset", "encoder", "train")}
+        settings["backbone", run.backbone] = run.config["backbone"]
+        settings["augmenter", run.augmenter] = run.config["augmenter"]
+        if run.augmenter != BASELINE:
+            settings["augment", ""] = run.config.get("augment")
+        known = {fact: run.facts.get(fact) for fact in IDENTIFYING_FACTS}
+        settings |= {(fact, ""): value for fact, value in known.items() if value is not None}
+        for (key, name), value in settings.items():
+            other, expected = first.setdefault((key, name), (run, value))
+            for where, left, right in differing({key: expected}, {key: value}):
+                if "nothing" in (left, right):
+                    continue  # a setting that a later version added; its default keeps the numbers
+                raise UserError(
+                    "these runs cannot stand in one table, for their settings differ: "
+                    f"{where} is {left} in {other.path}, and {right} in {run.path}"
+                )
+
+
+def _notes(
+    runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...], controls: Mapping[str, str]
+) -> Iterable[str]:
+    """The caption: what the numbers are, over which seeds, and what is missing."""
+    seeds = sorted({run.seed for run in runs})
+    listed = ", ".join(map(str, seeds))
+    if len(seeds) == 1:
+        yield f"Scores in percent, one seed ({listed}): nothing is known of their spread."
+    else:
+        yield f"Scores in percent: mean ± standard deviation (n - 1) over the seeds {listed}."
+    encoder = _encoder(runs[0].config["encoder"])
+    yield f"Encoder: {encoder}. The model is chosen by dev F1; test is scored once with it."
+    if any(column.difference for column in columns):
+        spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
+        yield f"Δ F1: test F1 minus that of `{BASELINE}` with the same backbone and seed{spread}."
+    if TO_CONTROL in columns:
+        best = ", ".join(f"`{name}` ({backbone})" for backbone, name in controls.items())
+        yield (
+            "Δ control: the difference to the best control, the one with the highest dev F1: "
+            f"{best}."
+        )
+    if columns is CALIBRATED:
+        yield (
+            "Calibrated: one threshold for all relations, tuned on dev and applied once to test. "
+            "Average precision: micro, of the ranking of all candidates, without any threshold. A "
+            "gain that is left here is learning; one that vanishes was a shifted balance of "
+            "precision and recall."
+        )
+    if columns is DETAIL:
+        yield (
+            "F1 (1-10): over the relations with 1 to 10 training facts. Macro F1: over the "
+            "relations with gold facts."
+        )
+    if any(cell.best for row in rows for cell in row.cells):
+        yield "Bold: the best of its column within the backbone; no claim of significance."
+    yield from coverage_notes(rows)
+    early = [run for run in runs if chosen_before_augmentation(run) and run.augmenter != BASELINE]
+    if early:
+        listed = ", ".join(
+            f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
+            for run in early
+        )
+        yield (
+            f"{EARLY}: the best epoch on dev came before augmentation began, so the scored model "
+            f"never met a generated pair: {listed}."
+        )
+    if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
+        yield (
+            "n/a: undefined, because there are no gold facts of that kind, or no predictions "
+            "(precision). A corpus with ten relations or fewer has no tail unless "
+            "`dataset.frequent` names its frequent relations."
+        )
+    yield from dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
+
+
+def _encoder(config: Mapping[str, Any]) -> str:
+    path, freeze = Path(config["name"]), config.get("freeze", "none")
+    name = path.name if path.expanduser().is_absolute() else config["name"]
+    if freeze == "none":
+        return f"{name}, trained"
+    if freeze == "all":
+        return f"{name}, frozen"
+    return f"{name}, its lowest {freeze.removeprefix('lower:')} layers frozen"
