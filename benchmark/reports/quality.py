@@ -1,46 +1,31 @@
-"""The table of generative quality, from the runs' `quality.json` (benchmark/quality/pairs.py
-says what is measured).
+"""The table of generative quality, from the runs' `quality.json` (see `benchmark.quality.pairs`).
 
-Augmenters are rows, as in the table of scores; above them, for each backbone, stand the yardsticks:
-real dev pairs, real training pairs with the same label sets, and Gaussian noise. A run that has no
-`quality.json` is shown as missing. What has collapsed stands in the caption, in words.
+Augmenters are rows. Above them stand the yardsticks of each backbone: real dev pairs, real training
+pairs with the same label sets, and Gaussian noise. The caption names what has collapsed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.ablation import Expected
+from benchmark.reports.ablation import Expected, expected_of, title_of
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.store.runs import RunDirectory, StoredRun
 
 QUALITY = "quality.json"
-YARDSTICKS = {
-    "dev": "(real, dev)",
-    "train": "(real, train)",
-    "noise": "(noise)",
-}  # kind of pairs -> label of its row
-PERCENT = {
-    "reconstruction_explained",
-    "labels_kept",
-    "labels_kept_tail",
-    "active_share",
-    "prior_explained",
-    "class_effect",
-    "exact_match",
-    "micro_f1",
-}
-PERCENT |= {"mmd", "spread", "within_spread", "between_share", "neighbour"}
+GENERATED = "generated"
+YARDSTICKS = {"dev": "(real, dev)", "train": "(real, train)", "noise": "(noise)"}
+_NO_SHARES = {"kl", "frechet", "flags"}  # all other measures are shown in percent
+_Measured = Mapping[int, Mapping[str, Any]]  # seed -> the content of its quality.json
 
 
-def _of_groups(measure: str, name: str, decimals: int) -> list[Column]:
-    heading = "labels" if measure == "exact_match" else "distance"
-    groups = (("all", name), ("tail", f"{name} tail"), ("frequent", f"{name} freq"))
+def _of_groups(measure: str, heading: str, name: str, decimals: int) -> list[Column]:
+    groups = {"all": name, "tail": f"{name} tail", "frequent": f"{name} freq"}
     return [
         Column(f"{measure}.{group}", label, heading, ("groups", group, measure), decimals=decimals)
-        for group, label in groups
+        for group, label in groups.items()
     ]
 
 
@@ -60,18 +45,16 @@ COLUMNS = (
     _of_diagnosis("kl", "KL"),
     _of_diagnosis("prior_explained", "prior expl."),
     _of_diagnosis("class_effect", "class"),
-    *_of_groups("exact_match", "exact", 1),
+    *_of_groups("exact_match", "labels", "exact", 1),
     _of_all("micro_f1", "labels", "F1", 1),
-    *_of_groups("mmd", "MMD²", 2),
-    *_of_groups("frechet", "Fréchet", 2),
+    *_of_groups("mmd", "distance", "MMD²", 2),
+    *_of_groups("frechet", "distance", "Fréchet", 2),
     _of_all("spread", "variety", "spread"),
     _of_all("within_spread", "variety", "within"),
     _of_all("between_share", "variety", "between"),
     _of_all("neighbour", "variety", "nearest"),
     Column("flags", "flags", "variety", ("flags",), decimals=1),
 )
-
-
 FIT = {  # key of a column -> what it shows
     "reconstruction_explained": "VAE expl.: share of the variance about the training mean that is "
     "reconstructed",
@@ -86,49 +69,47 @@ FIT = {  # key of a column -> what it shows
 
 
 def quality_tables(runs: Iterable[StoredRun], expected: Expected | None = None) -> list[Table]:
-    """The table of generative quality; none at all if no run has a `quality.json`.
+    """The table of generative quality; none if no run has a `quality.json`.
 
     Args:
         runs: finished runs of one experiment on one dataset.
-        expected: the cells that the experiment asks for, in the order of the rows; None: those
-            there are.
+        expected: the cells that the experiment asks for; None: those that have run.
 
     Raises:
         UserError: a `quality.json` is torn, or was changed after its run was done.
     """
-    runs = [run for run in runs if run.augmenter != BASELINE]
-    if expected is None:
-        seeds = sorted({run.seed for run in runs})
-        expected = dict.fromkeys(sorted({(run.backbone, run.augmenter) for run in runs}), seeds)
+    runs = sorted((run for run in runs if run.augmenter != BASELINE), key=lambda run: run.seed)
+    asked = {
+        cell: tuple(seeds)
+        for cell, seeds in (expected_of(runs) if expected is None else expected).items()
+        if cell[1] != BASELINE
+    }
     measured: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-    for run in sorted(runs, key=lambda run: run.seed):
+    for run in runs:
         cell = run.backbone, run.augmenter
-        if run.seed in set(expected.get(cell, ())) and (found := quality_of(run)) is not None:
+        if run.seed in asked.get(cell, ()) and (found := quality_of(run)) is not None:
             measured.setdefault(cell, {})[run.seed] = found
     if not measured:
         return []
     every = [found for seeds in measured.values() for found in seeds.values()]
     columns = tuple(column for column in COLUMNS if any(_known(column, found) for found in every))
-    cells = {cell: tuple(seeds) for cell, seeds in expected.items() if cell[1] != BASELINE}
-    rows = []
-    for backbone in dict.fromkeys(backbone for backbone, _ in cells):
-        here = {cell[1]: seeds for cell, seeds in cells.items() if cell[0] == backbone}
-        rows += _yardsticks(backbone, {a: measured.get((backbone, a), {}) for a in here}, columns)
-        rows += [
-            _row(backbone, a, "generated", measured.get((backbone, a), {}), seeds, columns)
-            for a, seeds in here.items()
-        ]
-    title = ": ".join(filter(None, (runs[0].experiment, runs[0].dataset))) + ", generative quality"
-    return [
-        Table(title, _notes(measured, rows, columns), "Backbone", "Augmenter", columns, tuple(rows))
-    ]
+    rows: list[Row] = []
+    for backbone in dict.fromkeys(backbone for backbone, _ in asked):
+        here = {cell: seeds for cell, seeds in asked.items() if cell[0] == backbone}
+        # real pairs and noise are the same for every augmenter of a seed, so any one's will do
+        by_seed = {seed: found for cell in here for seed, found in measured.get(cell, {}).items()}
+        by_seed = dict(sorted(by_seed.items()))
+        for kind, label in YARDSTICKS.items() if by_seed else ():
+            rows.append(_row((backbone, label), kind, by_seed, tuple(by_seed), columns))
+        rows += [_row(c, GENERATED, measured.get(c, {}), here[c], columns) for c in here]
+    title, notes = f"{title_of(runs)}, generative quality", tuple(_notes(measured, rows, columns))
+    return [Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))]
 
 
 def quality_of(run: StoredRun) -> dict[str, Any] | None:
     """The run's `quality.json`; None if it has none.
 
-    Raises UserError when it is torn, or, having been there when the run was done, was changed
-    since.
+    Raises UserError when it is torn, or when it was there at the end of the run and has changed.
     """
     directory = RunDirectory(run.path)
     if not (run.path / QUALITY).is_file():
@@ -145,112 +126,82 @@ def quality_of(run: StoredRun) -> dict[str, Any] | None:
 
 
 def _known(column: Column, numbers: Mapping[str, Any]) -> bool:
-    """Whether a measurement has this number: a dataset may know no frequent relations, an augmenter
-    may have nothing to fit.
-    """
+    """Whether a measurement has this number; not all datasets and augmenters have all."""
     section, *rest = column.path
     return section == "flags" or rest[0] in numbers[section]
 
 
-def _yardsticks(
-    backbone: str, measured: Mapping[str, Mapping[int, dict]], columns: tuple[Column, ...]
-) -> list[Row]:
-    """Rows of the real pairs and of noise: the same for every augmenter of a seed, so any one's
-    will do.
-    """
-    by_seed = {seed: found for seeds in measured.values() for seed, found in seeds.items()}
-    by_seed = dict(sorted(by_seed.items()))
-    return [
-        _row(backbone, label, kind, by_seed, tuple(by_seed), columns)
-        for kind, label in YARDSTICKS.items()
-        if by_seed
-    ]
-
-
 def _row(
-    backbone: str,
-    label: str,
+    cell: tuple[str, str],
     kind: str,
-    found: Mapping[int, dict],
+    found: _Measured,
     expected: tuple[int, ...],
     columns: tuple[Column, ...],
 ) -> Row:
     cells = tuple(_cell(column, kind, found) for column in columns)
-    return Row(backbone, label, cells, tuple(found), expected)
+    return Row(*cell, cells, tuple(found), expected)
 
 
-def _cell(column: Column, kind: str, found: Mapping[int, dict]) -> Cell:
-    """A measure of one kind of pairs over seeds; blank where it is none of theirs (noise has no
-    posterior).
-    """
+def _cell(column: Column, kind: str, found: _Measured) -> Cell:
+    """A measure of one kind of pairs over seeds; blank where that kind has no such number."""
     if not found:
         return Cell(absent=MISSING)
     values = {seed: _value(column, kind, numbers) for seed, numbers in found.items()}
-    values = {seed: value for seed, value in values.items() if value is not Ellipsis}
-    if not values:
-        return Cell()
+    values = {seed: value for seed, value in values.items() if value is not ...}
     return Cell(absent=UNDEFINED) if None in values.values() else Cell(values)
 
 
 def _value(column: Column, kind: str, numbers: Mapping[str, Any]) -> Any:
-    """A number, in percent where it is a share; None where it is undefined; ... where there is no
-    such number.
-    """
-    if column.path == ("flags",):
-        return len(numbers["flags"]) if kind == "generated" else ...
-    if column.path[0] == "diagnosis":
-        value = numbers["diagnosis"].get(column.path[1], ...) if kind == "generated" else ...
-    else:
-        _, group, measure = column.path
+    """A number; None where it is undefined; ... where there is no such number."""
+    section, *rest = column.path
+    if section == "groups":
+        group, measure = rest
         value = numbers["groups"].get(group, {}).get(measure, {}).get(kind, ...)
-    return 100 * value if isinstance(value, (int, float)) and column.path[-1] in PERCENT else value
+    elif kind != GENERATED:
+        return ...
+    else:
+        value = len(numbers["flags"]) if not rest else numbers[section].get(rest[0], ...)
+    shared = isinstance(value, (int, float)) and column.path[-1] not in _NO_SHARES
+    return 100 * value if shared else value
 
 
 def _notes(
-    measured: Mapping[tuple[str, str], Mapping[int, dict]],
-    rows: list[Row],
-    columns: tuple[Column, ...],
-) -> tuple[str, ...]:
+    measured: Mapping[tuple[str, str], _Measured], rows: list[Row], columns: tuple[Column, ...]
+) -> Iterator[str]:
     settings = next(iter(next(iter(measured.values())).values())).get("settings", {})
-    notes = [
+    yield (
         "In the representation space of the stage 1 model, against dev pairs that nothing was "
-        "trained on, with dev's own label "
-        "sets; in percent but for KL (nats), Fréchet and the number of flags."
-    ]
+        "trained on, with dev's own label sets; in percent but for KL (nats), Fréchet and the "
+        "number of flags."
+    )
     if fit := "; ".join(dict.fromkeys(FIT[column.key] for column in columns if column.key in FIT)):
-        notes.append(f"{fit[0].upper()}{fit[1:]}.")
-    notes += [
+        yield f"{fit[0].upper()}{fit[1:]}."
+    yield (
         "exact, F1: the frozen stage 1 classifier finds exactly the labels asked for; micro F1 of "
-        "its relations.",
+        "its relations."
+    )
+    yield (
         "MMD²: unbiased, RBF kernel, bandwidth the median distance of dev pairs. Fréchet: on "
-        f"{settings.get('components', '?')} "
-        "principal components of the training pairs. Good is near (real, train), bad near (noise).",
+        f"{settings.get('components', '?')} principal components of the training pairs. Good is "
+        "near (real, train), bad near (noise)."
+    )
+    yield (
         "spread: against dev's; within: about the mean of a label set, against dev's; between: "
-        "share of the variance between label "
-        "sets. nearest: distance to the nearest training pair, against dev's (0: training pairs "
-        "are repeated).",
-    ]
-    lacking = [row for row in rows if row.label not in YARDSTICKS.values() and not row.complete]
+        "share of the variance between label sets. nearest: distance to the nearest training pair, "
+        "against dev's (0: training pairs are repeated)."
+    )
+    lacking = {
+        f"{row.group}/{row.label}": sorted(set(row.expected) - set(row.seeds))
+        for row in rows
+        if row.label not in YARDSTICKS.values() and not row.complete
+    }
     if lacking:
-        texts = (
-            f"{r.group}/{r.label} (seed "
-            f"{', '.join(map(str, sorted(set(r.expected) - set(r.seeds))))})"
-            for r in lacking
-        )
-        notes.append(f"Not measured: {'; '.join(texts)}. See: run_benchmark.py quality --help.")
+        each = (f"{name} (seed {', '.join(map(str, seeds))})" for name, seeds in lacking.items())
+        yield f"Not measured: {'; '.join(each)}. See: run_benchmark.py quality --help."
     for (backbone, augmenter), seeds in measured.items():
-        kinds = dict.fromkeys(kind for found in seeds.values() for kind in found["flags"])
-        for kind in kinds:
-            having = {
-                seed: found["flags"][kind]
-                for seed, found in seeds.items()
-                if kind in found["flags"]
-            }
-            first, sentence = next(iter(having.items()))
-            others = (
-                f" (seeds {', '.join(map(str, having))}; numbers of seed {first})"
-                if len(having) > 1
-                else f" (seed {first})"
-            )
-            notes.append(f"FLAG {backbone}/{augmenter}: {sentence}{others}.")
-    return tuple(notes)
+        for kind in dict.fromkeys(kind for found in seeds.values() for kind in found["flags"]):
+            having = [seed for seed, found in seeds.items() if kind in found["flags"]]
+            of = f"seed {having[0]}"
+            if len(having) > 1:
+                of = f"seeds {', '.join(map(str, having))}; numbers of seed {having[0]}"
+            yield f"FLAG {backbone}/{augmenter}: {seeds[having[0]]['flags'][kind]} ({of})."
