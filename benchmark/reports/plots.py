@@ -1,8 +1,8 @@
-"""Figures for papers and slides, drawn by matplotlib from stored numbers: how often relations occur
-(the paper's Figure 1), and where generated entity pairs lie beside real ones (its Figure 5).
+"""Figures for papers and slides, drawn by matplotlib from stored numbers.
 
-The optional packages matplotlib and scikit-learn are imported here alone. The same numbers give the
-same files.
+They show how often relations occur (the paper's Figure 1) and where generated entity pairs lie
+beside real ones (its Figure 5). Only this module imports matplotlib and scikit-learn, which are
+optional. The same numbers give the same files.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from benchmark.store.files import written_atomically
 from benchmark.texts import plain
 
 FORMATS = ("png", "svg")
+KINDS = {  # of pairs, with their marker
+    "real": {"marker": "o", "s": 18, "linewidths": 0},
+    "generated": {"marker": "x", "s": 22, "linewidths": 1},
+}
 MOST_RELATIONS = 10  # that have colours of their own
 SHOWN = 8  # relations, unless some are asked for
 PERPLEXITY = 30.0
@@ -33,10 +37,10 @@ NEEDED = (
 class Sample:
     """Real and generated pairs of one run (`sample.json`).
 
-    rows: {"real", "generated": [N,k]}; labels: for each kind the relations of each pair, as
-        positions in `relations`; relations:
-    (id, name) of the dataset's inventory; frequent: the ids that count for Freq F1, also found on
-    pairs with a rare relation.
+    rows: {"real", "generated": [N,k]}.
+    labels: for each kind the relations of each pair, as positions in `relations`.
+    relations: (id, name) of the dataset's inventory.
+    frequent: the ids that count for Freq F1; a pair with a rare relation may have some too.
     """
 
     rows: Mapping[str, np.ndarray]
@@ -48,29 +52,20 @@ class Sample:
     def of_json(
         content: Any, relations: Sequence[tuple[str, str]], frequent: Collection[str], where: Path
     ) -> Sample:
-        """Raises UserError when the content of `where` is no sample of pairs with these
-        relations.
-        """
+        """Raises UserError when the content of `where` is no sample with these relations."""
         try:
-            labels = {
-                kind: [[int(r) for r in pair] for pair in content[kind]["labels"]]
-                for kind in ("real", "generated")
-            }
+            labels = {kind: [list(map(int, p)) for p in content[kind]["labels"]] for kind in KINDS}
             rows = {
                 kind: np.array(content[kind]["rows"], dtype=float).reshape(len(labels[kind]), -1)
-                for kind in labels
+                for kind in KINDS
             }
-            known = all(
-                0 <= relation < len(relations)
-                for pairs in labels.values()
-                for pair in pairs
-                for relation in pair
-            )
-            sound = known and all(np.isfinite(table).all() for table in rows.values())
+            known = {r for pairs in labels.values() for pair in pairs for r in pair}
+            sound = known <= set(range(len(relations)))
+            sound = sound and all(np.isfinite(table).all() for table in rows.values())
+            sound = sound and len({t.shape[1] for t in rows.values() if len(t)}) <= 1
         except (KeyError, TypeError, ValueError):
             sound = False
-        widths = {table.shape[1] for table in rows.values() if len(table)} if sound else set()
-        if not sound or len(widths) > 1:
+        if not sound:
             raise UserError(
                 f"{where}: not a sample of real and generated pairs; delete it and quality.json, "
                 "and measure again"
@@ -78,58 +73,50 @@ class Sample:
         return Sample(rows, labels, relations, frequent)
 
     def shown(self, asked: Sequence[str] | None) -> list[int]:
-        """Positions of the relations asked for, those with most real pairs first; None: of the
-        first SHOWN rare ones.
+        """Positions of the relations asked for, those with most real pairs first.
+
+        None asks for the first SHOWN rare ones.
 
         Raises:
-            UserError: an asked relation is unknown, or has no pair in the sample; more than
-            MOST_RELATIONS.
+            UserError: a relation is unknown or has no pair in the sample, or there are more than
+                MOST_RELATIONS.
         """
         counts = Counter(relation for pair in self.labels["real"] for relation in pair)
-        everywhere = counts + Counter(
-            relation for pair in self.labels["generated"] for relation in pair
-        )
+        everywhere = counts + Counter(r for pair in self.labels["generated"] for r in pair)
         ranked = sorted(everywhere, key=lambda relation: (-counts[relation], relation))
+        name = lambda position: self.relations[position][0]
         if asked is None:
-            return [index for index in ranked if self.relations[index][0] not in self.frequent][
-                :SHOWN
-            ]
+            return [position for position in ranked if name(position) not in self.frequent][:SHOWN]
         if len(asked) > MOST_RELATIONS:
             raise UserError(
                 f"--relations: at most {MOST_RELATIONS} can be told apart by their colours, not "
                 f"{len(asked)}"
             )
-        positions = {relation: index for index, (relation, _) in enumerate(self.relations)}
-        having = ", ".join(self.relations[index][0] for index in ranked)
+        having = [name(position) for position in ranked]
         for relation in asked:
-            if positions.get(relation) not in everywhere:
-                what = (
-                    "is no relation of the dataset"
-                    if relation not in positions
-                    else "has no pair in the sample"
+            if relation not in having:
+                known = any(relation == id for id, _ in self.relations)
+                what = "has no pair in the sample" if known else "is no relation of the dataset"
+                raise UserError(
+                    f"--relations: '{relation}' {what}. Relations with pairs: {', '.join(having)}"
                 )
-                raise UserError(f"--relations: '{relation}' {what}. Relations with pairs: {having}")
-        return [index for index in ranked if self.relations[index][0] in asked]
+        return [position for position in ranked if name(position) in asked]
 
     def members(self, kind: str, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the pairs that hold a relation of `shown`, and of each the relation that has
-        fewest pairs of these.
-        """
+        """Numbers of the pairs with a relation of `shown`, and for each the last of these."""
         rank = {relation: position for position, relation in enumerate(shown)}
-        last = [
-            max((rank[relation] for relation in pair if relation in rank), default=-1)
-            for pair in self.labels[kind]
-        ]
-        of_pair = np.array(last, dtype=int)
+        of_pair = np.array(
+            [max((rank.get(r, -1) for r in pair), default=-1) for pair in self.labels[kind]],
+            dtype=int,
+        )
         chosen = np.flatnonzero(of_pair >= 0)
         return chosen, of_pair[chosen]
 
 
 def generated_pairs(sample: Sample, shown: Sequence[int], title: str, out: Path) -> list[Path]:
-    """t-SNE of real (dots) and generated pairs (crosses), a colour for each relation, like the
-    paper's Figure 5.
+    """t-SNE of real (dots) and generated pairs (crosses), like the paper's Figure 5.
 
-    A pair with several of the relations has the colour of the one with fewest pairs.
+    Each relation has a colour. A pair with several of them has that of the one with fewest pairs.
 
     Args:
         shown: positions of relations, those with most pairs first.
@@ -139,37 +126,24 @@ def generated_pairs(sample: Sample, shown: Sequence[int], title: str, out: Path)
         UserError: too few pairs, a package is missing, or the folder cannot be written.
     """
     plt = _pyplot()
-    members = {kind: sample.members(kind, shown) for kind in ("real", "generated")}
-    rows = np.concatenate(
-        [sample.rows[kind][chosen] for kind, (chosen, _) in members.items() if len(chosen)]
-        or [np.zeros((0, 1))]
-    )
+    chosen, of_pair = zip(*(sample.members(kind, shown) for kind in KINDS), strict=True)
+    tables = [sample.rows[kind][numbers] for kind, numbers in zip(KINDS, chosen, strict=True)]
+    rows = np.concatenate([table for table in tables if len(table)] or [np.zeros((0, 1))])
     if len(rows) < 5:
         raise UserError(
             f"{out.name}: {len(rows)} pairs of these relations are too few for a t-SNE figure"
         )
-    points = _tsne(rows)
+    placed = np.split(_tsne(rows), [len(tables[0])])
     colours = plt.get_cmap("tab10").colors
     figure, axes = plt.subplots(figsize=(8, 5.2), layout="constrained")
-    first = 0
-    for kind, (chosen, of_pair) in members.items():
-        placed = points[first : first + len(chosen)]
-        first += len(chosen)
+    for points, positions, style in zip(placed, of_pair, KINDS.values(), strict=True):
         for position in range(len(shown)):
-            at = placed[of_pair == position]
-            style = (
-                {"marker": "o", "s": 18, "linewidths": 0}
-                if kind == "real"
-                else {"marker": "x", "s": 22, "linewidths": 1}
-            )
+            at = points[positions == position]
             axes.scatter(at[:, 0], at[:, 1], color=colours[position], alpha=0.75, **style)
-    counts = [
-        [int((of_pair == position).sum()) for _, of_pair in members.values()]
-        for position in range(len(shown))
-    ]
     for position, relation in enumerate(shown):
-        if any(counts[position]):  # else all of its pairs have a rarer relation as well
-            label = "{} ({} / {})".format(_named(*sample.relations[relation]), *counts[position])
+        counts = [int((positions == position).sum()) for positions in of_pair]
+        if any(counts):  # else all of its pairs have a rarer relation as well
+            label = "{} ({} / {})".format(_named(*sample.relations[relation]), *counts)
             axes.scatter([], [], color=colours[position], marker="s", label=label)
     axes.scatter([], [], color="0.35", marker="o", s=18, label="real pairs (dev)")
     axes.scatter([], [], color="0.35", marker="x", s=22, label="generated pairs")
@@ -190,8 +164,7 @@ def relation_frequency(
     names: Mapping[str, str],
     out: Path,
 ) -> list[Path]:
-    """Training facts of each relation, most frequent first, one panel for each dataset, like the
-    paper's Figure 1.
+    """Training facts of each relation, a panel for each dataset, like the paper's Figure 1.
 
     Args:
         frequencies: dataset -> ({relation: training facts}, the relations that count for Freq F1 or
@@ -200,43 +173,28 @@ def relation_frequency(
         out: as in `generated_pairs`.
     """
     plt = _pyplot()
+    size = (6.4 * len(frequencies), 3.6)
     figure, panels = plt.subplots(
-        1,
-        len(frequencies),
-        figsize=(6.4 * len(frequencies), 3.6),
-        layout="constrained",
-        squeeze=False,
+        1, len(frequencies), figsize=size, layout="constrained", squeeze=False
     )
     for axes, (dataset, (counts, frequent)) in zip(panels[0], frequencies.items(), strict=True):
         ranked = sorted(counts, key=lambda relation: (-counts[relation], relation))
-        heights, total = [counts[relation] for relation in ranked], sum(counts.values())
+        total = sum(counts.values())
         usual = [frequent is None or relation in frequent for relation in ranked]
-        axes.bar(
-            range(len(ranked)),
-            heights,
-            width=0.9,
-            color=[FREQUENT if is_usual else RARE for is_usual in usual],
-        )
+        colours = [FREQUENT if is_usual else RARE for is_usual in usual]
+        heights = [counts[relation] for relation in ranked]
+        axes.bar(range(len(ranked)), heights, width=0.9, color=colours)
         if frequent is not None:
-            share = sum(
-                height for height, is_usual in zip(heights, usual, strict=True) if is_usual
-            ) / max(total, 1)
-            axes.bar(
-                [0],
-                [0],
-                color=FREQUENT,
-                label=f"{sum(usual)} frequent relations: {share:.0%} of the facts",
-            )
-            axes.bar(
-                [0], [0], color=RARE, label=f"{len(ranked) - sum(usual)} others: {1 - share:.0%}"
-            )
+            share = float(np.dot(heights, usual)) / max(total, 1)
+            label = f"{sum(usual)} frequent relations: {share:.0%} of the facts"
+            axes.bar([0], [0], color=FREQUENT, label=label)
+            label = f"{len(ranked) - sum(usual)} others: {1 - share:.0%}"
+            axes.bar([0], [0], color=RARE, label=label)
             axes.legend(fontsize=8, frameon=False)
         axes.set_xlim(-0.8, len(ranked) - 0.2)
-        labelled = range(len(ranked)) if len(ranked) <= 30 else range(0, len(ranked), 5)
-        axes.set_xticks(
-            list(labelled),
-            [_named(ranked[i], names.get(ranked[i], ranked[i]), 22) for i in labelled],
-        )
+        labelled = range(0, len(ranked), 1 if len(ranked) <= 30 else 5)
+        labels = [_named(ranked[i], names.get(ranked[i], ranked[i]), 22) for i in labelled]
+        axes.set_xticks(list(labelled), labels)
         axes.tick_params(axis="x", labelrotation=90, labelsize=6)
         axes.set_ylabel("training facts")
         axes.set_title(plain(f"{dataset}: {total:,} facts, {len(ranked)} relations"), fontsize=10)
@@ -244,20 +202,13 @@ def relation_frequency(
 
 
 def _named(relation: str, name: str, most: int = 40) -> str:
-    text = plain(
-        name
-        if relation.replace("_", " ") == name
-        else f"{relation} {name}"
-        if name != relation
-        else name
-    ).replace("$", r"\$")  # "$" would begin a formula
+    text = name if name in (relation, relation.replace("_", " ")) else f"{relation} {name}"
+    text = plain(text).replace("$", r"\$")  # "$" would begin a formula
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _tsne(rows: np.ndarray) -> np.ndarray:
-    """[N,2]. The sample's components are those of all training pairs: no further reduction is
-    needed.
-    """
+    """[N,2]. The sample's rows are principal components: they need no further reduction."""
     try:
         from sklearn.manifold import TSNE
     except ImportError:
