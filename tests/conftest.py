@@ -141,6 +141,8 @@ def lab(tmp_path, monkeypatch):
         "toy-data",
         Entry("toy-data", "tests", "", {"path": "data/train.json"}, lab.load_corpus),
     )
+    timing = SimpleNamespace(estimated_seconds=lambda run, corpus: 90.0)
+    monkeypatch.setitem(sys.modules, "benchmark.training.timing", timing)
     fake = SimpleNamespace(train_run=lab.execute, require_buildable=lambda run: None)
     monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
     return lab

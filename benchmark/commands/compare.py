@@ -84,6 +84,10 @@ def compare(
     elif train or train_facts or frequent or undirected:
         raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
     sides = _matched((a, b), [_read(path, reference, split.value) for path in (a, b)])
+    if [side.keys() for side in sides] == [sides[0].keys()] * 2 and all(
+        counts.to_json() == sides[1][seed].to_json() for seed, counts in sides[0].items()
+    ):
+        typer.echo("A and B have the same counts in every document: nothing differs", err=True)
     import numpy as np
 
     from benchmark.statistics.comparison import COMPARED

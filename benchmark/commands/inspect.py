@@ -94,17 +94,21 @@ def check(
         raise UserError(f"there are no checks for the {registry.kind} '{name}' yet")
     registered = registry[name]
     checks = getattr(importlib.import_module(module), function)
-    console, failed, done = Console(markup=False, highlight=False, soft_wrap=True), 0, 0
+    console, done = Console(markup=False, highlight=False, soft_wrap=True), 0
+    failed: dict[str, list[str]] = {}  # reason -> the checks that fail for it
     for title, run_check in checks(registered):
         done += 1
         try:
             run_check()
             console.print(f"pass  {title}")
         except Exception as error:  # whatever a user's class raises is this check's result
-            failed += 1
-            console.print(f"FAIL  {title}: {_reason(error)}")
+            reason = _reason(error)
+            first = failed.setdefault(reason, [])
+            console.print(f"FAIL  {title}: " + (f"as '{first[0]}'" if first else reason))
+            first.append(title)
     if failed:
-        console.print(f"{registry.kind} '{name}' breaks its contract: {failed} of {done} fail")
+        count = sum(map(len, failed.values()))
+        console.print(f"{registry.kind} '{name}' breaks its contract: {count} of {done} fail")
         raise typer.Exit(1)
     console.print(f"{registry.kind} '{name}' keeps its contract: {done} checks pass")
 

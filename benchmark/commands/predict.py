@@ -52,19 +52,25 @@ def predict(
     if out is not None and not out.parent.is_dir():
         raise UserError(f"--out {out}: the folder {out.parent} does not exist")
     quiet_libraries()
+    from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
 
-    facts = predict_facts(run, documents)
+    rows = own_documents(documents)
+    facts = predict_facts(run, rows)
+    for row in rows:
+        if len(row["entities"]) < 2:
+            found = "one entity" if row["entities"] else "no entity"
+            text = f"{documents}: '{row['title']}' has {found}: a relation needs two"
+            typer.echo(text, err=True)
     if out is None and not as_json:
         _print(facts)
         return
     lines = ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts)
     text = f"[\n{lines}\n]\n" if facts else "[]\n"
     if out is not None and out.suffix == ".html":
-        from benchmark.interop.predict import own_documents
         from benchmark.reports.render.documents import documents_page
 
-        text = documents_page(own_documents(documents), facts)
+        text = documents_page(rows, facts)
     if out is None:
         typer.echo(text, nl=False)
         return

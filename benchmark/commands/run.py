@@ -29,7 +29,7 @@ from benchmark.errors import UserError
 from benchmark.grid.execute import follow, prepare, run_jobs
 from benchmark.grid.plan import NONE, Job, Outcome, extend, plan, select
 from benchmark.grid.status import statuses_of_grid, write_grid
-from benchmark.progress import Progress
+from benchmark.progress import Progress, duration
 from benchmark.registry import DATASETS
 from benchmark.shipped import shipped
 
@@ -165,12 +165,26 @@ def run(
 
 
 def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -> None:
-    """Tell what `run` would refuse, from local files alone."""
+    """Tell what `run` would refuse, from local files alone, and how long a first run will take."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
-        prepare(jobs, grid=grid, load_corpus=load_corpus, progress=Progress.for_console())
+        checked = prepare(jobs, grid=grid, load_corpus=load_corpus, progress=Progress.for_console())
     except UserError as error:
         typer.echo(f"with the files that are here now, `run` would stop: {error}", err=True)
+        return
+    timed = {job.backbone for job in grid if job.directory.state() == "done"}
+    first = {job.backbone: job for job in reversed(jobs) if job.backbone not in timed}
+    if checked is None or not first:
+        return
+    from benchmark.training.timing import estimated_seconds
+
+    for backbone in dict.fromkeys(job.backbone for job in jobs if job.backbone in first):
+        took = duration(estimated_seconds(first[backbone].config.stage1(), checked.corpus))
+        typer.echo(
+            f"{backbone}: about {took} for a run with `{NONE}`, by a training step timed just now; "
+            "runs with an augmenter take longer",
+            err=True,
+        )
 
 
 def _train(start: Callable[..., Iterator[Outcome]]) -> list[Outcome]:

@@ -7,10 +7,11 @@ memory-mapped.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from benchmark.data.corpora import (
     split_off,
 )
 from benchmark.data.jsonstream import existing_file
-from benchmark.data.validate import evidence_of, examined
+from benchmark.data.validate import Fault, evidence_of, examined, examined_documents
 from benchmark.errors import ConfigError, DataError
 from benchmark.registry import DATASETS
 
@@ -160,11 +161,53 @@ def read_documents(
     Raises:
         DataError: the first fault; names file, document, field, and what would be right.
     """
-    for _, document, found in examined(path, labelled=labelled):
+    yield from _rows(examined(path, labelled=labelled), labelled, distinct)
+
+
+def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
+    """Canonical rows, without facts, of documents that someone wants predictions for.
+
+    They need neither titles nor the names and types of mentions: a document is then called by its
+    number from 1, and a mention by its words.
+
+    Args:
+        where: the file that messages name.
+
+    Raises:
+        DataError: as `read_documents`.
+    """
+    named = (_named(document, number) for number, document in enumerate(documents, start=1))
+    yield from _rows(examined_documents(named, where, labelled=None), None, True)
+
+
+def _rows(
+    examined: Iterable[tuple[int, Any, list[Fault]]], labelled: bool | None, distinct: bool
+) -> Iterator[dict[str, Any]]:
+    for _, document, found in examined:
         for fault in found:
             if fault.severity == "error":
                 raise DataError(str(fault))
         yield _row(document if labelled is not None else {**document, "labels": []}, distinct)
+
+
+def _named(document: Any, number: int) -> Any:
+    """The document with a title, and its mentions with names and types, where they can be had."""
+    if not isinstance(document, dict):
+        return document
+    entities = document.get("vertexSet")
+    for mentions in entities if isinstance(entities, list) else ():
+        for mention in mentions if isinstance(mentions, list) else ():
+            if not isinstance(mention, dict):
+                continue
+            with contextlib.suppress(
+                KeyError, TypeError, IndexError, ValueError
+            ):  # validation tells
+                start, end = mention["pos"]
+                words = document["sents"][mention["sent_id"]][start:end]
+                mention.setdefault("name", " ".join(words))
+            mention.setdefault("name", "")
+            mention.setdefault("type", "")
+    return {"title": f"document {number}", **document}
 
 
 def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Dataset:

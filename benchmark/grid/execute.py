@@ -113,6 +113,12 @@ def prepare(
     _require_continuable(left, restart, facts)
     _require_buildable(left)
     _tell_other_commits(finished, facts["commit"], progress)
+    encoder = jobs[0].config.encoder
+    if encoder.freeze == "all" and encoder.mention == "marker":
+        progress.message(
+            "encoder.freeze: all with encoder.mention: marker: a frozen encoder has never learned "
+            'to gather anything at the markers "*"; mention: first_piece scores higher'
+        )
     when_checked()
     return Checked(corpus, facts, len(left))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,10 @@ from torch.utils.data import DataLoader
 
 from benchmark.config import RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
-from benchmark.data.docred import load_split
-from benchmark.data.documents import Corpus
+from benchmark.data.docred import own_rows
+from benchmark.data.documents import FEATURES, Corpus
 from benchmark.data.features import featurise
+from benchmark.data.jsonstream import iterate_array
 from benchmark.data.text import read_marked
 from benchmark.errors import UserError
 from benchmark.progress import Progress
@@ -26,17 +25,14 @@ from benchmark.training.model import restore_model
 
 def own_documents(path: Path) -> Dataset:
     """The user's documents in the canonical schema. Raises DataError naming file and place."""
-    if path.suffix in (".json", ".jsonl"):
-        return load_split(path, labelled=None)
-    with tempfile.TemporaryDirectory() as folder:
-        converted = Path(folder) / "documents.json"
-        converted.write_text(json.dumps(read_marked(path)), encoding="utf-8")
-        return load_split(converted, labelled=None)
+    is_json = path.suffix in (".json", ".jsonl")
+    documents = iterate_array(path) if is_json else read_marked(path)
+    return Dataset.from_list(list(own_rows(documents, str(path))), features=FEATURES)
 
 
-def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
-    """Facts found in `documents`: DocRED-format JSON (labels are neither needed nor read), or text
-    with its entities marked (benchmark/data/text.py).
+def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
+    """Facts found in `documents`: DocRED-format JSON (labels are neither needed nor read), text
+    with its entities marked (benchmark/data/text.py), or what `own_documents` returned.
 
     Returns:
         One dict per fact: `title`, `h_idx`, `t_idx` and `r` as in the official submission format;
@@ -57,9 +53,9 @@ def predict(run: Path, documents: Path) -> list[dict[str, Any]]:
         )
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
-    rows = own_documents(documents)
+    rows = documents if isinstance(documents, Dataset) else own_documents(documents)
     corpus = Corpus(
-        str(documents),
+        "the documents",
         rows,
         rows,
         rows,

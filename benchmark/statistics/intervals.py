@@ -142,7 +142,8 @@ def crossed_from_scores(
     means = (
         np.where(picked > 0, picked * drawn, 0.0).sum(axis=1) / seeds
     )  # a seed that was not drawn may be undefined
-    name = "crossed bootstrap over seeds and documents"
+    over = "documents" if seeds == 1 else "seeds and documents"
+    name = f"{'' if seeds == 1 else 'crossed '}bootstrap over {over}"
     interval = percentile_interval(
         name, observed.mean(), means, level, seeds=seeds, documents=documents
     )

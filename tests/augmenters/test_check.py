@@ -206,6 +206,24 @@ class ForgetsState(Learner):
         ).clone(), labels.clone()
 
 
+class LacksState(Learner):
+    """What it learned is nowhere when it is restored."""
+
+    def _fit(self, representations, labels, **options):
+        self.row = representations.mean(0)
+        return super()._fit(representations, labels, **options)
+
+    def _augment(self, representations, labels, *, rng):
+        return representations + self.row, labels.clone()
+
+
+class RandomLearner(Learner):
+    """What it stores is in order; its noise is not."""
+
+    def _augment(self, representations, labels, *, rng):
+        return representations + random.random(), labels.clone()
+
+
 class SharedState(Learner):
     """A state whose tensors share memory."""
 
@@ -533,6 +551,8 @@ BROKEN = {
         "fit takes a single pair": [(NeedsTwoPairs, "NaN or infinity")],
         "state survives safetensors": [
             (ForgetsState, "keep what is learned in nn.Modules"),
+            (LacksState, "lacks something that _fit.. set .*'row'.*keep what is learned"),
+            (RandomLearner, "two calls with the same rng differ, so nothing"),
             (SharedState, "share no memory"),
         ],
     },

@@ -127,6 +127,18 @@ def test_identical_systems_do_not_differ(tmp_path):
             store(tmp_path, augmenter, seed, counts(0.5, seed=seed))
     found = as_json(tmp_path / "toy/atlop/copies", tmp_path / "toy/atlop/none")
     assert found["lines"][0]["across_seeds"]["p"] == 1.0 and "level with none" in found["sentence"]
+    several = invoke(tmp_path / "toy/atlop/copies", tmp_path / "toy/atlop/none")
+    one = tmp_path / "toy/atlop/none/seed-0"
+    other = tmp_path / "toy/atlop/none/seed-1"
+    for result in (several, invoke(one, one)):
+        assert "A and B have the same counts in every document" in result.stderr
+    assert "same counts" not in invoke(one, other).stderr
+
+
+def test_with_one_seed_nothing_speaks_of_a_bootstrap_over_seeds(tmp_path):
+    a, b = (store(tmp_path, name, 0, counts(0.5, seed=n)) for n, name in enumerate(("vae", "none")))
+    names = {line["interval"]["name"] for line in as_json(a, b)["lines"]}
+    assert names == {"bootstrap over documents"}
 
 
 def test_without_frequent_relations_their_scores_are_said_to_be_undefined(tmp_path):

@@ -118,7 +118,11 @@ def model(monkeypatch):
         {"title": "Zürich", "h_idx": 0, "t_idx": 1, "r": "P17", "relation": "country", "score": 1.5}
     ] * 2
     fake = SimpleNamespace(facts=facts)
-    module = SimpleNamespace(predict=lambda run, documents: fake.facts)
+    row = {"title": "Zürich", "entities": [{}, {}]}
+    fake.rows = [row]
+    module = SimpleNamespace(
+        predict=lambda run, documents: fake.facts, own_documents=lambda path: fake.rows
+    )
     monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
     monkeypatch.setattr(benchmark.interop, "predict", module, raising=False)
     return fake
@@ -138,6 +142,14 @@ def test_predict_prints_a_table(model, documents):
     assert result.stdout.count("Zürich") == 2 and "country" in result.stdout
     model.facts = []
     assert "no relation was found" in invoke("predict", "some/run", documents).stderr
+
+
+@pytest.mark.parametrize(("entities", "found"), [([], "no entity"), ([{}], "one entity")])
+def test_a_document_without_two_entities_is_told(model, documents, entities, found):
+    model.rows, model.facts = [{"title": "Alone", "entities": entities}], []
+    result = invoke("predict", "some/run", documents, "--json")
+    assert result.stdout == "[]\n"
+    assert f"'Alone' has {found}: a relation needs two" in result.stderr
 
 
 def test_predict_writes_a_file(model, documents, tmp_path):

@@ -96,6 +96,15 @@ def test_check_goes_on_after_a_failure_and_tells_reason_and_place(contracts, lab
     assert "augmenter 'noisy' breaks its contract: 2 of 3 fail" in result.stdout
 
 
+def test_a_reason_is_printed_once(contracts, lab):
+    broken = UserError("no such option")
+    contracts.list = [(name, raising(broken)) for name in ("first", "second", "third")]
+    result = lab("check noisy")
+    assert result.stdout.count("no such option") == 1
+    assert "FAIL  second: as 'first'\nFAIL  third: as 'first'\n" in result.stdout
+    assert "3 of 3 fail" in result.stdout
+
+
 def test_check_of_an_unknown_name():
     near, far = invoke("check", "vaedif"), invoke("check", "xyzzy")
     assert near.exit_code == far.exit_code == 2

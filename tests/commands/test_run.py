@@ -75,8 +75,10 @@ def test_mistakes_on_the_command_line(lab, options, message):
 def test_dry_run_runs_nothing(lab):
     result = lab("run CONFIG --dry-run")
     assert (result.exit_code, lab.ran) == (0, [])
-    text = "12 of 12 runs to do: time and disk are unknown until a first run is done"
+    text = "12 of 12 runs to do: time and disk are not known until a first run is done"
     assert text in result.stdout
+    for backbone in ("left", "right"):
+        assert f"{backbone}: about 1 min 30 s for a run with `none`, by a" in result.stderr
     assert not lab.results.exists()
 
 
@@ -94,6 +96,7 @@ def test_dry_run_estimates_from_what_is_done(lab):
     # three runs left, 90 s each as those of seed 0
     assert "3 of 6 runs to do: about 4 min 30 s" in result.stdout
     assert result.stdout.count("1 min 30 s") == 3
+    assert "by a training step" not in result.stderr
     assert result.stdout.count("missing") == 3 and result.stdout.count("done") == 3
 
 

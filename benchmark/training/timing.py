@@ -1,0 +1,66 @@
+"""How long a run will take, from one training step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from benchmark.config import RunConfig
+from benchmark.data.batches import Collator, Rows
+from benchmark.data.documents import Corpus
+from benchmark.data.features import featurise
+from benchmark.training.model import build_model
+
+TRIES = 4
+SAMPLE = 4  # batches' worth of documents, of which those of middling length are timed
+
+
+def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
+    """Seconds that a `none` run will take: its training steps, a look at dev in each epoch, and the
+    predictions at the end.
+
+    The fastest of TRIES steps counts, on documents of middling length.
+    """
+    config = run.train
+    torch.set_num_threads(config.threads)
+    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    device = accelerator.device
+    model = build_model(run, corpus).to(device).train()
+    size = min(config.batch_size, len(corpus.train))
+    sample = corpus.train.select(range(min(len(corpus.train), SAMPLE * size)))
+    tokenizer = model.encoder.tokenizer
+    features = featurise(sample, corpus, tokenizer, training=True, mention=run.encoder.mention)
+    by_length, start = np.argsort(features["length"]).tolist(), (len(features) - size) // 2
+    rows = Rows(features, model.backbone.needs)
+    collate = Collator(model.encoder.windows, model.backbone.needs)
+    batch = collate([rows[row] for row in by_length[start : start + size]]).to(device)
+    optimizer = torch.optim.AdamW(model.parameter_groups(config.lr_encoder, config.lr_head))
+
+    def step() -> None:
+        with accelerator.autocast():
+            loss = model(batch)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def look() -> None:
+        with accelerator.autocast():
+            model.logits(batch)
+
+    def seconds(action: Callable[[], None]) -> float:
+        began = time.perf_counter()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - began
+
+    # the first of each warms up, and a busy machine disturbs now one, now another
+    times = {action: min(seconds(action) for _ in range(TRIES)) for action in (step, look)}
+    steps = config.epochs * math.ceil(len(corpus.train) / config.batch_size)
+    predicted = (config.epochs + 1) * len(corpus.dev) + len(corpus.test)
+    return steps * times[step] + predicted / size * times[look]

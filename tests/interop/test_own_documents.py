@@ -1,0 +1,57 @@
+"""Documents that someone wants predictions for."""
+
+import json
+
+import pytest
+
+from benchmark.errors import DataError
+from benchmark.interop.predict import own_documents
+
+WORDS = ["Marie", "Curie", "was", "born", "in", "Warsaw"]
+ENTITIES = [[{"sent_id": 0, "pos": [0, 2]}], [{"sent_id": 0, "pos": [5, 6]}]]
+
+
+def read(tmp_path, *documents):
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps(documents))
+    return own_documents(file)
+
+
+def test_titles_names_and_types_are_not_needed(tmp_path):
+    document = {"sents": [WORDS], "vertexSet": ENTITIES}
+    rows = read(tmp_path, document, {**document, "title": "Mine", "labels": "never looked at"})
+    assert rows["title"] == ["document 1", "Mine"]
+    first = rows[0]
+    assert [entity["mentions"][0]["name"] for entity in first["entities"]] == [
+        "Marie Curie",
+        "Warsaw",
+    ]
+    assert [entity["type"] for entity in first["entities"]] == ["", ""] and first["facts"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"pos": [5, 9]}, r"document 0 'document 1', vertexSet\[1\]\[0\].pos.*outside"),
+        ({"sent_id": 3}, r"vertexSet\[1\]\[0\].sent_id: sentence 3 does not exist"),
+        ({"pos": None}, "two integers"),
+        ({"name": 7}, "name: expected a text"),
+    ],
+)
+def test_what_is_there_must_be_right(tmp_path, fault, told):
+    entities = [ENTITIES[0], [{**ENTITIES[1][0], **fault}]]
+    with pytest.raises(DataError, match=f"mine.json: .*{told}"):
+        read(tmp_path, {"sents": [WORDS], "vertexSet": entities})
+
+
+@pytest.mark.parametrize("document", [7, {"sents": [WORDS]}, {"sents": [WORDS], "vertexSet": 3}])
+def test_a_document_must_be_one(tmp_path, document):
+    with pytest.raises(DataError, match="mine.json: document 0"):
+        read(tmp_path, document)
+
+
+def test_text_with_marked_entities(tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("[Marie Curie|1] was born in [Warsaw|2|LOC].")
+    (row,) = own_documents(file)
+    assert row["title"] == "mine 1" and row["entities"][1]["type"] == "LOC"
