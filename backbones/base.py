@@ -28,6 +28,10 @@ class Backbone(nn.Module):
         needs: optional fields of `Batch` that it reads (benchmark.data.batches.OPTIONAL), such as
             "entity_type"; batches carry only those that are named here.
         reads_attention: whether `represent` reads the attention rows; not every encoder gives them.
+        reads_entity_numbers: whether logits depend on the numbers of the entities (their order in
+            the file).
+        tunes_threshold: whether the threshold is tuned on dev before each dev score; such a
+            backbone has `move_threshold` (backbones/parts/binary.py).
         check_options: hyper-parameters that make it small enough for `check`.
     """
 
@@ -35,6 +39,8 @@ class Backbone(nn.Module):
     bounds: tuple[float, float] | None = None
     needs: ClassVar[tuple[str, ...]] = ()
     reads_attention: ClassVar[bool] = False
+    reads_entity_numbers: ClassVar[bool] = False
+    tunes_threshold: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
@@ -63,15 +69,21 @@ class Backbone(nn.Module):
         """Parameters of the head that train at the encoder's learning rate; none by default."""
         return []
 
+    def margins(self, logits: Tensor) -> Tensor:
+        """[P, R - 1] how far each relation's logit lies above the threshold, by default the logit
+        of class 0. Facts of a margin above 0 are predicted.
+        """
+        return logits[:, 1:] - logits[:, :1]
+
     @torch.no_grad()
     def predict(self, logits: Tensor, *, max_labels: int) -> tuple[Tensor, Tensor]:
-        """Relations above the threshold class, at most `max_labels` for a pair (get_label of the
+        """Relations above the threshold, at most `max_labels` for a pair (get_label of the
         ATLOP lineage).
 
         Returns:
             [F, 2] (pair, class) of the predicted facts, and their margins over the threshold [F].
         """
-        margin = logits[:, 1:] - logits[:, :1]
+        margin = self.margins(logits)
         # as in the official code, the threshold is among the candidates that the limit counts: a
         # relation above it ranks the same without it
         floor = logits.topk(min(max_labels, logits.shape[1]), dim=1).values[:, -1:]

@@ -22,17 +22,36 @@ class PairFeatures(nn.Module):
         encoder_width: d of the token states.
         emb: width of the features.
         heads, epsilon: see `localized_context`.
+        context_width: of the context of a pair; None: d.
     """
 
-    def __init__(self, encoder_width: int, emb: int, *, heads: str, epsilon: float):
+    def __init__(
+        self,
+        encoder_width: int,
+        emb: int,
+        *,
+        heads: str,
+        epsilon: float,
+        context_width: int | None = None,
+    ):
         super().__init__()
-        self.head = nn.Linear(2 * encoder_width, emb)
-        self.tail = nn.Linear(2 * encoder_width, emb)
+        width = encoder_width + (context_width or encoder_width)
+        self.head = nn.Linear(width, emb)
+        self.tail = nn.Linear(width, emb)
         self.heads, self.epsilon = heads, epsilon
 
     def forward(self, encoded: Encoded, batch: Batch, cells: Tensor) -> tuple[Tensor, Tensor]:
+        return self.of_context(encoded, batch, cells, self.context(encoded, batch, cells))
+
+    def context(self, encoded: Encoded, batch: Batch, cells: Tensor) -> Tensor:
+        """[*, d] localized context of cells [*, 3]."""
+        return localized_context(encoded, batch, cells, heads=self.heads, epsilon=self.epsilon)
+
+    def of_context(
+        self, encoded: Encoded, batch: Batch, cells: Tensor, context: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The features with another context [*, context_width]."""
         entities = entity_embeddings(encoded.states, batch)
-        context = localized_context(encoded, batch, cells, heads=self.heads, epsilon=self.epsilon)
         head, tail = batch.entity_of(cells)
         return _features(self.head, entities, head, context), _features(
             self.tail, entities, tail, context

@@ -1,4 +1,4 @@
-"""What ATLOP, NCRL and PEMSCL share: localized context, head and tail features, grouped bilinear
+"""What ATLOP and its descendants share: localized context, head and tail features, grouped bilinear
 classifier (Zhou et al. 2021, Eq. 2 to 5).
 """
 
@@ -20,16 +20,29 @@ class GroupedPairs(Backbone):
     Args:
         emb: width of head and tail features.
         block: width of a bilinear group.
+        context_width: of a pair's context; None: the encoder's.
+        epsilon: added to the normaliser of a pair's attention.
     """
 
     bounds = (-1.0, 1.0)
     reads_attention = True
     check_options = {"emb": 16, "block": 4}
 
-    def __init__(self, encoder_width: int, classes: int, *, emb: int, block: int):
+    def __init__(
+        self,
+        encoder_width: int,
+        classes: int,
+        *,
+        emb: int,
+        block: int,
+        context_width: int | None = None,
+        epsilon: float = 1e-5,
+    ):
         super().__init__()
         self.width, self.block = 2 * emb, block
-        self.features = PairFeatures(encoder_width, emb, heads="mean", epsilon=1e-5)
+        self.features = PairFeatures(
+            encoder_width, emb, heads="mean", epsilon=epsilon, context_width=context_width
+        )
         self.bilinear = GroupedBilinear(emb, block, classes, bias=True)
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:

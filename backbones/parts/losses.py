@@ -85,6 +85,20 @@ def pairwise_moving_threshold(
     return threshold + minimisation
 
 
+def balanced(logits: Tensor, labels: Tensor) -> Tensor:
+    """DocuNet's balanced loss (Zhang et al. 2021, Eq. 7; losses.py): positives above 0, negatives
+    below it, [P].
+
+    log(1 + sum of exp f_r over the negatives) + log(1 + sum of exp -f_r over the positives), where
+    class 0 is a class like any other.
+    """
+    zero = torch.zeros_like(logits[:, :1])
+    above, below = torch.cat([zero, -logits], 1), torch.cat([zero, logits], 1)
+    one = torch.ones_like(zero)
+    positive, negative = torch.cat([one, labels], 1), torch.cat([one, 1 - labels], 1)
+    return _logsumexp(below, negative) + _logsumexp(above, positive)
+
+
 def none_class_ranking(logits: Tensor, labels: Tensor, *, margin: float) -> Tensor:
     """NCRL (Zhou and Lee 2022; ncrl_loss.py): each relation against the threshold, and the
     threshold against the mean relation, [P].

@@ -46,7 +46,7 @@ class Evaluator:
         self, loader: DataLoader, titles: list[str], description: str = "predicting"
     ) -> list[dict]:
         """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head,
-        tail and class. The score is the margin over the threshold class.
+        tail and class. The score is the margin over the threshold.
 
         Of several processes each predicts those of its part of the loader, and all get all of them.
         """
@@ -99,7 +99,7 @@ class Evaluator:
 
     def _candidates(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Candidate facts [F, 2] (pair, class), and their margins [F]."""
-        margin = logits[:, 1:] - logits[:, :1]
+        margin = self.model.backbone.margins(logits)
         if self.corpus.undirected:  # only head < tail is kept of them
             pairs = batch.pairs
             margin = margin.masked_fill((pairs[:, 1] > pairs[:, 2])[:, None], -torch.inf)

@@ -1,0 +1,106 @@
+"""Losses and heads of the systems of docs/systems.md against their official code (float64)."""
+
+import numpy as np
+import pytest
+import torch
+from parity_files import CLOSE, encoding, order, read, renamed, weights
+
+from backbones.docunet import DocuNet
+from backbones.parts.losses import balanced, none_class_ranking
+from backbones.parts.unet import UNet
+from backbones.pemscl import Pemscl
+from benchmark.data.pairs import Pairs
+
+
+@pytest.fixture(autouse=True)
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def close(found, expected, **tolerance):
+    np.testing.assert_allclose(found.detach().numpy(), expected, **{**CLOSE, **tolerance})
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "tolerance"),
+    [
+        ("loss_balanced", lambda a, x, y: balanced(x, y).mean(), 1e-9),
+        # the official code computes in float32
+        ("loss_ncrl_0", lambda a, x, y: none_class_ranking(x, y, margin=0).mean(), 1e-6),
+        ("loss_ncrl_5", lambda a, x, y: none_class_ranking(x, y, margin=0.05).mean(), 1e-6),
+    ],
+)
+def test_losses(name, loss, tolerance):
+    arrays = read(name)
+    logits = torch.from_numpy(arrays["logits"]).requires_grad_()
+    found = loss(arrays, logits, torch.from_numpy(arrays["labels"]))
+    found.backward()
+    close(found, arrays["loss"], rtol=tolerance)
+    close(logits.grad, arrays["grad"], rtol=tolerance, atol=tolerance)
+
+
+def test_pemscl_contrast():
+    """Every anchor of the file has a positive: without them the official code takes the mean of
+    another shape.
+    """
+    arrays = read("loss_pemscl")
+    features = torch.from_numpy(arrays["features"]).requires_grad_()
+    backbone = Pemscl(
+        4,
+        arrays["labels"].shape[1],
+        emb=features.shape[1] // 2,
+        block=int(arrays["block"]),
+        temperature=float(arrays["tau"]),
+        base_temperature=float(arrays["tau_base"]),
+    )
+    found = backbone.auxiliary_loss(Pairs(features, torch.from_numpy(arrays["labels"])), None, None)
+    found.backward()
+    close(found, arrays["loss"])
+    close(features.grad, arrays["grad"])
+
+
+def unet_names(ours="", official=""):
+    """{our prefix: official prefix} of DocuNet's U-Net."""
+    names = {f"{ours}leave.": f"{official}outc.conv."}
+    blocks = {"enter": "inc.conv"}
+    blocks |= {f"down.{i}": f"down{i + 1}.maxpool_conv.1" for i in (0, 1)}
+    blocks |= {f"up.{i}": f"up{i + 1}.conv" for i in (0, 1)}
+    for block, theirs in blocks.items():
+        for layer, number in (("convolutions", 0), ("norms", 1)):
+            for i in (0, 1):
+                place = f"{official}{theirs}.double_conv.{3 * i + number}."
+                names[f"{ours}{block}.{layer}.{i}."] = place
+    return names
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_unet(masked):
+    arrays = read("unet")
+    table = torch.from_numpy(arrays["input"])
+    net = UNet(3, 8, 16).eval()
+    renamed(net, weights(arrays), unet_names())
+    found = net(table, torch.ones(2, 1, 42, 42) if masked else None)
+    down, across = arrays["step"]
+    close(found.permute(0, 2, 3, 1)[:, ::down, ::across], arrays["output"])
+
+
+@pytest.mark.parametrize(
+    ("name", "pad"),
+    [("head_docunet", "masked"), ("head_docunet", "last_entity")]
+    + [("head_docunet_padded", "last_entity")],
+)
+def test_docunet(name, pad):
+    arrays = read(name)
+    batch, encoded = encoding(arrays)
+    model = DocuNet(32, 12, emb=16, block=8, unet=8, out=16, pad=pad).eval()
+    names = {"features.head.": "head_extractor.", "features.tail.": "tail_extractor."}
+    names |= {"bilinear.linear.": "bilinear.", "squeeze.": "liner."}
+    renamed(model, weights(arrays), names | unet_names("unet.", "segmentation_net."))
+    logits = model.classify(model.represent(encoded, batch))[order(batch, arrays)]
+    close(logits, arrays["logits"])
+    loss = model.pair_loss(logits, torch.from_numpy(arrays["labels"]).double()).mean()
+    close(loss, arrays["loss"], rtol=1e-6)  # the official code returns it in float32
+    facts, _ = model.predict(logits, max_labels=4)
+    assert facts.tolist() == np.argwhere(arrays["predictions"] * (np.arange(12) > 0)).tolist()
