@@ -4,13 +4,16 @@ logits and their losses.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+
+if TYPE_CHECKING:
+    from backbones.encoders.base import Encoder
 
 
 class Backbone(nn.Module):
@@ -42,6 +45,11 @@ class Backbone(nn.Module):
     reads_entity_numbers: ClassVar[bool] = False
     tunes_threshold: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
+
+    def prepare_encoder(self, encoder: Encoder) -> None:
+        """Change the encoder that the backbone is about to be trained with, once; by default
+        nothing happens.
+        """
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[P, d] representations of the batch's pairs."""

@@ -76,6 +76,11 @@ class Encoder(nn.Module):
         words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
         return cls([words], **options)
 
+    def average_layers(self, number: int) -> None:
+        """Average states and attention rows over the last `number` layers, all if there are fewer;
+        by default nothing happens.
+        """
+
     def layers(self) -> list[nn.Module]:
         """The embeddings, then the layers from the lowest, for `freeze: lower:K`."""
         return []

@@ -9,6 +9,7 @@ attention stays on in every layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,24 +69,33 @@ class HuggingFaceEncoder(Encoder):
             raise ConfigError(f"the tokenizer of {name} lacks a start, end or padding token")
         self.windows = WindowPlan(usable_positions(model), 128, start, end, tokenizer.pad_token_id)
         names = ROWS_FROM_PROJECTIONS.get(model.config.model_type)
-        self._taps = _LastLayerTaps(model, *names) if names else None
+        self._taps = _taps(model, *names, 1) if names else []
+        self.averaged = 1  # layers
 
     def forward(self, batch: Batch) -> Encoded:
         """Eq. (18): token states H [D, L, d], and of the attention A the rows of mentions [M,
         heads, L] (H, A = PLM(words)).
         """
         mask = self.attention_mask(batch.window_mask)
-        inputs = {"input_ids": batch.window_ids, "attention_mask": mask}
-        if self._taps is not None:
-            states = self.model(**inputs).last_hidden_state
-            with torch.autocast(states.device.type, enabled=False):
-                rows = self._taps.attention_rows(batch, self.training)
+        several = {"output_hidden_states": True} if self.averaged > 1 else {}
+        inputs = {"input_ids": batch.window_ids, "attention_mask": mask, **several}
+        if self._taps:
+            output = self.model(**inputs)
+            with torch.autocast(mask.device.type, enabled=False):
+                rows = _mean([tap.attention_rows(batch, self.training) for tap in self._taps])
         else:
             output = self.model(**inputs, output_attentions=True)
-            states = output.last_hidden_state
-            attention = output.attentions[-1].transpose(1, 2)
+            attention = _mean(output.attentions[-self.averaged :]).transpose(1, 2)
             rows = attention[batch.occurrence_window, batch.occurrence_column]
+        states = output.last_hidden_state
+        if several:
+            states = _mean(output.hidden_states[-self.averaged :])
         return self.by_document(states, rows, batch)
+
+    def average_layers(self, number: int) -> None:
+        self.averaged = min(number, len(self.layers()) - 1)
+        if names := ROWS_FROM_PROJECTIONS.get(self.model.config.model_type):
+            self._taps = _taps(self.model, *names, self.averaged)
 
     def save(self, folder: Path) -> None:
         """Configuration and tokenizer."""
@@ -103,7 +113,8 @@ class HuggingFaceEncoder(Encoder):
 
     def settings(self) -> str:
         config = self.model.config.to_dict().items()
-        return repr(sorted((k, v) for k, v in config if not k.startswith(("_", "transformers"))))
+        found = sorted((k, v) for k, v in config if not k.startswith(("_", "transformers")))
+        return repr(found) + (f" averaged over {self.averaged}" if self.averaged > 1 else "")
 
     def attention_mask(self, mask: Tensor) -> Tensor:
         """`mask` [W, T]; off the CPU with fused attention [W, 1, 1, T]: transformers first asks a
@@ -124,13 +135,23 @@ def usable_positions(model: nn.Module) -> int:
     return size
 
 
-class _LastLayerTaps:
-    """Keeps the queries and keys that the last layer computes, and turns them into the attention
-    rows of mentions.
+def _mean(layers: Sequence[Tensor]) -> Tensor:
+    return layers[0] if len(layers) == 1 else torch.stack(tuple(layers)).mean(0)
+
+
+def _taps(model: nn.Module, query: str, key: str, number: int) -> list[_Taps]:
+    """Of the last layers, so many."""
+    layers = [m for m in model.modules() if hasattr(m, query) and hasattr(m, key)]
+    biased = hasattr(getattr(model, "encoder", None), "relative_attention_bias")  # MPNet
+    return [_Taps(layer, query, key, biased) for layer in layers[-number:]]
+
+
+class _Taps:
+    """Keeps the queries and keys that a layer computes, and turns them into the attention rows of
+    mentions.
     """
 
-    def __init__(self, model: nn.Module, query: str, key: str):
-        attention = [m for m in model.modules() if hasattr(m, query) and hasattr(m, key)][-1]
+    def __init__(self, attention: nn.Module, query: str, key: str, biased: bool):
         self.heads = attention.num_attention_heads
         self.dropout = attention.dropout
         self.query: Tensor | None = None
@@ -142,7 +163,7 @@ class _LastLayerTaps:
         getattr(attention, key).register_forward_hook(
             lambda _, __, output: setattr(self, "key", output)
         )
-        if hasattr(model, "encoder") and hasattr(model.encoder, "relative_attention_bias"):  # MPNet
+        if biased:
 
             def keep_bias(_, args, kwargs):
                 self.position_bias = kwargs.get("position_bias", args[2] if len(args) > 2 else None)

@@ -257,6 +257,7 @@ def take_encoder(model: DocreModel, weights: Path) -> None:
 def _with_backbone(run: RunConfig, encoder: Encoder, classes: int) -> DocreModel:
     torch.manual_seed(derive(run.seed, "initialisation", 1))
     backbone = BACKBONES[run.backbone.name](encoder.width, classes, **run.backbone.options)
+    backbone.prepare_encoder(encoder)
     return DocreModel(encoder, backbone, classes)
 
 

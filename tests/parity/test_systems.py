@@ -6,6 +6,7 @@ import torch
 from parity_files import CLOSE, encoding, order, read, renamed, weights
 
 from backbones.docunet import DocuNet
+from backbones.dreeam import Dreeam
 from backbones.parts.losses import balanced, none_class_ranking
 from backbones.parts.unet import UNet
 from backbones.pemscl import Pemscl
@@ -104,3 +105,26 @@ def test_docunet(name, pad):
     close(loss, arrays["loss"], rtol=1e-6)  # the official code returns it in float32
     facts, _ = model.predict(logits, max_labels=4)
     assert facts.tolist() == np.argwhere(arrays["predictions"] * (np.arange(12) > 0)).tolist()
+
+
+ATLOP = {"features.head.": "head_extractor.", "features.tail.": "tail_extractor."}
+ATLOP |= {"bilinear.linear.": "bilinear."}
+
+
+def test_dreeam():
+    arrays = read("head_dreeam")
+    batch, encoded = encoding(arrays, Dreeam.needs)
+    model = Dreeam(32, 12, emb=16, block=8, evidence_weight=1)
+    renamed(model, weights(arrays), ATLOP)
+    numbers = order(batch, arrays)
+    x = model.represent(encoded, batch)
+    logits = model.classify(x)[numbers]
+    close(logits, arrays["logits"])
+    labels = torch.from_numpy(arrays["labels"]).double()
+    close(model.pair_loss(logits, labels).mean(), arrays["loss"], rtol=1e-6)  # float32 inside
+    expected = arrays["sentence_attention"]
+    pair, sentence = (torch.from_numpy(n) for n in np.nonzero(np.ones_like(expected)))
+    found = model.sentence_attention(encoded, batch, torch.tensor(numbers)[pair], sentence)
+    close(found.view(expected.shape), expected)
+    batch.positive = torch.tensor(numbers)[labels[:, 0] == 0]
+    close(model.auxiliary_loss(None, encoded, batch), arrays["evidence_loss"], rtol=1e-8)

@@ -70,23 +70,28 @@ def encoder_of(kind, tokenizer):
     return HuggingFaceEncoder(model, tokenizer).eval()
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("kind", MODELS)
-def test_rows_are_the_last_layers_attention(kind, tokenizer, rows):
+def test_rows_are_the_last_layers_attention(kind, layers, tokenizer, rows):
     encoder = encoder_of(kind, tokenizer)
+    encoder.average_layers(layers)
     batch = Collator(encoder.windows)([rows[0], rows[1]])
     encoded = encoder(batch)
     if kind != "mpnet":
         encoder.model.set_attn_implementation("eager")
     plain = encoder.model(
-        input_ids=batch.window_ids, attention_mask=batch.window_mask, output_attentions=True
+        input_ids=batch.window_ids,
+        attention_mask=batch.window_mask,
+        output_attentions=True,
+        output_hidden_states=True,
     )
     document, position = batch.mention_state // batch.width, batch.mention_state % batch.width
-    expected = plain.attentions[-1][document, :, position]
+    mean = lambda tensors: torch.stack(tensors[-layers:]).mean(0)
+    expected = mean(plain.attentions)[document, :, position]
     torch.testing.assert_close(encoded.rows, expected, rtol=1e-5, atol=1e-6)
     real = batch.window_mask.bool()
-    torch.testing.assert_close(
-        encoded.states[real], plain.last_hidden_state[real], rtol=1e-5, atol=1e-5
-    )
+    states = mean(plain.hidden_states)
+    torch.testing.assert_close(encoded.states[real], states[real], rtol=1e-5, atol=1e-5)
     assert (encoded.states[~real] == 0).all()
     torch.testing.assert_close(encoded.rows.sum(-1), torch.ones(len(batch.mention_state), 4))
 
@@ -193,6 +198,19 @@ def test_a_local_folder_loads_without_a_network(tmp_path, tokenizer, rows):
     )
 
 
+def test_a_checkpoint_of_pretraining_loads(tmp_path, tokenizer, rows):
+    """CorefBERT's layout (Ye et al. 2020): a BERT with its pretraining heads, in PyTorch's file."""
+    torch.manual_seed(1)
+    trained = transformers.BertForPreTraining(transformers.BertConfig(**SMALL))
+    trained.config.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    weights = trained.state_dict() | {"cls.copy.weight": torch.zeros(3)}
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    loaded = load_encoder(tmp_path)
+    for name, tensor in loaded.model.state_dict().items():
+        torch.testing.assert_close(tensor, weights[f"bert.{name}"])
+
+
 def test_a_folder_without_a_tokenizer(tmp_path, tokenizer):
     encoder_of("bert", tokenizer).model.save_pretrained(tmp_path)
     with pytest.raises(UserError, match="tokenizer"):
@@ -205,7 +223,8 @@ def test_attention_rows_are_float32_under_autocast(kind, tokenizer, rows):
     encoder = encoder_of(kind, tokenizer)
     batch = Collator(encoder.windows)([rows[0]])
     taken = {}
-    encoder._taps.attention_rows = keep(encoder._taps.attention_rows, encoder._taps, taken)
+    taps = encoder._taps[0]
+    taps.attention_rows = keep(taps.attention_rows, taps, taken)
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         found = encoder(batch).rows
     query, key = (taken[name].double() for name in ("query", "key"))

@@ -1,0 +1,78 @@
+"""DREEAM (Ma et al. 2023): ATLOP whose localized context is drawn to the evidence sentences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backbones.options import number, whole
+from backbones.parts.grouped import GroupedPairs
+from backbones.parts.losses import adaptive_threshold
+from backbones.parts.pooling import entity_attention
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.pairs import Pairs
+from benchmark.registry import BACKBONES
+
+TINY = 1e-30  # of the official code, where a sentence gets no attention
+
+
+@BACKBONES.register("dreeam")
+class Dreeam(GroupedPairs):
+    """DREEAM: ATLOP with the evidence loss; its fusion at inference is left out.
+
+    Args:
+        emb: width of head and tail features (official: 768).
+        block: width of a bilinear group (official: 64).
+        evidence_weight: lambda of the evidence loss (official: 0.1; 0.05 for RoBERTa-large).
+        layers: encoder layers whose states and attention are averaged, from the last (official: 3).
+    """
+
+    needs = ("token_sentence", "evidence")
+
+    def __init__(
+        self,
+        encoder_width: int,
+        classes: int,
+        *,
+        emb: int = 768,
+        block: int = 64,
+        evidence_weight: float = 0.1,
+        layers: int = 3,
+    ):
+        super().__init__(encoder_width, classes, emb=emb, block=block, epsilon=TINY)
+        self.evidence_weight = number("evidence_weight", evidence_weight, least=0)
+        self.layers = whole("layers", layers)
+
+    def prepare_encoder(self, encoder) -> None:
+        encoder.average_layers(self.layers)
+
+    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return adaptive_threshold(logits, labels)
+
+    def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor | float:
+        """lambda times the divergence of the attention to sentences from the evidence (Eq. 9-11 of
+        the paper): a sentence weighs as much as facts of the pair cite it.
+
+        The mean is over all positive pairs, those without evidence included.
+        """
+        if not len(batch.evidence):
+            return 0.0
+        pair, sentence, cited = batch.evidence.T
+        everything = torch.zeros_like(batch.pair_cell).index_add(0, pair, cited)
+        wanted = cited / everything[pair]
+        found = self.sentence_attention(encoded, batch, pair, sentence).clamp(min=TINY)
+        divergence = (wanted * (wanted.log() - found.log())).sum() / len(batch.positive)
+        return self.evidence_weight * divergence
+
+    def sentence_attention(
+        self, encoded: Encoded, batch: Batch, pair: Tensor, sentence: Tensor
+    ) -> Tensor:
+        """[K] attention of pairs [K] to sentences [K]: the sum of the localized context's weights
+        over the sentence's tokens; special tokens belong to none.
+        """
+        attention = entity_attention(encoded.rows, batch)
+        cells = batch.pairs[pair]
+        head, tail = batch.entity_of(cells)
+        weights = (attention[head] * attention[tail]).mean(1)
+        inside = batch.token_sentence[cells[:, 0]] == sentence[:, None]
+        return (weights * inside).sum(1) / (weights.sum(1) + self.features.epsilon)
