@@ -7,7 +7,6 @@ runs give the same numbers, and adding runs of other cells changes no comparison
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -83,10 +82,7 @@ class Evidence:
             of(keys[0]) - of(keys[1]) for of in (self._under_draws, self._as_observed)
         )
         rng = np.random.default_rng([SEED, len(pairs)])
-        interval = crossed_from_scores(drawn, observed, documents=self.documents, rng=rng)
-        if len(pairs) > 1:
-            return interval
-        return replace(interval, name="bootstrap over documents, of one seed")
+        return crossed_from_scores(drawn, observed, documents=self.documents, rng=rng)
 
     @cached_property
     def _weights(self) -> np.ndarray:

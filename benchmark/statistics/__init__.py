@@ -1,9 +1,7 @@
-"""Is the difference real? Tests, intervals, effect sizes, corrections and advice: pure functions on
-arrays, without torch.
+"""Is the difference real? Tests, intervals, effect sizes and corrections, without torch.
 
 Every difference is A - B, so a positive one speaks for A. Scores are fractions or points: nothing
-here depends on the unit. Sources of the methods: Dror et al. 2018 (P18-1128, which test when),
-Berg-Kirkpatrick et al. 2012 (paired bootstrap), Dror et al. 2017 (Q17-1033, several datasets), Dror
-et al. 2019 (P19-1266, almost stochastic order). What the tests hold in simulations stands in
-`docs/statistics/validity.md`.
+here depends on the unit. Sources: Dror et al. 2018 (P18-1128, which test when), Dror et al. 2017
+(Q17-1033, several datasets), Dror et al. 2019 (P19-1266, almost stochastic order). What the tests
+hold in simulations is in `docs/statistics/validity.md`.
 """

@@ -1,5 +1,4 @@
-"""Two systems, each with one or several seeds, compared on all of their scores: what `compare`
-prints.
+"""Two systems, each with one or several seeds, compared on all of their scores.
 
 Scores are in percent here, as in tables; differences are A - B.
 """
@@ -7,19 +6,20 @@ Scores are in percent here, as in tables; differences are A - B.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.advice import (
+    ALPHA,
     DOCUMENT_LEVEL,
     detectable_difference,
     too_few_seeds,
     unpaired_seeds,
 )
-from benchmark.statistics.document_tests import approximate_randomisation_each
+from benchmark.statistics.document_tests import approximate_randomisation
 from benchmark.statistics.effects import (
     almost_stochastic_order,
     cohens_dz,
@@ -31,7 +31,6 @@ from benchmark.statistics.results import Interval, Result
 from benchmark.statistics.tests import SEED_TESTS
 
 COMPARED = ("f1", "ign_f1", "freq_f1", "ltail_f1")
-ALPHA = 0.05
 NAMES = {
     "f1": "F1",
     "ign_f1": "Ign F1",
@@ -46,10 +45,11 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Effects:
-    """How large a difference over several seeds is. d_z: mean over standard deviation of the pairs;
-    superiority: P(A > B), that one run of A beats one of B, whatever their seeds; eps_min: of
-    almost stochastic order of A over B, 0 if A dominates, 1 if B does, no p-value. None where
-    undefined.
+    """How large a difference over several seeds is; None where undefined.
+
+    d_z: mean over standard deviation of the pairs.
+    superiority: P(A > B), that one run of A beats one of B, whatever their seeds.
+    eps_min: of almost stochastic order of A over B; 0 if A dominates, 1 if B does, no p-value.
     """
 
     d_z: float | None
@@ -59,9 +59,13 @@ class Effects:
 
 @dataclass(frozen=True)
 class Line:
-    """One score. a, b: percent for each paired seed; `interval` and `across_seeds` in points; p
-    values of the tests across documents, one for each seed, are in `across_documents`; `effects`
-    over several seeds; `undefined` says why there is nothing else.
+    """One score.
+
+    a, b: percent for each paired seed.
+    interval, across_seeds: of the difference, in points.
+    across_documents: the tests across documents, one for each seed.
+    effects: with several seeds.
+    undefined: why there is nothing else.
     """
 
     measure: str
@@ -80,7 +84,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All lines, the seeds that were paired, and what must be said beside them."""
+    """All lines, the seeds that were paired, and the warnings that belong to them."""
 
     names: tuple[str, str]
     seeds: tuple[int, ...]
@@ -90,23 +94,17 @@ class Comparison:
 
     def sentence(self) -> str:
         """The result on F1 in plain words."""
-        line = self.lines[0]
+        line, (a, b) = self.lines[0], self.names
         if line.undefined:
             return f"{NAMES[line.measure]}: {line.undefined}."
-        a, b = self.names
-        size = f"{abs(line.difference):.2f} points {'above' if line.difference > 0 else 'below'}"
-        where = "level with" if abs(line.difference) < 0.005 else size
-        interval = line.interval
-        span = (
-            f"95 % interval {interval.low:+.2f} to {interval.high:+.2f}"
-            if interval.low is not None
-            else "no interval"
-        )
+        where = f"{abs(line.difference):.2f} points {'above' if line.difference > 0 else 'below'}"
+        where = "level with" if abs(line.difference) < 0.005 else where
+        low, high = line.interval.low, line.interval.high
+        span = "no interval" if low is None else f"95 % interval {low:+.2f} to {high:+.2f}"
         runs = "one run of each" if len(self.seeds) == 1 else f"{len(self.seeds)} paired seeds"
         over = f"{runs} and {self.documents} document{'' if self.documents == 1 else 's'}"
-        return (
-            f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over}): {_verdict(line)}."
-        )
+        said = f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over})"
+        return f"{said}: {_verdict(line)}."
 
 
 def compare(
@@ -124,8 +122,9 @@ def compare(
 
     Args:
         a, b: seed -> counts per document; a system that ran once has the one seed.
-        measures: names of MEASURES; the first is what the sentence speaks of.
-        test: across seeds, a name of SEED_TESTS. alternative: of all tests.
+        measures: names of MEASURES; the sentence is about the first.
+        test: across seeds, a name of SEED_TESTS.
+        alternative: of all tests.
 
     Raises:
         DataError: the two were scored on other documents or other gold facts.
@@ -135,14 +134,13 @@ def compare(
     if not seeds:
         raise ValueError(unpaired_seeds(a, b))
     options = {"alternative": alternative, "rng": rng}
-    both = [a[seed] for seed in seeds] + [b[seed] for seed in seeds]
+    both = [side[seed] for side in (a, b) for seed in seeds]
     called = [
         f"{side}, seed {seed}" if len(seeds) > 1 else side for side in ("A", "B") for seed in seeds
     ]
     lines = tuple(_line(name, both, called, test, resamples, options) for name in measures)
-    return Comparison(
-        names, seeds, len(both[0].titles), lines, tuple(_warnings(a, b, lines, test, alternative))
-    )
+    warnings = tuple(_warnings(a, b, lines, test, alternative))
+    return Comparison(names, seeds, len(both[0].titles), lines, warnings)
 
 
 def _line(
@@ -152,41 +150,39 @@ def _line(
     if any(measure.group not in counts.groups for counts in both):
         return Line(name, undefined="no frequent relations are defined")
     counts, seeds = document_counts(both, measure, called), len(both) // 2
-    left, right = counts[:seeds], counts[seeds:]
-    scores = 100 * measure(counts.sum(axis=1))
-    if np.isnan(scores).any():
-        return Line(name, undefined="undefined, for want of gold facts of that kind")
-    a, b = tuple(scores[:seeds].tolist()), tuple(scores[seeds:].tolist())
     percent = lambda totals: 100 * measure(totals)
-    interval = crossed_interval(left, right, percent, rng=options["rng"], resamples=resamples)
-    across_documents = approximate_randomisation_each(
-        left, right, percent, resamples=resamples, **options
-    )
+    scores = percent(counts.sum(axis=1))
+    if np.isnan(scores).any():
+        return Line(name, undefined="undefined, because there are no gold facts of that kind")
+    a, b = tuple(scores[:seeds].tolist()), tuple(scores[seeds:].tolist())
+    sides, rng = (counts[:seeds], counts[seeds:], percent), options["rng"]
+    interval = crossed_interval(*sides, rng=rng, resamples=resamples)
+    across_documents = approximate_randomisation(*sides, resamples=resamples, **options)
     if seeds == 1:
         return Line(name, a, b, interval, None, across_documents)
     d, left, right = np.subtract(a, b), np.array(a), np.array(b)
-    order = almost_stochastic_order(left, right, rng=options["rng"])
-    effects = Effects(cohens_dz(d), probability_of_superiority(left, right), order.eps_min)
+    eps_min = almost_stochastic_order(left, right, rng=rng)
+    effects = Effects(cohens_dz(d), probability_of_superiority(left, right), eps_min)
     return Line(name, a, b, interval, SEED_TESTS[test](d, **options), across_documents, effects)
 
 
 def _verdict(line: Line) -> str:
     if line.across_seeds is None:
         p = line.across_documents[0].p
-        told = f"p = {p:.3g} across documents"
-        return (
-            f"these two models differ ({told})"
-            if p <= ALPHA
-            else f"no difference of these two models is shown ({told})"
-        )
+        told = f"(p = {p:.3g} across documents)"
+        if p <= ALPHA:
+            return f"these two models differ {told}"
+        return f"no difference of these two models is shown {told}"
     p = line.across_seeds.p
     if p is None:
         return f"no test across seeds could be made ({'; '.join(line.across_seeds.warnings)})"
-    told = f"p = {p:.3g}, {line.across_seeds.name} across seeds"
-    return f"significant at {ALPHA} ({told})" if p <= ALPHA else f"no difference is shown ({told})"
+    told = f"(p = {p:.3g}, {line.across_seeds.name} across seeds)"
+    return f"significant at {ALPHA} {told}" if p <= ALPHA else f"no difference is shown {told}"
 
 
-def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, alternative: str):
+def _warnings(
+    a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, alternative: str
+) -> Iterator[str]:
     if unpaired := unpaired_seeds(a, b):
         yield unpaired
     seeds = len(a.keys() & b.keys())
@@ -194,15 +190,13 @@ def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, altern
     if seeds == 1:
         yield f"One seed on each side: {DOCUMENT_LEVEL}"
     elif first is not None:
-        taken = (
-            "permutation" if test == "auto" and "permutation" in first.across_seeds.name else test
-        )
+        drawn = test == "auto" and "permutation" in first.across_seeds.name
+        taken = "permutation" if drawn else test
         spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
         if few := too_few_seeds(seeds, 1, test=taken, alternative=alternative):
             yield few
-        elif spread > 0 and (
-            detectable := detectable_difference(seeds, spread, alternative=alternative)
-        ):
+        elif spread > 0:
+            detectable = detectable_difference(seeds, spread, alternative=alternative)
             yield f"{NAMES[first.measure]}: {detectable}"
         yield DOCUMENT_LEVEL
     said: dict[str, list[str]] = {}  # warning -> the scores that it is about

@@ -1,5 +1,4 @@
-"""How large is the difference, and how large would it have to be: effect sizes, stochastic order,
-power.
+"""Effect sizes, stochastic order and power: how large a difference is, and how large it must be.
 
 Almost stochastic order: del Barrio, Cuesta-Albertos and Matran 2018; for neural models Dror,
 Shlomov and Reichart 2019 (P19-1266).
@@ -7,27 +6,20 @@ Shlomov and Reichart 2019 (P19-1266).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from benchmark.statistics.intervals import checked_differences, constant
+from benchmark.statistics.intervals import LEVEL, checked_differences, constant
 from benchmark.statistics.resampling import FLIPS
 from benchmark.statistics.results import check_alternative
 
-FEW_RUNS = (
-    5  # below, stochastic order calls one of two equal systems dominant too often (validity.md)
-)
-EXACT_TESTS = (
-    "permutation",
-    "wilcoxon",
-    "sign",
-)  # of `tests.SEED_TESTS`: those whose p cannot be as small as one likes
+EXACT_TESTS = ("permutation", "wilcoxon", "sign")  # whose p cannot be as small as one likes
+_ORDER_RESAMPLES = 1_000
 
 
 def cohens_dz(differences: np.ndarray) -> float | None:
-    """Cohen's d_z of paired differences [n]: mean / sd (n - 1). None with fewer than two, or when
-    they do not vary.
+    """Cohen's d_z of paired differences [n]: mean / sd (n - 1).
+
+    None with fewer than two, or when they do not vary.
     """
     d = checked_differences(differences)
     if len(d) < 2 or np.isnan(d).any() or constant(d):
@@ -35,106 +27,60 @@ def cohens_dz(differences: np.ndarray) -> float | None:
     return float(d.mean() / d.std(ddof=1))
 
 
-def cliffs_delta(a: np.ndarray, b: np.ndarray) -> float | None:
-    """Cliff's delta of scores a [n] and b [m]: P(a > b) - P(a < b) over all n * m pairs. None
-    without scores or with NaN.
+def probability_of_superiority(a: np.ndarray, b: np.ndarray) -> float | None:
+    """P(A > B), ties counting half: that one run of A beats one run of B, whatever their seeds.
+
+    a: [n], b: [m]. None without scores or with NaN. It is (1 + Cliff's delta) / 2.
     """
     a, b = checked_differences(a), checked_differences(b)
     if not len(a) or not len(b) or np.isnan(a).any() or np.isnan(b).any():
         return None
-    return float(np.sign(a[:, None] - b).mean())
-
-
-def probability_of_superiority(a: np.ndarray, b: np.ndarray) -> float | None:
-    """P(A > B), ties counting half: that one run of A beats one run of B, whatever their seeds. (1
-    + Cliff's delta) / 2.
-    """
-    delta = cliffs_delta(a, b)
-    return None if delta is None else (1 + delta) / 2
-
-
-@dataclass(frozen=True)
-class Dominance:
-    """Almost stochastic order of A over B. Not a p-value.
-
-    violation: the share of the squared Wasserstein distance on which A is the worse one; 0 = A
-        dominates, 1 = B does, .5 = neither.
-    eps_min: its upper confidence bound at `level`; None with fewer than two scores on a side.
-    dominant: eps_min <= tau. (Of two equal systems with ten seeds a given one is so called in 4 %
-        of cases; at tau = .5 in 18 %.)
-    """
-
-    violation: float | None
-    eps_min: float | None
-    dominant: bool
-    tau: float
-    level: float
-    warnings: tuple[str, ...] = ()
+    return (1 + float(np.sign(a[:, None] - b).mean())) / 2
 
 
 def almost_stochastic_order(
-    a: np.ndarray,
-    b: np.ndarray,
-    *,
-    rng: np.random.Generator,
-    tau: float = 0.2,
-    level: float = 0.95,
-    resamples: int = 1_000,
-) -> Dominance:
-    """Does A almost stochastically dominate B? Scores a [n] and b [m], higher being better; they
-    need not be paired.
+    a: np.ndarray, b: np.ndarray, *, rng: np.random.Generator
+) -> float | None:
+    """eps_min of A over B: how far A is from dominating B almost stochastically. Not a p-value.
 
-    eps_min = violation - sqrt((n + m) / nm) * sigma * Phi^-1(1 - level), clipped to [0, 1]; sigma
-    by bootstrap, each side drawn for itself (Dror et al. 2019, Section 4). For m comparisons ask
-    for level = 1 - alpha / m.
+    0 = A dominates, 1 = B does. A is called better at eps_min <= .2; of two equal systems with ten
+    seeds a given one then is in 4 % of cases, at .5 in 18 %. Scores a [n] and b [m] need not be
+    paired. With the violation ratio eps,
 
-    Raises ValueError for scores that are not [n], NaN or infinite ones, or a tau or level outside
-    (0, 1).
+        eps_min = eps - sqrt((n + m) / nm) * sigma * Phi^-1(.05), clipped to [0, 1]
+
+    and sigma by bootstrap, each side drawn for itself (Dror et al. 2019, Section 4). None with
+    fewer than two scores on a side.
+
+    Raises:
+        ValueError: scores that are not [n], or NaN or infinite ones.
     """
     a, b = np.sort(checked_differences(a)), np.sort(checked_differences(b))
     if np.isnan(a).any() or np.isnan(b).any():
         raise ValueError("scores hold NaN: leave undefined runs out, and say so")
-    if not 0 < tau < 1 or not 0 < level < 1:
-        raise ValueError(f"tau is {tau} and level {level}, both lie between 0 and 1")
     n, m = len(a), len(b)
     if min(n, m) < 2:
-        return Dominance(
-            None,
-            None,
-            False,
-            tau,
-            level,
-            (f"{n} and {m} runs: stochastic order takes at least two of each",),
-        )
+        return None
     from scipy.stats import norm
 
-    violation = float(violation_ratio(a, b))
-    drawn_a = np.sort(a[rng.integers(n, size=(resamples, n))], axis=1)
-    drawn_b = np.sort(b[rng.integers(m, size=(resamples, m))], axis=1)
+    drawn_a = np.sort(a[rng.integers(n, size=(_ORDER_RESAMPLES, n))], axis=1)
+    drawn_b = np.sort(b[rng.integers(m, size=(_ORDER_RESAMPLES, m))], axis=1)
     scale = np.sqrt(n * m / (n + m))
     sigma = (scale * violation_ratio(drawn_a, drawn_b)).std(ddof=1)
-    eps_min = float(np.clip(violation - sigma / scale * norm.ppf(1 - level), 0.0, 1.0))
-    equal = a[0] == a[-1] == b[0] == b[-1]
-    warnings = ("all scores are equal: neither dominates",) if equal else ()
-    if min(n, m) < FEW_RUNS:
-        warnings += (
-            f"{n} and {m} runs are few: of two equal systems one is called dominant in up to one "
-            "case of ten",
-        )
-    return Dominance(violation, eps_min, eps_min <= tau, tau, level, warnings)
+    bound = float(violation_ratio(a, b)) - sigma / scale * norm.ppf(1 - LEVEL)
+    return float(np.clip(bound, 0.0, 1.0))
 
 
 def violation_ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The share of the squared 2-Wasserstein distance where the quantiles of a lie below those of
-    b; .5 when there is no distance.
+    """The share of the squared 2-Wasserstein distance where a's quantiles lie below b's.
 
-    a: [..., n], b: [..., m], sorted. The quantile functions are steps, so the integral is a finite
-        sum. Returns: [...].
+    It is .5 when there is no distance. The quantile functions are steps, so the integral is a
+    finite sum.
+
+    a: [..., n], b: [..., m], sorted. Returns: [...].
     """
     n, m = a.shape[-1], b.shape[-1]
-    edges = np.unique(
-        np.concatenate([np.arange(1, n + 1) * m, np.arange(1, m + 1) * n])
-    )  # in units of 1 / nm
+    edges = np.unique([*np.arange(1, n + 1) * m, *np.arange(1, m + 1) * n])  # in units of 1 / nm
     widths, last = np.diff(edges, prepend=0), edges - 1
     gap = a[..., last // m] - b[..., last // n]
     squares = widths * gap**2
@@ -146,12 +92,13 @@ def violation_ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def power_of_t(
     n: int, effect: float, *, alpha: float = 0.05, alternative: str = "two-sided"
 ) -> float:
-    """Probability that the paired t-test of n normal differences rejects when their true mean is
-    `effect` standard deviations.
+    """Probability that the paired t-test of n normal differences rejects.
 
-    Exact, by the noncentral t distribution with n - 1 degrees of freedom. `effect` is a d_z: its
-    unit is the spread of the differences, not that of the runs. Raises ValueError for n < 2 or an
-    alpha outside (0, 1).
+    `effect` is their true mean in standard deviations of the differences, a d_z. Exact, by the
+    noncentral t distribution with n - 1 degrees of freedom.
+
+    Raises:
+        ValueError: n < 2 or an alpha outside (0, 1).
     """
     check_alternative(alternative)
     if n < 2 or not 0 < alpha < 1:
@@ -165,19 +112,17 @@ def power_of_t(
     if alternative != "two-sided":
         return float(nct.sf(t.isf(alpha, n - 1), n - 1, shift))
     bound = t.isf(alpha / 2, n - 1)
-    return float(
-        nct.sf(bound, n - 1, shift) + nct.sf(bound, n - 1, -shift)
-    )  # nct.cdf(-bound, .., shift) is NaN far out
+    # nct.cdf(-bound, n - 1, shift) is NaN far out
+    return float(nct.sf(bound, n - 1, shift) + nct.sf(bound, n - 1, -shift))
 
 
 def minimum_detectable_effect(
     n: int, *, power: float = 0.8, alpha: float = 0.05, alternative: str = "two-sided"
 ) -> float | None:
-    """The true mean, in standard deviations of the differences, that n paired seeds find with this
-    power; None with fewer than 2.
+    """The true mean, in standard deviations of the differences, that n paired seeds detect.
 
     For m comparisons under Holm ask for alpha / m, the first threshold. Positive whatever the
-    alternative.
+    alternative. None with fewer than two seeds.
     """
     check_alternative(alternative)
     if not alpha < power < 1:
@@ -195,14 +140,14 @@ def minimum_detectable_effect(
 
 
 def smallest_p(test: str, n: int, *, alternative: str = "two-sided") -> float | None:
-    """The smallest p that a test across n seeds can give, whatever the scores; None without one (no
-    seeds, a t-test of one).
+    """The smallest p that a test across n seeds can give, whatever the scores.
 
-    1 / 2^n one-sided and twice that two-sided for the exact tests; 0 for the t-test, and for
-    `auto`, which may take it. The permutation test draws beyond 20 seeds and then stops at 1 /
-    (draws + 1).
+    For the exact tests 1 / 2^n one-sided and twice that two-sided; the permutation test draws
+    beyond 20 seeds and then stops at 1 / (draws + 1). For the t-test, and for `auto`, which may
+    take it, 0. None where there is no test: no seeds, a t-test of one.
 
-    Raises ValueError for a test that `tests.SEED_TESTS` does not hold.
+    Raises:
+        ValueError: `tests.SEED_TESTS` does not hold the test.
     """
     check_alternative(alternative)
     if test in ("t", "auto"):

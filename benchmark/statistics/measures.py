@@ -1,9 +1,7 @@
-"""From metric names of `metrics.json` to functions of summed counts, and from runs to the arrays of
-counts they work on.
+"""From score names to functions of summed counts, and from runs to arrays of counts.
 
-The formulas are those of `benchmark.scoring.counts`, which is vectorised over leading axes: one
-formula serves the score of a run and the scores of ten thousand resamples. An undefined score is
-NaN, never 0.
+The formulas are those of `benchmark.scoring.counts`, vectorised over leading axes: one formula
+serves the score of a run and the scores of ten thousand resamples. An undefined score is NaN.
 """
 
 from __future__ import annotations
@@ -21,22 +19,18 @@ _GOLD = COLUMNS.index("gold")
 
 @dataclass(frozen=True)
 class Measure:
-    """A score as a function of the sums of one group of counts; call it with totals [..., 4] to get
-    scores [...].
+    """An F1 as a function of the sums of one group of counts: totals [..., 4] -> scores [...].
 
-    group: the key of `Counts.groups` that is summed. score: "precision", "recall" or "f1".
-    ignore_seen: leave the true positives seen in training out of the precision, as Ign F1 does.
+    group: the key of `Counts.groups` that is summed.
+    ignore_seen: leave true positives seen in training out of the precision, as Ign F1 does.
     """
 
     name: str
     group: str
-    score: str = "f1"
     ignore_seen: bool = False
 
     def __call__(self, totals: np.ndarray) -> np.ndarray:
-        return precision_recall_f1(totals, ignore_seen=self.ignore_seen)[
-            ("precision", "recall", "f1").index(self.score)
-        ]
+        return precision_recall_f1(totals, ignore_seen=self.ignore_seen)[2]
 
 
 MEASURES = {
@@ -46,10 +40,6 @@ MEASURES = {
         Measure("ign_f1", "all", ignore_seen=True),
         Measure("freq_f1", "frequent"),
         Measure("ltail_f1", "tail"),
-        Measure("intra_f1", "intra"),
-        Measure("inter_f1", "inter"),
-        Measure("precision", "all", "precision"),
-        Measure("recall", "all", "recall"),
     )
 }
 
@@ -57,8 +47,7 @@ MEASURES = {
 def document_counts(
     runs: Sequence[Counts], measure: Measure, names: Sequence[str] = ()
 ) -> np.ndarray:
-    """The counts of the measure's group of several runs on the same documents: [runs, D, 4],
-    columns as in COLUMNS.
+    """The counts of the measure's group of several runs on the same documents: [runs, D, 4].
 
     Documents are matched by title and stand in the order of the first run.
 
@@ -67,23 +56,24 @@ def document_counts(
 
     Raises:
         DataError: a title is missing or stands twice, gold facts differ, or a run lacks the group
-        (no frequent relations).
+            (no frequent relations).
     """
-    if not runs:
-        raise ValueError("no runs: at least one is needed")
     names = names or [f"run {number}" for number in range(len(runs))]
     titles = runs[0].titles
-    tables = [
-        _table(run, titles, measure, name, names[0]) for run, name in zip(runs, names, strict=True)
-    ]
-    for name, table in zip(names, tables, strict=True):
-        if differing := np.flatnonzero(table[:, _GOLD] != tables[0][:, _GOLD]).tolist():
-            raise DataError(
-                f"{names[0]} and {name} were scored against different gold facts, first in "
-                f"document '{titles[differing[0]]}': "
-                "score both with the same gold file, relations and frequent relations"
-            )
-    return np.stack(tables)
+    tables = np.stack(
+        [
+            _table(run, titles, measure, name, names[0])
+            for run, name in zip(runs, names, strict=True)
+        ]
+    )
+    gold = tables[:, :, _GOLD]
+    for run, document in np.argwhere(gold != gold[0])[:1].tolist():
+        raise DataError(
+            f"{names[0]} and {names[run]} were scored against different gold facts, first in "
+            f"document '{titles[document]}': score both with the same gold file, relations and "
+            "frequent relations"
+        )
+    return tables
 
 
 def _table(
@@ -101,7 +91,6 @@ def _table(
     if unmatched := set(row) ^ set(titles):
         raise DataError(
             f"{len(unmatched)} documents are in only one of {first} and {name}, such as "
-            f"'{min(unmatched)}'; "
-            "only runs on the same documents can be compared"
+            f"'{min(unmatched)}'; only runs on the same documents can be compared"
         )
     return run.groups[measure.group][[row[title] for title in titles]]

@@ -1,6 +1,4 @@
-"""What a test and an interval hand back: numbers, and in words what was done and what to beware
-of.
-"""
+"""What a test and an interval return: numbers, and in words what was done and what to beware of."""
 
 from __future__ import annotations
 
@@ -13,10 +11,10 @@ ALTERNATIVES = ("two-sided", "greater", "less")
 class Interval:
     """A confidence interval of a difference A - B.
 
-    name: how it was made, in words. low, high: None where no interval can be had; `warnings` then
-        says why.
-    level: its nominal coverage. seeds, documents: how many were drawn from; None where they take no
-        part.
+    name: how it was made, in words.
+    low, high: None where there is no interval; `warnings` then says why.
+    level: its nominal coverage.
+    seeds, documents: how many were drawn from; None where they take no part.
     """
 
     name: str
@@ -33,14 +31,14 @@ class Interval:
 class Result:
     """The outcome of one test of "A and B do not differ".
 
-    name: the test, in words. statistic: its value, in the test's own scale.
+    name: the test, in words.
+    statistic: its value, in the test's own scale.
     p: None where the test cannot be made; `warnings` then says why. Never NaN.
-    n: number of seeds or documents, see `unit`. alternative: "two-sided", "greater" (A > B) or
-        "less".
-    effect: the difference A - B that the test is about (see the test's docstring); None where
-        undefined.
-    interval: of the effect, always two-sided and with both bounds; None where the test gives none.
-    why: the reason for the choice of the test, where it was chosen by a rule (`tests.auto`).
+    n: number of seeds or documents, see `unit`.
+    alternative: "two-sided", "greater" (A > B) or "less".
+    effect: the difference A - B that the test is about; None where undefined.
+    interval: of the effect, always two-sided; None where the test gives none.
+    why: the reason for the choice of the test, where a rule chose it (`tests.auto`).
     """
 
     name: str

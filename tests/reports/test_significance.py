@@ -241,7 +241,7 @@ def test_one_seed_is_told_apart_from_significance(tmp_path):
     row = shown(differences, "atlop", "vae")
     assert row["test.f1.difference.low"] < 5 < row["test.f1.difference.high"]
     assert row["test.f1.difference.p"] == row["test.f1.difference.p_holm"] == "undefined"
-    assert "bootstrap over documents, of one seed" in caption(
+    assert "interval, bootstrap over documents (" in caption(
         differences
     ) and "not the methods" in caption(differences)
 

@@ -1,63 +1,37 @@
 """Advice: when something is said, what is said, and silence when there is nothing to say."""
 
-from benchmark.statistics.advice import (
-    DOCUMENT_LEVEL,
-    detectable_difference,
-    too_few_seeds,
-    unpaired_seeds,
-)
+from benchmark.statistics.advice import detectable_difference, too_few_seeds, unpaired_seeds
 
 
 def test_too_few_seeds_for_the_correction_ever_to_reject():
     # n = 10: 2 / 2^10 = .00195; 18 comparisons need .00278, 132 need .00038
     assert too_few_seeds(10, 18) is None
     text = too_few_seeds(10, 132)
-    assert (
-        "10 seeds" in text
-        and "0.00195" in text
-        and "0.000379" in text
-        and "132 comparisons" in text
-    )
+    assert all(part in text for part in ("10 seeds", "0.00195", "0.000379", "132 comparisons"))
     assert "it takes 13 seeds" in text  # 2 / 2^12 = .00049, 2 / 2^13 = .00024
-    assert "it takes 6 seeds" in too_few_seeds(
-        3, 1, test="wilcoxon"
-    ) and "1 comparison:" in too_few_seeds(3, 1)
+    assert "it takes 6 seeds" in too_few_seeds(3, 1, test="wilcoxon")
+    assert "1 comparison:" in too_few_seeds(3, 1)
     assert too_few_seeds(5, 1, alternative="greater") is None and too_few_seeds(5, 1) is not None
+    # a drawn permutation test cannot pass any threshold
+    assert "take another test" in too_few_seeds(30, 10_000)
 
 
 def test_the_t_test_has_no_smallest_p_but_needs_two_seeds():
-    assert too_few_seeds(3, 132, test="t") is None
-    assert (
-        too_few_seeds(1, 1, test="t")
-        == "With 1 seed no test across seeds can be made: it takes at least two."
-    )
-
-
-def test_a_drawn_permutation_test_cannot_pass_any_threshold():
-    assert "take another test" in too_few_seeds(30, 10_000)
+    sentence = "With 1 seed no test across seeds can be made: it takes at least two."
+    assert too_few_seeds(3, 132, test="t") is None and too_few_seeds(1, 1, test="t") == sentence
 
 
 def test_detectable_difference():
     # statsmodels: TTestPower().solve_power(nobs=10, power=.8, alpha=.05) = .996
     text = detectable_difference(10, 0.8)
-    assert (
-        "10 seeds" in text
-        and "0.80 points (SD)" in text
-        and "0.80 points is found by a t-test with 80% probability" in text
-    )
+    assert "10 seeds" in text and "0.80 points (SD)" in text
+    assert "0.80 points is found by a t-test with 80% probability" in text
     assert "level 0.00278 (18 comparisons)" in detectable_difference(10, 0.8, 18)
     assert detectable_difference(1, 0.8) is None
 
 
 def test_unpaired_seeds():
+    sentence = "A alone has seed 0 and B alone has seeds 4, 5: left out, 2 seeds paired."
     assert unpaired_seeds([0, 1], [1, 0]) is None
-    assert (
-        unpaired_seeds([0, 1, 2], [1, 2, 4, 5])
-        == "A alone has seed 0 and B alone has seeds 4, 5: left out, 2 seeds paired."
-    )
-    assert "share no seed" in unpaired_seeds([0], [1])
-    assert "no seed" in unpaired_seeds([], [1])
-
-
-def test_a_document_level_test_is_no_claim_about_a_method():
-    assert "not the methods" in DOCUMENT_LEVEL
+    assert unpaired_seeds([0, 1, 2], [1, 2, 4, 5]) == sentence
+    assert "share no seed" in unpaired_seeds([0], [1]) and "no seed" in unpaired_seeds([], [1])

@@ -1,30 +1,22 @@
-"""The tests hold their level and find what is there, in small versions of the simulations of
-docs/statistics/validity.py.
+"""The tests hold their level and find what is there: small versions of docs/statistics/validity.py.
 
 Seeds are fixed. Bounds are those of the binomial distribution: a valid test at level .05 goes
 beyond them once in 10,000 times.
 """
-
-import importlib.util
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from benchmark.statistics.effects import power_of_t
+from docs.statistics import validity
 
-SCRIPT = Path(__file__).parents[2] / "docs/statistics/validity.py"
 ALPHA = 0.05
 
 
-@pytest.fixture(scope="module")
-def validity():
-    spec = importlib.util.spec_from_file_location("validity", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    monkeypatch.setattr(validity, "RESAMPLES", 199)
 
 
 def rng(seed=0):
@@ -39,73 +31,47 @@ def least(simulations, rate=ALPHA):
     return binom.ppf(1e-4, simulations, rate) / simulations
 
 
-@pytest.mark.parametrize(
-    ("shape", "simulations"), [("normal", 300), ("heavy-tailed (t, 3 df)", 100)]
-)
-def test_tests_across_seeds_reject_a_true_hypothesis_as_often_as_they_may(
-    validity, shape, simulations
-):
-    rates = validity.seed_rejections(validity.SHAPES[shape], 10, simulations, rng())
-    assert max(rates.values()) <= most(simulations)
-    assert min(rates[name] for name in ("auto", "permutation", "t", "wilcoxon")) >= least(
-        simulations, 0.04
-    )
+@pytest.mark.parametrize(("shape", "n"), [("normal", 300), ("heavy-tailed (t, 3 df)", 100)])
+def test_tests_across_seeds_reject_a_true_hypothesis_as_often_as_they_may(shape, n):
+    rates = validity.seed_rejections(shape, 10, n, rng())
+    assert max(rates.values()) <= most(n)
+    assert min(rates[name] for name in ("auto", "permutation", "t", "wilcoxon")) >= least(n, 0.04)
 
 
-def test_exact_tests_never_reject_with_five_seeds(validity):
-    rates = validity.seed_rejections(validity.SHAPES["normal"], 5, 20, rng(), shift=5.0)
+def test_exact_tests_never_reject_with_five_seeds():
+    rates = validity.seed_rejections("normal", 5, 20, rng(), shift=5.0)
     assert rates["permutation"] == rates["wilcoxon"] == rates["sign"] == 0.0 and rates["t"] == 1.0
 
 
-def test_the_power_of_the_t_test_is_the_one_computed(validity):
-    rate = validity.seed_rejections(
-        validity.SHAPES["normal"], 10, 400, rng(1), shift=0.8, tests=["t"]
-    )["t"]
+def test_the_power_of_the_t_test_is_the_one_computed():
+    rate = validity.seed_rejections("normal", 10, 400, rng(1), shift=0.8)["t"]
     assert least(400, power_of_t(10, 0.8)) <= rate <= most(400, power_of_t(10, 0.8))
 
 
 @pytest.mark.parametrize(("measure", "gold"), [("F1", 8.0), ("IGN_F1", 8.0), ("F1", 0.5)])
-def test_tests_across_documents_hold_their_level(validity, monkeypatch, measure, gold):
-    monkeypatch.setattr(validity, "RESAMPLES", 199)
+def test_the_test_across_documents_holds_its_level(measure, gold):
     rates = validity.document_rejections(80, 300, rng(2), getattr(validity, measure), gold=gold)
-    assert max(rates.values()) <= most(300, 0.06)  # the paired bootstrap is a little liberal
-    assert rates["approximate randomisation"] >= least(300)
+    assert least(300) <= rates["approximate randomisation"] <= most(300)
 
 
-def test_tests_across_documents_find_a_difference(validity, monkeypatch):
-    monkeypatch.setattr(validity, "RESAMPLES", 199)
+def test_the_test_across_documents_finds_a_difference():
     assert min(validity.document_rejections(300, 40, rng(3), shift=0.12).values()) > 0.95
 
 
-def test_a_document_level_test_is_wrong_about_methods_when_runs_vary(validity, monkeypatch):
-    monkeypatch.setattr(validity, "RESAMPLES", 199)
+def test_a_document_level_test_is_wrong_about_methods_when_runs_vary():
     run_sd = validity.run_sd_for(1.5, 100, rng(4), 400)
     rates = validity.method_claims(run_sd, 100, 10, 200, rng(5))
-    assert (
-        rates["documents, one run each"] > 0.15 and rates["documents x 10 seeds pooled"] > 0.15
-    )  # .26 expected
+    wrong = rates["documents, one run each"], rates["documents x 10 seeds pooled"]
+    assert min(wrong) > 0.15  # .3 expected
     assert max(rates["10 seeds, permutation"], rates["10 seeds, t"]) <= most(200)
 
 
-def test_only_the_crossed_interval_covers_new_seeds_and_new_documents(validity, monkeypatch):
-    monkeypatch.setattr(validity, "RESAMPLES", 199)
+def test_only_the_crossed_interval_covers_new_seeds_and_new_documents():
     covered = validity.coverage(0.02, 0.15, 100, 10, 200, rng(6))
     crossed = covered["crossed bootstrap over seeds and documents"]
-    assert crossed >= least(200, 0.95)
-    assert (
-        crossed > covered["paired bootstrap over documents"]
-        and crossed > covered["paired t interval across seeds"]
-    )
+    assert crossed >= least(200, 0.95) and crossed > covered["paired t interval across seeds"]
 
 
-def test_stochastic_order_rarely_prefers_one_of_two_equal_systems(validity):
+def test_stochastic_order_rarely_prefers_one_of_two_equal_systems():
     rates = validity.dominance(10, 400, rng(7))
     assert rates["eps_min <= 0.2"] <= 0.12 < rates["eps_min <= 0.5"] + 0.1
-
-
-def test_the_committed_report_is_that_of_the_script(validity):
-    """Headings and sentences, not numbers: a changed script asks for a new run."""
-    words = lambda text: re.sub(r"\{\w+\}|\|.*|[\d.,]+", "", text).split()
-    assert words((SCRIPT.parent / "validity.md").read_text(encoding="utf-8")) == words(
-        validity.TEXT
-    )
