@@ -45,6 +45,7 @@ def _no_switch(value: Any) -> Any:
     return value
 
 
+Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "swanlab"]
 Whole = Annotated[int, BeforeValidator(_no_switch)]
 Real = Annotated[float, BeforeValidator(_no_switch)]
 
@@ -107,6 +108,8 @@ class TrainConfig(Strict):
     # folder of a finished run (trained with store_logits) whose logits teach this one: their mean
     # squared error is added to the loss (KD-DocRE's knowledge distillation)
     distill_from: str | None = None
+    # for charts of a run while it trains; numbers do not depend on them
+    trackers: list[Tracker] = []
 
 
 class AugmentConfig(Strict):

@@ -64,6 +64,8 @@ SAID = {
     "train.keep_weights": "of a finished run; `none` keeps them while another run needs them",
     "train.store_logits": "of the training pairs, for a student's `distill_from`",
     "train.distill_from": "folder of a finished run with stored logits: the teacher",
+    "train.trackers": "charts while a run trains, by their names: tensorboard, wandb, trackio, "
+    "mlflow, comet_ml, aim, swanlab; numbers do not depend on them",
     "augment.stage3": "`retrain` trains the whole model anew (Algorithm 1); `head`, the cheap "
     "protocol, the backbone's head on the encoder of stage 1",
     "augment.passes": "of `head`: how often training documents are encoded with dropout",
@@ -130,6 +132,8 @@ def _default(value: Any) -> str:
 def _type(info: Any) -> str:
     """In words: "whole number, at least 1", "fp32 or bf16"."""
     text = str(info.annotation)
+    if text.startswith("list"):
+        return "list"
     if "Literal" in text:
         found = f"{' or '.join(f'`{value}`' for value in get_args(info.annotation))}"
     elif "list" in text:

@@ -17,13 +17,14 @@ def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[s
 
     A missing value reads "nothing". A data file or an encoder that was only moved (the last part
     of its path is the same) is no difference, nor is an encoder's revision: contents have digests.
+    Nor are the trackers.
     """
     texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
     found = []
     for key in sorted(texts[0].keys() | texts[1].keys()):
         one, other = (text.get(key, "nothing") for text in texts)
         may_move = key.startswith(("dataset.options.", "encoder.name"))
-        if key == "encoder.revision":
+        if key in ("encoder.revision", "train.trackers"):
             continue
         if one != other and not (may_move and _moved(one, other)):
             found.append((key, one, other))

@@ -28,6 +28,7 @@ from benchmark.quality.recording import (
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.store.cleaning import AUGMENTER, PAIRS
+from benchmark.training import tracking
 from benchmark.training.checkpoints import is_sound, read_tensors, write_tensors
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.gathering import joined
@@ -190,6 +191,8 @@ class Augmentation:
             rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
             history = self.augmenter.fit(*train, rng=rng, held_out=dev, progress=bar.update_to)
         directory.write_json("stage2_history.json", history)
+        if history:
+            tracking.log(self.session.accelerator, "stage2/", history[-1], 0)
         write_tensors(
             directory.path / AUGMENTER,
             self.augmenter.state_dict(),

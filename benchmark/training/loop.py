@@ -27,6 +27,7 @@ from benchmark.config import TrainConfig
 from benchmark.progress import Progress
 from benchmark.seeds import derive
 from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT
+from benchmark.training import tracking
 from benchmark.training.checkpoints import link, load_state, save_state, save_weights
 from benchmark.training.model import DocreModel, Step
 from benchmark.training.objective import Mixing
@@ -175,7 +176,10 @@ class Loop:
             asked, late = self._due()
             due = (asked or late) and self.accelerator.sync_gradients and state.step < len(loader)
             if due or index % REPORT_EVERY == REPORT_EVERY - 1 or index == len(loader) - 1:
-                bar.advance(len(unseen), loss=self._require_finite_losses(unseen, state))
+                last = self._require_finite_losses(unseen, state)
+                bar.advance(len(unseen), loss=last)
+                rates = {f"rate_{i}": group["lr"] for i, group in enumerate(optimizer.param_groups)}
+                tracking.log(self.accelerator, "train/", {"loss": last, **rates}, step + 1)
                 unseen.clear()
             if due:
                 state.loss = float(total)
@@ -269,6 +273,7 @@ class Loop:
                 "evaluation_seconds": time.perf_counter() - began,
             }
         )
+        tracking.log(self.accelerator, "dev/", dev, state.epoch * steps)
         state.step, state.loss = 0, 0.0
         score = dev["f1"] if dev["f1"] is not None else 0.0
         with signals.held_back():

@@ -27,6 +27,7 @@ from benchmark.seeds import derive
 from benchmark.training.distillation import require_teacher
 from benchmark.training.gathering import gathered, joined
 from benchmark.training.objective import Mixing, training_loss
+from benchmark.training.tracking import require_installed
 
 
 class Step(Protocol):
@@ -170,6 +171,7 @@ def require_buildable(run: RunConfig) -> None:
     _require_attention(run)
     if teacher := run.train.distill_from:
         require_teacher(teacher)
+    require_installed(run.train.trackers)
     for registry, choice in ((BACKBONES, run.backbone), (AUGMENTERS, run.augmenter)):
         try:
             with torch.device("meta"):

@@ -101,5 +101,6 @@ def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:
         source = ""
     code = hashlib.sha256(source.encode()).hexdigest()[:16]
     # another revision of the encoder with the same content is the same encoder
-    config = run.model_dump(mode="json", exclude={"encoder": {"revision"}})
+    aside = {"encoder": {"revision"}, "train": {"trackers"}}
+    config = run.model_dump(mode="json", exclude=aside)
     return {**config, **facts, "augmenter_code": code}

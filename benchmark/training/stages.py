@@ -32,6 +32,7 @@ from benchmark.scoring.calibration import (
 )
 from benchmark.scoring.counts import score, score_relations
 from benchmark.store.runs import RunDirectory
+from benchmark.training import tracking
 from benchmark.training.augmentation import Augmentation
 from benchmark.training.checkpoints import load_weights
 from benchmark.training.distillation import store_logits
@@ -82,8 +83,10 @@ def train_run(
         gradient_accumulation_steps=run.train.accumulation,
         # copies do not block: the loaders pin their memory
         dataloader_config=DataLoaderConfiguration(non_blocking=True),
+        **tracking.tracked(run, directory.path),
     )
     processes.on_main(lambda: require_fitting_state(run, directory, facts))
+    tracking.begin(accelerator, run, directory.experiment.name)
     session = Session(run, directory, corpus, facts, accelerator, progress, stage1)
     metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
     if run == run.plain():
@@ -97,6 +100,7 @@ def train_run(
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
     _finish(session, metrics, began)
+    accelerator.end_training()
     accelerator.free_memory()
 
 

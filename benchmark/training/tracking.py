@@ -1,0 +1,58 @@
+"""Experiment trackers (`train.trackers`), through Accelerate. None by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import ProjectConfiguration
+
+from benchmark.config import RunConfig
+from benchmark.errors import ConfigError
+from benchmark.store.differences import flat
+
+FOLDER = "tracking"  # of a run's folder; for trackers that write files
+
+
+def require_installed(trackers: Sequence[str]) -> None:
+    """Raises ConfigError at the first tracker whose package is not here."""
+    here = {str(tracker) for tracker in get_available_trackers()}
+    for name in trackers:
+        if name not in here:
+            raise ConfigError(
+                f"train.trackers: {name} is not installed: `pip install {name}`, or leave it out"
+            )
+
+
+def tracked(run: RunConfig, folder: Path) -> dict[str, Any]:
+    """Arguments of the Accelerator of a run in `folder`."""
+    if not run.train.trackers:
+        return {}
+    files = ProjectConfiguration(project_dir=str(folder), logging_dir=str(folder / FOLDER))
+    return {"log_with": list(run.train.trackers), "project_config": files}
+
+
+def begin(accelerator: Accelerator, run: RunConfig, experiment: str) -> None:
+    """Start the trackers, if there are any, with the run's configuration."""
+    if run.train.trackers:
+        name = f"{run.backbone.name} {run.augmenter.name} seed {run.seed}"
+        settings = {key: _plain(value) for key, value in flat(run.model_dump(mode="json")).items()}
+        accelerator.init_trackers(experiment, settings, {"wandb": {"name": name}})
+
+
+def log(accelerator: Accelerator, prefix: str, numbers: Mapping[str, Any], step: int) -> None:
+    """Hand the numbers among `numbers` to the trackers; anything else is left out."""
+    found = {
+        f"{prefix}{key}": value
+        for key, value in numbers.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    if accelerator.trackers and found:
+        accelerator.log(found, step=step)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
