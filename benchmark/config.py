@@ -69,7 +69,7 @@ class EncoderConfig(Strict):
         use is recorded in a run's facts.
     mention: whose token state and attention stand for a mention: its opening "*" (Eq. (19)), or its
         first wordpiece. A frozen encoder has never learned to gather anything at a "*": it wants
-        the latter.
+        the latter. "unmarked": the first wordpiece, and no "*" is put around mentions.
     """
 
     name: str
@@ -78,7 +78,7 @@ class EncoderConfig(Strict):
     freeze: Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")] = "none"
     attention_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
     hidden_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None
-    mention: Literal["marker", "first_piece"] = "marker"
+    mention: Literal["marker", "first_piece", "unmarked"] = "marker"
     window_overlap: Annotated[Whole, Field(ge=0)] = (
         128  # least number of tokens that neighbouring windows share
     )

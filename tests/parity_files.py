@@ -20,8 +20,11 @@ def encoding(arrays, needs=()):
     "attention" [D, heads, L, L]; "mentions" rows (document, entity, start[, end]), whose first
     token is at start + "offset".
     """
-    states = torch.from_numpy(arrays["sequence_output"]).double()
-    documents, length = states.shape[:2]
+    if "tokens" in arrays:  # of one document, without special tokens
+        states, documents, length = None, 1, len(arrays["tokens"]) + 2
+    else:
+        states = torch.from_numpy(arrays["sequence_output"]).double()
+        documents, length = states.shape[:2]
     offset = int(arrays["offset"]) - 1  # counted without the start token
     rows = []
     for d in range(documents):
@@ -31,7 +34,7 @@ def encoding(arrays, needs=()):
         rows.append(
             {
                 "row": d,
-                "tokens": np.zeros(length - 2),
+                "tokens": arrays.get("tokens", np.zeros(length - 2)),
                 "mention_position": mentions[:, 2] + offset,
                 "mention_end": mentions[:, -1] + offset,
                 "mention_entity": mentions[:, 1],
@@ -77,12 +80,12 @@ def order(batch, arrays):
     return [numbers[tuple(pair)] for pair in arrays["pairs"].tolist()]
 
 
-def renamed(model, official, names):
-    """Load official weights under our names: {our prefix: official prefix}."""
+def renamed(model, official, names, *, strict=True):
+    """Load official weights under our names: {our prefix: official prefix}; all if `strict`."""
     ours = {}
     for name in model.state_dict():
         prefix = max((p for p in names if name.startswith(p)), key=len, default=None)
         if prefix is not None and not name.endswith("num_batches_tracked"):
             ours[name] = official[names[prefix] + name.removeprefix(prefix)]
     missing, _ = model.load_state_dict(ours, strict=False)
-    assert all("num_batches" in name for name in missing), missing
+    assert not strict or all("num_batches" in name for name in missing), missing

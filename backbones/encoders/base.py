@@ -41,6 +41,7 @@ class Encoder(nn.Module):
     wrong with one.
 
     Attributes:
+        needs: optional fields of `Batch` that it reads (benchmark.data.batches.OPTIONAL).
         gives_attention: whether `forward` gives attention rows. Without them only backbones that
             read none can be trained.
         check_options: hyper-parameters that make it small enough for `check`.
@@ -49,6 +50,7 @@ class Encoder(nn.Module):
         tokenizer: words to token ids (`words.WordTokenizer` for one token a word).
     """
 
+    needs: tuple[str, ...] = ()
     gives_attention: ClassVar[bool] = True
     check_options: ClassVar[dict[str, Any]] = {}
     width: int

@@ -53,7 +53,7 @@ class EncoderCase(Case):
         return rows
 
     def encode(self, encoder: Encoder, documents: list[dict]) -> tuple[Encoded, Batch]:
-        batch = Collator(encoder.windows)(documents)
+        batch = Collator(encoder.windows, encoder.needs)(documents)
         with torch.no_grad():
             return encoder(batch), batch
 
@@ -193,7 +193,7 @@ def is_restored_from_its_folder(case: EncoderCase) -> None:
 
 def every_parameter_learns(case: EncoderCase) -> None:
     encoder = case.make().train()
-    batch = Collator(encoder.windows)(case.documents(encoder))
+    batch = Collator(encoder.windows, encoder.needs)(case.documents(encoder))
     encoded = encoder(batch)
     loss = encoded.states.square().mean()
     if encoded.rows is not None:

@@ -20,10 +20,14 @@ class WordTokenizer:
     Args:
         sentences: lists of words.
         most: number of words kept.
+        lower: words are the same in capitals and small letters.
     """
 
-    def __init__(self, sentences: Iterable[list[str]], most: int = 50_000):
-        counts = Counter(word for sentence in sentences for word in sentence if word != MARKER)
+    def __init__(self, sentences: Iterable[list[str]], most: int = 50_000, *, lower: bool = False):
+        self.form = str.lower if lower else str
+        counts = Counter(
+            self.form(word) for sentence in sentences for word in sentence if word != MARKER
+        )
         self.words = [word for word, _ in counts.most_common(most)]  # ties: the first seen first
         self.ids = {word: number for number, word in enumerate([MARKER, *self.words], END + 1)}
 
@@ -32,11 +36,11 @@ class WordTokenizer:
         return END + 1 + len(self.ids)
 
     def __call__(self, word: str) -> list[int]:
-        return [self.ids.get(word, UNKNOWN)]
+        return [self.ids.get(self.form(word), UNKNOWN)]
 
     @property
     def key(self) -> str:
-        return json.dumps(self.words)
+        return json.dumps(self.words) + ("lower" if self.form is str.lower else "")
 
     def windows(self, size: int = 100_000, overlap: int = 128) -> WindowPlan:
         """Windows with this tokenizer's special tokens."""

@@ -71,7 +71,7 @@ def featurise(
         training: leave out facts that relate an entity to itself (no backbone scores the diagonal),
             with a warning, and state the facts of an undirected corpus in both directions.
         mention: the token that stands for a mention: its opening "marker", or its "first_piece",
-            the one after that.
+            the one after that; "unmarked": its first piece, in a text without markers.
 
     Raises:
         DataError: a fact's relation is not in the corpus's inventory, or a document is larger than
@@ -79,7 +79,7 @@ def featurise(
     """
     parts = LAYOUT, documents._fingerprint, corpus.relations, corpus.undirected, corpus.type_ids
     key = hashlib.sha256("".join(map(str, (*parts, training, mention, tokenizer.key))).encode())
-    words = _Words(tokenizer)
+    words = _Words(tokenizer, marked=mention != "unmarked")
     with explained(Path(datasets.config.HF_DATASETS_CACHE)):
         make = partial(
             documents.map,
@@ -100,12 +100,12 @@ def featurise(
 
 
 class _Words:
-    """Wordpiece ids of single words, each tokenised once."""
+    """Wordpiece ids of single words, each tokenised once; those of a marker, none if not marked."""
 
-    def __init__(self, tokenizer: Any):
+    def __init__(self, tokenizer: Any, marked: bool):
         self.tokenizer = tokenizer
         self.known: dict[str, list[int]] = {}
-        self.marker = self[MARKER]
+        self.marker = self[MARKER] if marked else []
 
     def __getitem__(self, word: str) -> list[int]:
         if word not in self.known:

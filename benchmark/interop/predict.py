@@ -73,9 +73,9 @@ def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
     )
     size = config.train.eval_batch_size
     loader = DataLoader(
-        Rows(features, model.backbone.needs),
+        Rows(features, model.needs),
         batch_sampler=DocumentBatches(features["length"], size, order="sorted"),
-        collate_fn=Collator(model.encoder.windows, model.backbone.needs),
+        collate_fn=Collator(model.encoder.windows, model.needs),
     )
     evaluator = Evaluator(
         model, accelerator, corpus, Progress.for_console(), max_labels=config.train.max_labels

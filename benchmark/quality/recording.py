@@ -177,9 +177,9 @@ class StoredRunQuality:
             features["length"], run.train.eval_batch_size, order="sorted", seed=run.seed
         )
         loader = DataLoader(
-            Rows(features, model.backbone.needs),
+            Rows(features, model.needs),
             batch_sampler=batches,
-            collate_fn=Collator(model.encoder.windows, model.backbone.needs),
+            collate_fn=Collator(model.encoder.windows, model.needs),
         )
         evaluator = Evaluator(
             model, accelerator, corpus, self.progress, max_labels=run.train.max_labels

@@ -178,7 +178,7 @@ def _fits(path: Path, digest: str, progress: Progress) -> bool:
 def _encode(
     encoder: Encoder, features: Dataset, device: torch.device, progress: Progress
 ) -> dict[str, Tensor]:
-    collate, rows_of = Collator(encoder.windows), Rows(features)
+    collate, rows_of = Collator(encoder.windows, encoder.needs), Rows(features, encoder.needs)
     order = DocumentBatches(features["length"], 4, order="sorted")
     states: list[Tensor | None] = [None] * len(features)
     rows: list[Tensor | None] = [None] * len(features)

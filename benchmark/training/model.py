@@ -61,6 +61,11 @@ class DocreModel(nn.Module):
         super().__init__()
         self.encoder, self.backbone, self.classes = encoder, backbone, classes
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The optional fields of a batch that encoder and backbone read."""
+        return tuple(dict.fromkeys((*self.backbone.needs, *self.encoder.needs)))
+
     def encode(self, batch: Batch) -> Encoded:
         """The encoder's output, or what the batch brings along of it."""
         return batch.encoded if batch.encoded is not None else self.encoder(batch)

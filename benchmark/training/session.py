@@ -22,6 +22,7 @@ from benchmark.data.further import further_documents
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
+from benchmark.scoring.calibration import above, rank, tuned_threshold
 from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
@@ -107,7 +108,7 @@ class Session:
             seed=self.run.seed,
             share=(processes.rank(), processes.count()),
         )
-        collate: Any = Collator(self.model.encoder.windows, self.model.backbone.needs)
+        collate: Any = Collator(self.model.encoder.windows, self.model.needs)
         if encoded and (passes := self.encodings.get(TRAINING if training else split)):
             again = training and AUGMENTERS[self.run.augmenter.name].encodes_again
             collate = EncodedCollator(collate, passes, batches, self.run.seed, again=again)
@@ -118,7 +119,7 @@ class Session:
             collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
-            Rows(features, self.model.backbone.needs),
+            Rows(features, self.model.needs),
             batch_sampler=batches,
             collate_fn=collate,
             pin_memory=on_gpu,
@@ -126,9 +127,19 @@ class Session:
         )
 
     def dev_score(self) -> dict[str, Any]:
-        """The scores of the model as it is on dev, to choose an epoch by."""
+        """The scores of the model as it is on dev, to choose an epoch by.
+
+        A backbone that tunes its threshold gets the one with the best F1 first.
+        """
         loader, titles = self.loader("dev"), list(self.documents["dev"]["title"])
-        return score(self.count("dev", self.evaluator.predict(loader, titles, "evaluating on dev")))
+        what, backbone = "evaluating on dev", self.model.backbone
+        if not backbone.tunes_threshold:
+            return score(self.count("dev", self.evaluator.predict(loader, titles, what)))
+        _, candidates = self.evaluator.predict_and_rank(loader, titles, what)
+        ranking = rank(self.documents["dev"], candidates, undirected=self.corpus.undirected)
+        threshold = tuned_threshold(ranking)
+        backbone.move_threshold(threshold)
+        return score(self.count("dev", above(candidates, threshold)))
 
     def count(self, split: str, predictions: list[dict]) -> Counts:
         """The counts of predicted facts."""
@@ -158,7 +169,7 @@ class Session:
 
     def _with_further(self, collate: Any, batches: DocumentBatches) -> FurtherCollator:
         """`collate`, and the further documents beside what it collates."""
-        needs = self.model.backbone.needs
+        needs = self.model.needs
         collate_further: Any = Collator(self.model.encoder.windows, needs)
         if passes := self.encodings.get(FURTHER):
             collate_further = EncodedCollator(collate_further, passes, batches, self.run.seed)

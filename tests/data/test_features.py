@@ -41,6 +41,16 @@ def test_a_mention_may_be_its_first_wordpiece(tokenizer):
     assert [text[p][0] for p in piece["mention_position"]] == ["a", "l", "l", "b"]
 
 
+def test_a_text_without_markers(tokenizer):
+    row = features(ADA, tokenizer, mention="unmarked")
+    text = tokenizer.fast.convert_ids_to_tokens(row["tokens"])
+    assert "*" not in text
+    assert [text[p][0] for p in row["mention_position"]] == ["a", "l", "l", "b"]
+    mentions = zip(row["mention_position"], row["mention_end"], strict=True)
+    first = next(" ".join(text[start:end]).replace(" ##", "") for start, end in mentions)
+    assert first == "ada lovelace"
+
+
 def test_mentions_that_start_together_share_a_marker(tokenizer):
     row = features(document("x", ["Ada Lovelace wrote ."], [[(0, 0, 2)], [(0, 0, 1)]]), tokenizer)
     joined = " ".join(tokenizer.fast.convert_ids_to_tokens(row["tokens"])).replace(" ##", "")

@@ -11,6 +11,7 @@ from backbones.parts.losses import balanced, none_class_ranking
 from backbones.parts.unet import UNet
 from backbones.pemscl import Pemscl
 from benchmark.data.pairs import Pairs
+from benchmark.registry import BACKBONES, ENCODERS
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +129,49 @@ def test_dreeam():
     close(found.view(expected.shape), expected)
     batch.positive = torch.tensor(numbers)[labels[:, 0] == 0]
     close(model.auxiliary_loss(None, encoded, batch), arrays["evidence_loss"], rtol=1e-8)
+
+
+RECURRENT = {
+    "start.0": "rnn.init_hidden.0",
+    "start.1": "rnn.init_c.0",
+    "lstm.": "rnn.rnns.0.",
+    "leave.": "linear_re.",
+}
+CONVOLUTIONS = {f"convolutions.{i}.": f"cnn_{i + 1}." for i in range(3)}
+WORD_LEVEL = {
+    "cnn": ("bilinear", CONVOLUTIONS),
+    "lstm": ("bilinear", RECURRENT),
+    "bilstm": ("bilinear", RECURRENT),
+    "context": ("context_aware", RECURRENT),
+}
+
+
+@pytest.mark.parametrize("name", WORD_LEVEL)
+def test_word_level(name):
+    """Encoder and head."""
+    arrays = read(f"head_{name}")
+    theirs, (head, names) = weights(arrays), WORD_LEVEL[name]
+    words, classes = [str(i) for i in range(30)], arrays["logits"].shape[1]
+    kind = ENCODERS["bilstm" if name == "context" else name]
+    encoder = kind([words], word_width=8, width=16).eval()
+    renamed(encoder, theirs, names, strict=False)
+    tables = {
+        "embeddings": theirs["word_emb.weight"],
+        "tags.entity": theirs.get("coref_embed.weight", theirs.get("entity_embed.weight")),
+        "tags.kind": theirs["ner_emb.weight"],
+    }
+    encoder.embeddings.weight.data[-30:] = tables["embeddings"]
+    for table in ("entity", "kind"):
+        rows = tables[f"tags.{table}"]
+        getattr(encoder.tags, table).weight.data[: len(rows)] = rows
+    tokens = [encoder.tokenizer(str(word))[0] for word in arrays["words"]]
+    batch, _ = encoding(arrays | {"tokens": tokens}, encoder.needs)
+    options = {"emb": 16} if head == "context_aware" else {}
+    model = BACKBONES[head](16, classes, **options)
+    linear = {"bilinear.linear.": "bili.", "pairs.distance.": "dis_embed."}
+    if head == "context_aware":
+        linear |= {"classifier.": "linear_output.", "scale": "self_att.dot_scale"}
+    theirs["bili.weight"] = theirs["bili.weight"].flatten(1)
+    renamed(model, theirs, linear, strict=False)
+    logits = model.classify(model.represent(encoder(batch), batch))
+    close(logits[order(batch, arrays)], arrays["logits"])

@@ -1,0 +1,42 @@
+"""The head of DocRED's baselines (Yao et al. 2019; thunlp/DocRED): entities as means over their
+mentions, embedded distances, one bilinear map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from backbones.options import whole
+from backbones.parts.bilinear import GroupedBilinear
+from backbones.parts.binary import BinaryRelations
+from backbones.parts.distances import DistancePairs
+from backbones.parts.mentions import entity_means, mention_means
+from benchmark.data.batches import Batch, Encoded
+from benchmark.registry import BACKBONES
+
+
+@BACKBONES.register("bilinear")
+class Bilinear(BinaryRelations):
+    """DocRED's CNN, LSTM and BiLSTM baselines, on the encoder of that name: a bilinear map of
+    entities and distances, threshold tuned on dev.
+
+    Args:
+        distance: width of an embedded distance (official: 20).
+    """
+
+    needs = ("mention_end",)
+
+    def __init__(self, encoder_width: int, classes: int, *, distance: int = 20):
+        super().__init__()
+        self.pairs = DistancePairs(whole("distance", distance))
+        side = encoder_width + distance
+        self.width = 2 * side
+        self.bilinear = GroupedBilinear(side, side, classes, bias=True)
+
+    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+        entities = entity_means(mention_means(encoded.states, batch), batch)
+        return torch.cat(self.pairs(entities, batch), 1)
+
+    def classify(self, representations: Tensor) -> Tensor:
+        return self.bilinear(*representations.chunk(2, dim=1))

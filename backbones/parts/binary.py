@@ -1,0 +1,34 @@
+"""Relations as independent binary decisions: binary cross-entropy, one threshold tuned on dev."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from backbones.base import Backbone
+
+
+class BinaryRelations(Backbone):
+    """A backbone whose relations are predicted where their logits lie above one threshold, which is
+    tuned on dev before every dev score and stored with the weights. Class 0 is learned like any
+    other and never predicted. Subclasses call `super().__init__()`.
+    """
+
+    tunes_threshold = True
+    threshold: Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("threshold", torch.zeros(()))
+
+    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """[P]: the mean over all classes."""
+        return binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)
+
+    def margins(self, logits: Tensor) -> Tensor:
+        return logits[:, 1:] - self.threshold
+
+    def move_threshold(self, margin: float) -> None:
+        """Predict facts whose margin is above `margin`, until it is moved again."""
+        self.threshold += margin
