@@ -1,4 +1,4 @@
-"""Encoders from the Hugging Face hub: a whole snapshot, or a readable error.
+"""The Hugging Face hub: encoders as whole snapshots, and uploads; or a readable error.
 
 The hub's cache fills file by file. Nothing may be hashed or trained before the last file is there:
 the run would have another identity afterwards. So the commit is resolved first, its files are
@@ -123,3 +123,28 @@ def weight_files(folder: Path) -> list[Path]:
             shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
             return [folder / shard for shard in shards]
     return []
+
+
+def upload(folder: Path, repository: str, kind: str, *, message: str, private: bool) -> str:
+    """Upload a folder in one commit, to a repository that is made if it is not there.
+
+    Args:
+        repository: OWNER/NAME.
+        kind: "model" or "dataset".
+
+    Returns the repository's address. Raises UserError if the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    api, place = HfApi(), {"repo_id": repository, "repo_type": kind}
+    try:
+        address = api.create_repo(**place, private=private, exist_ok=True)
+        api.upload_folder(**place, folder_path=folder, commit_message=message)
+    # offline, not logged in, no right to write there: classes without a common base
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"{repository}: cannot be uploaded: {reason}. Expected OWNER/NAME of a {kind} that you "
+            "may write to; `hf auth login` logs you in"
+        ) from error
+    return str(address)

@@ -20,6 +20,7 @@ from benchmark.commands import (
     inspect,
     leaderboard,
     predict,
+    push,
     quality,
     report,
     run,
@@ -73,5 +74,6 @@ app.command()(inspect.check)
 app.command()(score.score)
 app.command()(compare.compare)
 app.command()(predict.predict)
+app.command()(push.push)
 app.command("import-checkpoint")(import_checkpoint.import_checkpoint)
 app.add_typer(data.app, name="data")

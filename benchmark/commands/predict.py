@@ -17,7 +17,10 @@ from benchmark.texts import plain
 def predict(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="The folder of a finished run that kept its weights."),
+        typer.Argument(
+            metavar="RUN",
+            help="The folder of a finished run that kept its weights, or OWNER/NAME on the hub.",
+        ),
     ],
     documents: Annotated[
         Path,
@@ -55,6 +58,10 @@ def predict(
     from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
 
+    if not run.exists():
+        from benchmark.interop.publishing import pulled
+
+        run = pulled(str(run))
     rows = own_documents(documents)
     facts = predict_facts(run, rows)
     for row in rows:

@@ -19,6 +19,7 @@ from benchmark.data.hub import dataset_folder
 from benchmark.data.jsonstream import read_json
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError
+from benchmark.hub import upload
 from benchmark.registry import DATASETS
 from benchmark.store.files import explained
 
@@ -92,25 +93,10 @@ def push(corpus: Corpus, repository: str, *, private: bool = False) -> str:
 
     Raises UserError if the hub refuses or cannot be reached.
     """
-    from huggingface_hub import HfApi
-
-    api = HfApi()
     with tempfile.TemporaryDirectory() as made:
         _write(corpus, Path(made), parquet=True)
-        try:
-            place = {"repo_id": repository, "repo_type": "dataset"}
-            address = api.create_repo(**place, private=private, exist_ok=True)
-            api.upload_folder(
-                **place, folder_path=made, commit_message=f"{corpus.name} in the canonical schema"
-            )
-        # offline, not logged in, no right to write there: classes without a common base
-        except Exception as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise UserError(
-                f"{repository}: cannot be uploaded: {reason}. Expected OWNER/NAME of a dataset "
-                "that you may write to; `hf auth login` logs you in"
-            ) from error
-    return str(address)
+        message = f"{corpus.name} in the canonical schema"
+        return upload(Path(made), repository, "dataset", message=message, private=private)
 
 
 def card(corpus: Corpus) -> str:

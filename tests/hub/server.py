@@ -1,9 +1,10 @@
 """A small hub on loopback: as much of the Hugging Face hub's protocol as `huggingface_hub` needs to
-download models and datasets.
+download models and datasets, and to upload models.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -14,8 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+READ_ONLY = "others"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?$")
+COMMITTED = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main$")
 FILE = re.compile(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)$")
 
 
@@ -23,6 +26,7 @@ class Hub:
     """Serves `folder`/{models,datasets}/ORG/NAME/*.
 
     commits: each commit with its folder; main is the last. requests: (method, path) of all so far.
+    Anyone may write, but not as the owner READ_ONLY.
     """
 
     def __init__(self, folder: Path):
@@ -61,6 +65,41 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             self._answer()
+
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            path = unquote(urlsplit(self.path).path)
+            hub.requests.append((self.command, path))
+            if path == "/api/repos/create":
+                asked = json.loads(content)
+                name = f"{asked['organization']}/{asked['name']}"
+                self._json(
+                    {"url": f"https://huggingface.co/{name}"}, 403 if READ_ONLY in name else 200
+                )
+            elif path == "/api/validate-yaml":
+                self._json({"warnings": [], "errors": []})
+            elif match := COMMITTED.match(path):
+                self._upload(*match.groups(), content)
+            else:
+                self._send(404, b"{}")
+
+        def _upload(self, name: str, what: str, content: bytes) -> None:
+            if what == "preupload":
+                files = [file["path"] for file in json.loads(content)["files"]]
+                modes = {"uploadMode": "regular", "shouldIgnore": False}
+                self._json({"files": [{"path": path, **modes} for path in files]})
+                return
+            for line in map(json.loads, content.splitlines()):
+                if line["key"] == "file":
+                    file = hub.folder("main") / "models" / name / line["value"]["path"]
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(base64.b64decode(line["value"]["content"]))
+            address = f"https://huggingface.co/{name}/commit/{COMMIT}"
+            self._json({"success": True, "commitOid": COMMIT, "commitUrl": address})
+
+        def _json(self, content: dict, status: int = 200) -> None:
+            headers = {"Content-Type": "application/json"}
+            self._send(status, json.dumps(content).encode(), headers)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -109,7 +148,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(content)
 
     return Handler

@@ -1,0 +1,34 @@
+"""push: a finished run, with its weights, onto the Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def push(
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="The folder of a finished run that kept its weights."),
+    ],
+    repository: Annotated[
+        str, typer.Argument(metavar="REPOSITORY", help="OWNER/NAME of a model on the hub.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="A new model is private.")] = False,
+) -> None:
+    """Upload a run's model, results and a model card to the Hugging Face hub.
+
+    config.json names the paths of your data as you gave them. `predict` takes the repository in
+    place of a run's folder.
+
+    Examples:
+
+      python run_benchmark.py push results/demo/atlop/none/seed-0 me/atlop-synthetic
+
+      python run_benchmark.py predict me/atlop-synthetic my_text.txt
+    """
+    from benchmark.interop.publishing import push as upload_run
+
+    typer.echo(f"uploaded: {upload_run(run, repository, private=private)}")
