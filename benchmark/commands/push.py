@@ -18,9 +18,9 @@ def push(
     ],
     private: Annotated[bool, typer.Option("--private", help="A new model is private.")] = False,
 ) -> None:
-    """Upload a run's model, results and a model card to the Hugging Face hub.
+    """Upload a run and its model card to the hub.
 
-    config.json names the paths of your data as you gave them. `predict` takes the repository in
+    Weights, configuration and results, to the Hugging Face hub. config.json names the paths of your data as you gave them. `predict` takes the repository in
     place of a run's folder.
 
     Examples:

@@ -24,6 +24,7 @@ COMMANDS = (
     "score",
     "compare",
     "predict",
+    "push",
     "import-checkpoint",
     "data",
 )

@@ -73,9 +73,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if path == "/api/repos/create":
                 asked = json.loads(content)
                 name = f"{asked['organization']}/{asked['name']}"
-                self._json(
-                    {"url": f"https://huggingface.co/{name}"}, 403 if READ_ONLY in name else 200
-                )
+                address = {"url": f"https://huggingface.co/{name}"}
+                self._json(address, 403 if READ_ONLY in name else 200)
             elif path == "/api/validate-yaml":
                 self._json({"warnings": [], "errors": []})
             elif match := COMMITTED.match(path):
