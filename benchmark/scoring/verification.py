@@ -1,5 +1,4 @@
-"""The metrics of a finished run made anew from what is stored beside them: `report --verify`. Needs
-no torch and no model.
+"""The metrics of a finished run made anew from the files beside them: `report --verify`.
 
     files               against their SHA-256 in DONE
     best_epoch, epochs  from history.jsonl
@@ -11,14 +10,14 @@ no torch and no model.
                         predictions, as far as that goes without gold facts; and in themselves: each
                         fact is frequent or tail, intra or inter, in one bucket
 
-What cannot be made anew, such as the quality of generated pairs, is covered by its digest alone.
+What cannot be made anew, such as the quality of generated pairs, has its digest alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,19 +47,15 @@ from benchmark.store.runs import RunDirectory, StoredRun
 
 SPLITS = ("dev", "test")
 CALIBRATION = ("calibrated", "average_precision")  # beside the plain scores of a split
-TOLERANCE = 1e-9  # sums of another machine may differ in their last digits
-PARTS = (
-    ("frequent", "tail"),
-    ("intra", "inter"),
-)  # each makes up "all"; groups that a dataset does not define are absent
+TOLERANCE = 1e-9  # sums on another machine may differ in their last digits
+PARTS = (("frequent", "tail"), ("intra", "inter"))  # each makes up "all"
 
 
 @dataclass
 class Verified:
     """What was found of one run.
 
-    differences: each names the file, what differs, and both values; empty if all is as it should
-        be.
+    differences: each names the file, what differs, and both values.
     unverified: what could not be made anew, and why.
     """
 
@@ -70,10 +65,9 @@ class Verified:
 
 
 class Documents:
-    """The documents that runs were trained and scored on, loaded once for all runs that share them.
+    """The documents that runs were trained and scored on, loaded once for all runs.
 
-    Args:
-        dataset: {"name", "options"} of where they are now; None: where each run found them.
+    dataset: {"name", "options"} of where they are now; None: where each run found them.
     """
 
     def __init__(self, dataset: Mapping[str, Any] | None = None):
@@ -81,7 +75,7 @@ class Documents:
         self._loaded: dict[str, _Corpus | UserError] = {}
 
     def of(self, run: StoredRun) -> _Corpus:
-        """Raises UserError when they are not at hand, or are not those that the run had."""
+        """Raises UserError when they are not at hand, or are not those of the run."""
         dataset = self.dataset or run.config["dataset"]
         key = json.dumps(dataset, sort_keys=True)
         if key not in self._loaded:
@@ -113,10 +107,9 @@ class _Corpus:
     def load(cls, name: str, options: Mapping[str, Any]) -> _Corpus:
         corpus = DATASETS[name](**complete_options(DATASETS, name, dict(options)))
         facts = train_facts(corpus.train, undirected=corpus.undirected)
-        splits = {"dev": list(corpus.dev), "test": list(corpus.test)}
-        return cls(
-            splits, facts, corpus.relations, corpus.frequent, corpus.undirected, corpus.digest
-        )
+        splits = {split: list(getattr(corpus, split)) for split in SPLITS}
+        known = (corpus.relations, corpus.frequent, corpus.undirected, corpus.digest)
+        return cls(splits, facts, *known)
 
     def count(self, split: str, predictions: list, source: str) -> Counts:
         return count(
@@ -135,27 +128,21 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
     found = Verified(directory)
     found.differences += directory.changes()
     try:
-        stored = {name: directory.read_json(name) for name in ("config.json", "metrics.json")}
-        facts = stored["config.json"].pop("facts", {})
-        run = StoredRun(directory.path, stored["config.json"], facts, stored["metrics.json"])
-        found.differences += _of_history(directory, run.metrics)
+        config, metrics = (directory.read_json(f"{name}.json") for name in ("config", "metrics"))
+        run = StoredRun(directory.path, config, config.pop("facts", {}), metrics)
+        found.differences += _of_history(directory, metrics)
         corpus = None
         try:
             corpus = documents.of(run)
         except UserError as error:
             found.unverified.append(f"not compared with gold documents: {error}")
         for split in SPLITS:
-            _of_split(found, run.metrics, split, corpus)
-            if "calibrated" in run.metrics[split]:  # earlier versions of the code stored none
-                _of_calibration(found, run.metrics, split, corpus)
+            _of_split(found, metrics, split, corpus)
+            if "calibrated" in metrics[split]:  # older runs have none
+                _of_calibration(found, metrics, split, corpus)
     except UserError as error:
         found.differences.append(str(error))
-    except (
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-    ) as error:  # JSON of another form, which only an edited file can have
+    except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON that was edited
         found.differences.append(
             f"{directory.path}: not the files of a run ({type(error).__name__}: {error})"
         )
@@ -163,96 +150,95 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
 
 
 def _of_history(directory: RunDirectory, metrics: Mapping[str, Any]) -> Iterator[str]:
-    """`epochs` and `best_epoch`: the first with the highest dev F1, an undefined one counting as
-    0.
-    """
+    """`epochs`, and `best_epoch`: the first with the highest dev F1, an undefined one being 0."""
     if "epochs" not in metrics:  # not trained here
         return
     f1 = [epoch["dev"]["f1"] or 0.0 for epoch in directory.read_history()]
     given = {"epochs": len(f1), "best_epoch": 1 + f1.index(max(f1)) if f1 else None}
-    yield from _unequal(
-        directory, {name: metrics.get(name) for name in given}, given, "history.jsonl gives"
-    )
+    stored = {name: metrics.get(name) for name in given}
+    yield from _unequal(directory, stored, given, "history.jsonl gives")
 
 
 def _of_split(
     found: Verified, metrics: Mapping[str, Any], split: str, corpus: _Corpus | None
 ) -> None:
     """The scores of one split, from the best that there is."""
-    directory, names = found.directory, (f"counts_{split}.json", f"predictions_{split}.json")
+    names = f"counts_{split}.json", f"predictions_{split}.json"
+    counts, source = _counts(found, split, corpus, names, lambda predictions: predictions)
+    if counts is None:
+        return
+    file = found.directory.path / names[0]
+    if corpus is None and (found.directory.path / names[1]).is_file():
+        predictions = found.directory.read_json(names[1])
+        undirected = found.directory.read_json("relations.json")["undirected"]
+        found.differences += _of_predictions(counts, predictions, undirected, str(file), names[1])
+    relations = f"{split}_relations"
     plain = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
-    there = [(directory.path / name).is_file() for name in names]
-    found.unverified += [
-        f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
-    ]
-    of_file, counts, source = str(directory.path / names[0]), None, f"{names[0]} gives"
-    if there[0]:
-        counts = Counts.from_json(directory.read_json(names[0]), of_file)
-        found.differences += _inconsistent(counts, of_file)
-    if there[1]:
-        predictions = directory.read_json(names[1])
-        if corpus is not None:
-            made = corpus.count(split, predictions, str(directory.path / names[1]))
-            if counts is not None:
-                found.differences += _unlike(counts, made, of_file, names[1])
-            counts, source = made, f"{names[1]} and the gold documents give"
-        elif counts is not None:
-            undirected = directory.read_json("relations.json")["undirected"]
-            found.differences += _of_predictions(counts, predictions, undirected, of_file, names[1])
-    if counts is not None:
-        stored = {split: plain, f"{split}_relations": metrics[f"{split}_relations"]}
-        made_anew = {split: score(counts), f"{split}_relations": score_relations(counts)}
-        found.differences += _unequal(directory, flat(stored), flat(made_anew), source)
+    stored = {split: plain, relations: metrics[relations]}
+    given = {split: score(counts), relations: score_relations(counts)}
+    found.differences += _unequal(found.directory, flat(stored), flat(given), source)
 
 
 def _of_calibration(
     found: Verified, metrics: Mapping[str, Any], split: str, corpus: _Corpus | None
 ) -> None:
     """The threshold, the scores at it and the average precision, from the best that there is."""
-    directory = found.directory
-    names = (f"counts_{split}_calibrated.json", f"candidates_{split}.json")
-    there = [(directory.path / name).is_file() for name in names]
-    found.unverified += [
-        f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
-    ]
-    stored, given, counts = {"calibrated": metrics[split]["calibrated"]}, {}, None
-    source = f"{names[0]} gives"
-    if there[0]:
-        of_file = str(directory.path / names[0])
-        counts = Counts.from_json(directory.read_json(names[0]), of_file)
-        found.differences += _inconsistent(counts, of_file)
-    if there[1] and corpus is not None:
-        candidates = from_columns(directory.read_json(names[1]), str(directory.path / names[1]))
+    names, directory = (
+        (f"counts_{split}_calibrated.json", f"candidates_{split}.json"),
+        found.directory,
+    )
+    candidates_of = lambda columns: from_columns(columns, str(directory.path / names[1]))
+    chosen = lambda columns: above(candidates_of(columns), metrics["threshold"])
+    counts, source = _counts(found, split, corpus, names, chosen)
+    if counts is None:
+        return
+    stored, given = {"calibrated": metrics[split]["calibrated"]}, {"calibrated": score(counts)}
+    if corpus is not None and (directory.path / names[1]).is_file():
+        candidates = candidates_of(directory.read_json(names[1]))
         ranking = rank(corpus.splits[split], candidates, undirected=corpus.undirected)
         stored["average_precision"] = metrics[split]["average_precision"]
         given["average_precision"] = average_precisions(ranking, corpus.relations, corpus.frequent)
         if split == "dev":
             stored["threshold"], given["threshold"] = metrics["threshold"], tuned_threshold(ranking)
-        chosen = above(candidates, metrics["threshold"])
-        made = corpus.count(split, chosen, str(directory.path / names[1]))
+    stored, given = flat({split: stored}), flat({split: given})
+    found.differences += _unequal(directory, stored, given, source)
+
+
+def _counts(
+    found: Verified,
+    split: str,
+    corpus: _Corpus | None,
+    names: tuple[str, str],
+    predictions_of: Callable[[Any], list],
+) -> tuple[Counts | None, str]:
+    """The counts made of the second file and gold documents, or the first file; and from what."""
+    directory, counts, source = found.directory, None, f"{names[0]} gives"
+    there = [(directory.path / name).is_file() for name in names]
+    found.unverified += [
+        f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
+    ]
+    file, of = (str(directory.path / name) for name in names)
+    if there[0]:
+        counts = Counts.from_json(directory.read_json(names[0]), file)
+        found.differences += _inconsistent(counts, file)
+    if there[1] and corpus is not None:
+        made = corpus.count(split, predictions_of(directory.read_json(names[1])), of)
         if counts is not None:
-            found.differences += _unlike(counts, made, of_file, names[1])
+            found.differences += _unlike(counts, made, file, names[1])
         counts, source = made, f"{names[1]} and the gold documents give"
-    if counts is not None:
-        given["calibrated"] = score(counts)
-        found.differences += _unequal(
-            directory, flat({split: stored}), flat({split: given}), source
-        )
+    return counts, source
 
 
 def _unequal(
     directory: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any], source: str
 ) -> Iterator[str]:
     """Each key of metrics.json that is not what `source` gives."""
+    number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
     for key in dict.fromkeys([*stored, *given]):
         one, other = stored.get(key, "nothing"), given.get(key, "nothing")
-        close = _is_number(one) and _is_number(other) and abs(one - other) <= TOLERANCE
+        close = number(one) and number(other) and abs(one - other) <= TOLERANCE
         if not close and one != other:
             yield f"{directory.path / 'metrics.json'}: {key} is {one}; {source} {other}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _inconsistent(counts: Counts, file: str) -> Iterator[str]:
@@ -265,8 +251,8 @@ def _inconsistent(counts: Counts, file: str) -> Iterator[str]:
             "gold facts"
         )
     for names in (*PARTS, tuple(counts.buckets)):
-        if names and all(name in counts.groups or name in counts.buckets for name in names):
-            parts = sum((counts.groups | counts.buckets)[name] for name in names)
+        if names and all(name in counts.tables for name in names):
+            parts = sum(counts.tables[name] for name in names)
             for d in np.flatnonzero((parts != everything).any(axis=1))[:1]:
                 yield f"{file}: document '{counts.titles[d]}': {' + '.join(names)} is not all"
     if (counts.by_relation.sum(axis=0) != everything.sum(axis=0)[:3]).any():
@@ -276,12 +262,9 @@ def _inconsistent(counts: Counts, file: str) -> Iterator[str]:
 def _of_predictions(
     counts: Counts, predictions: list, undirected: bool, file: str, source: str
 ) -> Iterator[str]:
-    """Whether as many facts are predicted in each document, and of each relation, as the counts
-    say.
-    """
-    ordered = lambda item: (
-        sorted((item["h_idx"], item["t_idx"])) if undirected else (item["h_idx"], item["t_idx"])
-    )
+    """Whether each document and each relation has as many predicted facts as the counts say."""
+    pair = lambda item: (item["h_idx"], item["t_idx"])
+    ordered = lambda item: sorted(pair(item)) if undirected else pair(item)
     facts = {(item["title"], *ordered(item), item["r"]) for item in predictions}
     of_documents = dict(zip(counts.titles, counts.groups["all"][:, 1].tolist(), strict=True))
     of_relations = dict(zip(counts.relations, counts.by_relation[:, 1].tolist(), strict=True))
@@ -298,24 +281,21 @@ def _of_predictions(
 
 def _unlike(stored: Counts, made: Counts, file: str, source: str) -> Iterator[str]:
     """Where stored counts are not those made of predictions and gold documents."""
-    source = f"; {source} and the gold documents give"
     for what in ("titles", "relations"):
         if getattr(stored, what) != getattr(made, what):
             yield f"{file}: its {what} are not those of the gold documents"
             return
-    for name in dict.fromkeys([*stored.groups, *made.groups, *stored.buckets, *made.buckets]):
-        left, right = ((counts.groups | counts.buckets).get(name) for counts in (stored, made))
+    for name in dict.fromkeys([*stored.tables, *made.tables]):
+        left, right = (counts.tables.get(name) for counts in (stored, made))
         if left is None or right is None:
-            yield (
-                f"{file}: the group '{name}' is "
-                f"{'missing' if left is None else 'not defined in the gold documents'}"
-            )
+            fault = "missing" if left is None else "not defined in the gold documents"
+            yield f"{file}: the group '{name}' is {fault}"
         elif (different := np.argwhere(left != right)).size:
             d, c = different[0]
             yield (
-                f"{file}: {name}, document '{stored.titles[d]}': {COLUMNS[c]} is "
-                f"{left[d, c]}{source} {right[d, c]} "
-                f"({len(different)} such numbers)"
+                f"{file}: {name}, document '{stored.titles[d]}': {COLUMNS[c]} is {left[d, c]}; "
+                f"{source} and the gold documents give {right[d, c]} ({len(different)} such "
+                "numbers)"
             )
     for what in ("by_relation", "train_frequency"):
         if (different := np.argwhere(getattr(stored, what) != getattr(made, what))).size:
