@@ -1,8 +1,7 @@
-"""DocRE F1 as an `evaluate` module: a thin adapter over `benchmark.scoring.counts`, which holds
-every formula.
+"""DocRE F1 as an `evaluate` module; every formula is in `benchmark.scoring.counts`.
 
-Loads offline, with the project importable, by `evaluate.load("benchmark/scoring/docre_f1.py")`, or
-as `DocREF1()`. (`evaluate` reads the import lines below by regular expression: one module per
+It loads offline, with the project importable, by `evaluate.load("benchmark/scoring/docre_f1.py")`,
+or as `DocREF1()`. (`evaluate` reads the import lines below by regular expression: one module per
 line.)
 """
 
@@ -21,11 +20,8 @@ Args:
     predictions: one item per document: {"title", "facts": [{"h_idx", "t_idx", "r"}]}, those
         without facts included.
     references: the gold documents, rows of benchmark.data.documents.FEATURES, in any order.
-    relations: the dataset's inventory, without NA.
-    frequent: the relations of Freq F1; all others make LTail F1. None (default): neither is
-        defined.
-    train_documents: rows of FEATURES whose facts Ign F1 leaves out; none by default.
-    undirected: score unordered entity pairs.
+    relations, frequent, train_documents, undirected: as of benchmark.scoring.counts.count; without
+        `frequent` there is neither Freq nor LTail F1.
 Returns:
     the dictionary of benchmark.scoring.counts.score: fractions, None where a score is undefined.
 """
@@ -42,22 +38,14 @@ class DocREF1(evaluate.Metric):
     """See DESCRIPTION and ARGUMENTS."""
 
     def _info(self) -> evaluate.MetricInfo:
-        facts = datasets.List(
-            {
-                "h_idx": datasets.Value("int32"),
-                "t_idx": datasets.Value("int32"),
-                "r": datasets.Value("string"),
-            }
-        )
-        features = {
-            "predictions": {"title": datasets.Value("string"), "facts": facts},
-            "references": dict(FEATURES),
-        }
+        whole, text = datasets.Value("int32"), datasets.Value("string")
+        facts = datasets.List({"h_idx": whole, "t_idx": whole, "r": text})
+        predictions = {"title": text, "facts": facts}
         return evaluate.MetricInfo(
             description=DESCRIPTION,
             citation=CITATION,
             inputs_description=ARGUMENTS,
-            features=datasets.Features(features),
+            features=datasets.Features({"predictions": predictions, "references": dict(FEATURES)}),
         )
 
     def add(self, *, prediction=None, reference=None, **others):
@@ -72,27 +60,11 @@ class DocREF1(evaluate.Metric):
         ]
         super().add_batch(predictions=predictions, references=references, **others)
 
-    def _compute(
-        self,
-        predictions,
-        references,
-        *,
-        relations,
-        frequent=None,
-        train_documents=(),
-        undirected=False,
-    ):
+    def _compute(self, predictions, references, *, frequent=None, train_documents=(), **options):
         submission = [
             {"title": document["title"], **fact}
             for document in predictions
             for fact in document["facts"]
         ]
-        counts = count(
-            references,
-            submission,
-            relations=relations,
-            frequent=frequent,
-            train_documents=train_documents,
-            undirected=undirected,
-        )
-        return score(counts)
+        options |= {"frequent": frequent, "train_documents": train_documents}
+        return score(count(references, submission, **options))

@@ -1,6 +1,4 @@
-"""Prediction files of any system, in the official DocRED submission format, against gold
-documents.
-"""
+"""Prediction files of any system, in the official DocRED format, against gold documents."""
 
 from __future__ import annotations
 
@@ -21,8 +19,9 @@ SCORES = ("precision", "recall", "f1", "ign_f1", "freq_f1", "ltail_f1", "intra_f
 
 @dataclass(frozen=True)
 class Reference:
-    """What predictions are scored against. Without `train` there is no Ign F1, without `frequent`
-    neither Freq nor LTail F1.
+    """What predictions are scored against.
+
+    Without `train` there is no Ign F1, without `frequent` neither Freq nor LTail F1.
     """
 
     documents: Sequence[Mapping]
@@ -31,20 +30,15 @@ class Reference:
     undirected: bool = False
 
     def count(self, predictions: Sequence[Mapping], source: str = "predictions") -> Counts:
-        """Counts per document. A predicted relation that neither gold nor training facts have is
-        wrong, and belongs to the tail.
+        """Counts per document; a predicted relation that is new here is wrong and in the tail.
 
         Raises:
             DataError: naming `source`, for a title or an entity index that does not exist.
         """
         known = {fact["relation"] for document in self.documents for fact in document["facts"]}
-        known |= set(self.train.frequency) if self.train else set()
-        known |= self.frequent or set()
-        known |= {
-            item["r"]
-            for item in predictions
-            if isinstance(item, dict) and isinstance(item.get("r"), str)
-        }
+        known |= {*(self.train.frequency if self.train else ()), *(self.frequent or ())}
+        asked = (item.get("r") for item in predictions if isinstance(item, dict))
+        known |= {relation for relation in asked if isinstance(relation, str)}
         return count(
             self.documents,
             predictions,
@@ -77,83 +71,69 @@ def read_reference(
     Args:
         gold: DocRED-format documents with labels.
         train: DocRED-format documents that were trained on; or
-        facts: their facts in the official `.fact` form, a JSON list of [head mention name, tail
-            mention name, relation].
-        frequent: the relations of Freq F1: a name of `known_lists`, a JSON file with a list, or the
-            relations themselves, separated by commas. None: the ten most frequent of the training
-            facts, ties by name; without such facts, none.
+        facts: their facts in the official `.fact` form, see `read_facts`.
+        frequent: the relations of Freq F1, see `frequent_relations`. None: the ten most frequent of
+            the training facts, ties by name; without such facts, none.
         undirected: score unordered pairs.
 
     Raises:
-        DataError: a file is missing or faulty. ConfigError: both `train` and `facts`, or an
-        unusable `frequent`.
+        DataError: a file is missing or faulty.
+        ConfigError: both `train` and `facts`, or an unusable `frequent`.
     """
     if train is not None and facts is not None:
         raise ConfigError(
             "--train and --train-facts say the same thing in two ways: give one of them"
         )
-    documents = list(read_documents(gold))
-    seen = train_facts(read_documents(train), undirected=undirected) if train is not None else None
-    if facts is not None:
+    documents, seen, chosen = list(read_documents(gold)), None, None
+    if train is not None:
+        seen = train_facts(read_documents(train), undirected=undirected)
+    elif facts is not None:
         seen = read_facts(facts, undirected=undirected)
-    chosen = frequent_relations(frequent, known_lists or {}) if frequent is not None else None
-    if chosen is None and seen is not None and seen.frequency:
+    if frequent is not None:
+        chosen = frequent_relations(frequent, known_lists or {})
+    elif seen is not None and seen.frequency:
         ranked = sorted(seen.frequency, key=lambda relation: (-seen.frequency[relation], relation))
         chosen = frozenset(ranked[:MOST_FREQUENT])
     return Reference(documents, seen, chosen, undirected)
 
 
 def read_facts(path: Path, *, undirected: bool = False) -> TrainFacts:
-    """Training facts in the official `.fact` form. A relation's frequency is the number of its
-    distinct name pairs.
+    """Training facts in the official `.fact` form.
 
-    Raises DataError naming the file and the entry.
+    A JSON list of [head mention name, tail mention name, relation]. A relation's frequency is the
+    number of its distinct name pairs. Raises DataError naming the file and the entry.
     """
-    entries = read_json(path)
+    entries, form = read_json(path), "[head mention name, tail mention name, relation]"
     if not isinstance(entries, list):
-        raise DataError(
-            f"{path}: expected a list of [head mention name, tail mention name, relation]"
-        )
+        raise DataError(f"{path}: expected a list of {form}")
     for number, entry in enumerate(entries):
-        if not (
-            isinstance(entry, list)
-            and len(entry) == 3
-            and all(isinstance(part, str) for part in entry)
-        ):
-            raise DataError(
-                f"{path}: entry {number}: expected [head mention name, tail mention name, "
-                f"relation], got {entry!r:.200}"
-            )
-    distinct = {
-        (*sorted((head, tail)), relation) if undirected else (head, tail, relation)
-        for head, tail, relation in entries
-    }
-    names = (
-        distinct | {(tail, head, relation) for head, tail, relation in distinct}
-        if undirected
-        else distinct
-    )
-    return TrainFacts(
-        frozenset(names), dict(Counter(relation for *_, relation in distinct)), undirected
-    )
+        names = entry if isinstance(entry, list) else ()
+        if len(names) != 3 or not all(isinstance(name, str) for name in names):
+            raise DataError(f"{path}: entry {number}: expected {form}, got {entry!r:.200}")
+    ordered = lambda pair: sorted(pair) if undirected else pair
+    distinct = {(*ordered(pair), relation) for *pair, relation in entries}
+    mirrored = {(tail, head, relation) for head, tail, relation in distinct if undirected}
+    frequency = Counter(relation for *_, relation in distinct)
+    return TrainFacts(frozenset(distinct | mirrored), dict(frequency), undirected)
 
 
 def read_predictions(path: Path) -> list[dict[str, Any]]:
-    """The list of a submission file; its entries are checked when they are counted. Raises
-    DataError.
-    """
+    """The list of a submission file; `count` checks its entries. Raises DataError."""
     predictions = read_json(path)
     if not isinstance(predictions, list):
+        found = type(predictions).__name__
         raise DataError(
-            f'{path}: expected a list of {{"title", "h_idx", "t_idx", "r"}}, got '
-            f"{type(predictions).__name__}"
+            f'{path}: expected a list of {{"title", "h_idx", "t_idx", "r"}}, got {found}'
         )
     return predictions
 
 
 def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """A name of `known_lists`, relations separated by commas, or a JSON file with a list. Raises
-    ConfigError, DataError.
+    """A name of `known_lists`, relations separated by commas, or a JSON file with a list.
+
+    Raises:
+        ConfigError: none of these, or an empty list.
+        DataError: a file without a list of relations.
     """
     if text in known_lists:
         return known_lists[text]
