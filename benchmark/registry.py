@@ -209,14 +209,17 @@ def _scan(file: Path, variable: str, module: str) -> list[Entry]:
     source, found = file.read_text(encoding="utf-8"), []
     if f"{variable}.register(" not in source:
         return found
-    for node in ast.parse(source, filename=str(file)).body:
+    top = ast.parse(source, filename=str(file)).body
+    classes = {node.name: node for node in top if isinstance(node, ast.ClassDef)}
+    for node in top:
         for decorator in getattr(node, "decorator_list", []):
             if (
                 isinstance(decorator, ast.Call)
                 and ast.unparse(decorator.func) == f"{variable}.register"
             ):
                 name = ast.literal_eval(decorator.args[0])
-                summary, known = _summary(ast.get_docstring(node)), _parameters_of_source(node)
+                summary = _summary(ast.get_docstring(node))
+                known = _parameters_of_source(node, classes)
                 entry = Entry(name, module, summary, known, qualname=node.name)
                 entry.control = any(ast.unparse(line) == "control = True" for line in node.body)
                 found.append(entry)
@@ -237,8 +240,11 @@ def _parameters(target: Any) -> dict[str, Any]:
 CONTRACTS = ("Augmenter", "Backbone", "Encoder")  # base classes whose constructor has no options
 
 
-def _parameters_of_source(node: ast.AST) -> dict[str, Any] | None:
-    """`_parameters`, read from source; None where that takes an import."""
+def _parameters_of_source(node: ast.AST, classes: dict[str, ast.ClassDef]) -> dict[str, Any] | None:
+    """`_parameters`, read from source; None where that takes an import.
+
+    classes: those of the same file, whose constructors may be inherited.
+    """
     function = node
     if isinstance(node, ast.ClassDef):
         function = next(
@@ -246,6 +252,8 @@ def _parameters_of_source(node: ast.AST) -> dict[str, Any] | None:
         )
     if function is None:
         bases = [ast.unparse(base) for base in node.bases]
+        if len(bases) == 1 and bases[0] in classes:
+            return _parameters_of_source(classes[bases[0]], classes)
         return {} if all(base in CONTRACTS for base in bases) else None
     arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
     try:

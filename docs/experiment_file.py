@@ -45,8 +45,8 @@ SAID = {
     "encoder.attention_dropout": "null: the encoder's own; 0 keeps attention fast on a CPU",
     "encoder.hidden_dropout": "null: the encoder's own",
     "encoder.mention": "what stands for a mention: the `*` before it or its first wordpiece. A "
-    "frozen encoder wants the latter: it never learned to gather anything at a `*`. `unmarked`: the "
-    "first wordpiece, in a text without `*`, as systems older than ATLOP have it",
+    "frozen encoder wants the latter: it never learned to gather anything at a `*`. `unmarked`: "
+    "the first wordpiece, in a text without `*`, as systems older than ATLOP have it",
     "encoder.window_overlap": "least number of tokens that neighbouring windows share",
     "train.epochs": "of stage 1, and of stage 3",
     "train.batch_size": "documents, of all processes together",

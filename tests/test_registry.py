@@ -223,3 +223,13 @@ def test_a_plugin_that_is_no_python_file_or_leaves(tmp_path):
 def test_a_name_that_is_no_folder_name():
     with pytest.raises(UserError, match="letters, digits"):
         AUGMENTERS.register("../x")
+
+
+def test_a_constructor_of_the_same_file_is_read_without_importing(things, tmp_path):
+    (tmp_path / "things" / "family.py").write_text(
+        "raise RuntimeError('imported')\n"
+        "from things_registry import THINGS\n"
+        "class Parent:\n    def __init__(self, *, size: int = 4): ...\n"
+        "@THINGS.register('child')\nclass Child(Parent):\n    '''A child.'''\n"
+    )
+    assert things.entry("child").parameters == {"size": 4}

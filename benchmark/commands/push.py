@@ -20,8 +20,8 @@ def push(
 ) -> None:
     """Upload a run and its model card to the hub.
 
-    Weights, configuration and results, to the Hugging Face hub. config.json names the paths of your data as you gave them. `predict` takes the repository in
-    place of a run's folder.
+    Weights, configuration and results, to the Hugging Face hub. config.json names the paths of your
+    data as you gave them. `predict` takes the repository in place of a run's folder.
 
     Examples:
 
