@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter, Progress
-from augmenters.options import number, whole
 from augmenters.pool import LabelSets, Pool, StoredPairs
 from benchmark.data.pairs import Pairs
+from benchmark.options import number, whole
 from benchmark.registry import AUGMENTERS
 
 

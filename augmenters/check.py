@@ -533,22 +533,22 @@ def diagnoses_in_plain_numbers(case: AugmenterCase) -> None:
     )
 
 
-CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = {
-    "every": (
+CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = dict(
+    every=(
         is_an_augmenter,
         has_a_docstring,
         options_are_keywords_with_literal_defaults,
         it_does_one_thing,
         fitting_is_declared,
     ),
-    "fit": (
+    fit=(
         fit_returns_a_history,
         fit_is_reproducible,
         fit_leaves_its_input_alone,
         fit_takes_a_single_pair,
         state_survives_safetensors,
     ),
-    "augment": (
+    augment=(
         generates_positive_pairs,
         labels_stay_with_their_pairs,
         keeps_dtype_and_device,
@@ -561,26 +561,26 @@ CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = {
         takes_unseen_label_sets,
         refuses_wrong_input,
     ),
-    "view": (
+    view=(
         view_keeps_shapes,
         view_leaves_the_encoding_alone,
         view_gradient_is_as_declared,
         depends_on_the_rng_alone,
         leaves_global_generators_alone,
     ),
-    "adjust": (
+    adjust=(
         adjusts_logits,
         passes_the_gradient_on,
         depends_on_the_rng_alone,
         leaves_global_generators_alone,
     ),
-    "perturb": (perturbs_representations, depends_on_the_rng_alone, leaves_global_generators_alone),
-    "weigh": (weighs_pairs, leaves_global_generators_alone),
-    "documents": (
+    perturb=(perturbs_representations, depends_on_the_rng_alone, leaves_global_generators_alone),
+    weigh=(weighs_pairs, leaves_global_generators_alone),
+    documents=(
         returns_documents_to_train_on,
         leaves_the_documents_alone,
         depends_on_the_rng_alone,
         leaves_global_generators_alone,
     ),
-    "diagnose": (diagnoses_in_plain_numbers,),
-}
+    diagnose=(diagnoses_in_plain_numbers,),
+)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter, Progress
-from augmenters.options import number, switch
+from benchmark.options import number, switch
 from benchmark.registry import AUGMENTERS
 
 

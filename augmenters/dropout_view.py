@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from augmenters.base import Augmenter
-from augmenters.options import one_of
 from benchmark.data.batches import Batch, Encoded
+from benchmark.options import one_of
 from benchmark.registry import AUGMENTERS
 
 
@@ -25,7 +25,7 @@ class DropoutView(Augmenter):
     encodes_again = True
 
     def __init__(self, *, pairs: str = "positive"):
-        self.pairs_of_view = one_of("pairs", pairs, "positive", "all")
+        self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         return Encoded(*(part if part is None else part.clone() for part in encoded))

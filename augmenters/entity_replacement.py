@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from augmenters.base import Augmenter
-from augmenters.options import number
+from benchmark.options import number
 from benchmark.registry import AUGMENTERS
 
 Name = tuple[str, ...]  # the words of a mention

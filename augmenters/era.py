@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from augmenters.base import Augmenter, AugmenterError
-from augmenters.options import number, one_of
 from benchmark.data.batches import Batch, Encoded
+from benchmark.options import number, one_of
 from benchmark.registry import AUGMENTERS
 
 
@@ -28,7 +28,7 @@ class Era(Augmenter):
 
     def __init__(self, *, rate: float = 0.1, pairs: str = "positive"):
         self.rate = number("rate", rate, least=0, below=1)
-        self.pairs_of_view = one_of("pairs", pairs, "positive", "all")
+        self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         if encoded.rows is None:

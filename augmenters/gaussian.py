@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from augmenters.options import number, switch
+from benchmark.options import number, switch
 from benchmark.registry import AUGMENTERS
 
 

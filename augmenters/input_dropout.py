@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from augmenters.options import number
+from benchmark.options import number
 from benchmark.registry import AUGMENTERS
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter, Progress
-from augmenters.options import number
+from benchmark.options import number
 from benchmark.registry import AUGMENTERS
 
 

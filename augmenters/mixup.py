@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Beta
 
 from augmenters.base import Augmenter, Progress
-from augmenters.options import number, one_of, switch
+from benchmark.options import number, one_of, switch
 from benchmark.registry import AUGMENTERS
 
 
@@ -39,7 +39,7 @@ class Mixup(Augmenter):
         tau: float = 0.5,
     ):
         self.alpha = number("alpha", alpha, above=0)
-        self.soft_labels = one_of("labels", labels, "drawn", "soft") == "soft"
+        self.soft_labels = one_of("labels", labels, ("drawn", "soft")) == "soft"
         self.remix = switch("remix", remix)
         self.kappa, self.tau = number("kappa", kappa, least=1), number("tau", tau, least=0)
 

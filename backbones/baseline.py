@@ -7,7 +7,6 @@ from __future__ import annotations
 from torch import Tensor
 
 from backbones.kd_docre import AxialBackbone
-from backbones.options import number, one_of
 from backbones.parts.losses import (
     CONTRASTIVE,
     ENTROPY,
@@ -16,6 +15,7 @@ from backbones.parts.losses import (
 )
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+from benchmark.options import number, one_of
 from benchmark.registry import BACKBONES
 
 

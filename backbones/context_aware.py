@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from backbones.options import whole
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.binary import BinaryRelations
 from backbones.parts.distances import DistancePairs
 from backbones.parts.mentions import entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
+from benchmark.options import whole
 from benchmark.registry import BACKBONES
 
 

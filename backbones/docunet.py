@@ -7,12 +7,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from backbones.options import one_of, whole
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import balanced
 from backbones.parts.unet import LEAST_SIDE, UNet
 from benchmark.data.batches import Batch, Encoded
 from benchmark.errors import ConfigError
+from benchmark.options import one_of, whole
 from benchmark.registry import BACKBONES
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backbones.options import number, whole
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import adaptive_threshold
 from backbones.parts.pooling import entity_attention
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+from benchmark.options import number, whole
 from benchmark.registry import BACKBONES
 
 TINY = 1e-30  # of the official code, where a sentence gets no attention

@@ -7,13 +7,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from backbones.base import Backbone
-from backbones.options import number, one_of, whole
 from backbones.parts.axial import AXIAL, AxialStack
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
 from backbones.parts.losses import adaptive_focal
 from backbones.parts.official import FEATURES, LAYERS, OfficialHead
 from benchmark.data.batches import Batch, Encoded
+from benchmark.options import number, one_of, whole
 from benchmark.registry import BACKBONES
 
 

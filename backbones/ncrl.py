@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from backbones.options import number
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import none_class_ranking
+from benchmark.options import number
 from benchmark.registry import BACKBONES
 
 

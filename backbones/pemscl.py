@@ -7,11 +7,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from backbones.options import number, one_of
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import ENTROPY, grouped_similarities, pairwise_moving_threshold
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+from benchmark.options import number, one_of
 from benchmark.registry import BACKBONES
 
 

@@ -33,9 +33,8 @@ class Case:
     def __init__(self, kind: type, options: dict[str, Any] | None = None):
         self.kind, self.name = kind, getattr(kind, "__name__", str(kind))
         inherited = getattr(kind, "check_options", {})
-        if "check_options" not in getattr(
-            kind, "__dict__", {}
-        ):  # another constructor may not know all of them
+        if "check_options" not in getattr(kind, "__dict__", {}):
+            # another constructor may not know all of them
             known = inspect.signature(kind).parameters if inspect.isclass(kind) else ()
             inherited = {key: value for key, value in inherited.items() if key in known}
         self.options = {**inherited, **(options or {})}
@@ -75,15 +74,10 @@ def has_a_docstring(case: Case) -> None:
 
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
     """Every parameter behind a bare `*` is an option of the experiment file."""
-    positional = ("encoder_width", "classes", "sentences")  # what the benchmark itself passes
-    constructor = case.kind.__init__
-    parameters = (
-        []
-        if constructor in (object.__init__,)
-        else list(inspect.signature(constructor).parameters.values())[1:]
-    )
-    for parameter in parameters:
-        name, default = parameter.name, parameter.default
+    positional = ("self", "encoder_width", "classes", "sentences")  # given by the benchmark
+    if hasattr(case.kind, "Options") or case.kind.__init__ is object.__init__:
+        return
+    for name, parameter in inspect.signature(case.kind.__init__).parameters.items():
         if name in positional:
             continue
         case.expect(
@@ -94,16 +88,15 @@ def options_are_keywords_with_literal_defaults(case: Case) -> None:
             parameter.kind is parameter.KEYWORD_ONLY,
             f"make '{name}' keyword-only in the constructor (behind a bare *)",
         )
-        if default is parameter.empty:
-            case.expect(
-                name in case.options,
-                f"'{name}' has no default, so there is nothing to check with; "
-                f"give the class check_options = {{'{name}': ...}}",
-            )
-        else:
-            literal = isinstance(default, (bool, int, float, str, list, dict, type(None)))
-            case.expect(
-                literal,
-                f"the default of '{name}' must be a value that an experiment file can hold, "
-                f"got {default!r}",
-            )
+        default = parameter.default
+        case.expect(
+            default is not parameter.empty or name in case.options,
+            f"'{name}' has no default, so there is nothing to check with; "
+            f"give the class check_options = {{'{name}': ...}}",
+        )
+        case.expect(
+            default in (None, parameter.empty)
+            or isinstance(default, (bool, int, float, str, list, dict)),
+            f"the default of '{name}' must be a value that an experiment file can hold, "
+            f"got {default!r}",
+        )

@@ -232,7 +232,10 @@ def _summary(docstring: str | None) -> str:
 
 
 def _parameters(target: Any) -> dict[str, Any]:
-    """Keyword-only parameters of a class's constructor, or of a function."""
+    """The fields of a class's `Options`, or keyword-only parameters."""
+    if options := getattr(target, "Options", None):
+        fields = options.model_fields.items()
+        return {name: REQUIRED if f.is_required() else f.default for name, f in fields}
     signature = inspect.signature(target.__init__ if inspect.isclass(target) else target)
     return {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
 
@@ -247,19 +250,23 @@ def _parameters_of_source(node: ast.AST, classes: dict[str, ast.ClassDef]) -> di
     """
     function = node
     if isinstance(node, ast.ClassDef):
-        function = next(
-            (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None
-        )
+        inside = {n.name: n for n in node.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
+        function = inside.get("Options") or inside.get("__init__")
     if function is None:
         bases = [ast.unparse(base) for base in node.bases]
         if len(bases) == 1 and bases[0] in classes:
             return _parameters_of_source(classes[bases[0]], classes)
         return {} if all(base in CONTRACTS for base in bases) else None
-    arguments = zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
+    if isinstance(function, ast.ClassDef):
+        fields = [line for line in function.body if isinstance(line, ast.AnnAssign)]
+        defaults = {field.target.id: field.value for field in fields}
+    else:
+        names = [argument.arg for argument in function.args.kwonlyargs]
+        defaults = dict(zip(names, function.args.kw_defaults, strict=True))
     try:
         return {
-            argument.arg: REQUIRED if default is None else ast.literal_eval(default)
-            for argument, default in arguments
+            name: REQUIRED if default is None else ast.literal_eval(default)
+            for name, default in defaults.items()
         }
     except ValueError:
         return None

@@ -57,12 +57,12 @@ def encoding(arrays, needs=()):
 def _evidence(arrays):
     pair, sentence = np.nonzero(arrays.get("evidence", np.zeros((0, 0))))
     pairs = arrays["pairs"][pair] if len(pair) else np.zeros((0, 3), int)
-    return {
-        "evidence_head": pairs[:, 1],
-        "evidence_tail": pairs[:, 2],
-        "evidence_sentence": sentence,
-        "evidence_count": arrays["evidence"][pair, sentence] if len(pair) else sentence,
-    }
+    return dict(
+        evidence_head=pairs[:, 1],
+        evidence_tail=pairs[:, 2],
+        evidence_sentence=sentence,
+        evidence_count=arrays["evidence"][pair, sentence] if len(pair) else sentence,
+    )
 
 
 def weights(arrays):

@@ -5,13 +5,13 @@ from benchmark.data.documents import FEATURES, Corpus
 
 def document(title, sentences, entities, facts=()):
     """A canonical row. entities: lists of (sentence, start, end); facts: (head, tail, relation)."""
-    return {
-        "title": title,
-        "sentences": [sentence.split() for sentence in sentences],
-        "entities": [
-            {
-                "type": "MISC",
-                "mentions": [
+    return dict(
+        title=title,
+        sentences=[sentence.split() for sentence in sentences],
+        entities=[
+            dict(
+                type="MISC",
+                mentions=[
                     {
                         "name": " ".join(sentences[s].split()[start:end]),
                         "sentence": s,
@@ -20,13 +20,13 @@ def document(title, sentences, entities, facts=()):
                     }
                     for s, start, end in mentions
                 ],
-            }
+            )
             for mentions in entities
         ],
-        "facts": [
+        facts=[
             {"head": head, "tail": tail, "relation": relation} for head, tail, relation in facts
         ],
-    }
+    )
 
 
 def corpus(train, dev=None, test=None, relations=("r1", "r2", "r3"), **options):

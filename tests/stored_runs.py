@@ -19,13 +19,9 @@ def scores(f1: float) -> dict:
 def relations(**f1: float | None) -> dict:
     """relation -> its scores; the first has 300 training facts, each further one a hundred less."""
     return {
-        name: {
-            "precision": value,
-            "recall": value,
-            "f1": value,
-            "gold": 10 + i,
-            "train_frequency": 300 - 100 * i,
-        }
+        name: dict(
+            precision=value, recall=value, f1=value, gold=10 + i, train_frequency=300 - 100 * i
+        )
         for i, (name, value) in enumerate(f1.items())
     }
 
@@ -44,23 +40,23 @@ def run(
     **metrics,
 ) -> StoredRun:
     """A finished run in memory, with the path it would have below `folder`."""
-    config = {
-        "dataset": {"name": dataset, "options": {}},
-        "encoder": {"name": "tiny", "options": {}, "freeze": "none"},
-        "backbone": {"name": backbone, "options": {}},
-        "augmenter": {"name": augmenter, "options": {}},
-        "augment": None,
-        "train": {"epochs": 3},
-        "seed": seed,
-    }
-    known = {
-        "dev": scores(f1 + 0.1),
-        "test": scores(f1),
-        "seconds": 600.0,
-        "device": "cpu, 2 threads",
-        "best_epoch": 2,
-        "epochs": 3,
-    }
+    config = dict(
+        dataset={"name": dataset, "options": {}},
+        encoder={"name": "tiny", "options": {}, "freeze": "none"},
+        backbone={"name": backbone, "options": {}},
+        augmenter={"name": augmenter, "options": {}},
+        augment=None,
+        train={"epochs": 3},
+        seed=seed,
+    )
+    known = dict(
+        dev=scores(f1 + 0.1),
+        test=scores(f1),
+        seconds=600.0,
+        device="cpu, 2 threads",
+        best_epoch=2,
+        epochs=3,
+    )
     known |= {"test_relations": of_relations} if of_relations is not None else {}
     names = (name.replace("/", "_") for name in (experiment, backbone, augmenter))
     path = RunDirectory.of(folder, *names, seed).path

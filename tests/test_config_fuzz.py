@@ -16,16 +16,16 @@ from benchmark.errors import UserError
 from benchmark.grid.plan import plan
 
 SOME = settings(max_examples=100, deadline=None, derandomize=True)
-SOUND = {
-    "name": "trial",
-    "dataset": {"name": "synthetic", "train": 20},
-    "encoder": {"name": "tiny", "options": {"width": 8}},
-    "backbones": ["atlop", {"baseline": {"layers": 2}}],
-    "augmenters": ["none", {"gaussian": {"scale": 0.5}}, "vae"],
-    "seeds": [0, 3],
-    "train": {"epochs": 4, "precision": "fp32"},
-    "augment": {"warmup_epochs": 2},
-}
+SOUND = dict(
+    name="trial",
+    dataset={"name": "synthetic", "train": 20},
+    encoder={"name": "tiny", "options": {"width": 8}},
+    backbones=["atlop", {"baseline": {"layers": 2}}],
+    augmenters=["none", {"gaussian": {"scale": 0.5}}, "vae"],
+    seeds=[0, 3],
+    train={"epochs": 4, "precision": "fp32"},
+    augment={"warmup_epochs": 2},
+)
 KEYS = sorted(
     {
         *Experiment.model_fields,

@@ -18,14 +18,9 @@ PAPER = ("redocred_bert", "redocred_roberta", "dwie_bert")
 # probability p of self-condition and class condition is 0.1, and the hyper-parameter w in Eq. (6)
 # is set to 0.1. The VaeDiff model is trained over 100 epochs."
 VAE = {"latent": 384, "lr_min": 2e-5, "lr": 2e-4, "epochs": 100}
-VAEDIFF = VAE | {
-    "steps": 50,
-    "depth": 6,
-    "width": 256,
-    "class_drop": 0.1,
-    "guidance": 0.1,
-    "guidance_form": "paper",
-}
+VAEDIFF = VAE | dict(
+    steps=50, depth=6, width=256, class_drop=0.1, guidance=0.1, guidance_form="paper"
+)
 # "In stage 1, we configure the learning rates for the document encoder at 3e-5 and the classifier
 # head at 1e-4 for the DocRED and Re-DocRED datasets, while setting 3e-4 for the DWIE dataset ... In
 # stage 3, the initial training epochs n is 5 epochs on the Re-DocRED datasets and 10 epochs on the
@@ -37,31 +32,21 @@ DWIE = {"lr_encoder": 3e-5, "lr_head": 3e-4, "epochs": 50, "warmup_epochs": 10}
 # precision; four labels), Stage_2/ train.py and scripts/train.sh (10 epochs of the VAE alone, KL
 # weights, rate of the prior, self-conditioning, average), Stage_1/ model.py (1,024 in groups of 64,
 # six axial layers, which are not in the list of new parameters).
-TRAIN = {
-    "batch_size": 4,
-    "accumulation": 1,
-    "weight_decay": 0.01,
-    "adam_epsilon": 1e-6,
-    "warmup": 0.06,
-    "clip": 1.0,
-}
+TRAIN = dict(
+    batch_size=4, accumulation=1, weight_decay=0.01, adam_epsilon=1e-6, warmup=0.06, clip=1.0
+)
 TRAIN |= {"precision": "fp32", "batching": "random", "max_labels": 4}
-STAGE2 = {
-    "warmup_epochs": 10,
-    "kl_warmup": 1e-6,
-    "kl_weight": 1e-3,
-    "norm": "rmsnorm",
-    "weight_decay": 0.01,
-    "clip": 1.0,
-}
-PRIOR = {
-    "lr_prior": 5e-5,
-    "self_condition": 0.5,
-    "ema": 0.995,
-    "dropout": 0.1,
-    "variance": "beta",
-    "label_embedding": "mean",
-}
+STAGE2 = dict(
+    warmup_epochs=10, kl_warmup=1e-6, kl_weight=1e-3, norm="rmsnorm", weight_decay=0.01, clip=1.0
+)
+PRIOR = dict(
+    lr_prior=5e-5,
+    self_condition=0.5,
+    ema=0.995,
+    dropout=0.1,
+    variance="beta",
+    label_embedding="mean",
+)
 AXIAL = {"emb": 1024, "block": 64, "layers": 6, "axial_rate": "encoder"}
 
 

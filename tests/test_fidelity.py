@@ -68,13 +68,9 @@ def take(key, value):
     """Make the thing whose option `key` is, with this value. Raises what a user would see."""
     name, _, option = key.partition(".")
     if key == "seeds":
-        values = {
-            "name": "x",
-            "dataset": "synthetic",
-            "encoder": "tiny",
-            "backbones": ["atlop"],
-            "augmenters": ["none"],
-        }
+        values = dict(
+            name="x", dataset="synthetic", encoder="tiny", backbones=["atlop"], augmenters=["none"]
+        )
         return Experiment.model_validate({**values, "seeds": value})
     if name in SECTIONS:
         return SECTIONS[name].model_validate({**NECESSARY.get(name, {}), option: value})
@@ -145,13 +141,7 @@ def test_options_said_to_be_open_to_other_augmenters_and_backbones_are():
 def test_the_sizes_of_the_denoiser_are_as_stated():
     from augmenters.vaediff.denoiser import Denoiser
 
-    options = {
-        "width": 256,
-        "depth": 6,
-        "dropout": 0.1,
-        "label_embedding": "mean",
-        "null_class": "omit",
-    }
+    options = dict(width=256, depth=6, dropout=0.1, label_embedding="mean", null_class="omit")
     for attention, stated in (("linear", "10,443,264"), ("one_token", "10,836,480")):
         size = sum(
             math.prod(p.shape)

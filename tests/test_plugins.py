@@ -93,16 +93,16 @@ def test_a_killed_command_goes_on(name, tmp_path):
     is_backbone, is_encoder = PLUGINS[name] is BACKBONES, PLUGINS[name] is ENCODERS
     backbone = "typed" if is_encoder else name if is_backbone else "atlop"
     augmenter = name if PLUGINS[name] is AUGMENTERS else "none"
-    experiment = {
-        "name": "plugin",
-        "dataset": "synthetic",
-        "encoder": LSTM if is_encoder else TINY,
-        "backbones": [{backbone: {"emb": 16, "block": 4} if backbone == "atlop" else {}}],
-        "augmenters": list(dict.fromkeys(["none", augmenter])),
-        "seeds": [0],
-        "train": {"epochs": 3, "threads": 1},
-        "augment": {"warmup_epochs": 1},
-    }
+    experiment = dict(
+        name="plugin",
+        dataset="synthetic",
+        encoder=LSTM if is_encoder else TINY,
+        backbones=[{backbone: {"emb": 16, "block": 4} if backbone == "atlop" else {}}],
+        augmenters=list(dict.fromkeys(["none", augmenter])),
+        seeds=[0],
+        train={"epochs": 3, "threads": 1},
+        augment={"warmup_epochs": 1},
+    )
     (tmp_path / "plugin.yaml").write_text(yaml.safe_dump(experiment), encoding="utf-8")
     start = [sys.executable, "run_benchmark.py", "run", str(tmp_path / "plugin.yaml")]
     for file in files_of(name):

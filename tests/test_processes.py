@@ -78,21 +78,18 @@ class Stopping(Augmenter):
 
 def raw(document):
     """A canonical row as DocRED-format JSON."""
-    mention = lambda m: {
-        "name": m["name"],
-        "sent_id": m["sentence"],
-        "pos": [m["start"], m["end"]],
-        "type": "MISC",
-    }
-    return {
-        "title": document["title"],
-        "sents": document["sentences"],
-        "vertexSet": [[mention(m) for m in entity["mentions"]] for entity in document["entities"]],
-        "labels": [
+    mention = lambda m: dict(
+        name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type="MISC"
+    )
+    return dict(
+        title=document["title"],
+        sents=document["sentences"],
+        vertexSet=[[mention(m) for m in entity["mentions"]] for entity in document["entities"]],
+        labels=[
             {"h": fact["head"], "t": fact["tail"], "r": fact["relation"], "evidence": []}
             for fact in document["facts"]
         ],
-    }
+    )
 
 
 def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **train) -> list[str]:
@@ -101,27 +98,27 @@ def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **tra
 
     Returns the command's arguments.
     """
-    splits = {
-        "train": [*five_documents(), EMPTY_HANDED, LONELY],
-        "dev": five_documents()[:2],
-        "test": five_documents()[2:],
-    }
+    splits = dict(
+        train=[*five_documents(), EMPTY_HANDED, LONELY],
+        dev=five_documents()[:2],
+        test=five_documents()[2:],
+    )
     for split, documents in splits.items():
         (folder / f"{split}.json").write_text(json.dumps([raw(document) for document in documents]))
     (folder / "plugin.py").write_text(PLUGIN)
-    experiment = {
-        "name": "x",
-        "dataset": {
+    experiment = dict(
+        name="x",
+        dataset={
             "name": "docred-format",
             **{split: str(folder / f"{split}.json") for split in splits},
         },
-        "encoder": {"name": "tiny", "options": SIZE, **(encoder or {})},
-        "backbones": backbones,
-        "augmenters": augmenters,
-        "seeds": [0],
-        "train": {**TRAIN, **train},
-        "augment": {"warmup_epochs": 7, "rarity": 0.5},
-    }
+        encoder={"name": "tiny", "options": SIZE, **(encoder or {})},
+        backbones=backbones,
+        augmenters=augmenters,
+        seeds=[0],
+        train={**TRAIN, **train},
+        augment={"warmup_epochs": 7, "rarity": 0.5},
+    )
     (folder / "x.yaml").write_text(json.dumps(experiment))
     plugin = ["--plugin", str(folder / "plugin.py")]
     return ["run_benchmark.py", "run", str(folder / "x.yaml"), *plugin]

@@ -67,11 +67,9 @@ def test_an_entry_is_imported_when_it_is_asked_for(things, monkeypatch):
     monkeypatch.setenv("MAY_IMPORT", "1")
     assert things["second"](rate=2) == 2
     assert things["first"].__name__ == "First"
-    assert things.entry("first").parameters == {
-        "size": 3,
-        "name": "x",
-        "must": REQUIRED,
-    }  # by signature as by source
+    assert things.entry("first").parameters == dict(
+        size=3, name="x", must=REQUIRED
+    )  # by signature as by source
 
 
 INHERITED = '''

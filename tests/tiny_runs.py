@@ -13,35 +13,28 @@ from benchmark.training import stages
 
 SAVE_EVERY = 600.0  # seconds between checkpoints within an epoch
 
-BACKBONES = {
-    "atlop": {"emb": 8, "block": 4},
-    "kd_docre": {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0},
-    "baseline": {
-        "emb": 8,
-        "block": 4,
-        "layers": 1,
-        "axial_rate": "head",
-        "entropy": "vectorised",
-        "temperature": 1.0,
-        "base_temperature": 0.5,
-    },
-}
-AUGMENTERS = {
-    "none": {},
-    "copies": {},
-    "gaussian": {"scale": 0.5},
-    "vae": {"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4},
-    "vaediff": {
-        "latent": 4,
-        "width": 8,
-        "depth": 1,
-        "steps": 4,
-        "epochs": 3,
-        "warmup_epochs": 1,
-        "batch_size": 4,
-        "draws": 2,
-    },
-}
+BACKBONES = dict(
+    atlop={"emb": 8, "block": 4},
+    kd_docre={"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0},
+    baseline=dict(
+        emb=8,
+        block=4,
+        layers=1,
+        axial_rate="head",
+        entropy="vectorised",
+        temperature=1.0,
+        base_temperature=0.5,
+    ),
+)
+AUGMENTERS = dict(
+    none={},
+    copies={},
+    gaussian={"scale": 0.5},
+    vae={"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4},
+    vaediff=dict(
+        latent=4, width=8, depth=1, steps=4, epochs=3, warmup_epochs=1, batch_size=4, draws=2
+    ),
+)
 EXPERIMENT = """
 name: tiny
 dataset: {name: synthetic, train: 12, dev: 4, test: 4}
@@ -138,8 +131,6 @@ def numbers(directory: RunDirectory) -> dict:
     history = [
         {"epoch": e["epoch"], "loss": e["loss"], "dev": e["dev"]} for e in directory.read_history()
     ]
-    return {
-        "metrics": metrics,
-        "history": history,
-        "predictions": directory.read_json("predictions_test.json"),
-    }
+    return dict(
+        metrics=metrics, history=history, predictions=directory.read_json("predictions_test.json")
+    )

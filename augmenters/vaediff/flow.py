@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from augmenters.base import Augmenter, Progress
-from augmenters.options import number, probability, whole
 from augmenters.vaediff.denoiser import Denoiser
 from augmenters.vaediff.fitting import Averages, Descent, batches, check_finite
 from benchmark.data.pairs import Pairs
+from benchmark.options import Least, OptionModel, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
 
 TIME = 1000  # the network's time runs from 0 to this, as in diffusion
@@ -22,52 +25,34 @@ class Flow(Augmenter):
     With z ~ N(0, I) and x a standardised training pair, x_t = (1 - t) z + t x, t ~ U(0, 1). The
     network learns the velocity x - z by its mean squared error. Generation goes from z to x in
     `steps` Euler steps, with guidance v = (1 + w) v(S) - w v(no class).
-
-    Args:
-        steps: network calls for a pair (twice as many with guidance).
-        guidance: w.
-        class_drop: probability of training a pair without its class.
-        epochs, batch: of stage 2.
-        width, depth: of the network, which is that of `vaediff`.
-        dropout: within the network.
-        lr, lr_min: the learning rate falls from one to the other along a cosine.
     """
+
+    class Options(OptionModel):
+        """Of the network (that of `vaediff`), of stage 2, and of generation."""
+
+        steps: Whole = 10  # network calls for a pair (twice as many with guidance)
+        guidance: Least = 0.0  # w
+        class_drop: Probability = 0.1  # probability of training a pair without its class
+        epochs: Whole = 100
+        batch: Whole = 256
+        width: Annotated[int, Field(ge=2, multiple_of=2)] = 256
+        depth: Whole = 3
+        dropout: Share = 0.1
+        # a cosine from one to the other
+        lr: Positive = 1e-3
+        lr_min: Least = 1e-4
 
     needs_fitting = True
     check_options = {"epochs": 2, "width": 16, "depth": 1, "steps": 2}
 
-    def __init__(
-        self,
-        *,
-        steps: int = 10,
-        guidance: float = 0.0,
-        class_drop: float = 0.1,
-        epochs: int = 100,
-        batch: int = 256,
-        width: int = 256,
-        depth: int = 3,
-        dropout: float = 0.1,
-        lr: float = 1e-3,
-        lr_min: float = 1e-4,
-    ):
-        self.steps, self.guidance = whole("steps", steps), number("guidance", guidance, least=0)
-        self.class_drop = probability("class_drop", class_drop)
-        self.epochs, self.batch = whole("epochs", epochs), whole("batch", batch)
-        self.width, self.depth = whole("width", width, 2), whole("depth", depth)
-        self.dropout = number("dropout", dropout, least=0, below=1)
-        self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
+    def __init__(self, **options: Any):
+        self.options = self.Options.of(options)
 
     def _build(self, width: int, classes: int) -> None:
         self.scale = Standardised(width)
-        self.velocity = Denoiser(
-            width,
-            classes,
-            width=self.width,
-            depth=self.depth,
-            dropout=self.dropout,
-            label_embedding="mean",
-            null_class="omit",
-        )
+        network = self.options.only("width", "depth", "dropout")
+        plain = {"label_embedding": "mean", "null_class": "omit"}
+        self.velocity = Denoiser(width, classes, **network, **plain)
 
     def _fit(
         self,
@@ -80,28 +65,21 @@ class Flow(Augmenter):
     ) -> list[dict]:
         self.scale.fit(representations)
         rows, N = self.scale(representations), len(representations)
-        total = self.epochs * len(batches(N, self.batch, torch.Generator()))
-        descent = Descent(
-            self.velocity,
-            lr=self.lr,
-            lr_min=self.lr_min,
-            total=total,
-            cycles=1,
-            weight_decay=0.01,
-            clip=1.0,
-        )
+        total = self.options.epochs * len(batches(N, self.options.batch, torch.Generator()))
+        schedule = self.options.only("lr", "lr_min") | {"weight_decay": 0.01, "clip": 1.0}
+        descent = Descent(self.velocity, total=total, cycles=1, **schedule)
         history = []
         self.velocity.train()
-        for epoch in range(1, self.epochs + 1):
+        for epoch in range(1, self.options.epochs + 1):
             averages = Averages()
-            for numbers in batches(N, self.batch, rng):
+            for numbers in batches(N, self.options.batch, rng):
                 numbers = numbers.to(rows.device)
                 losses = self.losses(rows[numbers], labels[numbers], rng)
                 descent.step(losses.mean())
                 averages.add(loss=losses)
             history.append({"epoch": epoch, **averages.read()})
             check_finite({"loss": history[-1]["loss"]}, epoch)
-            progress(epoch, self.epochs, loss=history[-1]["loss"])
+            progress(epoch, self.options.epochs, loss=history[-1]["loss"])
         self.velocity.eval()
         return history
 
@@ -109,7 +87,7 @@ class Flow(Augmenter):
         """[B] squared errors of the velocity of standardised rows [B,d], mean over dimensions."""
         z = torch.randn(rows.shape, generator=rng).to(rows)
         t, drop = torch.rand(2, len(rows), generator=rng).to(rows)
-        condition = self.velocity.condition(TIME * t, labels, drop < self.class_drop)
+        condition = self.velocity.condition(TIME * t, labels, drop < self.options.class_drop)
         found = self.velocity(torch.lerp(z, rows, t[:, None]), None, condition)
         return (found - (rows - z)).square().mean(1)
 
@@ -118,14 +96,14 @@ class Flow(Augmenter):
     ) -> tuple[Tensor, Tensor]:
         self.velocity.eval()
         x = torch.randn(representations.shape, generator=rng).to(representations)
-        for step in range(self.steps):
-            t = x.new_full((len(x),), TIME * step / self.steps)
+        for step in range(self.options.steps):
+            t = x.new_full((len(x),), TIME * step / self.options.steps)
             velocity = self.velocity(x, None, self.velocity.condition(t, labels))
-            if self.guidance:
+            if self.options.guidance:
                 nothing = torch.ones_like(t, dtype=torch.bool)
                 free = self.velocity(x, None, self.velocity.condition(t, labels, nothing))
-                velocity = (1 + self.guidance) * velocity - self.guidance * free
-            x = x + velocity / self.steps
+                velocity = (1 + self.options.guidance) * velocity - self.options.guidance * free
+            x = x + velocity / self.options.steps
         return self.scale.inverse(x), labels.clone()
 
 

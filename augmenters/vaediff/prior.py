@@ -147,11 +147,11 @@ class DiffusionPrior(nn.Module):
         gaussian = (1 - kept).square().mean() * float(x0.square().mean()) + (
             kept * (1 - kept)
         ).mean()
-        return {
-            "prior_error": error(labels),
-            "prior_error_gaussian": float(gaussian),
-            "prior_error_wrong_class": error(other),
-        }
+        return dict(
+            prior_error=error(labels),
+            prior_error_gaussian=float(gaussian),
+            prior_error_wrong_class=error(other),
+        )
 
     def _drop(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Which rows [B] lose their class."""

@@ -2,111 +2,92 @@
 posterior.
 
 A standard normal prior knows nothing of classes (the reason for the diffusion prior, section
-2.2.2). For a requested label set
-a training pair with exactly those labels is drawn, its posterior sampled, and the sample decoded to
-    its mean: a draw from the
-aggregate posterior of that label set. A label set not seen in training takes pairs from those with
-the largest Jaccard overlap.
+2.2.2). For a requested label set, a training pair with exactly those labels is drawn, its posterior
+is sampled, and the sample is decoded to its mean: a draw from the aggregate posterior of that label
+set. A label set that does not occur in training takes the pairs with the largest Jaccard overlap.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from augmenters.base import AugmenterError, Progress
 from augmenters.diagnosis import Diagnosed
-from augmenters.options import number, one_of, switch, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
 from augmenters.vaediff.fitting import Averages, Best, Descent, batches, check_finite
 from benchmark.data.pairs import Pairs
-from benchmark.errors import ConfigError
+from benchmark.options import Least, OptionModel, Positive, Whole
 from benchmark.registry import AUGMENTERS
 
+EP_VAE = ("latent", "hidden", "norm", "reconstruction", "clamp_means")  # options of `EPVAE`
 EVALUATION_ROWS = 4096  # rows encoded at a time without gradients
 # variance of the posterior mean over the pairs from which a latent unit counts as active (Burda et
 # al., 2016)
 ACTIVE = 0.01
 
 
+def consistent_fit(options: OptionModel) -> OptionModel:
+    """A warm-up that ends, and batches that BatchNorm can take."""
+    if options.warmup_epochs >= options.epochs:
+        raise ValueError(
+            f"option 'warmup_epochs' ({options.warmup_epochs}) must be below 'epochs' "
+            f"({options.epochs})"
+        )
+    if options.norm == "batchnorm" and options.batch_size < 3:
+        raise ValueError(
+            f"option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch of "
+            f"one; got {options.batch_size}"
+        )
+    return options
+
+
 @AUGMENTERS.register("vae")
 class Vae(Diagnosed):
-    """EP-VAE with a standard normal prior; classes through the aggregate posterior.
+    """EP-VAE with a standard normal prior; classes through the aggregate posterior."""
 
-    Args:
-        latent, hidden, norm, reconstruction, clamp_means: see `EPVAE`.
-        kl_weight, kl_warmup: weight of the KL term of Eq. (4) after and during the first
-            `warmup_epochs`. The same as for `vaediff` (official code), so that the two differ in
-            the prior alone; with 1, as printed, posteriors widen and labels blur.
-        epochs, batch_size: passes over the training pairs; pairs per step (the official 8 documents
-            hold about 170 to 215).
-        lr, lr_min, lr_cycles: a cosine from lr to lr_min over the whole run, per step; more cycles
-            are warm restarts.
-        weight_decay, clip: AdamW's weight decay; limit of the gradient norm.
-        checkpoint: the "last" epoch, or the "best" held-out loss after the warm-up (if there are
-            held-out pairs).
-    """
+    class Options(OptionModel):
+        """`kl_weight` is that of `vaediff` (official code), so that the two differ in the prior
+        alone; with 1, as printed, posteriors widen and labels blur.
+        """
+
+        # of `EPVAE`
+        latent: Whole = 384
+        hidden: Whole | None = None
+        norm: Literal["rmsnorm", "batchnorm"] = "rmsnorm"
+        reconstruction: Literal["gaussian", "mse"] = "gaussian"
+        clamp_means: bool = False
+        # weight of the KL term of Eq. (4) after and during the first `warmup_epochs`
+        kl_weight: Least = 1e-3
+        kl_warmup: Least = 1e-6
+        warmup_epochs: Annotated[int, Field(ge=0)] = 10
+        epochs: Whole = 100
+        batch_size: Whole = 192  # pairs of a step; the official 8 documents hold about 170 to 215
+        # a cosine from lr to lr_min over the whole run; more cycles are warm restarts
+        lr: Positive = 2e-4
+        lr_min: Least = 2e-5
+        lr_cycles: Whole = 1
+        weight_decay: Least = 0.01
+        clip: Positive = 1.0  # limit of the gradient norm
+        # "best": the epoch after the warm-up with the lowest loss on held-out pairs
+        checkpoint: Literal["last", "best"] = "last"
+
+        _consistent = model_validator(mode="after")(consistent_fit)
 
     needs_fitting = True
     check_options = {"latent": 6, "epochs": 3, "warmup_epochs": 1, "batch_size": 8}
 
-    def __init__(
-        self,
-        *,
-        latent: int = 384,
-        hidden: int | None = None,
-        norm: str = "rmsnorm",
-        reconstruction: str = "gaussian",
-        clamp_means: bool = False,
-        kl_weight: float = 1e-3,
-        kl_warmup: float = 1e-6,
-        warmup_epochs: int = 10,
-        epochs: int = 100,
-        batch_size: int = 192,
-        lr: float = 2e-4,
-        lr_min: float = 2e-5,
-        lr_cycles: int = 1,
-        weight_decay: float = 0.01,
-        clip: float = 1.0,
-        checkpoint: str = "last",
-    ):
-        self.latent, self.hidden = (
-            whole("latent", latent),
-            hidden if hidden is None else whole("hidden", hidden),
-        )
-        self.norm = one_of("norm", norm, "rmsnorm", "batchnorm")
-        self.reconstruction = one_of("reconstruction", reconstruction, "gaussian", "mse")
-        self.clamp_means = switch("clamp_means", clamp_means)
-        self.kl_weight, self.kl_warmup = (
-            number("kl_weight", kl_weight, least=0),
-            number("kl_warmup", kl_warmup, least=0),
-        )
-        self.epochs, self.warmup_epochs = (
-            whole("epochs", epochs),
-            whole("warmup_epochs", warmup_epochs, 0),
-        )
-        if warmup_epochs >= epochs:
-            raise ConfigError(
-                f"option 'warmup_epochs' ({warmup_epochs}) must be below 'epochs' ({epochs})"
-            )
-        self.batch_size = whole(
-            "batch_size", batch_size, 3 if norm == "batchnorm" else 1
-        )  # BatchNorm: never a batch of one
-        self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
-        self.lr_cycles = whole("lr_cycles", lr_cycles)
-        self.weight_decay, self.clip = (
-            number("weight_decay", weight_decay, least=0),
-            number("clip", clip, above=0),
-        )
-        self.checkpoint = one_of("checkpoint", checkpoint, "last", "best")
+    def __init__(self, **options: Any):
+        self.options = self.Options.of(options)
 
     def _build(self, width: int, classes: int) -> None:
-        shape = {"hidden": self.hidden, "norm": self.norm, "reconstruction": self.reconstruction}
-        self.vae = EPVAE(width, self.latent, clamp_means=self.clamp_means, **shape).eval()
-        self.filed = Posteriors(self.latent, classes)
+        self.vae = EPVAE(width, **self.options.only(*EP_VAE)).eval()
+        self.filed = Posteriors(self.options.latent, classes)
 
     def _fit(
         self,
@@ -117,31 +98,25 @@ class Vae(Diagnosed):
         held_out: Pairs | None,
         progress: Progress,
     ) -> list[dict]:
-        adam = {"weight_decay": self.weight_decay, "clip": self.clip}
-        total = self.epochs * math.ceil(len(labels) / self.batch_size)
-        descent = Descent(
-            self.vae, lr=self.lr, lr_min=self.lr_min, cycles=self.lr_cycles, total=total, **adam
-        )
-        best, history, noise_seed = (
-            Best(self.vae),
-            [],
-            int(torch.randint(2**63 - 1, (), generator=rng)),
-        )
-        for epoch in range(1, self.epochs + 1):
-            kl_weight = self.kl_warmup if epoch <= self.warmup_epochs else self.kl_weight
+        options = self.options
+        descent = descent_of(self.vae, options, len(labels))
+        best, history = Best(self.vae), []
+        noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
+        for epoch in range(1, options.epochs + 1):
+            kl_weight = options.kl_warmup if epoch <= options.warmup_epochs else options.kl_weight
             numbers = train_epoch(
-                self.vae, descent, representations, self.batch_size, kl_weight, rng
+                self.vae, descent, representations, options.batch_size, kl_weight, rng
             )
             if held_out is not None:
                 noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
                 numbers["held_out"] = held_out_loss(
-                    self.vae, held_out.representations, self.kl_weight, noise
+                    self.vae, held_out.representations, options.kl_weight, noise
                 )
-                if self.checkpoint == "best" and epoch > self.warmup_epochs:
+                if options.checkpoint == "best" and epoch > options.warmup_epochs:
                     best.offer(numbers["held_out"])
             check_finite(numbers, epoch)
             history.append({"epoch": epoch, **numbers, "lr": descent.rate})
-            progress(epoch, self.epochs, **numbers)
+            progress(epoch, options.epochs, **numbers)
         best.restore()
         self.filed.file(*posteriors(self.vae, representations), labels)
         return history
@@ -173,12 +148,8 @@ class Posteriors(nn.Module):
         self._pool = None
 
     def file(self, mean: Tensor, log_variance: Tensor, labels: Tensor) -> None:
-        self.mean, self.log_variance, self.labels, self._pool = (
-            mean,
-            log_variance,
-            labels.bool(),
-            None,
-        )
+        self.mean, self.log_variance, self.labels = mean, log_variance, labels.bool()
+        self._pool = None
 
     def draw(self, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Posteriors [Q,z], [Q,z] of training pairs that have the label sets [Q,R], or the nearest
@@ -189,6 +160,13 @@ class Posteriors(nn.Module):
             self._pool = Pool(sets, sets.ids)
         rows = self._pool.draw_nearest(labels, rng).to(self.mean.device)
         return self.mean[rows], self.log_variance[rows]
+
+
+def descent_of(vae: EPVAE, options: OptionModel, pairs: int) -> Descent:
+    """Over the whole fit to so many pairs."""
+    total = options.epochs * math.ceil(pairs / options.batch_size)
+    schedule = options.only("lr", "lr_min", "weight_decay", "clip")
+    return Descent(vae, total=total, cycles=options.lr_cycles, **schedule)
 
 
 def train_epoch(
@@ -240,17 +218,15 @@ def held_out_loss(
 def posteriors(vae: EPVAE, representations: Tensor) -> tuple[Tensor, Tensor]:
     """Means and log-variances [N,z] of all rows [N,d]."""
     parts = [vae.encode(x) for x in representations.split(EVALUATION_ROWS)]
-    return torch.cat([mean for mean, _ in parts]), torch.cat(
-        [log_variance for _, log_variance in parts]
-    )
+    means, log_variances = zip(*parts, strict=True)
+    return torch.cat(means), torch.cat(log_variances)
 
 
 @torch.no_grad()
 def reconstructed(vae: EPVAE, representations: Tensor) -> Tensor:
     """Rows [N,d] decoded from the means of their posteriors."""
-    return torch.cat(
-        [vae.decode(mean)[0] for mean in posteriors(vae, representations)[0].split(EVALUATION_ROWS)]
-    )
+    means = posteriors(vae, representations)[0].split(EVALUATION_ROWS)
+    return torch.cat([vae.decode(mean)[0] for mean in means])
 
 
 @torch.no_grad()

@@ -10,196 +10,117 @@ sampling.
 from __future__ import annotations
 
 import copy
-import math
+from typing import Annotated, Any, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from augmenters.base import Progress
 from augmenters.diagnosis import Diagnosed
-from augmenters.options import number, one_of, probability, switch, whole
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.denoiser import HEAD, Denoiser
 from augmenters.vaediff.ep_vae import EPVAE, entropy, sample_posterior
 from augmenters.vaediff.fitting import Averages, Best, Descent, batches, check_finite
 from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
 from augmenters.vaediff.vae import (
+    EP_VAE,
     EVALUATION_ROWS,
+    consistent_fit,
+    descent_of,
     diagnose_vae,
     posteriors,
     reconstructed,
     train_epoch,
 )
 from benchmark.data.pairs import Pairs
-from benchmark.errors import ConfigError
+from benchmark.options import Least, OptionModel, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
+
+DENOISER = ("width", "depth", "dropout", "label_embedding", "null_class", "attention")
+PRIOR = ("steps", "variance", "self_condition", "class_drop", "class_drop_per")
+PRIOR += ("guidance", "guidance_form")
 
 
 @AUGMENTERS.register("vaediff")
 class VaeDiff(Diagnosed):
-    """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE).
+    """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE)."""
 
-    Args:
-        latent, hidden, norm, reconstruction, clamp_means: see `EPVAE`.
-        width, depth, dropout, label_embedding, null_class, attention: see `Denoiser`.
-        steps, variance: see `Diffusion`.
-        epochs, warmup_epochs: of the whole fit; of the VAE alone, before the prior sets in.
-        kl_weight, kl_warmup: weight of the KL term (Eq. (8)) after and during the warm-up; the
-            paper has 1.
-        batch_size: pairs per step (the official 8 documents hold about 170 to 215).
-        lr, lr_min, lr_cycles: of the VAE: a cosine from lr to lr_min over the whole run, per step;
-            more cycles are warm restarts.
-        lr_prior: of the denoiser, constant.
-        weight_decay, clip: AdamW's weight decay; limit of the gradient norm.
-        self_condition: probability of training on the network's own first estimate.
-        class_drop, class_drop_per: probability of training without class, drawn per "sample" or per
-            "batch" (official code, 0.2).
-        guidance, guidance_form: w of Eq. (6); "paper" as printed, (1-w) c + w u, or "cfg" (official
-            code), (1+w) c - w u.
-        ema: decay of the averaged denoiser, which samples; 0 samples from the last weights.
-        checkpoint: the "last" epoch (official code), or the one after the warm-up with the "best"
-            Eq. (9) on held-out pairs. Eq. (9) weighs the entropy 1, training kl_weight: its best
-            epoch may come before the prior has learned anything.
-        draws: generated pairs in the pool for each training pair.
-        generate: "pool", made once before stage 3, or "per_step", anew for every batch (official
-            code; slow).
-    """
+    class Options(OptionModel):
+        """The defaults are the paper's; docs/fidelity.md says where the official code differs."""
+
+        # of `EPVAE`
+        latent: Whole = 384
+        hidden: Whole | None = None
+        norm: Literal["rmsnorm", "batchnorm"] = "rmsnorm"
+        reconstruction: Literal["gaussian", "mse"] = "gaussian"
+        clamp_means: bool = False
+        # of `Denoiser`
+        width: Annotated[int, Field(ge=2, multiple_of=2)] = 256
+        depth: Whole = 6
+        dropout: Share = 0.1
+        label_embedding: Literal["mean", "sum"] = "mean"
+        null_class: Literal["omit", "learned"] = "omit"
+        attention: Literal["linear", "one_token"] = "linear"
+        # of `Diffusion`
+        steps: Annotated[int, Field(ge=2)] = 50
+        variance: Literal["beta", "posterior"] = "beta"
+        # of the whole fit, and of the VAE alone, before the prior sets in
+        epochs: Whole = 100
+        warmup_epochs: Annotated[int, Field(ge=0)] = 10
+        # weight of the KL term, Eq. (8), after and during the warm-up; the paper has 1
+        kl_weight: Least = 1e-3
+        kl_warmup: Least = 1e-6
+        batch_size: Whole = 192  # pairs of a step; the official 8 documents hold about 170 to 215
+        # of the VAE: a cosine from lr to lr_min over the whole run; more cycles are warm restarts
+        lr: Positive = 2e-4
+        lr_min: Least = 2e-5
+        lr_cycles: Whole = 1
+        lr_prior: Positive = 5e-5  # of the denoiser, constant
+        weight_decay: Least = 0.01
+        clip: Positive = 1.0  # limit of the gradient norm
+        # probability of training on the network's own first estimate
+        self_condition: Probability = 0.5
+        # probability of training without class, drawn per sample or per batch (official code, 0.2)
+        class_drop: Probability = 0.1
+        class_drop_per: Literal["sample", "batch"] = "sample"
+        # w of Eq. (6); "paper": (1-w) c + w u, as printed; "cfg": (1+w) c - w u (official code)
+        guidance: Least = 0.1
+        guidance_form: Literal["paper", "cfg"] = "paper"
+        ema: Share = 0.995  # decay of the averaged denoiser, which samples; 0: the last weights
+        # "best": the epoch after the warm-up with the lowest Eq. (9) on held-out pairs. It weighs
+        # the entropy 1, training kl_weight, so it may come before the prior has learned anything
+        checkpoint: Literal["last", "best"] = "last"
+        draws: Whole = 10  # generated pairs in the pool for each training pair
+        # "pool": once, before stage 3; "per_step": anew for every batch (official code; slow)
+        generate: Literal["pool", "per_step"] = "pool"
+
+        _consistent = model_validator(mode="after")(consistent_fit)
+
+        @model_validator(mode="after")
+        def _whole_heads(self) -> Self:
+            if self.attention == "one_token" and self.width > HEAD and self.width % HEAD:
+                raise ValueError(
+                    f"option 'width' must be a multiple of {HEAD} with attention: one_token, "
+                    f"got {self.width}"
+                )
+            return self
 
     needs_fitting = True
-    check_options = {
-        "latent": 6,
-        "width": 16,
-        "depth": 1,
-        "steps": 4,
-        "epochs": 3,
-        "warmup_epochs": 1,
-        "batch_size": 8,
-        "draws": 2,
-    }
+    check_options = dict(
+        latent=6, width=16, depth=1, steps=4, epochs=3, warmup_epochs=1, batch_size=8, draws=2
+    )
 
-    def __init__(
-        self,
-        *,
-        latent: int = 384,
-        hidden: int | None = None,
-        norm: str = "rmsnorm",
-        reconstruction: str = "gaussian",
-        clamp_means: bool = False,
-        width: int = 256,
-        depth: int = 6,
-        dropout: float = 0.1,
-        label_embedding: str = "mean",
-        null_class: str = "omit",
-        attention: str = "linear",
-        steps: int = 50,
-        variance: str = "beta",
-        epochs: int = 100,
-        warmup_epochs: int = 10,
-        kl_weight: float = 1e-3,
-        kl_warmup: float = 1e-6,
-        batch_size: int = 192,
-        lr: float = 2e-4,
-        lr_min: float = 2e-5,
-        lr_cycles: int = 1,
-        lr_prior: float = 5e-5,
-        weight_decay: float = 0.01,
-        clip: float = 1.0,
-        self_condition: float = 0.5,
-        class_drop: float = 0.1,
-        class_drop_per: str = "sample",
-        guidance: float = 0.1,
-        guidance_form: str = "paper",
-        ema: float = 0.995,
-        checkpoint: str = "last",
-        draws: int = 10,
-        generate: str = "pool",
-    ):
-        self.latent, self.hidden = (
-            whole("latent", latent),
-            hidden if hidden is None else whole("hidden", hidden),
-        )
-        self.norm = one_of("norm", norm, "rmsnorm", "batchnorm")
-        self.reconstruction = one_of("reconstruction", reconstruction, "gaussian", "mse")
-        self.clamp_means = switch("clamp_means", clamp_means)
-        self.width, self.depth = whole("width", width, 2), whole("depth", depth)
-        if width % 2:
-            raise ConfigError(
-                f"option 'width' must be even (sines and cosines of the time), got {width}"
-            )
-        self.dropout = number("dropout", dropout, least=0, below=1)
-        self.label_embedding = one_of("label_embedding", label_embedding, "mean", "sum")
-        self.null_class = one_of("null_class", null_class, "omit", "learned")
-        self.attention = one_of("attention", attention, "linear", "one_token")
-        if attention == "one_token" and width > HEAD and width % HEAD:
-            raise ConfigError(
-                f"option 'width' must be a multiple of {HEAD} with attention: one_token, got "
-                f"{width}"
-            )
-        self.steps, self.variance = (
-            whole("steps", steps, 2),
-            one_of("variance", variance, "beta", "posterior"),
-        )
-        self.epochs, self.warmup_epochs = (
-            whole("epochs", epochs),
-            whole("warmup_epochs", warmup_epochs, 0),
-        )
-        if warmup_epochs >= epochs:
-            raise ConfigError(
-                f"option 'warmup_epochs' ({warmup_epochs}) must be below 'epochs' ({epochs}): the "
-                "prior comes after it"
-            )
-        self.kl_weight, self.kl_warmup = (
-            number("kl_weight", kl_weight, least=0),
-            number("kl_warmup", kl_warmup, least=0),
-        )
-        self.batch_size = whole(
-            "batch_size", batch_size, 3 if norm == "batchnorm" else 1
-        )  # BatchNorm: never a batch of one
-        self.lr, self.lr_min = number("lr", lr, above=0), number("lr_min", lr_min, least=0)
-        self.lr_cycles, self.lr_prior = (
-            whole("lr_cycles", lr_cycles),
-            number("lr_prior", lr_prior, above=0),
-        )
-        self.weight_decay, self.clip = (
-            number("weight_decay", weight_decay, least=0),
-            number("clip", clip, above=0),
-        )
-        self.self_condition = probability("self_condition", self_condition)
-        self.class_drop = probability("class_drop", class_drop)
-        self.class_drop_per = one_of("class_drop_per", class_drop_per, "sample", "batch")
-        self.guidance = number("guidance", guidance, least=0)
-        self.guidance_form = one_of("guidance_form", guidance_form, "paper", "cfg")
-        self.ema = number("ema", ema, least=0, below=1)
-        self.checkpoint = one_of("checkpoint", checkpoint, "last", "best")
-        self.draws, self.generate = (
-            whole("draws", draws),
-            one_of("generate", generate, "pool", "per_step"),
-        )
+    def __init__(self, **options: Any):
+        self.options = self.Options.of(options)
         self._pool: LatentPool | None = None
 
     def _build(self, width: int, classes: int) -> None:
         self._pool = None
-        shape = {"hidden": self.hidden, "norm": self.norm, "reconstruction": self.reconstruction}
-        self.vae = EPVAE(width, self.latent, clamp_means=self.clamp_means, **shape).eval()
-        self.prior = DiffusionPrior(
-            self.latent,
-            classes,
-            network={
-                "width": self.width,
-                "depth": self.depth,
-                "dropout": self.dropout,
-                "label_embedding": self.label_embedding,
-                "null_class": self.null_class,
-                "attention": self.attention,
-            },
-            steps=self.steps,
-            variance=self.variance,
-            self_condition=self.self_condition,
-            class_drop=self.class_drop,
-            class_drop_per=self.class_drop_per,
-            guidance=self.guidance,
-            guidance_form=self.guidance_form,
-        )
+        options = self.options
+        self.vae = EPVAE(width, **options.only(*EP_VAE)).eval()
+        network, process = options.only(*DENOISER), options.only(*PRIOR)
+        self.prior = DiffusionPrior(options.latent, classes, network=network, **process)
 
     # Stage 2.
 
@@ -212,40 +133,40 @@ class VaeDiff(Diagnosed):
         held_out: Pairs | None,
         progress: Progress,
     ) -> list[dict]:
-        denoiser = copy.deepcopy(self.prior.denoiser).requires_grad_(
-            True
-        )  # is trained; the prior's own is its average
-        total = self.epochs * math.ceil(len(labels) / self.batch_size)
-        adam = {"weight_decay": self.weight_decay, "clip": self.clip, "total": total}
-        vae_descent = Descent(
-            self.vae, lr=self.lr, lr_min=self.lr_min, cycles=self.lr_cycles, **adam
+        options = self.options
+        # this one is trained; the prior's own is its average
+        denoiser = copy.deepcopy(self.prior.denoiser).requires_grad_(True)
+        vae_descent = descent_of(self.vae, options, len(labels))
+        constant = options.model_copy(
+            update={"lr": options.lr_prior, "lr_min": options.lr_prior, "lr_cycles": 1}
         )
-        prior_descent = Descent(denoiser, lr=self.lr_prior, lr_min=self.lr_prior, cycles=1, **adam)
-        best, history, noise_seed = (
-            Best(self.vae, self.prior),
-            [],
-            int(torch.randint(2**63 - 1, (), generator=rng)),
-        )
-        for epoch in range(1, self.epochs + 1):
-            if epoch == self.warmup_epochs + 1:
+        prior_descent = descent_of(denoiser, constant, len(labels))
+        best, history = Best(self.vae, self.prior), []
+        noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
+        for epoch in range(1, options.epochs + 1):
+            if epoch == options.warmup_epochs + 1:
                 self.prior.set_scale(*posteriors(self.vae, representations))
-            if epoch <= self.warmup_epochs:
+            if epoch <= options.warmup_epochs:
                 numbers = train_epoch(
-                    self.vae, vae_descent, representations, self.batch_size, self.kl_warmup, rng
+                    self.vae,
+                    vae_descent,
+                    representations,
+                    options.batch_size,
+                    options.kl_warmup,
+                    rng,
                 )
             else:
                 numbers = self._co_train(
                     denoiser, vae_descent, prior_descent, representations, labels, rng
                 )
                 if held_out is not None:
-                    numbers |= self._held_out(
-                        *held_out, torch.Generator().manual_seed(noise_seed)
-                    )  # the same noise in every epoch
-                    if self.checkpoint == "best":
+                    noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
+                    numbers |= self._held_out(*held_out, noise)
+                    if options.checkpoint == "best":
                         best.offer(numbers["held_out"])
             check_finite(numbers, epoch)
             history.append({"epoch": epoch, **numbers, "lr": vae_descent.rate})
-            progress(epoch, self.epochs, **numbers)
+            progress(epoch, options.epochs, **numbers)
         best.restore()
         return history
 
@@ -264,10 +185,10 @@ class VaeDiff(Diagnosed):
         The VAE sums the prior's error over the latent dimensions, the prior averages it (as the
         official code does).
         """
-        vae, prior = self.vae.train(), self.prior
+        vae, prior, options = self.vae.train(), self.prior, self.options
         denoiser.train()
         averages = Averages()
-        for rows in batches(len(representations), self.batch_size, rng):
+        for rows in batches(len(representations), options.batch_size, rng):
             rows = rows.to(representations.device)
             x, y = representations[rows], labels[rows]
             mean, log_variance = vae.encode(x)
@@ -275,17 +196,17 @@ class VaeDiff(Diagnosed):
             reconstruction = vae.reconstruction_error(x, latents)
             cross_entropy = prior.errors(denoiser, prior.standardise(latents), y, rng)
             # Eq. (8): the KL term is the prior's cross-entropy less the encoder's entropy
-            loss = reconstruction + self.kl_weight * (cross_entropy - entropy(log_variance))
+            loss = reconstruction + options.kl_weight * (cross_entropy - entropy(log_variance))
             vae_descent.step(loss.mean())  # through the denoiser, which stays as it is
 
             error = prior.errors(denoiser, prior.standardise(latents.detach()), y, rng, drop=True)
-            prior_descent.step(error.mean() / self.latent)
-            update_average(prior.denoiser, denoiser, ema_decay(prior_descent.done, self.ema))
+            prior_descent.step(error.mean() / options.latent)
+            update_average(prior.denoiser, denoiser, ema_decay(prior_descent.done, options.ema))
             averages.add(
                 loss=loss,
                 reconstruction=reconstruction,
                 entropy=entropy(log_variance),
-                prior=error / self.latent,
+                prior=error / options.latent,
             )
         vae.eval()
         return averages.read()
@@ -308,7 +229,7 @@ class VaeDiff(Diagnosed):
             latents = sample_posterior(mean, log_variance, rng)
             error = self.prior.errors(self.prior.denoiser, self.prior.standardise(latents), y, rng)
             loss = self.vae.reconstruction_error(x, latents) - entropy(log_variance) + error
-            averages.add(held_out=loss, held_out_prior=error / self.latent)
+            averages.add(held_out=loss, held_out_prior=error / self.options.latent)
         return averages.read()
 
     # Stage 3.
@@ -317,9 +238,9 @@ class VaeDiff(Diagnosed):
         """Fill the pool: `draws` latents for every training pair. They are decoded when drawn,
         being narrower than the rows.
         """
-        if self.generate == "pool":
+        if self.options.generate == "pool":
             sets = LabelSets(label_sets)
-            ids = torch.arange(len(sets)).repeat_interleave(sets.counts * self.draws)
+            ids = torch.arange(len(sets)).repeat_interleave(sets.counts * self.options.draws)
             self._pool = LatentPool(
                 Pool(sets, ids), self.prior.sample(sets.sets, ids, rng, progress)
             )
@@ -330,7 +251,7 @@ class VaeDiff(Diagnosed):
         """Algorithm 1, line 29: generated latents, decoded. From the pool; a label set that it
         lacks is generated here.
         """
-        latents = torch.empty(len(labels), self.latent, device=labels.device)
+        latents = torch.empty(len(labels), self.options.latent, device=labels.device)
         ids = torch.full((len(labels),), -1) if self._pool is None else self._pool.lookup(labels)
         held = ids >= 0
         if held.any():

@@ -18,10 +18,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from backbones.encoders.base import Encoder
 from backbones.encoders.words import MARKER, PAD, WordTokenizer
-from backbones.options import number, whole
 from backbones.parts.mentions import TokenTags
 from benchmark.data.batches import Batch, Encoded
 from benchmark.errors import ConfigError
+from benchmark.options import number, whole
 from benchmark.registry import ENCODERS
 
 TAG = 20  # width of the embeddings of entity numbers and of types

@@ -84,10 +84,10 @@ class Job:
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
         teacher = self.config.train.distill_from
-        return {
-            "teacher_digest": identity.teacher_digest(teacher),
-            "files_digest": identity.files_digest(self.config),
-        }
+        return dict(
+            teacher_digest=identity.teacher_digest(teacher),
+            files_digest=identity.files_digest(self.config),
+        )
 
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its folder."""
@@ -186,11 +186,11 @@ def extend(
             f"--seeds: a seed is a whole number from 0 on, got {strange[0]} "
             f"(the largest is {LARGEST_SEED})"
         )
-    everything = {
-        "backbones": _extended(BACKBONES, experiment.backbones, backbones or ()),
-        "augmenters": _extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
-        "seeds": list(dict.fromkeys([*experiment.seeds, *(seeds or ())])),
-    }
+    everything = dict(
+        backbones=_extended(BACKBONES, experiment.backbones, backbones or ()),
+        augmenters=_extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
+        seeds=list(dict.fromkeys([*experiment.seeds, *(seeds or ())])),
+    )
     return experiment.model_copy(update=everything)
 
 

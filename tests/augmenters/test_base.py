@@ -1,15 +1,12 @@
 import pytest
 import torch
 from safetensors.torch import load, save
+from tensors import rng
 from torch import nn
 
 from augmenters.base import Augmenter, AugmenterError
 
 ROWS, LABELS = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)), torch.eye(5)[1:4]
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 class Shift(Augmenter):
@@ -188,11 +185,3 @@ def test_a_state_that_does_not_fit():
     with pytest.raises(AugmenterError, match="no 'fitted_shape'"):
         Shift().load_state_dict({})
     Echo().load_state_dict(Echo().state_dict())
-
-
-def test_progress_and_history_are_passed_on():
-    calls = []
-    history = Shift().fit(
-        ROWS, LABELS, rng=rng(), progress=lambda *done, **numbers: calls.append((done, numbers))
-    )
-    assert history == [{"epoch": 1, "loss": 0.5}] and calls == [((1, 1), {"loss": 0.5})]

@@ -28,16 +28,21 @@ def test_registered_augmenters_pass(name):
 
 
 class Plain(Augmenter):
-    """Rows plus noise: passes everything; the broken ones derive from it."""
+    """Pairs plus noise."""
 
     def _augment(self, representations, labels, *, rng):
-        return representations + torch.randn(representations.shape, generator=rng).to(
-            representations
-        ), labels.clone()
+        noise = torch.randn(representations.shape, generator=rng).to(representations)
+        return representations + noise, labels.clone()
+
+
+class Live(Plain):
+    """Lets the gradient through."""
+
+    differentiable = True
 
 
 class Learner(Augmenter):
-    """Learns the mean: passes everything."""
+    """Learns the mean."""
 
     needs_fitting = True
 
@@ -55,7 +60,7 @@ class Learner(Augmenter):
 
 
 class Masked(Augmenter):
-    """Drops a tenth of the attention: passes everything."""
+    """Drops a tenth of the attention."""
 
     differentiable = True
 
@@ -65,98 +70,75 @@ class Masked(Augmenter):
 
 
 class Adjusted(Augmenter):
-    """Adds a constant to the threshold: passes everything."""
+    """Adds a constant to the threshold."""
 
     def _adjust(self, logits, labels):
         return torch.cat([logits[:, :1] + 1, logits[:, 1:]], 1)
 
 
-class Live(Plain):
-    """Lets the gradient through: passes everything."""
+class Perturbed(Augmenter):
+    """Scales all pairs."""
 
-    differentiable = True
+    def _perturb(self, representations, labels, *, rng):
+        return 2 * representations
 
 
-@pytest.mark.parametrize("good", [Plain, Live, Learner, Masked, Adjusted])
+class Weighted(Augmenter):
+    """All pairs alike."""
+
+    def _weigh(self, labels):
+        return torch.ones(len(labels))
+
+
+class Further(Augmenter):
+    """The documents again."""
+
+    def _documents(self, documents, *, rng):
+        return copy.deepcopy(documents)
+
+
+GOOD = (Plain, Live, Learner, Masked, Adjusted, Perturbed, Weighted, Further)
+
+
+@pytest.mark.parametrize("good", GOOD)
 def test_good_augmenters_pass(good):
     for _, check in check_augmenter(good):
         check()
 
 
-class NotDerived:
-    """No augmenter."""
+# Broken ones. Each is a class with one method replaced; x are representations, y labels.
 
 
-class OwnAugment(Plain):
-    """Overrides the public method."""
+def broken(base=Plain, **members):
+    return type("Broken", (base,), {"__doc__": "Broken.", **members})
 
-    def augment(self, representations, labels, *, rng):
-        return representations, labels
+
+def augments(make, base=Plain):
+    return broken(base, _augment=lambda self, x, y, *, rng: make(x, y))
+
+
+def fits(change=None, returns=None, base=Learner, **members):
+    """Learns the mean, then `change(self, x)`; `returns` is the history."""
+
+    def fit(self, x, y, **options):
+        history = Learner._fit(self, x, y, **options)
+        if change:
+            change(self, x)
+        return returns(history) if returns else history
+
+    return broken(base, _fit=fit, **members)
+
+
+def constructed(init):
+    return broken(__init__=init)
+
+
+def keep(self, x):
+    self.row = x.mean(0)
 
 
 class Undocumented(Plain):
     pass
-
-
-class Positional(Plain):
-    """A hyper-parameter that is not keyword-only."""
-
-    def __init__(self, scale=1.0):
-        pass
-
-
-class Anything(Plain):
-    """Hyper-parameters without names."""
-
-    def __init__(self, **options):
-        pass
-
-
-class NoLiteral(Plain):
-    """A default that no experiment file can hold."""
-
-    def __init__(self, *, dtype=torch.float32):
-        pass
-
-
-class NoDefault(Plain):
-    """A required hyper-parameter and nothing to check with."""
-
-    def __init__(self, *, scale: float):
-        pass
-
-
-class NeverFitted(Learner):
-    """Forgets to declare that it learns."""
-
-    needs_fitting = False
-
-
-class NothingToFit(Plain):
-    """Declares that it learns and does not."""
-
-    needs_fitting = True
-
-
-class NoHistory(Learner):
-    """Returns no history."""
-
-    def _fit(self, *arguments, **options):
-        super()._fit(*arguments, **options)
-
-
-class TensorHistory(Learner):
-    """A tensor in the history."""
-
-    def _fit(self, *arguments, **options):
-        return [{"epoch": 1, "loss": super()._fit(*arguments, **options) and torch.tensor(1.0)}]
-
-
-class Diverging(Learner):
-    """NaN in the history."""
-
-    def _fit(self, *arguments, **options):
-        return [{"epoch": 1, "loss": super()._fit(*arguments, **options) and float("nan")}]
 
 
 class WrongProgress(Learner):
@@ -167,61 +149,12 @@ class WrongProgress(Learner):
         return super()._fit(*arguments, progress=progress, **options)
 
 
-class NumpyFit(Learner):
-    """Fits with numpy's generator."""
-
-    def _fit(self, *arguments, **options):
-        history = super()._fit(*arguments, **options)
-        self.mean.row += float(np.random.rand())
-        return history
-
-
 class CentresInPlace(Learner):
-    """Centres the rows it is given, in place."""
+    """Centres the pairs that it is given."""
 
     def _fit(self, representations, labels, **options):
         representations -= representations.mean(0)
         return super()._fit(representations, labels, **options)
-
-
-class NeedsTwoPairs(Learner):
-    """Cannot be fitted on a single pair."""
-
-    def _fit(self, representations, labels, **options):
-        history = super()._fit(representations, labels, **options)
-        self.mean.row = 1 / representations.std(0, correction=0)
-        return history
-
-
-class ForgetsState(Learner):
-    """Keeps what it learned outside the modules."""
-
-    def _fit(self, representations, labels, **options):
-        self.row = representations.mean(0)
-        return super()._fit(representations, labels, **options)
-
-    def _augment(self, representations, labels, *, rng):
-        return getattr(self, "row", torch.zeros(representations.shape[1])).expand(
-            len(labels), -1
-        ).clone(), labels.clone()
-
-
-class LacksState(Learner):
-    """What it learned is nowhere when it is restored."""
-
-    def _fit(self, representations, labels, **options):
-        self.row = representations.mean(0)
-        return super()._fit(representations, labels, **options)
-
-    def _augment(self, representations, labels, *, rng):
-        return representations + self.row, labels.clone()
-
-
-class RandomLearner(Learner):
-    """What it stores is in order; its noise is not."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations + random.random(), labels.clone()
 
 
 class SharedState(Learner):
@@ -230,39 +163,6 @@ class SharedState(Learner):
     def state_dict(self):
         state = super().state_dict()
         return {**state, "again": state["mean.row"]}
-
-
-class ThresholdClass(Plain):
-    """Labels its rows as pairs without a relation."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations.clone(), torch.zeros_like(labels).index_fill_(
-            1, torch.tensor([0]), 1.0
-        )
-
-
-class TooNarrow(Plain):
-    """Drops a dimension."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations[:, 1:].clone(), labels.clone()
-
-
-class Float32Only(Plain):
-    """Refuses half precision."""
-
-    def _check_pairs(self, representations, labels, **options):
-        assert representations.dtype == torch.float32
-        super()._check_pairs(representations, labels, **options)
-
-
-class NumpyNoise(Plain):
-    """Noise from numpy."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations + torch.from_numpy(
-            np.random.randn(*representations.shape)
-        ).float(), labels.clone()
 
 
 class RunningMean(Plain):
@@ -275,108 +175,12 @@ class RunningMean(Plain):
         return representations + (len(labels) > 20) * self.total, labels.clone()
 
 
-class PythonNoise(Plain):
-    """Moves Python's generator, to no effect."""
-
-    def _augment(self, representations, labels, *, rng):
-        random.random()
-        return super()._augment(representations, labels, rng=rng)
-
-
-class MovesTorch(Plain):
-    """Leaves the fork of the global generator."""
-
-    def _check_fitted(self, method):
-        torch.rand(1)
-
-
 class CarriesGradient(Learner):
-    """Rows with a gradient to a parameter."""
+    """Pairs with a gradient to a parameter."""
 
     def _augment(self, representations, labels, *, rng):
         with torch.enable_grad():
-            weight = torch.ones(1, requires_grad=True)
-            return representations * weight, labels.clone()
-
-
-class InPlace(Plain):
-    """Noise added in place."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations.add_(1.0).clone(), labels.clone()
-
-
-class Alias(Plain):
-    """Returns the very rows."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations, labels
-
-
-class AlwaysSome(Plain):
-    """Generates a row when none is asked for."""
-
-    def _augment(self, representations, labels, *, rng):
-        width, classes = representations.shape[1], labels.shape[1]
-        return torch.cat([representations, torch.zeros(1, width)]), torch.cat(
-            [labels, torch.eye(classes)[1:2]]
-        )
-
-
-class Standardises(Plain):
-    """Divides by a deviation that a single row does not have."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations / representations.std(0, correction=0), labels.clone()
-
-
-class KnownLabelsOnly(Plain):
-    """Looks label sets up in a table."""
-
-    def _augment(self, representations, labels, *, rng):
-        assert labels.sum(1).le(2).all(), "a label set that no training pair has"
-        return super()._augment(representations, labels, rng=rng)
-
-
-class ShiftedLabels(Plain):
-    """Returns the labels of the pair before."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations.clone(), labels.roll(1, 0)
-
-
-class ShiftedPairs(Plain):
-    """Returns the pairs after."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations.roll(1, 0), labels.clone()
-
-
-class NoGradient(Live):
-    """Says that it lets the gradient through, and detaches."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations.detach().clone(), labels.clone()
-
-
-class InfiniteGradient(Live):
-    """The square root has no gradient at 0."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations + (representations * 0).abs().sqrt(), labels.clone()
-
-
-class TwoThings(Masked):
-    """A view and an adjustment."""
-
-    _adjust = Adjusted._adjust
-
-
-class Cropped(Masked):
-    """A view of fewer tokens."""
-
-    def _view(self, encoded, batch, *, rng):
-        return Encoded(encoded.states[:, 1:], encoded.rows[..., 1:])
+            return representations * torch.ones(1, requires_grad=True), labels.clone()
 
 
 class MaskedInPlace(Masked):
@@ -389,229 +193,207 @@ class MaskedInPlace(Masked):
         return Encoded(encoded.states.clone(), encoded.rows.clone())
 
 
-class SameView(Masked):
-    """Returns the encoding itself."""
-
-    def _view(self, encoded, batch, *, rng):
-        return Encoded(encoded.states, encoded.rows)
+def views(make):
+    return broken(Masked, _view=lambda self, e, batch, *, rng: Encoded(*map(make, e)))
 
 
-class DetachedView(Masked):
-    """Says that it lets the gradient through, and detaches."""
-
-    def _view(self, encoded, batch, *, rng):
-        return Encoded(encoded.states.detach().clone(), encoded.rows.detach().clone())
+def float32_only(self, x, y, **options):
+    assert x.dtype == torch.float32
+    Augmenter._check_pairs(self, x, y, **options)
 
 
-class AdjustedInPlace(Adjusted):
-    """Adjusts in place."""
-
-    def _adjust(self, logits, labels):
-        return logits.add_(1)
+def known_labels_only(x, y):
+    assert y.sum(1).le(2).all(), "a label set that no training pair has"
+    return x.clone(), y.clone()
 
 
-class Rounded(Adjusted):
-    """Loses the gradient."""
-
-    def _adjust(self, logits, labels):
-        return logits.detach().clone().requires_grad_(True)
+def documents(change):
+    """`change` of a deep copy of the documents."""
+    return broken(Further, _documents=lambda self, d, *, rng: change(copy.deepcopy(d)))
 
 
-class Perturbed(Augmenter):
-    """Scales all pairs."""
-
-    def _perturb(self, representations, labels, *, rng):
-        return 2 * representations
+def faulty(documents):
+    documents[0]["entities"][0]["mentions"][0]["end"] = 99
+    return documents
 
 
-class PerturbedInPlace(Perturbed):
-    """Scales them in place."""
-
-    def _perturb(self, representations, labels, *, rng):
-        return representations.data.mul_(2) + 0 * representations
+def renamed_in_place(self, documents, *, rng):
+    documents[0]["title"] += "!"
+    return documents
 
 
-class PerturbedWithoutGradient(Perturbed):
-    """Loses the gradient."""
-
-    def _perturb(self, representations, labels, *, rng):
-        return representations.detach().clone()
-
-
-class NegativeWeights(Augmenter):
-    """Weighs pairs below 0."""
-
-    def _weigh(self, labels):
-        return -torch.ones(len(labels))
+def diagnoses(make):
+    return type(
+        "Broken",
+        (Diagnosed, Plain),
+        {"__doc__": "Broken.", "_diagnose": lambda self, x, y, *, rng: {"error": make(x)}},
+    )
 
 
-class NoWeight(Augmenter):
-    """Weighs nothing."""
-
-    def _weigh(self, labels):
-        return torch.zeros(len(labels))
-
-
-class TensorDiagnosis(Diagnosed, Plain):
-    """A tensor where a number should be."""
-
-    def _diagnose(self, representations, labels, *, rng):
-        return {"error": representations.mean()}
-
-
-class NumpyDiagnosis(Diagnosed, Plain):
-    """Numbers from numpy's global generator."""
-
-    def _diagnose(self, representations, labels, *, rng):
-        return {"error": float(np.random.rand())}
-
-
-class Unchecked(Plain):
-    """Switches the checks of its input off."""
-
-    def _check_pairs(self, representations, labels, **options):
-        pass
-
-
-class Further(Augmenter):
-    """The documents again."""
-
-    def _documents(self, documents, *, rng):
-        return copy.deepcopy(documents)
-
-
-class FaultyDocument(Further):
-    """A mention outside its sentence."""
-
-    def _documents(self, documents, *, rng):
-        documents = copy.deepcopy(documents)
-        documents[0]["entities"][0]["mentions"][0]["end"] = 99
-        return documents
-
-
-class NoDocument(Further):
-    """Nothing."""
-
-    def _documents(self, documents, *, rng):
-        return []
-
-
-class HalfRewritten(Further):
-    """One version too many."""
-
-    rewrites = True
-
-    def _documents(self, documents, *, rng):
-        return [*documents, *documents]
-
-
-class NotADocument(Further):
-    """Titles alone."""
-
-    def _documents(self, documents, *, rng):
-        return [document["title"] for document in documents]
-
-
-class RenamedInPlace(Further):
-    """Changes what it is given."""
-
-    def _documents(self, documents, *, rng):
-        documents[0]["title"] += "!"
-        return documents
-
+numpy_noise = augments(lambda x, y: (x + torch.from_numpy(np.random.randn(*x.shape)), y.clone()))
+of_threshold = lambda y: torch.zeros_like(y).index_fill_(1, torch.tensor([0]), 1.0)
 
 BROKEN = {
     "every": {
         "is an augmenter": [
-            (NotDerived, "derived from"),
-            (OwnAugment, r"write _augment\(\) instead"),
+            (type("NotDerived", (), {}), "derived from"),
+            (broken(augment=lambda self, x, y, *, rng: (x, y)), r"write _augment\(\) instead"),
         ],
         "has a docstring": [(Undocumented, "no docstring")],
         "options are keywords with literal defaults": [
-            (Positional, "make 'scale' keyword-only"),
-            (Anything, "name every option"),
-            (NoLiteral, "'dtype' must be a value"),
-            (NoDefault, "check_options = {'scale'"),
+            (constructed(lambda self, scale=1.0: None), "make 'scale' keyword-only"),
+            (constructed(lambda self, **options: None), "name every option"),
+            (constructed(lambda self, *, dtype=torch.half: None), "'dtype' must be a value"),
+            (constructed(lambda self, *, scale: None), "check_options = {'scale'"),
         ],
-        "it does one thing": [(TwoThings, "_view', '_adjust")],
+        "it does one thing": [(broken(Masked, _adjust=Adjusted._adjust), "_view', '_adjust")],
         "fitting is declared": [
-            (NeverFitted, "set needs_fitting = True"),
-            (NothingToFit, r"no _fit\(\)"),
+            (broken(Learner, needs_fitting=False), "set needs_fitting = True"),
+            (broken(needs_fitting=True), r"no _fit\(\)"),
         ],
     },
     "fit": {
         "fit returns a history": [
-            (NoHistory, "must return a list"),
-            (TensorHistory, r"use float\(tensor\)"),
-            (Diverging, "NaN or infinity"),
+            (fits(returns=lambda history: None), "must return a list"),
+            (fits(returns=lambda history: [{"loss": torch.ones(1)}]), r"use float\(tensor\)"),
+            (fits(returns=lambda history: [{"loss": float("nan")}]), "NaN or infinity"),
             (WrongProgress, r"progress\(done, total"),
         ],
-        "fit is reproducible": [(NumpyFit, "two fits with the same rng differ in 'mean.row'")],
+        "fit is reproducible": [
+            (
+                fits(lambda self, x: self.mean.row.add_(float(np.random.rand()))),
+                "two fits with the same rng differ in 'mean.row'",
+            )
+        ],
         "fit leaves its input alone": [(CentresInPlace, "work on a clone")],
-        "fit takes a single pair": [(NeedsTwoPairs, "NaN or infinity")],
+        "fit takes a single pair": [
+            (
+                fits(lambda self, x: self.mean.row.copy_(1 / x.std(0, correction=0))),
+                "NaN or infinity",
+            )
+        ],
         "state survives safetensors": [
-            (ForgetsState, "keep what is learned in nn.Modules"),
-            (LacksState, "lacks something that _fit.. set .*'row'.*keep what is learned"),
-            (RandomLearner, "two calls with the same rng differ, so nothing"),
+            (
+                fits(
+                    keep,
+                    _augment=lambda self, x, y, *, rng: (
+                        getattr(self, "row", 0 * x[0]) + 0 * x,
+                        y.clone(),
+                    ),
+                ),
+                "keep what is learned in nn.Modules",
+            ),
+            (
+                fits(keep, _augment=lambda self, x, y, *, rng: (x + self.row, y.clone())),
+                "lacks something that _fit.. set .*'row'.*keep what is learned",
+            ),
+            (
+                augments(lambda x, y: (x + random.random(), y.clone()), Learner),
+                "two calls with the same rng differ, so nothing",
+            ),
             (SharedState, "share no memory"),
         ],
     },
     "augment": {
         "generates positive pairs": [
-            (ThresholdClass, "threshold class"),
-            (TooNarrow, "11 wide, expected 12"),
+            (augments(lambda x, y: (x.clone(), of_threshold(y))), "threshold class"),
+            (augments(lambda x, y: (x[:, 1:].clone(), y.clone())), "11 wide, expected 12"),
         ],
         "labels stay with their pairs": [
-            (ShiftedLabels, "those of the pair before"),
-            (ShiftedPairs, "those of the pair after"),
+            (augments(lambda x, y: (x.clone(), y.roll(1, 0))), "those of the pair before"),
+            (augments(lambda x, y: (x.roll(1, 0), y.clone())), "those of the pair after"),
         ],
-        "keeps dtype and device": [(Float32Only, "raised AssertionError")],
-        "depends on the rng alone": [(NumpyNoise, "draw from rng"), (RunningMean, "keep no state")],
+        "keeps dtype and device": [(broken(_check_pairs=float32_only), "raised AssertionError")],
+        "depends on the rng alone": [
+            (numpy_noise, "draw from rng"),
+            (RunningMean, "keep no state"),
+        ],
         "leaves global generators alone": [
-            (NumpyNoise, "numpy's"),
-            (PythonNoise, "Python's"),
-            (MovesTorch, "torch's"),
+            (numpy_noise, "numpy's"),
+            (augments(lambda x, y: (x + 0 * random.random(), y.clone())), "Python's"),
+            (broken(_check_fitted=lambda self, method: torch.rand(1)), "torch's"),
         ],
         "gradient is as declared": [
             (CarriesGradient, "return detached ones"),
-            (NoGradient, "have no gradient"),
-            (InfiniteGradient, "NaN or infinite"),
+            (augments(lambda x, y: (x.detach().clone(), y.clone()), Live), "have no gradient"),
+            (
+                augments(lambda x, y: (x + (x * 0).abs().sqrt(), y.clone()), Live),
+                "NaN or infinite",  # the square root has no gradient at 0
+            ),
         ],
-        "leaves the pairs alone": [(InPlace, "in place"), (Alias, "share memory")],
-        "takes an empty batch": [(AlwaysSome, "must yield no pair, got 1")],
-        "takes one pair": [(Standardises, "NaN or infinity")],
-        "takes unseen label sets": [(KnownLabelsOnly, "a label set that no training pair has")],
-        "refuses wrong input": [(Unchecked, "accepts")],
+        "leaves the pairs alone": [
+            (augments(lambda x, y: (x.add_(1.0).clone(), y.clone())), "in place"),
+            (augments(lambda x, y: (x, y)), "share memory"),
+        ],
+        "takes an empty batch": [
+            (
+                augments(
+                    lambda x, y: (
+                        torch.cat([x, torch.zeros(1, x.shape[1])]),
+                        torch.cat([y, torch.eye(y.shape[1])[1:2]]),
+                    )
+                ),
+                "must yield no pair, got 1",
+            )
+        ],
+        "takes one pair": [
+            (augments(lambda x, y: (x / x.std(0, correction=0), y.clone())), "NaN or infinity")
+        ],
+        "takes unseen label sets": [
+            (augments(known_labels_only), "a label set that no training pair has")
+        ],
+        "refuses wrong input": [(broken(_check_pairs=lambda *_, **__: None), "accepts")],
     },
     "view": {
-        "view keeps shapes": [(Cropped, "returned states")],
-        "view leaves the encoding alone": [(MaskedInPlace, "in place"), (SameView, "share memory")],
-        "view gradient is as declared": [(DetachedView, "has no gradient")],
+        "view keeps shapes": [(views(lambda part: part[..., 1:]), "returned states")],
+        "view leaves the encoding alone": [
+            (MaskedInPlace, "in place"),
+            (views(lambda part: part), "share memory"),
+        ],
+        "view gradient is as declared": [
+            (views(lambda part: part.detach().clone()), "has no gradient")
+        ],
     },
     "adjust": {
-        "adjusts logits": [(AdjustedInPlace, "in place")],
-        "passes the gradient on": [(Rounded, "does not reach the logits")],
+        "adjusts logits": [(broken(Adjusted, _adjust=lambda self, x, y: x.add_(1)), "in place")],
+        "passes the gradient on": [
+            (
+                broken(Adjusted, _adjust=lambda self, x, y: x.detach().clone().requires_grad_()),
+                "does not reach the logits",
+            )
+        ],
     },
     "perturb": {
         "perturbs representations": [
-            (PerturbedInPlace, "in place"),
-            (PerturbedWithoutGradient, "gradient does not reach"),
+            (
+                broken(Perturbed, _perturb=lambda self, x, y, *, rng: x.data.mul_(2) + 0 * x),
+                "place",
+            ),
+            (
+                broken(Perturbed, _perturb=lambda self, x, y, *, rng: x.detach().clone()),
+                "gradient does not reach",
+            ),
         ]
     },
-    "weigh": {"weighs pairs": [(NegativeWeights, "0 or more"), (NoWeight, "every pair")]},
+    "weigh": {
+        "weighs pairs": [
+            (broken(Weighted, _weigh=lambda self, labels: -labels.sum(1)), "0 or more"),
+            (broken(Weighted, _weigh=lambda self, labels: 0 * labels.sum(1)), "every pair"),
+        ]
+    },
     "documents": {
         "returns documents to train on": [
-            (FaultyDocument, r"vertexSet\[0\]\[0\].pos"),
-            (NoDocument, "at least one document"),
-            (HalfRewritten, "one document for each"),
-            (NotADocument, "expected documents as"),
+            (documents(faulty), r"vertexSet\[0\]\[0\].pos"),
+            (documents(lambda documents: []), "at least one document"),
+            (broken(documents(lambda d: [*d, *d]), rewrites=True), "one document for each"),
+            (documents(lambda d: [one["title"] for one in d]), "expected documents as"),
         ],
-        "leaves the documents alone": [(RenamedInPlace, "in place")],
+        "leaves the documents alone": [(broken(Further, _documents=renamed_in_place), "in place")],
     },
     "diagnose": {
         "diagnoses in plain numbers": [
-            (TensorDiagnosis, "finite plain numbers"),
-            (NumpyDiagnosis, "draw from rng"),
+            (diagnoses(lambda x: x.mean()), "finite plain numbers"),
+            (diagnoses(lambda x: float(np.random.rand())), "draw from rng"),
         ]
     },
 }
@@ -619,20 +401,19 @@ BROKEN = {
 
 def test_every_check_has_a_way_to_fail():
     assert BROKEN.keys() == CHECKS.keys()
-    for form, broken in BROKEN.items():
+    for form, faults in BROKEN.items():
         names = [check.__name__.replace("_", " ") for check in CHECKS[form]]
         shared = BROKEN["augment"] if form in THINGS[1:] else {}
-        assert [name for name in names if name not in shared] == list(broken)
+        assert [name for name in names if name not in shared] == list(faults)
 
 
 @pytest.mark.parametrize(
-    ("name", "broken", "message"),
+    ("name", "kind", "message"),
     [(name, *case) for form in BROKEN.values() for name, cases in form.items() for case in cases],
 )
-def test_a_broken_augmenter_fails_with_advice(name, broken, message):
-    check = dict(check_augmenter(broken))[name]
+def test_a_broken_augmenter_fails_with_advice(name, kind, message):
     with pytest.raises(CheckFailed, match=message):
-        check()
+        dict(check_augmenter(kind))[name]()
 
 
 def test_options_go_over_the_classes_own():

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from tensors import rng
 
 from augmenters.base import AugmenterError
 from augmenters.diagnosis import Diagnosed
@@ -13,10 +14,6 @@ from augmenters.vaediff.ep_vae import kl_to_standard_normal
 from augmenters.vaediff.prior import DiffusionPrior
 from augmenters.vaediff.vae import Vae, diagnose_vae
 from augmenters.vaediff.vaediff import VaeDiff
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def rows_and_labels(count=60, seed=0):
@@ -51,19 +48,8 @@ def test_prior_error_of_a_perfect_and_of_the_gaussian_denoiser(monkeypatch):
     """The yardstick's closed form is the mean error of sqrt(kept) x_t; a denoiser that knows x0
     makes none.
     """
-    network = {
-        "width": 4,
-        "depth": 1,
-        "dropout": 0.0,
-        "label_embedding": "mean",
-        "null_class": "omit",
-    }
-    options = {
-        "class_drop": 0.1,
-        "class_drop_per": "sample",
-        "guidance": 0.1,
-        "guidance_form": "paper",
-    }
+    network = dict(width=4, depth=1, dropout=0.0, label_embedding="mean", null_class="omit")
+    options = dict(class_drop=0.1, class_drop_per="sample", guidance=0.1, guidance_form="paper")
     prior = DiffusionPrior(
         3, 4, network=network, steps=20, variance="beta", self_condition=0.0, **options
     )
@@ -86,15 +72,7 @@ def test_prior_error_of_a_perfect_and_of_the_gaussian_denoiser(monkeypatch):
 
 def test_a_trained_prior_beats_the_gaussian_and_knows_the_class():
     rows, labels = rows_and_labels(300)
-    options = {
-        "latent": 4,
-        "hidden": 16,
-        "width": 16,
-        "depth": 1,
-        "steps": 8,
-        "epochs": 40,
-        "warmup_epochs": 10,
-    }
+    options = dict(latent=4, hidden=16, width=16, depth=1, steps=8, epochs=40, warmup_epochs=10)
     model = VaeDiff(**options, batch_size=64, lr=1e-2, lr_prior=5e-3)
     model.fit(rows, labels, rng=rng(3))
     found = model.diagnose(*rows_and_labels(100, seed=7), rng=rng(4))

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 
 import pytest
-import torch
+from tensors import rng
 
 from augmenters.documents import EXAMPLE, Documents
 from augmenters.entity_replacement import EntityReplacement
@@ -12,10 +12,6 @@ from benchmark.data.docred import read_documents
 from benchmark.data.further import require_faultless
 from benchmark.data.synthetic import synthetic
 from benchmark.errors import ConfigError, DataError
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def names(document):
@@ -35,7 +31,7 @@ def train():
 
 
 def test_documents_of_a_file():
-    found = Documents(path=str(EXAMPLE)).documents([], rng=generator())
+    found = Documents(path=str(EXAMPLE)).documents([], rng=rng())
     assert found == list(read_documents(EXAMPLE)) and found[0]["title"] == "Marie Curie"
 
 
@@ -51,12 +47,12 @@ def test_a_faulty_file_is_named(tmp_path):
     document["vertexSet"][0][0]["pos"] = [0, 77]
     file.write_text(json.dumps([document]))
     with pytest.raises(DataError, match=r"mine.json: document 0 'Marie Curie', vertexSet"):
-        Documents(path=str(file)).documents([], rng=generator())
+        Documents(path=str(file)).documents([], rng=rng())
 
 
 @pytest.mark.parametrize("share", [0.2, 1.0])
 def test_entities_are_replaced_by_others_of_their_type(train, share):
-    found = EntityReplacement(share=share).documents(train, rng=generator())
+    found = EntityReplacement(share=share).documents(train, rng=rng())
     require_faultless(found, "tests")
     known = Counter()
     for document in train:
@@ -89,25 +85,25 @@ def test_a_name_of_another_length_moves_what_stands_behind_it():
     words = ["Ada", "met", "Bob", "Smith", "and", "Ada", "in", "Rome"]
     mention = lambda name, start, end: {"name": name, "sentence": 0, "start": start, "end": end}
     entity = lambda kind, *mentions: {"type": kind, "mentions": list(mentions)}
-    document = {
-        "title": "one",
-        "sentences": [words],
-        "entities": [
+    document = dict(
+        title="one",
+        sentences=[words],
+        entities=[
             entity("PER", mention("Ada", 0, 1), mention("Ada", 5, 6)),
             entity("BOB", mention("Bob Smith", 2, 4)),
             entity("LOC", mention("Rome", 7, 8)),
         ],
-        "facts": [],
-    }
-    other = {
-        "title": "two",
-        "sentences": [["Jean", "Paul", "Sartre", "!"]],
-        "entities": [entity("PER", mention("Jean Paul Sartre", 0, 3))],
-        "facts": [],
-    }
+        facts=[],
+    )
+    other = dict(
+        title="two",
+        sentences=[["Jean", "Paul", "Sartre", "!"]],
+        entities=[entity("PER", mention("Jean Paul Sartre", 0, 3))],
+        facts=[],
+    )
     texts = set()
     for seed in range(20):
-        new, _ = EntityReplacement(share=1.0).documents([document, other], rng=generator(seed))
+        new, _ = EntityReplacement(share=1.0).documents([document, other], rng=rng(seed))
         require_faultless([new], "tests")
         texts.add(" ".join(new["sentences"][0]))
         assert names(new)[1:] == [["Bob Smith"], ["Rome"]]
@@ -116,17 +112,17 @@ def test_a_name_of_another_length_moves_what_stands_behind_it():
 
 
 def test_overlapping_mentions_keep_their_names():
-    document = {
-        "title": "one",
-        "sentences": [["The", "University", "of", "Rome"]],
-        "entities": [
-            {
-                "type": "X",
-                "mentions": [{"name": "University of Rome", "sentence": 0, "start": 1, "end": 4}],
-            },
+    document = dict(
+        title="one",
+        sentences=[["The", "University", "of", "Rome"]],
+        entities=[
+            dict(
+                type="X",
+                mentions=[{"name": "University of Rome", "sentence": 0, "start": 1, "end": 4}],
+            ),
             {"type": "X", "mentions": [{"name": "Rome", "sentence": 0, "start": 3, "end": 4}]},
         ],
-        "facts": [],
-    }
-    (new,) = EntityReplacement(share=1.0).documents([document], rng=generator())
+        facts=[],
+    )
+    (new,) = EntityReplacement(share=1.0).documents([document], rng=rng())
     assert new == document

@@ -2,22 +2,11 @@
 
 import pytest
 import torch
+from tensors import multi_hot, rng
 
 from augmenters.calibrated import Calibrated
 from augmenters.mixup import Mixup
 from augmenters.smote import Smote
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def multi_hot(*sets, classes=5):
-    labels = torch.zeros(len(sets), classes)
-    for row, relations in enumerate(sets):
-        labels[row, list(relations)] = 1
-    return labels
-
 
 # mixup
 

@@ -2,16 +2,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import rng
 
 from augmenters.pool import LabelSets, Pool
 
 LABELS = torch.tensor(
     [[0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0]], dtype=torch.float32
 )
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_distinct_label_sets_are_counted():
@@ -58,13 +55,6 @@ def test_draws_are_rows_with_the_label_set_and_reach_all_of_them():
     assert (drawn[[0, 3, 4]] > 150).all() and drawn[1] == drawn[
         2
     ] == 200  # rows 0, 3, 4 share 600 draws
-
-
-def test_draws_follow_the_generator():
-    sets = LabelSets(LABELS)
-    pool, ids = Pool(sets, sets.ids), torch.zeros(50, dtype=torch.long) + sets.ids[0]
-    assert torch.equal(pool.draw(ids, rng(1)), pool.draw(ids, rng(1)))
-    assert not torch.equal(pool.draw(ids, rng(1)), pool.draw(ids, rng(2)))
 
 
 def test_overlap_is_jaccard():

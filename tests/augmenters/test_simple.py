@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tensors import rng
 
 from augmenters.copies import Copies
 from augmenters.gaussian import GaussianNoise, spread
@@ -10,10 +11,6 @@ from benchmark.errors import ConfigError
 
 ROWS = torch.tensor([[0.0, 10.0, 5.0], [2.0, 30.0, 5.0]])
 LABELS = torch.eye(3)[1:]
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_none_returns_nothing():

@@ -2,16 +2,13 @@
 
 import pytest
 import torch
+from tensors import rng
 
 from augmenters.base import AugmenterError
 from augmenters.check import encoding
 from augmenters.dropout_view import DropoutView
 from augmenters.era import Era
 from benchmark.data.batches import Encoded
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_era_hides_the_same_tokens_from_all_mentions_of_a_document():

@@ -4,16 +4,13 @@ import math
 
 import pytest
 import torch
+from tensors import rng
 from torch.nn.functional import cosine_similarity
 
 from backbones.ncrl import Ncrl
 from backbones.parts.losses import grouped_similarities, none_class_ranking
 from backbones.pemscl import Pemscl
 from benchmark.data.pairs import Pairs
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def labels_of(*sets, classes=4):

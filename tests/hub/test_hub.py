@@ -26,16 +26,16 @@ from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["Ada", "Rome", "Velm", "Ost", "Cal"]
-EXPERIMENT = {
-    "name": "hub",
-    "dataset": {"name": "re-docred", "hub": "org/documents"},
-    "encoder": "org/encoder",
-    "backbones": [{"atlop": {"emb": 16, "block": 4}}],
-    "augmenters": ["none", "gaussian"],
-    "seeds": [0],
-    "train": {"epochs": 3, "threads": 1},
-    "augment": {"warmup_epochs": 1},
-}
+EXPERIMENT = dict(
+    name="hub",
+    dataset={"name": "re-docred", "hub": "org/documents"},
+    encoder="org/encoder",
+    backbones=[{"atlop": {"emb": 16, "block": 4}}],
+    augmenters=["none", "gaussian"],
+    seeds=[0],
+    train={"epochs": 3, "threads": 1},
+    augment={"warmup_epochs": 1},
+)
 
 
 def documents(split, count):
@@ -47,12 +47,12 @@ def documents(split, count):
         words = [names[0], verb, names[1], "and", names[2], "."]
         mention = lambda name, at: {"name": name, "pos": [at, at + 1], "sent_id": 0, "type": "LOC"}
         found.append(
-            {
-                "title": f"{split} {number}",
-                "sents": [words],
-                "vertexSet": [[mention(n, 2 * k)] for k, n in enumerate(names)],
-                "labels": [{"h": 0, "t": t, "r": relation, "evidence": [0]} for t in (1, 2)],
-            }
+            dict(
+                title=f"{split} {number}",
+                sents=[words],
+                vertexSet=[[mention(n, 2 * k)] for k, n in enumerate(names)],
+                labels=[{"h": 0, "t": t, "r": relation, "evidence": [0]} for t in (1, 2)],
+            )
         )
     return found
 

@@ -15,14 +15,14 @@ from backbones.parts.losses import (
 
 DATA = Path(__file__).parent / "data"
 
-OFFICIAL = {
-    "loss_atl": lambda a, x, y: adaptive_threshold(x, y).mean(),
-    "loss_afl": lambda a, x, y: adaptive_focal(x, y).mean(),
-    "loss_pmtem": lambda a, x, y: pairwise_moving_threshold(x, y, entropy="broadcast").mean(),
-    "loss_scl": lambda a, x, y: supervised_contrastive(
+OFFICIAL = dict(
+    loss_atl=lambda a, x, y: adaptive_threshold(x, y).mean(),
+    loss_afl=lambda a, x, y: adaptive_focal(x, y).mean(),
+    loss_pmtem=lambda a, x, y: pairwise_moving_threshold(x, y, entropy="broadcast").mean(),
+    loss_scl=lambda a, x, y: supervised_contrastive(
         x, y, temperature=float(a["tau"]), base_temperature=float(a["tau_base"])
     ),
-}
+)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

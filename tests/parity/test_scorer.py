@@ -35,17 +35,17 @@ OFFICIAL = {  # official key -> ours
 
 def canonical(document):
     """A DocRED-format document as a row of FEATURES, as far as scoring reads it."""
-    return {
-        "title": document["title"],
-        "entities": [
+    return dict(
+        title=document["title"],
+        entities=[
             {"mentions": [{"name": m["name"], "sentence": m["sent_id"]} for m in mentions]}
             for mentions in document["vertexSet"]
         ],
-        "facts": [
+        facts=[
             {"head": fact["h"], "tail": fact["t"], "relation": fact["r"]}
             for fact in document["labels"]
         ],
-    }
+    )
 
 
 @pytest.fixture(scope="module")

@@ -32,23 +32,6 @@ def make(
     return network.eval()
 
 
-def test_official_parameter_count_without_the_attention_that_never_matters():
-    # 11,622,912 in the official network; per layer we have one w x w matrix in place of four
-    # (queries, keys, values, output)
-    network = Denoiser(
-        384, 97, width=256, depth=6, dropout=0.1, label_embedding="mean", null_class="omit"
-    )
-    assert sum(p.numel() for p in network.parameters()) == 11_622_912 - 6 * 3 * 256 * 256
-    options = {
-        "dropout": 0.1,
-        "label_embedding": "mean",
-        "null_class": "omit",
-        "attention": "one_token",
-    }  # two of the four
-    network = Denoiser(384, 97, width=256, depth=6, **options)
-    assert sum(p.numel() for p in network.parameters()) == 11_622_912 - 6 * 2 * 256 * 256
-
-
 def test_the_one_token_attention_is_a_linear_map_but_for_its_dropout_of_whole_heads():
     attention = make(width=128, depth=1, dropout=0.5, attention="one_token").layers[0].mix
     x = torch.randn(1, 128).expand(500, -1)

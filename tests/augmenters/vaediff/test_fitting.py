@@ -16,14 +16,7 @@ def test_batches_cover_every_row_once_in_nearly_equal_parts():
 
 def descent(**options):
     torch.manual_seed(0)
-    settings = {
-        "lr": 2e-4,
-        "lr_min": 2e-5,
-        "total": 10,
-        "cycles": 1,
-        "weight_decay": 0.0,
-        "clip": 1.0,
-    }
+    settings = dict(lr=2e-4, lr_min=2e-5, total=10, cycles=1, weight_decay=0.0, clip=1.0)
     return Descent(nn.Linear(2, 1), **{**settings, **options})
 
 

@@ -2,12 +2,9 @@
 
 import pytest
 import torch
+from tensors import rng
 
 from augmenters.vaediff.flow import Flow
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def two_classes(count=600):

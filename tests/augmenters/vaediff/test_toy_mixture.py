@@ -10,30 +10,27 @@ import itertools
 
 import pytest
 import torch
+from tensors import rng
 
 from augmenters.vaediff.vaediff import VaeDiff
 
 CLASSES, WIDTH, DEVIATION = 6, 16, 0.8
 PAIRS = ((0, 1), (2, 3))  # the label sets of two classes that occur in training
 EACH = 100  # rows asked for, of each label set
-OPTIONS = {
-    "latent": 12,
-    "hidden": 32,
-    "width": 48,
-    "depth": 2,
-    "steps": 25,
-    "epochs": 40,
-    "warmup_epochs": 10,
-    "batch_size": 64,
-    "lr": 3e-3,
-    "lr_prior": 2e-3,
-    "ema": 0.98,
-    "draws": 4,
-}
-
-
-def rng(seed):
-    return torch.Generator().manual_seed(seed)
+OPTIONS = dict(
+    latent=12,
+    hidden=32,
+    width=48,
+    depth=2,
+    steps=25,
+    epochs=40,
+    warmup_epochs=10,
+    batch_size=64,
+    lr=3e-3,
+    lr_prior=2e-3,
+    ema=0.98,
+    draws=4,
+)
 
 
 def labels_of(sets):

@@ -1,15 +1,12 @@
 import pytest
 import torch
+from tensors import rng
 
 from augmenters.base import AugmenterError
 from augmenters.vaediff.vae import Vae
 from benchmark.errors import ConfigError
 
 SMALL = {"latent": 6, "hidden": 16, "epochs": 60, "warmup_epochs": 5, "batch_size": 32, "lr": 5e-3}
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def mixture(rows=240, seed=0, width=10):
@@ -94,21 +91,6 @@ def test_the_checkpoint_is_chosen_on_held_out_pairs():
     assert same == (best == 7)
 
 
-def test_fits_are_reproducible_and_differ_by_seed():
-    rows, labels, _ = mixture(40)
-    options = {**SMALL, "epochs": 2, "warmup_epochs": 1}
-
-    def weights(seed):
-        vae = Vae(**options)
-        vae.fit(rows, labels, rng=rng(seed))
-        return vae.state_dict()["vae.mean.weight"]
-
-    torch.manual_seed(1)
-    first = weights(0)
-    torch.manual_seed(2)
-    assert torch.equal(first, weights(0)) and not torch.equal(first, weights(1))
-
-
 @pytest.mark.parametrize(
     "options",
     [{"norm": "batchnorm"}, {"reconstruction": "mse"}, {"lr_cycles": 2}, {"kl_weight": 1.0}],
@@ -129,16 +111,13 @@ def test_batchnorm_needs_two_pairs():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"norm": "layernorm"}, "option 'norm': 'layernorm' is not one of rmsnorm, batchnorm"),
-        ({"epochs": -1}, "option 'epochs' must be a whole number of at least 1, got -1"),
+        ({"norm": "layernorm"}, "option 'norm': .* 'rmsnorm' or 'batchnorm', got 'layernorm'"),
+        ({"epochs": -1}, "option 'epochs': .* greater than or equal to 1, got -1"),
         ({"epochs": 5}, r"option 'warmup_epochs' \(10\) must be below 'epochs' \(5\)"),
-        ({"lr": "2e-4"}, "write 2.0e-4"),
-        ({"lr": 0}, "option 'lr' must be a finite number above 0"),
-        ({"latent": 3.5}, "option 'latent' must be a whole number"),
-        (
-            {"norm": "batchnorm", "batch_size": 2},
-            "option 'batch_size' must be a whole number of at least 3",
-        ),
+        ({"lr": "2e-4"}, "option 'lr': Input should be a valid number"),
+        ({"lr": 0}, "option 'lr': Input should be greater than 0"),
+        ({"latent": 3.5}, "option 'latent': Input should be a valid integer"),
+        ({"norm": "batchnorm", "batch_size": 2}, "option 'batch_size' must be at least 3"),
     ],
 )
 def test_wrong_options_are_named(options, message):

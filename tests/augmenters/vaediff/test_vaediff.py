@@ -2,17 +2,13 @@ import copy
 
 import pytest
 import torch
+from tensors import rng
 
 import augmenters.vaediff.vaediff
 from augmenters.vaediff.vaediff import VaeDiff
 from benchmark.errors import ConfigError
-from benchmark.registry import AUGMENTERS
 
 TINY = VaeDiff.check_options
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def mixture(rows=300, seed=0, width=10):
@@ -37,28 +33,6 @@ def fit(rows, labels, seed=0, held_out=None, **options):
     model = VaeDiff(**{**TINY, **options})
     history = model.fit(rows, labels, rng=rng(seed), held_out=held_out)
     return model, history
-
-
-def test_generates_what_is_asked_for():
-    rows, labels, ids, sets, centres = mixture()
-    options = {
-        "latent": 8,
-        "hidden": 24,
-        "width": 32,
-        "depth": 2,
-        "steps": 12,
-        "epochs": 26,
-        "warmup_epochs": 10,
-    }
-    model, history = fit(
-        rows, labels, **options, batch_size=32, lr=5e-3, lr_prior=3e-3, kl_weight=1e-2, ema=0.98
-    )
-    model.prepare(labels, rng=rng(1))
-    generated, wanted = model.augment(rows, labels, rng=rng(2))
-    assert torch.equal(wanted, labels)
-    nearest = torch.cdist(generated, centres).argmin(1)
-    assert (nearest == ids).float().mean() >= 0.95
-    assert history[-1]["prior"] < 0.5 * history[10]["prior"]
 
 
 def test_warm_up_trains_the_vae_alone():
@@ -113,9 +87,9 @@ def test_losses_of_one_step_are_eq_9(monkeypatch):
     monkeypatch.setattr(augmenters.vaediff.vaediff.Descent, "step", watch_step)
     _, (epoch,) = fit(rows, labels, epochs=1, warmup_epochs=0, kl_weight=0.5)
     (vae_options, latents, cross_entropy), (prior_options, detached, error) = seen
-    assert vae_options == {} and prior_options == {
-        "drop": True
-    }  # classes are dropped for the prior only
+    assert vae_options == {} and prior_options == dict(
+        drop=True
+    )  # classes are dropped for the prior only
     assert (
         latents.requires_grad and not detached.requires_grad
     )  # the VAE learns from the prior's error, not the other way round
@@ -212,32 +186,6 @@ def test_per_step_generation_makes_no_pool():
     assert not torch.equal(first, again)
 
 
-def test_the_pool_follows_the_generator():
-    rows, labels, *_ = mixture(30)
-    model, _ = fit(rows, labels)
-    pools = []
-    for seed in (1, 1, 2):
-        model.prepare(labels, rng=rng(seed))
-        pools.append(model._pool.latents)
-    assert torch.equal(pools[0], pools[1]) and not torch.equal(pools[0], pools[2])
-
-
-def test_fits_are_reproducible_and_leave_the_global_generator_alone():
-    rows, labels, *_ = mixture(30)
-    torch.manual_seed(1)
-    first, history = fit(rows, labels, held_out=(rows, labels))
-    torch.manual_seed(2)
-    before = torch.random.get_rng_state()
-    second, again = fit(rows, labels, held_out=(rows, labels))
-    assert history == again
-    assert torch.equal(before, torch.random.get_rng_state())
-    one, two = first.state_dict(), second.state_dict()
-    assert all(torch.equal(one[key], two[key]) for key in one)
-    assert not torch.equal(
-        one["vae.mean.weight"], fit(rows, labels, seed=5)[0].state_dict()["vae.mean.weight"]
-    )
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -264,53 +212,15 @@ def test_options_train_and_generate(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"guidance_form": "classifier-free"},
-            "option 'guidance_form': 'classifier-free' is not one of paper, cfg",
-        ),
+        ({"guidance_form": "free"}, "option 'guidance_form': .* 'paper' or 'cfg', got 'free'"),
         ({"epochs": 10}, r"option 'warmup_epochs' \(10\) must be below 'epochs' \(10\)"),
-        ({"width": 33}, "option 'width' must be even"),
-        (
-            {"width": 96, "attention": "one_token"},
-            "option 'width' must be a multiple of 64 with attention: one_token, got 96",
-        ),
-        ({"class_drop": 1.5}, "option 'class_drop' must lie between 0 and 1"),
-        ({"ema": 1.0}, "option 'ema' must be a finite number at least 0 and below 1"),
-        ({"steps": 1}, "option 'steps' must be a whole number of at least 2"),
-        ({"draws": 0}, "option 'draws'"),
+        ({"width": 33}, "option 'width': .* multiple of 2"),
+        ({"width": 96, "attention": "one_token"}, "'width' must be a multiple of 64 .* got 96"),
+        ({"class_drop": 1.5}, "option 'class_drop': .* less than or equal to 1"),
+        ({"ema": 1.0}, "option 'ema': .* less than 1"),
+        ({"draws": True}, "option 'draws': Input should be a valid integer"),
     ],
 )
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ConfigError, match=message):
         VaeDiff(**options)
-
-
-def test_defaults_are_those_of_the_paper_and_the_reference_analysis():
-    defaults = AUGMENTERS.entry("vaediff").parameters
-    expected = {
-        "latent": 384,
-        "width": 256,
-        "depth": 6,
-        "steps": 50,
-        "epochs": 100,
-        "warmup_epochs": 10,
-        "kl_weight": 1e-3,
-        "kl_warmup": 1e-6,
-        "lr": 2e-4,
-        "lr_min": 2e-5,
-        "lr_prior": 5e-5,
-        "self_condition": 0.5,
-        "class_drop": 0.1,
-        "class_drop_per": "sample",
-        "guidance": 0.1,
-        "guidance_form": "paper",
-        "ema": 0.995,
-        "draws": 10,
-        "norm": "rmsnorm",
-        "label_embedding": "mean",
-        "null_class": "omit",
-        "variance": "beta",
-        "reconstruction": "gaussian",
-        "generate": "pool",
-    }
-    assert {key: defaults[key] for key in expected} == expected

@@ -16,28 +16,24 @@ from benchmark.data.batches import Collator, Rows, WindowPlan
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
 
-SMALL = {
-    "vocab_size": 300,
-    "hidden_size": 16,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 32,
-}
-MODELS = {
-    "bert": lambda: transformers.BertModel(
+SMALL = dict(
+    vocab_size=300, hidden_size=16, num_hidden_layers=3, num_attention_heads=4, intermediate_size=32
+)
+MODELS = dict(
+    bert=lambda: transformers.BertModel(
         transformers.BertConfig(**SMALL, attn_implementation="sdpa"), add_pooling_layer=False
     ),
-    "roberta": lambda: transformers.RobertaModel(
+    roberta=lambda: transformers.RobertaModel(
         transformers.RobertaConfig(
             **SMALL, pad_token_id=1, max_position_embeddings=514, attn_implementation="sdpa"
         ),
         add_pooling_layer=False,
     ),
-    "mpnet": lambda: transformers.MPNetModel(
+    mpnet=lambda: transformers.MPNetModel(
         transformers.MPNetConfig(**SMALL, pad_token_id=1, max_position_embeddings=514),
         add_pooling_layer=False,
     ),
-    "distilbert": lambda: transformers.DistilBertModel(
+    distilbert=lambda: transformers.DistilBertModel(
         transformers.DistilBertConfig(
             vocab_size=300,
             dim=16,
@@ -47,7 +43,7 @@ MODELS = {
             attn_implementation="eager",
         )
     ),
-}
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,19 +101,7 @@ def test_attention_dropout_reaches_the_rows_in_training_only(tokenizer, rows):
 
 
 def test_positions():
-    assert {kind: usable_positions(make()) for kind, make in MODELS.items()} == {
-        "bert": 512, "roberta": 512, "mpnet": 512, "distilbert": 512,
-    }  # fmt: skip
-
-
-def test_windows_agree_with_a_single_pass_where_the_text_fits(tokenizer, rows):
-    encoder = encoder_of("bert", tokenizer)
-    whole = encoder(Collator(encoder.windows)([rows[0]]))
-    length = int(rows[0]["length"])
-    encoder.windows = WindowPlan(
-        length + 2, 0, encoder.windows.start, encoder.windows.end, encoder.windows.pad
-    )
-    torch.testing.assert_close(encoder(Collator(encoder.windows)([rows[0]])), whole)
+    assert {usable_positions(make()) for make in MODELS.values()} == {512}  # of 512 or 514
 
 
 def test_overlapping_windows_by_hand(tokenizer, rows):
@@ -171,18 +155,6 @@ def test_freezing(tokenizer):
     assert trainable == {"2"}  # the last of three layers
     with pytest.raises(ConfigError, match="3 layers"):
         encoder.freeze("lower:4")
-
-
-def test_the_tiny_encoder_is_the_same_every_time():
-    words = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
-    made = []
-    for _ in range(2):
-        torch.manual_seed(3)
-        made.append(Tiny(words, vocabulary=120, width=8, layers=1, heads=2))
-    assert made[0].tokenizer.key == made[1].tokenizer.key
-    assert all(
-        torch.equal(a, b) for a, b in zip(made[0].parameters(), made[1].parameters(), strict=True)
-    )
 
 
 def test_a_local_folder_loads_without_a_network(tmp_path, tokenizer, rows):

@@ -33,27 +33,6 @@ def entropy(margin):
     return -p * log(p) - (1 - p) * log(1 - p)
 
 
-def test_zero_logits():
-    assert adaptive_threshold(ZERO, NA).item() == pytest.approx(log(4))
-    assert adaptive_threshold(ZERO, FIRST_TWO).item() == pytest.approx(2 * log(3) + log(2))
-    assert adaptive_focal(ZERO, FIRST_TWO).item() == pytest.approx(2 * 1.5 * log(2) + log(2))
-    # 3 negatives: 3 softplus(0), and the mean of their entropies
-    assert pairwise_moving_threshold(ZERO, NA).item() == pytest.approx(4 * log(2))
-    assert pairwise_moving_threshold(torch.zeros(1, 97), torch.eye(97)[:1]).item() == pytest.approx(
-        97 * log(2)
-    )
-
-
-def test_adaptive_threshold_by_hand():
-    e = [exp(x) for x in X[0].tolist()]
-    expected = (
-        -log(e[1] / (e[0] + e[1] + e[2]))
-        - log(e[2] / (e[0] + e[1] + e[2]))
-        - log(e[0] / (e[0] + e[3]))
-    )
-    assert adaptive_threshold(X, FIRST_TWO).item() == pytest.approx(expected, rel=1e-6)
-
-
 def test_adaptive_focal_by_hand():
     positives = sum((1 + sigmoid(-m) ** 2) * softplus(-m) for m in (1, -1))
     expected = positives + log(1 + exp(-0.25))
@@ -69,28 +48,6 @@ def test_moving_threshold_by_hand(weighting, positive):
     assert pairwise_moving_threshold(X, FIRST_TWO, entropy=weighting).item() == pytest.approx(
         expected, rel=1e-6
     )
-
-
-def test_broadcast_weighs_every_pair_by_the_mean_count():
-    logits, labels = torch.cat([X, X]), torch.cat([FIRST_TWO, NA])
-    found = pairwise_moving_threshold(logits, labels, entropy="broadcast").mean()
-    h = [entropy(m) for m in (1, -1, -0.25)]
-    threshold = (
-        softplus(-1) + softplus(1) + softplus(-0.25) + softplus(1) + softplus(-1) + softplus(-0.25)
-    ) / 2
-    positive = (h[0] + h[1]) / 2 * (1 / 2 + 1 / 1) / 2  # |P| = 2 and, of the NA pair, max(1, 0)
-    negative = (h[2] + sum(h)) / 2 * (1 / 1 + 1 / 3) / 2
-    assert found.item() == pytest.approx(threshold + positive + negative, rel=1e-6)
-
-
-def test_contrastive_by_hand():
-    # cosine similarities: 0~1: 1, 0~2: 0, 1~2: 0; pairs 0 and 1 share relation 1, pair 2 shares
-    # none
-    x = torch.tensor([[2.0, 0], [3.0, 0], [0, 1.0]])
-    labels = torch.tensor([[0.0, 1, 0], [0, 1, 1], [0, 0, 0]])
-    anchor = -log(exp(1 / 0.5) / (exp(1 / 0.5) + exp(0)))
-    found = supervised_contrastive(x, labels, temperature=0.5, base_temperature=0.25)
-    assert found.item() == pytest.approx(2 * (anchor + anchor + 0) / 3, rel=1e-6)
 
 
 def test_without_entropy_only_eq_24_is_left():
@@ -178,12 +135,7 @@ def test_contrastive_of_large_rows_stays_finite(form):
 @pytest.mark.parametrize("N", [0, 1])
 def test_contrastive_needs_two_pairs(N, form):
     x = torch.randn(N, 3, requires_grad=True)
-    options = {
-        "temperature": 1,
-        "base_temperature": 0.5,
-        "form": form,
-        "contrasts": torch.randn(2, 3),
-    }
+    options = dict(temperature=1, base_temperature=0.5, form=form, contrasts=torch.randn(2, 3))
     loss = supervised_contrastive(x, torch.ones(N, 4), **options)
     loss.backward()
     assert loss == 0 and (x.grad == 0).all()
