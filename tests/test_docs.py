@@ -1,6 +1,7 @@
 """Pages that are written by a script are current."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,13 @@ def test_a_key_without_a_sentence_is_named(script):
     del script.SAID["train.epochs"]
     with pytest.raises(ValueError, match="train.epochs"):
         script.page()
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_the_files_that_a_page_names_exist(page):
+    named = re.findall(
+        r"`((?:benchmark|augmenters|backbones|tests|configs)/[\w./-]*)", page.read_text()
+    )
+    named += re.findall(r"`(docs/[\w./-]*)", page.read_text())
+    missing = [path for path in named if not (DOCS.parent / path).exists()]
+    assert not missing, missing
