@@ -60,46 +60,29 @@ def write_run(results, dataset, seed=0, augmenter="none"):
     """A finished run with everything that training writes, but weights."""
     corpus = docred_format(**dataset)
     directory = RunDirectory.of(results, "demo", "atlop", augmenter, seed)
-    config = {
-        "dataset": {
-            "name": "docred-format",
-            "options": complete_options(DATASETS, "docred-format", dataset),
-        }
-    }
-    config |= {
-        "encoder": {"name": "tiny"},
-        "backbone": {"name": "atlop"},
-        "augmenter": {"name": augmenter},
-        "augment": None,
-    }
-    config |= {"train": {"epochs": 3}, "seed": seed}
+    options = complete_options(DATASETS, "docred-format", dataset)
+    config = {"dataset": {"name": "docred-format", "options": options}, "augment": None}
+    config |= {"encoder": {"name": "tiny"}, "backbone": {"name": "atlop"}, "seed": seed}
+    config |= {"augmenter": {"name": augmenter}, "train": {"epochs": 3}}
     directory.start(config, facts={"corpus": corpus.name, "corpus_digest": corpus.digest})
     metrics = {"best_epoch": 2, "epochs": 3, "seconds": 1.0, "device": "cpu"}
+    known = {"relations": corpus.relations, "frequent": corpus.frequent}
+    known["train_documents"] = corpus.train
     for split, predictions in PREDICTIONS.items():
-        rows = getattr(corpus, split)
-        counts = count(
-            rows,
-            predictions,
-            relations=corpus.relations,
-            frequent=corpus.frequent,
-            train_documents=corpus.train,
-        )
-        directory.write_json(f"predictions_{split}.json", predictions)
-        directory.write_json(f"counts_{split}.json", counts.to_json())
-        ranking = rank(rows, CANDIDATES[split])
+        rows, candidates = getattr(corpus, split), CANDIDATES[split]
+        ranking = rank(rows, candidates)
         if split == "dev":
             metrics["threshold"] = tuned_threshold(ranking)
-        calibrated = count(
-            rows,
-            above(CANDIDATES[split], metrics["threshold"]),
-            relations=corpus.relations,
-            frequent=corpus.frequent,
-            train_documents=corpus.train,
-        )
-        directory.write_json(
-            f"candidates_{split}.json", to_columns(CANDIDATES[split], corpus.relations)
-        )
-        directory.write_json(f"counts_{split}_calibrated.json", calibrated.to_json())
+        chosen = above(candidates, metrics["threshold"])
+        counts, calibrated = (count(rows, facts, **known) for facts in (predictions, chosen))
+        files = {
+            f"predictions_{split}": predictions,
+            f"counts_{split}": counts.to_json(),
+            f"candidates_{split}": to_columns(candidates, corpus.relations),
+            f"counts_{split}_calibrated": calibrated.to_json(),
+        }
+        for name, content in files.items():
+            directory.write_json(f"{name}.json", content)
         metrics[split] = score(counts) | {
             "calibrated": score(calibrated),
             "average_precision": average_precisions(ranking, corpus.relations, corpus.frequent),
@@ -107,10 +90,8 @@ def write_run(results, dataset, seed=0, augmenter="none"):
         metrics[f"{split}_relations"] = score_relations(counts)
     epochs = enumerate((None, 0.5, 0.5), start=1)
     directory.write_history({"epoch": n, "loss": 1.0, "dev": {"f1": f1}} for n, f1 in epochs)
-    directory.write_json(
-        "relations.json",
-        {"relations": [[name, name] for name in corpus.relations], "undirected": False},
-    )
+    relations = [[name, name] for name in corpus.relations]
+    directory.write_json("relations.json", {"relations": relations, "undirected": False})
     directory.write_json("metrics.json", metrics)
     directory.finish()
     return directory
@@ -134,14 +115,26 @@ def run(tmp_path, dataset):
 
 
 def edit(run, name, change, *, signed=True):
-    """Change a JSON file of a finished run; signed: with a DONE that fits, as one who lies with
-    care would.
-    """
+    """Change a JSON file of a finished run; signed: with a DONE that fits."""
     content = run.read_json(name)
     change(content)
     run.write_json(name, content)
     if signed:
         run.finish()
+
+
+def to(value, *keys):
+    """A change that sets the value at these keys; ... deletes it."""
+
+    def change(content):
+        *path, last = keys
+        for key in path:
+            content = content[key]
+        content[last] = value
+        if value is ...:
+            del content[last]
+
+    return change
 
 
 def differences(run):
@@ -169,40 +162,15 @@ def test_without_gold_documents_counts_and_predictions_are_compared(run, dataset
     assert "other documents now" in reason
 
 
-def set_f1(metrics):
-    metrics["test"]["f1"] = 0.99
-
-
-def set_bucket(metrics):
-    metrics["dev"]["bucket_f1"]["1-10"] = None
-
-
-def set_relation(metrics):
-    metrics["test_relations"]["P2"]["f1"] += 1e-6
-
-
-def forget(metrics):
-    del metrics["test"]["ltail_f1"]
-
-
-def move_threshold(metrics):
-    metrics["threshold"] = -0.25
-
-
-def set_calibrated(metrics):
-    metrics["test"]["calibrated"]["f1"] = 0.99
-
-
-def set_average_precision(metrics):
-    metrics["test"]["average_precision"]["tail"] = 0.99
+SET_F1 = to(0.99, "test", "f1")
 
 
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        (move_threshold, "dev.threshold is -0.25; "),
-        (set_calibrated, "test.calibrated.f1 is 0.99; "),
-        (set_average_precision, "test.average_precision.tail is 0.99; "),
+        (to(-0.25, "threshold"), "dev.threshold is -0.25; "),
+        (to(0.99, "test", "calibrated", "f1"), "test.calibrated.f1 is 0.99; "),
+        (to(0.99, "test", "average_precision", "tail"), "test.average_precision.tail is 0.99; "),
     ],
 )
 def test_calibrated_scores_are_made_anew_from_the_candidates(run, change, key):
@@ -214,27 +182,23 @@ def test_calibrated_scores_are_made_anew_from_the_candidates(run, change, key):
 def test_without_candidates_the_calibrated_counts_remain(run):
     for split in ("dev", "test"):
         (run.path / f"candidates_{split}.json").unlink()
-    edit(run, "metrics.json", set_calibrated)
+    edit(run, "metrics.json", to(0.99, "test", "calibrated", "f1"))
     found = verify(run, Documents())
     assert len(found.differences) == 1 and "counts_test_calibrated.json" in found.differences[0]
     assert "there is no candidates_test.json" in found.unverified
-
-
-def invent(metrics):
-    metrics["test"]["g1"] = 0.5
 
 
 @pytest.mark.parametrize("with_gold", [True, False])
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        (set_f1, "test.f1 is 0.99; "),
-        (set_bucket, "dev.bucket_f1.1-10 is None; "),
-        (set_relation, "test_relations.P2.f1 is 0.500001; "),
-        (forget, "test.ltail_f1 is nothing; "),
-        (invent, "test.g1 is 0.5; "),
-        (lambda metrics: metrics.update(best_epoch=3), "best_epoch is 3; history.jsonl gives 2"),
-        (lambda metrics: metrics.update(epochs=4), "epochs is 4; history.jsonl gives 3"),
+        (SET_F1, "test.f1 is 0.99; "),
+        (to(None, "dev", "bucket_f1", "1-10"), "dev.bucket_f1.1-10 is None; "),
+        (to(0.6, "test_relations", "P2", "f1"), "test_relations.P2.f1 is 0.6; "),
+        (to(..., "test", "ltail_f1"), "test.ltail_f1 is nothing; "),
+        (to(0.5, "test", "g1"), "test.g1 is 0.5; "),
+        (to(3, "best_epoch"), "best_epoch is 3; history.jsonl gives 2"),
+        (to(4, "epochs"), "epochs is 4; history.jsonl gives 3"),
     ],
 )
 def test_each_edited_metric_is_named(run, tmp_path, with_gold, change, key):
@@ -246,7 +210,7 @@ def test_each_edited_metric_is_named(run, tmp_path, with_gold, change, key):
 
 
 def test_what_was_edited_without_a_new_digest_is_named_twice(run):
-    edit(run, "metrics.json", set_f1, signed=False)
+    edit(run, "metrics.json", SET_F1, signed=False)
     by_digest, by_score = differences(run)
     assert (
         "metrics.json: changed after the run was done" in by_digest
@@ -254,32 +218,25 @@ def test_what_was_edited_without_a_new_digest_is_named_twice(run):
     )
 
 
+def invented(title):
+    return lambda predictions: predictions.extend(right(title, (0, 1, "P1")))
+
+
 def test_an_invented_prediction_moves_the_scores_and_the_counts(run):
-    edit(
-        run,
-        "predictions_test.json",
-        lambda predictions: predictions.extend(right("t1", (0, 1, "P1"))),
-    )
+    edit(run, "predictions_test.json", invented("t1"))
     found = "\n".join(differences(run))
-    assert (
-        "counts_test.json: all, document 't1': tp is 1; predictions_test.json and the gold "
-        "documents give 2" in found
-    )
+    made = "tp is 1; predictions_test.json and the gold documents give 2"
+    assert f"counts_test.json: all, document 't1': {made}" in found
     assert "test.f1 is 0.6" in found and "dev" not in found.replace("dev.json", "")
 
 
 def test_an_invented_prediction_is_seen_without_gold_documents(run, tmp_path):
     (tmp_path / "dev.json").unlink()
-    edit(
-        run,
-        "predictions_test.json",
-        lambda predictions: predictions.extend(right("t1", (0, 1, "P1"))),
-    )
+    edit(run, "predictions_test.json", invented("t1"))
+    has = "has 2 predicted facts, predictions_test.json has 3"
+    file = f"{run.path}/counts_test.json"
     assert differences(run) == [
-        f"{run.path}/counts_test.json: document 't1' has 2 predicted facts, predictions_test.json "
-        "has 3",
-        f"{run.path}/counts_test.json: relation 'P1' has 2 predicted facts, predictions_test.json "
-        "has 3",
+        f"{file}: {what} {has}" for what in ("document 't1'", "relation 'P1'")
     ]
 
 
@@ -310,27 +267,14 @@ def test_counts_that_contradict_themselves(run, tmp_path, change, message):
 
 
 def test_a_title_that_gold_does_not_have(run):
-    edit(
-        run,
-        "predictions_dev.json",
-        lambda predictions: predictions.extend(right("nobody", (0, 1, "P1"))),
-    )
-    assert differences(run) == [
-        f"{run.path}/predictions_dev.json: prediction 2: title 'nobody' is none of the 1 documents"
-    ]
+    edit(run, "predictions_dev.json", invented("nobody"))
+    where = f"{run.path}/predictions_dev.json: prediction 2"
+    assert differences(run) == [f"{where}: title 'nobody' is none of the 1 documents"]
 
 
 def test_a_run_that_kept_scores_alone(run):
-    names = [
-        f"{name}.json"
-        for split in ("dev", "test")
-        for name in (
-            f"counts_{split}",
-            f"predictions_{split}",
-            f"counts_{split}_calibrated",
-            f"candidates_{split}",
-        )
-    ]
+    kinds = ("counts_{}", "predictions_{}", "counts_{}_calibrated", "candidates_{}")
+    names = [f"{kind.format(split)}.json" for split in ("dev", "test") for kind in kinds]
     for name in names:
         (run.path / name).unlink()
     run.finish()
@@ -339,17 +283,10 @@ def test_a_run_that_kept_scores_alone(run):
     assert [reason.removeprefix("there is no ") for reason in found.unverified] == names
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "metrics.json",
-        "config.json",
-        "history.jsonl",
-        "counts_test.json",
-        "predictions_test.json",
-        "DONE",
-    ],
-)
+FILES = ("metrics", "config", "predictions_test", "counts_test")
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "DONE", *(f"{name}.json" for name in FILES)])
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b"[" * 100_000, b"null", b"\xff", b'{"dev": 1}\n']
 )
@@ -374,7 +311,7 @@ def test_the_command_names_run_file_and_metric_and_makes_no_table(run, dataset, 
     )
     assert (folder / "report.md").is_file()
     (folder / "report.md").unlink()
-    edit(other, "metrics.json", set_f1)
+    edit(other, "metrics.json", SET_F1)
     done = report(folder, "--verify")
     assert done.exit_code == 1 and not (folder / "report.md").exists()
     assert (
