@@ -36,6 +36,13 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the facts as JSON instead of a table.")
     ] = False,
+    ner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIBRARY:MODEL",
+            help="Find the entities of an unmarked text: spacy:MODEL or gliner:MODEL.",
+        ),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Predict the relations in your own documents.
@@ -50,6 +57,8 @@ def predict(
       python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt --out facts.html
 
       python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --json
+
+      python run_benchmark.py predict me/atlop-redocred unmarked.txt --ner spacy:en_core_web_sm
     """
     load_plugins(plugin)
     if out is not None and not out.parent.is_dir():
@@ -58,11 +67,7 @@ def predict(
     from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
 
-    if not run.exists():
-        from benchmark.interop.publishing import pulled
-
-        run = pulled(str(run))
-    rows = own_documents(documents)
+    rows = own_documents(documents, ner)
     facts = predict_facts(run, rows)
     for row in rows:
         if len(row["entities"]) < 2:

@@ -9,6 +9,7 @@ characters themselves. A line `---` stands between two documents.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ END = re.compile(r"[.!?]")
 HOW = "write an entity as [name|number] or [name|number|TYPE], and a bracket of the text as \\["
 
 
-def read_marked(path: Path) -> list[dict[str, Any]]:
+def read_marked(path: Path, mark: Callable[[str], str] | None = None) -> list[dict[str, Any]]:
     """Documents in DocRED format (title, sents, vertexSet) of a text file in UTF-8.
+
+    mark: marks the entities of a document's text (benchmark/data/ner.py); None: they are marked.
 
     Raises DataError naming file and line: the file cannot be read, a bracket is not closed or
     stands within another, a number is none or leaves a gap, a type contradicts an earlier one, or
@@ -41,7 +44,11 @@ def read_marked(path: Path) -> list[dict[str, Any]]:
         start = text.find("\n", end) + 1 or len(text)
         if part.strip():
             title = f"{Path(path).stem} {len(documents) + 1}"
-            documents.append(_Marked(str(path), title, part, line).document())
+            if mark is None:
+                documents.append(_Marked(str(path), title, part, line).document())
+            else:
+                marked = _Marked(str(path), title, mark(part), line, may_be_empty=True)
+                documents.append(marked.document())
     if not documents:
         raise DataError(f"{path}: holds no text")
     return documents
@@ -50,8 +57,9 @@ def read_marked(path: Path) -> list[dict[str, Any]]:
 class _Marked:
     """One document while it is read."""
 
-    def __init__(self, path: str, title: str, text: str, line: int):
+    def __init__(self, path: str, title: str, text: str, line: int, *, may_be_empty: bool = False):
         self.path, self.title, self.text, self.line = path, title, text, line
+        self.may_be_empty = may_be_empty
         self.sentences: list[list[str]] = [[]]
         self.entities: dict[int, list[dict[str, Any]]] = {}
         self.types: dict[int, str] = {}
@@ -128,6 +136,8 @@ class _Marked:
         self.entities.setdefault(n, []).append(mention)
 
     def _require_entities(self) -> None:
+        if not self.entities and self.may_be_empty:
+            return
         if not self.entities:
             self._fail(0, f"document '{self.title}' has no entity")
         missing = sorted(set(range(1, max(self.entities) + 1)) - set(self.entities))

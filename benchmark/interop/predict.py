@@ -15,18 +15,29 @@ from benchmark.data.docred import own_rows
 from benchmark.data.documents import FEATURES, Corpus
 from benchmark.data.features import featurise
 from benchmark.data.jsonstream import iterate_array
+from benchmark.data.ner import marker
 from benchmark.data.text import read_marked
 from benchmark.errors import UserError
+from benchmark.interop.publishing import pulled
 from benchmark.progress import Progress
 from benchmark.store.runs import RunDirectory, find_runs
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 
 
-def own_documents(path: Path) -> Dataset:
-    """The user's documents in the canonical schema. Raises DataError naming file and place."""
+def own_documents(path: Path, ner: str | None = None) -> Dataset:
+    """The user's documents in the canonical schema.
+
+    ner: what finds the entities of a plain text ("spacy:MODEL"); None: they are marked.
+
+    Raises:
+        DataError: a document is faulty; names file and place.
+        UserError: `ner` cannot be had, or the documents are JSON, which names its entities.
+    """
     is_json = path.suffix in (".json", ".jsonl")
-    documents = iterate_array(path) if is_json else read_marked(path)
+    if is_json and ner:
+        raise UserError(f"{path}: --ner is for plain text; a JSON file names its entities itself")
+    documents = iterate_array(path) if is_json else read_marked(path, ner and marker(ner))
     return Dataset.from_list(list(own_rows(documents, str(path))), features=FEATURES)
 
 
@@ -42,6 +53,7 @@ def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
     Raises:
         UserError: the run is not finished or kept no weights; a document is faulty.
     """
+    run = run if run.exists() else pulled(str(run))
     directory = RunDirectory(run)
     if inside := [found.path for found in find_runs(run) if found.path != directory.path]:
         raise UserError(f"{run}: holds {len(inside)} runs; give one of them, such as {inside[0]}")

@@ -121,7 +121,7 @@ def model(monkeypatch):
     row = {"title": "Zürich", "entities": [{}, {}]}
     fake.rows = [row]
     module = SimpleNamespace(
-        predict=lambda run, documents: fake.facts, own_documents=lambda path: fake.rows
+        predict=lambda run, documents: fake.facts, own_documents=lambda path, ner: fake.rows
     )
     monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
     monkeypatch.setattr(benchmark.interop, "predict", module, raising=False)
