@@ -66,9 +66,9 @@ def _evidence(arrays):
 
 
 def weights(arrays):
-    """The official parameters, by their official names."""
+    """The official parameters, by their official names; in units of "scale", if there is one."""
     return {
-        key.removeprefix("w."): torch.from_numpy(value)
+        key.removeprefix("w."): torch.from_numpy(value * arrays.get("scale", 1))
         for key, value in arrays.items()
         if key.startswith("w.")
     }

@@ -32,3 +32,18 @@ class BinaryRelations(Backbone):
     def move_threshold(self, margin: float) -> None:
         """Predict facts whose margin is above `margin`, until it is moved again."""
         self.threshold += margin
+
+
+def with_few_negatives(losses: Tensor, labels: Tensor, factor: int, least: int) -> Tensor:
+    """[P] losses of which pairs without a relation count only for `factor` times as many as there
+    are pairs with one, and for at least `least`, drawn at random. The mean of the result is the
+    mean over the pairs that count.
+    """
+    negative = labels[:, 0] > 0
+    positives = (~negative).sum()
+    wanted = (factor * positives).clamp(min=least)
+    rank = (
+        torch.rand(len(losses), device=losses.device).masked_fill(~negative, 2).argsort().argsort()
+    )
+    kept = ~negative | (rank < wanted)
+    return losses * kept * (len(losses) / kept.sum().clamp(min=1))

@@ -36,6 +36,16 @@ def entity_means(mentions: Tensor, batch: Batch) -> Tensor:
     return total / count.clamp(min=1).unsqueeze(1)
 
 
+def entity_token_means(states: Tensor, batch: Batch) -> Tensor:
+    """[E, d]: the mean of the states [D, L, d] of all tokens of an entity's mentions."""
+    mention, token = mention_tokens(batch)
+    entity = batch.mention_entity[mention]
+    total = states.new_zeros(len(batch.entity_document), states.shape[-1])
+    total = total.index_add(0, entity, states.flatten(0, 1)[token])
+    count = states.new_zeros(len(total)).index_add(0, entity, states.new_ones(len(entity)))
+    return total / count.clamp(min=1).unsqueeze(1)
+
+
 def token_entities(batch: Batch) -> Tensor:
     """[D * L] the entity of each token, counted from 1 within the document; 0 outside mentions.
 

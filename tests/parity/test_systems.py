@@ -7,9 +7,13 @@ from parity_files import CLOSE, encoding, order, read, renamed, weights
 
 from backbones.docunet import DocuNet
 from backbones.dreeam import Dreeam
+from backbones.gain import Gain
 from backbones.parts.losses import balanced, none_class_ranking
+from backbones.parts.structure import EntityStructure, structure_kinds
 from backbones.parts.unet import UNet
 from backbones.pemscl import Pemscl
+from backbones.rsman import Rsman
+from backbones.ssan import Ssan
 from benchmark.data.pairs import Pairs
 from benchmark.registry import BACKBONES, ENCODERS
 
@@ -174,4 +178,69 @@ def test_word_level(name):
     theirs["bili.weight"] = theirs["bili.weight"].flatten(1)
     renamed(model, theirs, linear, strict=False)
     logits = model.classify(model.represent(encoder(batch), batch))
+    close(logits[order(batch, arrays)], arrays["logits"])
+
+
+def test_gain():
+    arrays = read("head_gain")
+    batch, encoded = encoding(arrays, Gain.needs)
+    model, theirs = Gain(8, 5).eval(), weights(arrays)
+    names = {"edge.": "edge_layer.mapping.", "path.": "path_info_mapping."}
+    names |= {"hidden.": "predict.0.", "classifier.": "predict.3."}
+    for i in (0, 1):
+        official = {"kinds": "weight", "itself": "loop_weight", "bias": "h_bias"}
+        names |= {f"convolutions.{i}.{a}": f"GCN_layers.{i}.{b}" for a, b in official.items()}
+    renamed(model, theirs, names, strict=False)
+    with torch.no_grad():
+        model.document.weight.copy_(torch.eye(8))  # the file's document is tanh of the first state
+        model.document.bias.zero_()
+        for ours, name in (
+            (model.tags.entity, "entity_id_emb"),
+            (model.tags.kind, "entity_type_emb"),
+        ):
+            table = theirs[f"{name}.weight"]
+            ours.weight[: len(table)] = table
+    logits = model.classify(model.represent(encoded, batch))
+    close(logits[order(batch, arrays)], arrays["logits"])
+
+
+@pytest.mark.parametrize("structure", ["biaffine", "decomp"])
+def test_structured_attention(structure):
+    arrays = read("ssan_attention")
+    entity, sentence = (torch.from_numpy(arrays[name])[None] for name in ("entity", "sentence"))
+    kinds = structure_kinds(entity, sentence)
+    real = arrays["sentence"] >= 0
+    assert (kinds[0].numpy() == np.where(real, arrays["kinds"], 5)).all()
+    added = EntityStructure(1, 3, 4, structure, 12)
+    added.kinds = kinds
+    given = {
+        name.removeprefix(f"{structure}."): torch.from_numpy(value)
+        for name, value in arrays.items()
+    }
+    added.layers[0].load_state_dict({n: given[n] for n in added.layers[0].state_dict()})
+    mask = (torch.arange(24) < 22).expand(1, 1, 24, 24)
+    found = added.attend(0, *(given[name] for name in ("query", "key", "value")), mask, 0.0)
+    close(found.flatten(2)[:, :22], arrays[f"{structure}.context"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (Ssan, {"pairs.distance.": "distance_emb.", "bilinear.linear.": "bili."}),
+        (
+            Rsman,
+            {"attention.": "attention_weight.", "relations": "attention_net"}
+            | {"bilinear": "classifier", "bias": "classifier_bais"},
+        ),
+    ],
+)
+def test_ssan_and_rsman(kind, names):
+    arrays = read(f"head_{kind.__name__.lower()}")
+    batch, encoded = encoding(arrays, kind.needs)
+    model = kind(10, 6, **{"emb": 8} | ({"attention": 12} if kind is Rsman else {})).eval()
+    theirs = weights(arrays)
+    if kind is Ssan:
+        theirs["bili.weight"] = theirs["bili.weight"].flatten(1)
+    renamed(model, theirs, {"reduce.": "dim_reduction."} | names, strict=False)
+    logits = model.classify(model.represent(encoded, batch))
     close(logits[order(batch, arrays)], arrays["logits"])
