@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, pad
 
-from backbones.options import number, whole
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TokenTags, entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
+from benchmark.options import number, whole
 from benchmark.registry import BACKBONES
 
 TAG = 20  # width of the embeddings of entity numbers and of types

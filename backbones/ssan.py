@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from backbones.options import number, one_of, whole
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.binary import BinaryRelations
 from backbones.parts.distances import DistancePairs
 from backbones.parts.mentions import entity_token_means
 from backbones.parts.structure import STRUCTURE, add_structure
 from benchmark.data.batches import Batch, Encoded
+from benchmark.options import number, one_of, whole
 from benchmark.registry import BACKBONES
 
 
