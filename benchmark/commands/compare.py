@@ -73,10 +73,13 @@ def compare(
 
     Examples:
 
-      python run_benchmark.py compare results/demo/atlop/vaediff results/demo/atlop/none
+      \b
+      python run_benchmark.py compare results/demo/atlop/vaediff \\
+          results/demo/atlop/none
 
-      python run_benchmark.py compare mine.json theirs.json --gold test.json --train train.json
-      --frequent re-docred
+      \b
+      python run_benchmark.py compare mine.json theirs.json --gold test.json \\
+          --train train.json --frequent re-docred
     """
     reference = None
     if gold is not None:

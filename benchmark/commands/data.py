@@ -33,8 +33,10 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
 
     Examples:
 
+      \b
       python run_benchmark.py data stats train.json
 
+      \b
       python run_benchmark.py data stats dev.json --frequent re-docred
     """
     from benchmark.data.docred import read_documents
@@ -74,8 +76,11 @@ def validate(
 
     Examples:
 
-      python run_benchmark.py data validate train.json --relations rel_info.json
+      \b
+      python run_benchmark.py data validate train.json \\
+          --relations rel_info.json
 
+      \b
       python run_benchmark.py data validate train.json --all
     """
     from benchmark.data.corpora import read_inventory
@@ -130,16 +135,21 @@ def export_corpus(
     overrides: Overrides = None,
     plugins: Plugins = None,
 ) -> None:
-    """Write a dataset as a `datasets` folder, with a data card, or upload it.
+    """Write a dataset as a `datasets` folder, or upload it.
+
+    A data card is written beside it.
 
     Check the licence of the documents before you upload them.
     An experiment reads it by `dataset: {name: exported, hub: FOLDER_OR_ID}`.
 
     Examples:
 
+      \b
       python run_benchmark.py data export configs/dwie_bert.yaml data/dwie_export
 
-      python run_benchmark.py data export configs/demo.yaml --push me/synthetic --private
+      \b
+      python run_benchmark.py data export configs/demo.yaml \\
+          --push me/synthetic --private
     """
     from benchmark.config import read_experiment
     from benchmark.data.exported import export, push

@@ -49,12 +49,16 @@ def figures(
 
     Examples:
 
+      \b
       python run_benchmark.py figures results/demo
 
-      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 --relations
-      P40,P569,P570 --out figures
+      \b
+      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 \\
+          --relations P40,P569,P570 --out figures
 
-      python run_benchmark.py figures results/demo results/my_experiment --out figures
+      \b
+      python run_benchmark.py figures results/demo results/my_experiment \\
+          --out figures
     """
     from benchmark.progress import Progress
     from benchmark.reports.plots import generated_pairs

@@ -42,8 +42,10 @@ def import_checkpoint(
 
     Example:
 
-      python run_benchmark.py import-checkpoint atlop_bert.pt --backbone atlop --encoder
-      google-bert/bert-base-cased --relations rel2id.json --out imported/atlop
+      \b
+      python run_benchmark.py import-checkpoint atlop_bert.pt \\
+          --backbone atlop --encoder google-bert/bert-base-cased \\
+          --relations rel2id.json --out imported/atlop
     """
     quiet_libraries()
     from benchmark.interop.official import import_checkpoint as convert

@@ -43,8 +43,10 @@ def list_(
 
     Examples:
 
+      \b
       python run_benchmark.py list
 
+      \b
       python run_benchmark.py list augmenters --plugin my_augmenter.py
     """
     load_plugins(plugin)
@@ -84,8 +86,10 @@ def check(
 
     Examples:
 
+      \b
       python run_benchmark.py check gaussian
 
+      \b
       python run_benchmark.py check mixup --plugin my_augmenter.py
     """
     load_plugins(plugin)

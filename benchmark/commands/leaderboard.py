@@ -74,14 +74,19 @@ def leaderboard(
 
     Examples:
 
+      \b
       python run_benchmark.py leaderboard
 
+      \b
       python run_benchmark.py leaderboard results/demo --out demo.html
 
+      \b
       python run_benchmark.py leaderboard --out leaderboard.tex
 
-      python run_benchmark.py leaderboard --add-predictions "My system=mine.json" --gold test.json
-      --train train.json
+      \b
+      python run_benchmark.py leaderboard \\
+          --add-predictions "My system=mine.json" --gold test.json \\
+          --train train.json
     """
     from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.published import reported_beside

@@ -52,13 +52,21 @@ def predict(
 
     Examples:
 
-      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt
+      \b
+      python run_benchmark.py predict \\
+          results/demo/atlop/none/seed-0 my_text.txt
 
-      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt --out facts.html
+      \b
+      python run_benchmark.py predict \\
+          results/demo/atlop/none/seed-0 my_text.txt --out facts.html
 
-      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_documents.json --json
+      \b
+      python run_benchmark.py predict \\
+          results/demo/atlop/none/seed-0 my_documents.json --json
 
-      python run_benchmark.py predict me/atlop-redocred unmarked.txt --ner spacy:en_core_web_sm
+      \b
+      python run_benchmark.py predict me/atlop-redocred unmarked.txt \\
+          --ner spacy:en_core_web_sm
     """
     load_plugins(plugin)
     if out is not None and not out.parent.is_dir():

@@ -34,10 +34,12 @@ def quality(
 
     Examples:
 
+      \b
       python run_benchmark.py quality results/demo
 
-      python run_benchmark.py quality results/demo/atlop/vae/seed-0
-      results/demo/atlop/vaediff/seed-0
+      \b
+      python run_benchmark.py quality results/demo/atlop/vae/seed-0 \\
+          results/demo/atlop/vaediff/seed-0
     """
     load_plugins(plugin)
     found = {one.path.resolve(): one.read() for folder in runs for one in find_runs(folder)}

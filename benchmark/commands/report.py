@@ -77,14 +77,19 @@ def report(
 
     Examples:
 
+      \b
       python run_benchmark.py report results/demo
 
+      \b
       python run_benchmark.py report configs/demo.yaml
 
+      \b
       python run_benchmark.py report results
 
+      \b
       python run_benchmark.py report results/small --with-published
 
+      \b
       python run_benchmark.py report results/small --verify
     """
     files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)

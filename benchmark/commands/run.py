@@ -111,13 +111,18 @@ def run(
 
     Examples:
 
+      \b
       python run_benchmark.py run configs/demo.yaml --dry-run
 
-      python run_benchmark.py run configs/demo.yaml --backbones atlop --seeds 0 --set train.epochs=6
-      --set name=short
+      \b
+      python run_benchmark.py run configs/demo.yaml --backbones atlop \\
+          --seeds 0 --set train.epochs=6 --set name=short
 
-      python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py --augmenters none,mixup
+      \b
+      python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py \\
+          --augmenters none,mixup
 
+      \b
       python run_benchmark.py run configs/demo.yaml --jobs 4
     """
     load_plugins(plugin)

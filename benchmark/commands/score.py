@@ -49,10 +49,13 @@ def score(
 
     Examples:
 
-      python run_benchmark.py score predictions.json --gold test.json --train train.json
+      \b
+      python run_benchmark.py score predictions.json --gold test.json \\
+          --train train.json
 
-      python run_benchmark.py score predictions.json --gold test.json --train-facts train.fact
-      --frequent re-docred --json
+      \b
+      python run_benchmark.py score predictions.json --gold test.json \\
+          --train-facts train.fact --frequent re-docred --json
     """
     from benchmark.scoring.submission import read_predictions
 

@@ -27,8 +27,10 @@ def status(
 
     Examples:
 
+      \b
       python run_benchmark.py status configs/demo.yaml
 
+      \b
       python run_benchmark.py status results/demo
     """
     load_plugins(plugin)
