@@ -58,6 +58,8 @@ from benchmark.errors import UserError
 
 THINGS = ("augment", "view", "perturb", "adjust", "weigh", "documents")  # what an augmenter may do
 Progress = Callable[..., None]  # progress(done, total, **numbers)
+Document = dict[str, Any]  # a row of `benchmark.data.documents.FEATURES`
+Tensors = tuple[Tensor, Tensor]  # representations and their labels
 
 
 class AugmenterError(UserError):
@@ -119,8 +121,7 @@ class Augmenter:
         """
         self._check_rng(rng)
         self._check_pairs(representations, labels)
-        if len(labels) == 0:
-            raise AugmenterError(f"{self._name}.fit: there is no positive pair to learn from")
+        self._require(len(labels), ".fit: there is no positive pair to learn from")
         d, classes = representations.shape[1], labels.shape[1]
         if held_out is not None:
             self._check_pairs(*held_out, where="held_out ", shape=(d, classes))
@@ -149,9 +150,7 @@ class Augmenter:
             self._move(label_sets.device)
             self._prepare(label_sets.detach().float(), rng=rng, progress=progress or _silent)
 
-    def augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         """Extra pairs [Q,d], [Q,R] for positive pairs [P,d], [P,R] of a batch.
 
         Any Q is allowed, 0 included; most augmenters return one pair for each pair. Dtype and
@@ -164,14 +163,11 @@ class Augmenter:
         with isolated(rng, given.device), torch.set_grad_enabled(self._keeps_gradient):
             self._move(given.device)
             result = self._augment(given, wanted, rng=rng)
-        if not (
-            isinstance(result, tuple)
-            and len(result) == 2
-            and all(isinstance(part, Tensor) for part in result)
-        ):
-            raise AugmenterError(
-                f"{self._name}._augment must return (representations, labels), two tensors"
-            )
+        is_pair = isinstance(result, tuple) and len(result) == 2
+        self._require(
+            is_pair and all(isinstance(part, Tensor) for part in result),
+            "._augment must return (representations, labels), two tensors",
+        )
         shape = (representations.shape[1], labels.shape[1])
         self._check_pairs(*result, where="returned ", shape=shape, soft=self.soft_labels)
         return result[0].to(representations), result[1].to(labels)
@@ -187,23 +183,12 @@ class Augmenter:
             self._move(encoded.states.device)
             result = self._view(given, batch, rng=rng)
         for name, before, after in zip(("states", "rows"), encoded, result, strict=True):
-            if (before is None) != (after is None):
-                raise AugmenterError(f"{self._name}._view must return the {name} if it gets them")
             if before is None:
+                self._require(after is None, f"._view must return no {name} if it gets none")
                 continue
-            if before.shape != after.shape:
-                raise AugmenterError(
-                    f"{self._name}._view returned {name} {list(after.shape)}, "
-                    f"expected {list(before.shape)}"
-                )
-            if not after.isfinite().all():
-                raise AugmenterError(f"{self._name}._view returned {name} with NaN or infinity")
-        return Encoded(
-            *(
-                after if after is None else after.to(before)
-                for before, after in zip(encoded, result, strict=True)
-            )
-        )
+            self._check_same_shape("_view", name, after, before)
+            self._require(after.isfinite().all(), f"._view returned {name} with NaN or infinity")
+        return Encoded(*(a if a is None else a.to(b) for a, b in zip(result, encoded, strict=True)))
 
     def perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """The representations [P,d] of all pairs of a batch as the classifier shall see them."""
@@ -228,9 +213,7 @@ class Augmenter:
         self._check_same_shape("_adjust", "logits", result, logits)
         return result
 
-    def documents(
-        self, documents: list[dict[str, Any]], *, rng: torch.Generator
-    ) -> list[dict[str, Any]]:
+    def documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
         """Further training documents, given those of the corpus.
 
         All are rows of `benchmark.data.documents.FEATURES`. What comes back is checked by the rules
@@ -240,15 +223,15 @@ class Augmenter:
         self._check_fitted("documents")
         with isolated(rng, torch.device("cpu")):
             result = self._documents(documents, rng=rng)
-        if not isinstance(result, list) or not result:
-            raise AugmenterError(
-                f"{self._name}._documents must return a list of at least one document"
-            )
-        if self.rewrites and len(result) != len(documents):
-            raise AugmenterError(
-                f"{self._name}.rewrites is set, so _documents must return one document for each "
-                f"of the {len(documents)}; it returned {len(result)}"
-            )
+        self._require(
+            isinstance(result, list) and result,
+            "._documents must return a list of at least one document",
+        )
+        self._require(
+            not self.rewrites or len(result) == len(documents),
+            f".rewrites is set, so _documents must return one document for each of the "
+            f"{len(documents)}; it returned {len(result)}",
+        )
         return result
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -270,31 +253,23 @@ class Augmenter:
 
         Raises AugmenterError when the two do not fit.
         """
-        if "fitted_shape" not in state:
-            if self.needs_fitting or state:
-                raise AugmenterError(
-                    f"{self._name}: the stored state has no 'fitted_shape'; "
-                    "state_dict() did not write it"
-                )
+        if not state and not self.needs_fitting:
             return
+        self._require(
+            "fitted_shape" in state,
+            ": the stored state has no 'fitted_shape'; state_dict() did not write it",
+        )
         shape = tuple(state["fitted_shape"].tolist())
         # the initial weights are overwritten
         with isolated(torch.Generator().manual_seed(0), torch.device("cpu")):
             self._build(*shape)
         self.fitted_shape = shape
-        known = {"fitted_shape"}
+        left = {key: value for key, value in state.items() if key != "fitted_shape"}
         for name, module in self._modules().items():
-            part = {
-                key.removeprefix(f"{name}."): value
-                for key, value in state.items()
-                if key.startswith(f"{name}.")
-            }
-            known |= {f"{name}.{key}" for key in part}
-            _load(self._name, module, part)
-        if unknown := sorted(set(state) - known):
-            raise AugmenterError(
-                f"{self._name}: the stored state holds unknown tensors: {', '.join(unknown[:5])}"
-            )
+            own = [key for key in left if key.startswith(f"{name}.")]
+            self._load(module, {key.removeprefix(f"{name}."): left.pop(key) for key in own})
+        unknown = ", ".join(sorted(left)[:5])
+        self._require(not left, f": the stored state holds unknown tensors: {unknown}")
 
     # The private methods: what an augmenter writes.
 
@@ -318,42 +293,39 @@ class Augmenter:
     def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
         """Make ready for the label sets [N,R]; gradients are off."""
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         """Extra pairs for pairs [P,d], [P,R] of at least float32 precision, which stay unchanged.
 
         Gradients are on only if the class is `differentiable`.
         """
-        raise NotImplementedError(f"{self._name} writes none of {', '.join(THINGS)}")
+        raise NotImplementedError(f"{type(self).__name__} writes none of {', '.join(THINGS)}")
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of the encoded text, which stays unchanged."""
-        raise NotImplementedError(f"{self._name} has no _view")
+        raise NotImplementedError
 
     def _perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """The representations [P,d] of all real pairs, changed; gradients flow through."""
-        raise NotImplementedError(f"{self._name} has no _perturb")
+        raise NotImplementedError
 
     def _adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits [P,R] for the loss; gradients flow through."""
-        raise NotImplementedError(f"{self._name} has no _adjust")
+        raise NotImplementedError
 
     def _weigh(self, labels: Tensor) -> Tensor:
         """A weight [P] of at least 0 for each real pair; the loss still divides by P."""
-        raise NotImplementedError(f"{self._name} has no _weigh")
+        raise NotImplementedError
 
-    def _documents(
-        self, documents: list[dict[str, Any]], *, rng: torch.Generator
-    ) -> list[dict[str, Any]]:
+    def _documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
         """Further training documents; those given stay unchanged."""
-        raise NotImplementedError(f"{self._name} has no _documents")
+        raise NotImplementedError
 
     # Checks.
 
-    @property
-    def _name(self) -> str:
-        return type(self).__name__
+    def _require(self, condition: Any, message: str) -> None:
+        """`message` goes on from the class's name."""
+        if not condition:
+            raise AugmenterError(f"{type(self).__name__}{message}")
 
     @property
     def _keeps_gradient(self) -> bool:
@@ -366,24 +338,37 @@ class Augmenter:
         for module in self._modules().values():
             module.to(device)
 
-    def _check_fitted(self, method: str) -> None:
-        if self.needs_fitting and self.fitted_shape is None:
+    def _load(self, module: nn.Module, state: dict[str, Tensor]) -> None:
+        """Load strictly, except that a buffer takes the stored shape: how many pairs it keeps is
+        known only after fitting.
+        """
+        for key, buffer in module.named_buffers():
+            if key in state and state[key].shape != buffer.shape:
+                owner, _, leaf = key.rpartition(".")
+                setattr(module.get_submodule(owner), leaf, torch.empty_like(state[key]))
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
             raise AugmenterError(
-                f"{self._name}.{method}: not fitted yet; call fit() or load_state_dict() first"
-            )
+                f"{type(self).__name__}: the stored state does not fit; "
+                f"was it fitted with other options? {error}"
+            ) from error
+
+    def _check_fitted(self, method: str) -> None:
+        self._require(
+            self.fitted_shape is not None or not self.needs_fitting,
+            f".{method}: not fitted yet; call fit() or load_state_dict() first",
+        )
 
     def _check_rng(self, rng: Any) -> None:
-        if not isinstance(rng, torch.Generator) or rng.device.type != "cpu":
-            raise AugmenterError(
-                f"{self._name}: rng must be a torch.Generator on the CPU, got {rng!r}"
-            )
+        on_cpu = isinstance(rng, torch.Generator) and rng.device.type == "cpu"
+        self._require(on_cpu, f": rng must be a torch.Generator on the CPU, got {rng!r}")
 
     def _check_same_shape(self, method: str, what: str, result: Any, given: Tensor) -> None:
-        if not isinstance(result, Tensor) or result.shape != given.shape:
-            raise AugmenterError(
-                f"{self._name}.{method} must return {what} {list(given.shape)}, "
-                f"got {_describe(result)}"
-            )
+        self._require(
+            isinstance(result, Tensor) and result.shape == given.shape,
+            f".{method} must return {what} {list(given.shape)}, got {_describe(result)}",
+        )
 
     def _check_pairs(
         self,
@@ -394,34 +379,34 @@ class Augmenter:
         shape: tuple[int, int] | None = None,
         soft: bool = False,
     ) -> None:
-        """Raises AugmenterError unless these are finite [P,d] and label sets [P,R] that go
-        together.
+        """Raise AugmenterError unless these are finite [P,d] and label sets [P,R] of one device.
+
+        Args:
+            where: what stands before "representations" and "labels" in messages.
+            shape: (d, R) that is expected.
+            soft: labels may lie between 0 and 1.
         """
-        what = f"{self._name}: {where}representations"
-        if (
-            not isinstance(representations, Tensor)
-            or representations.ndim != 2
-            or not representations.is_floating_point()
-        ):
-            raise AugmenterError(
-                f"{what} must be a float tensor [pairs, width], got {_describe(representations)}"
-            )
-        if shape is not None and representations.shape[1] != shape[0]:
-            raise AugmenterError(f"{what} are {representations.shape[1]} wide, expected {shape[0]}")
+        what = f": {where}representations"
+        self._require(
+            _is_float_matrix(representations),
+            f"{what} must be a float tensor [pairs, width], got {_describe(representations)}",
+        )
+        count, d = representations.shape
+        self._require(
+            shape is None or d == shape[0], f"{what} are {d} wide, expected {shape and shape[0]}"
+        )
         self._check_labels(labels, where=where, shape=shape, soft=soft)
-        if len(representations) != len(labels):
-            raise AugmenterError(
-                f"{what}: there are {len(representations)}, but {len(labels)} label sets"
-            )
-        if representations.device != labels.device:
-            raise AugmenterError(
-                f"{what} are on {representations.device}, the labels on {labels.device}"
-            )
+        self._require(
+            count == len(labels), f"{what}: there are {count}, but {len(labels)} label sets"
+        )
+        devices = representations.device, labels.device
+        self._require(
+            devices[0] == devices[1], f"{what} are on {devices[0]}, the labels on {devices[1]}"
+        )
         finite = representations.isfinite()
         if not finite.all():
-            raise AugmenterError(
-                f"{what} hold NaN or infinity, first in pair {_first(~finite.all(1))}"
-            )
+            first = _first(~finite.all(1))
+            self._require(False, f"{what} hold NaN or infinity, first in pair {first}")
 
     def _check_labels(
         self,
@@ -431,38 +416,37 @@ class Augmenter:
         shape: tuple[int, int] | None = None,
         soft: bool = False,
     ) -> None:
-        what = f"{self._name}: {where}labels"
-        if (
-            not isinstance(labels, Tensor)
-            or labels.ndim != 2
-            or not labels.is_floating_point()
-            or labels.shape[1] < 2
-        ):
-            raise AugmenterError(
-                f"{what} must be a float tensor [pairs, relations + 1], got {_describe(labels)}"
-            )
-        if shape is not None and labels.shape[1] != shape[1]:
-            raise AugmenterError(f"{what} have {labels.shape[1]} classes, expected {shape[1]}")
+        what = f": {where}labels"
+        self._require(
+            _is_float_matrix(labels) and labels.shape[1] > 1,
+            f"{what} must be a float tensor [pairs, relations + 1], got {_describe(labels)}",
+        )
+        classes = labels.shape[1]
+        self._require(
+            shape is None or classes == shape[1],
+            f"{what} have {classes} classes, expected {shape and shape[1]}",
+        )
         if soft:
-            allowed, faults = (labels >= 0) & (labels <= 1), "must lie between 0 and 1"
+            allowed, fault = (labels >= 0) & (labels <= 1), "must lie between 0 and 1"
             positive = torch.ones_like(labels[:, 0], dtype=torch.bool)
         else:
             allowed = (labels == 0) | (labels == 1)
-            faults = "are not multi-hot (only 0 and 1); soft ones need soft_labels = True"
+            fault = "are not multi-hot (only 0 and 1); soft ones need soft_labels = True"
             positive = labels[:, 0] == 0
         some = (labels[:, 1:] != 0).any(1)
-        if not (allowed.all() & positive.all() & some.all()):  # one wait for the device
-            only_positive = "only positive pairs are augmented"
-            for fault, found in (
-                (faults, ~allowed.all(1)),
-                (f"have the threshold class (column 0) set; {only_positive}", ~positive),
-                (f"have no relation; {only_positive}", ~some),
-            ):
-                if found.any():
-                    raise AugmenterError(f"{what} {fault}: pair {_first(found)}")
+        if allowed.all() & positive.all() & some.all():  # one sync with the device
+            return
+        only = "only positive pairs are augmented"
+        for found, text in (
+            (allowed.all(1), fault),
+            (positive, f"have the threshold class (column 0) set; {only}"),
+            (some, f"have no relation; {only}"),
+        ):
+            if not found.all():
+                self._require(False, f"{what} {text}: pair {_first(~found)}")
 
 
-def plain(representations: Tensor, labels: Tensor, *, detach: bool = True) -> tuple[Tensor, Tensor]:
+def plain(representations: Tensor, labels: Tensor, *, detach: bool = True) -> Tensors:
     """Detached, and half precision widened: augmenters compute in float32."""
     if detach:
         representations = representations.detach()
@@ -492,22 +476,6 @@ def _writes(cls: type, method: str) -> bool:
     return getattr(cls, method) is not getattr(Augmenter, method)
 
 
-def _load(name: str, module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load strictly, except that a buffer takes the stored shape: how many pairs it keeps is known
-    only after fitting.
-    """
-    for key, buffer in module.named_buffers():
-        if key in state and state[key].shape != buffer.shape:
-            owner, _, leaf = key.rpartition(".")
-            setattr(module.get_submodule(owner), leaf, torch.empty_like(state[key]))
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise AugmenterError(
-            f"{name}: the stored state does not fit; was it fitted with other options? {error}"
-        ) from error
-
-
 def _silent(done: int, total: int, **numbers: Any) -> None:
     pass
 
@@ -516,10 +484,13 @@ def _detached(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.detach()
 
 
+def _is_float_matrix(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 2 and value.is_floating_point()
+
+
 def _describe(value: Any) -> str:
-    return (
-        f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    )
+    is_tensor = isinstance(value, Tensor)
+    return f"{value.dtype} {list(value.shape)}" if is_tensor else type(value).__name__
 
 
 def _first(found: Tensor) -> int:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Progress
-from augmenters.pool import LabelSets, Pool, StoredPairs
-from benchmark.data.pairs import Pairs
+from augmenters.base import Progress, Tensors
+from augmenters.pool import KeepsPairs, LabelSets, Pool
 from benchmark.options import number, whole
 from benchmark.registry import AUGMENTERS
 
 
 @AUGMENTERS.register("calibrated")
-class Calibrated(Augmenter):
+class Calibrated(KeepsPairs):
     """Distribution calibration (Yang et al. 2021, Eq. 6), for label sets of any size.
 
     Label sets with at least `base` training pairs keep their own mean and covariance. One with
@@ -31,8 +30,6 @@ class Calibrated(Augmenter):
         draws: residuals in a sample.
     """
 
-    needs_fitting = True
-
     def __init__(
         self,
         *,
@@ -45,21 +42,6 @@ class Calibrated(Augmenter):
         self.neighbours, self.base = whole("neighbours", neighbours), whole("base", base)
         self.own, self.alpha = number("own", own, least=0), number("alpha", alpha, least=0)
         self.draws = whole("draws", draws)
-
-    def _build(self, width: int, classes: int) -> None:
-        self.stored = StoredPairs(width, classes)
-
-    def _fit(
-        self,
-        representations: Tensor,
-        labels: Tensor,
-        *,
-        rng: torch.Generator,
-        held_out: Pairs | None,
-        progress: Progress,
-    ) -> list[dict]:
-        self.stored.representations, self.stored.labels = representations, labels.bool()
-        return []
 
     def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
         sets, rows = LabelSets(self.stored.labels), self.stored.representations
@@ -77,9 +59,7 @@ class Calibrated(Augmenter):
         self.means = torch.lerp(borrowed, means, weight[:, None])
         self.near, self.weight = near.cpu(), weight.cpu()
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         device, shape = labels.device, (len(labels), self.draws)
         ids = self._sets.ids[self._pool.draw_nearest(labels, rng)]  # [Q] a known label set each
         borrowed = self.near[ids].gather(1, torch.randint(self.near.shape[1], shape, generator=rng))

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from augmenters.base import THINGS, Augmenter
+from augmenters.base import THINGS, Augmenter, Tensors
 from augmenters.diagnosis import Diagnosed
 from augmenters.documents import EXAMPLE
 from benchmark.checks import (
@@ -38,7 +38,22 @@ from benchmark.errors import UserError
 WIDTH, CLASSES, PAIRS = 12, 7, 40
 KEEP = "keep what is learned in nn.Modules (buffers for tensors) that _build() creates"
 SHIFTED = 0.8  # labels belong to other pairs if those fit them so much better
-Tensors = tuple[Tensor, Tensor]
+
+FORMS = ("every", "fit", *THINGS, "diagnose")
+CHECKS: dict[str, list[Callable[[AugmenterCase], None]]] = {form: [] for form in FORMS}
+
+
+def applies_to(*forms: str) -> Callable:
+    """Decorator: the check belongs to what every augmenter does, to fitting, to one of THINGS, or
+    to the diagnosis.
+    """
+
+    def decorate(check: Callable) -> Callable:
+        for form in forms:
+            CHECKS[form].append(check)
+        return check
+
+    return decorate
 
 
 def check_augmenter(kind: type, options: dict[str, Any] | None = None) -> Checks:
@@ -115,6 +130,7 @@ def _centres() -> Tensor:
 # Every augmenter.
 
 
+@applies_to("every")
 def is_an_augmenter(case: AugmenterCase) -> None:
     case.expect(
         inspect.isclass(case.kind) and issubclass(case.kind, Augmenter),
@@ -127,6 +143,10 @@ def is_an_augmenter(case: AugmenterCase) -> None:
         )
 
 
+CHECKS["every"] += [has_a_docstring, options_are_keywords_with_literal_defaults]
+
+
+@applies_to("every")
 def it_does_one_thing(case: AugmenterCase) -> None:
     methods = [f"_{name}" for name in THINGS]
     written = [name for name in methods if getattr(case.kind, name) is not getattr(Augmenter, name)]
@@ -140,6 +160,7 @@ def it_does_one_thing(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("every")
 def fitting_is_declared(case: AugmenterCase) -> None:
     augmenter = case.make()
     learns = type(augmenter)._fit is not Augmenter._fit
@@ -153,6 +174,7 @@ def fitting_is_declared(case: AugmenterCase) -> None:
 # What it learns.
 
 
+@applies_to("fit")
 def fit_returns_a_history(case: AugmenterCase) -> None:
     calls = []
     progress = lambda *done, **numbers: calls.append(done)
@@ -181,6 +203,7 @@ def fit_returns_a_history(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("fit")
 def fit_is_reproducible(case: AugmenterCase) -> None:
     first, second = case.fitted().state_dict(), case.fitted().state_dict()
     for key in first:
@@ -191,6 +214,7 @@ def fit_is_reproducible(case: AugmenterCase) -> None:
         )
 
 
+@applies_to("fit")
 def fit_leaves_its_input_alone(case: AugmenterCase) -> None:
     given = pairs()
     case.make().fit(*given, rng=generator(1))
@@ -199,6 +223,7 @@ def fit_leaves_its_input_alone(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("fit")
 def fit_takes_a_single_pair(case: AugmenterCase) -> None:
     augmenter = case.make()
     one, labels = pairs(1)
@@ -208,6 +233,7 @@ def fit_takes_a_single_pair(case: AugmenterCase) -> None:
         augmenter.augment(one, labels, rng=generator(3))
 
 
+@applies_to("fit")
 def state_survives_safetensors(case: AugmenterCase) -> None:
     augmenter, restored = case.fitted(), case.make()
     try:
@@ -237,27 +263,31 @@ def state_survives_safetensors(case: AugmenterCase) -> None:
 
 def _result(augmenter: Augmenter, seed: int = 3) -> Any:
     """What it makes of the made-up data."""
-    if augmenter.does() == "view":
-        return augmenter.view(*encoding(), rng=generator(seed))
-    if augmenter.does() == "adjust":
-        return (augmenter.adjust(_logits(), pairs()[1]),)
-    if augmenter.does() == "weigh":
-        return (augmenter.weigh(pairs()[1]),)
-    if augmenter.does() == "documents":
-        return augmenter.documents(documents(), rng=generator(seed))
-    if augmenter.does() == "perturb":
-        return (augmenter.perturb(*some_negative(), rng=generator(seed)),)
-    return augmenter.augment(*pairs(), rng=generator(seed))
+    match augmenter.does():
+        case "view":
+            return augmenter.view(*encoding(), rng=generator(seed))
+        case "adjust":
+            return (augmenter.adjust(_logits(), pairs()[1]),)
+        case "weigh":
+            return (augmenter.weigh(pairs()[1]),)
+        case "documents":
+            return augmenter.documents(documents(), rng=generator(seed))
+        case "perturb":
+            return (augmenter.perturb(*some_negative(), rng=generator(seed)),)
+        case _:
+            return augmenter.augment(*pairs(), rng=generator(seed))
 
 
 # _augment.
 
 
+@applies_to("augment")
 def generates_positive_pairs(case: AugmenterCase) -> None:
     """The base class raises when shapes, label sets or values are wrong."""
     case.ready().augment(*pairs(), rng=generator(3))
 
 
+@applies_to("augment")
 def labels_stay_with_their_pairs(case: AugmenterCase) -> None:
     """A pair lies nearer to the centres of its own labels than to those of the pair before or after
     it, if it lies near anything.
@@ -275,6 +305,7 @@ def labels_stay_with_their_pairs(case: AugmenterCase) -> None:
         )
 
 
+@applies_to("augment")
 def keeps_dtype_and_device(case: AugmenterCase) -> None:
     augmenter = case.ready()
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
@@ -290,6 +321,7 @@ def keeps_dtype_and_device(case: AugmenterCase) -> None:
             )
 
 
+@applies_to("augment", "view", "perturb", "adjust", "documents")
 def depends_on_the_rng_alone(case: AugmenterCase) -> None:
     """Not on numpy's or Python's generators, nor on earlier calls."""
     augmenter = case.ready()
@@ -299,10 +331,9 @@ def depends_on_the_rng_alone(case: AugmenterCase) -> None:
         "two calls with the same input and rng differ; "
         "draw from rng or torch only and keep no state between calls",
     )
+    _result(augmenter, seed=4)
     if augmenter.does() == "augment":
         augmenter.augment(*pairs(9, seed=8), rng=generator(4))
-    else:
-        _result(augmenter, seed=4)
     case.expect(
         same(first, _result(augmenter)),
         "what a call returns depends on the calls before it, which breaks resuming; "
@@ -313,14 +344,11 @@ def depends_on_the_rng_alone(case: AugmenterCase) -> None:
     )
 
 
+@applies_to(*THINGS)
 def leaves_global_generators_alone(case: AugmenterCase) -> None:
     def states() -> list[Any]:
-        numpys = np.random.get_state()
-        return [
-            torch.random.get_rng_state().tolist(),
-            numpys[1].tolist() + [numpys[2]],
-            random.getstate(),
-        ]
+        _, numpys, place, *_ = np.random.get_state()
+        return [torch.random.get_rng_state().tolist(), [*numpys, place], random.getstate()]
 
     before = states()
     _result(case.ready())
@@ -332,6 +360,7 @@ def leaves_global_generators_alone(case: AugmenterCase) -> None:
         )
 
 
+@applies_to("augment")
 def gradient_is_as_declared(case: AugmenterCase) -> None:
     augmenter = case.ready()
     given, labels = pairs()
@@ -357,6 +386,7 @@ def gradient_is_as_declared(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("augment")
 def leaves_the_pairs_alone(case: AugmenterCase) -> None:
     given = pairs()
     generated, wanted = case.ready().augment(*given, rng=generator(3))
@@ -369,6 +399,7 @@ def leaves_the_pairs_alone(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("augment")
 def takes_an_empty_batch(case: AugmenterCase) -> None:
     nothing = torch.zeros(0, WIDTH), torch.zeros(0, CLASSES)
     generated, _ = case.ready().augment(*nothing, rng=generator(3))
@@ -378,27 +409,29 @@ def takes_an_empty_batch(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("augment")
 def takes_one_pair(case: AugmenterCase) -> None:
     augmenter = case.ready()
     augmenter.augment(*pairs(1), rng=generator(3))
     augmenter.augment(*(part.repeat(4, 1) for part in pairs(1)), rng=generator(3))
 
 
+@applies_to("augment")
 def takes_unseen_label_sets(case: AugmenterCase) -> None:
     """Every label at once, and a relation that no training pair has."""
     augmenter = case.ready()
     given, labels = pairs(3)
-    everything = torch.ones_like(labels).index_fill_(1, torch.tensor([0]), 0.0)
-    augmenter.augment(given, everything, rng=generator(3))
-    unseen = torch.zeros_like(labels).index_fill_(1, torch.tensor([CLASSES - 1]), 1.0)
-    mixed = torch.cat([labels[:1], everything[:1], unseen[:1]])
-    augmenter.augment(given, mixed, rng=generator(3))
+    unseen = torch.eye(CLASSES)[-1:]
+    everything = 1 - torch.eye(CLASSES)[:1]
+    augmenter.augment(given, everything.repeat(3, 1), rng=generator(3))
+    augmenter.augment(given, torch.cat([labels[:1], everything, unseen]), rng=generator(3))
 
 
+@applies_to("augment")
 def refuses_wrong_input(case: AugmenterCase) -> None:
     augmenter = case.ready()
     given, labels = pairs()
-    negative = torch.zeros_like(labels).index_fill_(1, torch.tensor([0]), 1.0)
+    negative = torch.eye(CLASSES)[:1].expand_as(labels)
     wrong = {
         "NaN in the pairs": (given * math.nan, labels),
         "one label set too few": (given, labels[1:]),
@@ -420,11 +453,13 @@ def refuses_wrong_input(case: AugmenterCase) -> None:
 # _view.
 
 
+@applies_to("view")
 def view_keeps_shapes(case: AugmenterCase) -> None:
     """The base class raises when shapes or values are wrong."""
     case.ready().view(*encoding(), rng=generator(3))
 
 
+@applies_to("view")
 def view_leaves_the_encoding_alone(case: AugmenterCase) -> None:
     given, batch = encoding()
     seen = case.ready().view(given, batch, rng=generator(3))
@@ -437,6 +472,7 @@ def view_leaves_the_encoding_alone(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("view")
 def view_gradient_is_as_declared(case: AugmenterCase) -> None:
     given, batch = encoding()
     augmenter = case.ready()
@@ -459,6 +495,7 @@ def _logits() -> Tensor:
     return torch.randn(PAIRS, CLASSES, generator=generator(7))
 
 
+@applies_to("adjust")
 def adjusts_logits(case: AugmenterCase) -> None:
     """The base class raises when the shape is wrong."""
     logits = _logits()
@@ -469,6 +506,7 @@ def adjusts_logits(case: AugmenterCase) -> None:
     )
 
 
+@applies_to("adjust")
 def passes_the_gradient_on(case: AugmenterCase) -> None:
     logits = _logits().requires_grad_(True)
     case.ready().adjust(logits, pairs()[1]).sum().backward()
@@ -481,6 +519,7 @@ def passes_the_gradient_on(case: AugmenterCase) -> None:
 # _perturb and _weigh.
 
 
+@applies_to("perturb")
 def perturbs_representations(case: AugmenterCase) -> None:
     """The base class raises when the shape is wrong."""
     given, labels = some_negative()
@@ -493,6 +532,7 @@ def perturbs_representations(case: AugmenterCase) -> None:
     case.expect(given.grad is not None, "the gradient does not reach the pairs")
 
 
+@applies_to("weigh")
 def weighs_pairs(case: AugmenterCase) -> None:
     """The base class raises when the shape is wrong."""
     labels = some_negative()[1]
@@ -505,12 +545,14 @@ def weighs_pairs(case: AugmenterCase) -> None:
 # _documents.
 
 
+@applies_to("documents")
 def returns_documents_to_train_on(case: AugmenterCase) -> None:
     """The base class raises when their number is wrong, this when one of them is faulty."""
     found = case.ready().documents(documents(), rng=generator(3))
     require_faultless(found, f"{case.name}._documents")
 
 
+@applies_to("documents")
 def leaves_the_documents_alone(case: AugmenterCase) -> None:
     given = documents()
     case.ready().documents(given, rng=generator(3))
@@ -520,6 +562,7 @@ def leaves_the_documents_alone(case: AugmenterCase) -> None:
 # The diagnosis.
 
 
+@applies_to("diagnose")
 def diagnoses_in_plain_numbers(case: AugmenterCase) -> None:
     """The base class raises unless these are finite plain numbers."""
     augmenter, given = case.fitted(), pairs()
@@ -531,56 +574,3 @@ def diagnoses_in_plain_numbers(case: AugmenterCase) -> None:
         found == augmenter.diagnose(*given, rng=generator(4)),
         "two diagnoses with the same rng differ; draw from rng or torch only",
     )
-
-
-CHECKS: dict[str, tuple[Callable[[AugmenterCase], None], ...]] = dict(
-    every=(
-        is_an_augmenter,
-        has_a_docstring,
-        options_are_keywords_with_literal_defaults,
-        it_does_one_thing,
-        fitting_is_declared,
-    ),
-    fit=(
-        fit_returns_a_history,
-        fit_is_reproducible,
-        fit_leaves_its_input_alone,
-        fit_takes_a_single_pair,
-        state_survives_safetensors,
-    ),
-    augment=(
-        generates_positive_pairs,
-        labels_stay_with_their_pairs,
-        keeps_dtype_and_device,
-        depends_on_the_rng_alone,
-        leaves_global_generators_alone,
-        gradient_is_as_declared,
-        leaves_the_pairs_alone,
-        takes_an_empty_batch,
-        takes_one_pair,
-        takes_unseen_label_sets,
-        refuses_wrong_input,
-    ),
-    view=(
-        view_keeps_shapes,
-        view_leaves_the_encoding_alone,
-        view_gradient_is_as_declared,
-        depends_on_the_rng_alone,
-        leaves_global_generators_alone,
-    ),
-    adjust=(
-        adjusts_logits,
-        passes_the_gradient_on,
-        depends_on_the_rng_alone,
-        leaves_global_generators_alone,
-    ),
-    perturb=(perturbs_representations, depends_on_the_rng_alone, leaves_global_generators_alone),
-    weigh=(weighs_pairs, leaves_global_generators_alone),
-    documents=(
-        returns_documents_to_train_on,
-        leaves_the_documents_alone,
-        depends_on_the_rng_alone,
-        leaves_global_generators_alone,
-    ),
-    diagnose=(diagnoses_in_plain_numbers,),
-)

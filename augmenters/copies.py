@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Progress
+from augmenters.base import Augmenter, Progress, Tensors
 from benchmark.options import number, switch
 from benchmark.registry import AUGMENTERS
 
@@ -30,9 +30,7 @@ class Copies(Augmenter):
     def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
         self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         if self.rarity == 0 or len(labels) == 0:
             return representations.clone(), labels.clone()
         held = labels[:, 1:] > 0

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, AugmenterError, isolated, plain
+from augmenters.base import Augmenter, isolated, plain
 
 
 class Diagnosed(Augmenter):
@@ -40,13 +40,12 @@ class Diagnosed(Augmenter):
         with isolated(rng, given.device), torch.no_grad():
             self._move(given.device)
             found = self._diagnose(given, wanted, rng=rng)
-        if not (
-            isinstance(found, dict)
-            and all(isinstance(v, (int, float)) and math.isfinite(v) for v in found.values())
-        ):
-            raise AugmenterError(
-                f"{self._name}._diagnose must return a dict of finite plain numbers, got {found!r}"
-            )
+        plain_numbers = isinstance(found, dict) and all(
+            isinstance(v, (int, float)) and math.isfinite(v) for v in found.values()
+        )
+        self._require(
+            plain_numbers, f"._diagnose must return a dict of finite plain numbers, got {found!r}"
+        )
         return found
 
     def reconstruct(self, representations: Tensor) -> Tensor | None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from augmenters.base import Augmenter
+from augmenters.base import Augmenter, Document
 from benchmark.data.docred import read_documents
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
@@ -36,7 +36,5 @@ class Documents(Augmenter):
             )
         self.path = Path(path).expanduser()
 
-    def _documents(
-        self, documents: list[dict[str, Any]], *, rng: torch.Generator
-    ) -> list[dict[str, Any]]:
+    def _documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
         return list(read_documents(self.path))

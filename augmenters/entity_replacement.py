@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import Counter, defaultdict
-from typing import Any
 
 import torch
 
-from augmenters.base import Augmenter
+from augmenters.base import Augmenter, Document
 from benchmark.options import number
 from benchmark.registry import AUGMENTERS
 
@@ -33,9 +32,7 @@ class EntityReplacement(Augmenter):
     def __init__(self, *, share: float = 0.2):
         self.share = number("share", share, above=0, below=1.0001)
 
-    def _documents(
-        self, documents: list[dict[str, Any]], *, rng: torch.Generator
-    ) -> list[dict[str, Any]]:
+    def _documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
         names: defaultdict[str, list[list[Name]]] = defaultdict(list)
         for document in documents:
             for entity in document["entities"]:
@@ -43,8 +40,8 @@ class EntityReplacement(Augmenter):
         return [self._rewritten(document, names, rng) for document in documents]
 
     def _rewritten(
-        self, document: dict[str, Any], names: dict[str, list[list[Name]]], rng: torch.Generator
-    ) -> dict[str, Any]:
+        self, document: Document, names: dict[str, list[list[Name]]], rng: torch.Generator
+    ) -> Document:
         draws = torch.rand(len(document["entities"]), 2, generator=rng).tolist()
         apart = _apart(document)
         new: dict[tuple[int, int], Name] = {}  # (entity, mention) -> its words
@@ -61,17 +58,17 @@ class EntityReplacement(Augmenter):
         return _with_names(document, new)
 
 
-def _words(document: dict[str, Any], mention: dict[str, Any]) -> Name:
+def _words(document: Document, mention: Document) -> Name:
     return tuple(document["sentences"][mention["sentence"]][mention["start"] : mention["end"]])
 
 
-def _names(document: dict[str, Any], entity: dict[str, Any]) -> list[Name]:
+def _names(document: Document, entity: Document) -> list[Name]:
     """The distinct names of an entity, the longest first."""
     found = {_words(document, mention) for mention in entity["mentions"]}
     return sorted(found, key=lambda words: (-len(" ".join(words)), words))
 
 
-def _apart(document: dict[str, Any]) -> set[int]:
+def _apart(document: Document) -> set[int]:
     """The entities none of whose words belongs to another mention."""
     owners = Counter(
         (mention["sentence"], word)
@@ -90,7 +87,7 @@ def _apart(document: dict[str, Any]) -> set[int]:
     }
 
 
-def _with_names(document: dict[str, Any], new: dict[tuple[int, int], Name]) -> dict[str, Any]:
+def _with_names(document: Document, new: dict[tuple[int, int], Name]) -> Document:
     """The document with other words for some mentions; later mentions of a sentence move along."""
     document = copy.deepcopy(document)
     replaced: defaultdict[int, list[tuple[int, int, Name]]] = defaultdict(list)

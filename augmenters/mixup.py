@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from augmenters.base import Augmenter, Progress
+from augmenters.base import Augmenter, Progress, Tensors
 from benchmark.options import number, one_of, switch
 from benchmark.registry import AUGMENTERS
 
@@ -46,9 +46,7 @@ class Mixup(Augmenter):
     def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
         self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         P, device = len(labels), labels.device
         if P == 0:
             return representations.clone(), labels.clone()

@@ -1,5 +1,6 @@
-"""Rows filed by label set, and drawn at random for requested label sets, without a Python loop over
-pairs.
+"""Rows filed by label set, and drawn at random for requested label sets.
+
+There is no Python loop over pairs.
 
 The rows are the training pairs themselves (`vae` samples their posteriors) or latents generated in
 advance (`vaediff`). The tables stay on the CPU, where the random numbers are drawn; only the
@@ -10,8 +11,13 @@ Suffixes: N filed rows, U distinct label sets, Q requested rows, R classes.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
+
+from augmenters.base import Augmenter, Progress
+from benchmark.data.pairs import Pairs
 
 
 class LabelSets:
@@ -82,15 +88,12 @@ class Pool:
         unseen = ids < 0
         if unseen.any():
             overlap = self.sets.overlap(labels[unseen.to(labels.device)])
-            rivals = (
-                overlap == overlap.amax(1, keepdim=True)
-            ) * self._count  # [F,U]: rows to choose from
-            limit = torch.rand(len(rivals), 1, generator=rng, dtype=torch.float64) * rivals.sum(
-                1, keepdim=True
-            )
-            ids[unseen] = torch.searchsorted(rivals.cumsum(1).double(), limit, right=True).squeeze(
-                1
-            )
+            # [F,U]: how many rows of each label set there are to choose from
+            rivals = (overlap == overlap.amax(1, keepdim=True)) * self._count
+            share = torch.rand(len(rivals), 1, generator=rng, dtype=torch.float64)
+            ids[unseen] = torch.searchsorted(
+                rivals.cumsum(1).double(), share * rivals.sum(1, keepdim=True), right=True
+            ).squeeze(1)
         return self.draw(ids, rng)
 
 
@@ -105,6 +108,27 @@ class StoredPairs(nn.Module):
         self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))
 
 
+class KeepsPairs(Augmenter):
+    """An augmenter that is fitted by keeping the training pairs, in `self.stored`."""
+
+    needs_fitting = True
+
+    def _build(self, width: int, classes: int) -> None:
+        self.stored = StoredPairs(width, classes)
+
+    def _fit(
+        self,
+        representations: Tensor,
+        labels: Tensor,
+        *,
+        rng: torch.Generator,
+        held_out: Pairs | None,
+        progress: Progress,
+    ) -> list[dict]:
+        self.stored.representations, self.stored.labels = representations, labels.bool()
+        return []
+
+
 def _keys(labels: Tensor, weights: Tensor) -> Tensor:
     """One 64-bit number per row of labels (sums wrap around)."""
     return (labels.long() * weights).sum(1)
@@ -114,11 +138,8 @@ def _hash_weights(sets: Tensor) -> Tensor:
     """Random weights [R] under which the distinct label sets have distinct keys: the first seed,
     except by a miracle.
     """
-    seed = 0
-    while True:
-        weights = torch.randint(
-            -(2**63), 2**63 - 1, (sets.shape[1],), generator=torch.Generator().manual_seed(seed)
-        )
+    for seed in itertools.count():
+        rng = torch.Generator().manual_seed(seed)
+        weights = torch.randint(-(2**63), 2**63 - 1, (sets.shape[1],), generator=rng)
         if len(_keys(sets, weights).unique()) == len(sets):
             return weights
-        seed += 1

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Progress
-from augmenters.pool import LabelSets, Pool, StoredPairs
-from benchmark.data.pairs import Pairs
+from augmenters.base import Progress, Tensors
+from augmenters.pool import KeepsPairs, LabelSets, Pool
 from benchmark.options import whole
 from benchmark.registry import AUGMENTERS
 
@@ -15,7 +14,7 @@ CHUNK = 1024  # rows whose distances to all others are held at a time
 
 
 @AUGMENTERS.register("smote")
-class Smote(Augmenter):
+class Smote(KeepsPairs):
     """SMOTE (Chawla et al. 2002): x_i + u (x_j - x_i), u ~ U(0, 1).
 
     x_i is a training pair with the requested label set, in the space of the stage 1 model, x_j one
@@ -27,25 +26,8 @@ class Smote(Augmenter):
         neighbours: k, how many nearest pairs are drawn from.
     """
 
-    needs_fitting = True
-
     def __init__(self, *, neighbours: int = 5):
         self.neighbours = whole("neighbours", neighbours)
-
-    def _build(self, width: int, classes: int) -> None:
-        self.stored = StoredPairs(width, classes)
-
-    def _fit(
-        self,
-        representations: Tensor,
-        labels: Tensor,
-        *,
-        rng: torch.Generator,
-        held_out: Pairs | None,
-        progress: Progress,
-    ) -> list[dict]:
-        self.stored.representations, self.stored.labels = representations, labels.bool()
-        return []
 
     def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
         sets = LabelSets(self.stored.labels)
@@ -70,9 +52,7 @@ class Smote(Augmenter):
         self.nearest = torch.cat(found)  # [N, k], those that exist first
         self.known = (self.nearest != torch.arange(len(rows), device=rows.device)[:, None]).sum(1)
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         device, Q = labels.device, len(labels)
         base = self._pool.draw_nearest(labels, rng).to(device)
         place, share = torch.rand(2, Q, generator=rng).to(device)

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter, Progress
+from augmenters.base import Augmenter, Progress, Tensors
 from augmenters.vaediff.denoiser import Denoiser
 from augmenters.vaediff.fitting import Averages, Descent, batches, check_finite
 from benchmark.data.pairs import Pairs
@@ -91,9 +91,7 @@ class Flow(Augmenter):
         found = self.velocity(torch.lerp(z, rows, t[:, None]), None, condition)
         return (found - (rows - z)).square().mean(1)
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         self.velocity.eval()
         x = torch.randn(representations.shape, generator=rng).to(representations)
         for step in range(self.options.steps):

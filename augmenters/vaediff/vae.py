@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from augmenters.base import AugmenterError, Progress
+from augmenters.base import AugmenterError, Progress, Tensors
 from augmenters.diagnosis import Diagnosed
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
@@ -121,9 +121,7 @@ class Vae(Diagnosed):
         self.filed.file(*posteriors(self.vae, representations), labels)
         return history
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         mean, log_variance = self.filed.draw(labels, rng)
         rows, _ = self.vae.decode(sample_posterior(mean, log_variance, rng))
         return rows, labels.clone()

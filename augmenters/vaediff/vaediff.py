@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from augmenters.base import Progress
+from augmenters.base import Progress, Tensors
 from augmenters.diagnosis import Diagnosed
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.denoiser import HEAD, Denoiser
@@ -245,9 +245,7 @@ class VaeDiff(Diagnosed):
                 Pool(sets, ids), self.prior.sample(sets.sets, ids, rng, progress)
             )
 
-    def _augment(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         """Algorithm 1, line 29: generated latents, decoded. From the pool; a label set that it
         lacks is generated here.
         """

@@ -12,6 +12,7 @@ LABELS = torch.tensor([[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1], [0
 def fitted(rows=ROWS, labels=LABELS):
     bank = Bank()
     bank.fit(rows, labels, rng=rng())
+    bank.prepare(labels, rng=rng())
     return bank
 
 

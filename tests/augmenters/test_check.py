@@ -345,7 +345,7 @@ BROKEN = {
         "refuses wrong input": [(broken(_check_pairs=lambda *_, **__: None), "accepts")],
     },
     "view": {
-        "view keeps shapes": [(views(lambda part: part[..., 1:]), "returned states")],
+        "view keeps shapes": [(views(lambda part: part[..., 1:]), "must return states")],
         "view leaves the encoding alone": [
             (MaskedInPlace, "in place"),
             (views(lambda part: part), "share memory"),
