@@ -8,6 +8,7 @@ from parity_files import CLOSE, encoding, order, read, renamed, weights
 from backbones.docunet import DocuNet
 from backbones.dreeam import Dreeam
 from backbones.gain import Gain
+from backbones.jerex import Jerex
 from backbones.parts.losses import balanced, none_class_ranking
 from backbones.parts.structure import EntityStructure, structure_kinds
 from backbones.parts.unet import UNet
@@ -244,3 +245,23 @@ def test_ssan_and_rsman(kind, names):
     renamed(model, theirs, {"reduce.": "dim_reduction."} | names, strict=False)
     logits = model.classify(model.represent(encoded, batch))
     close(logits[order(batch, arrays)], arrays["logits"])
+
+
+def test_jerex():
+    arrays = read("head_jerex")
+    batch, encoded = encoding(arrays, Jerex.needs)
+    model, theirs = Jerex(8, 6).eval(), weights(arrays)
+    renamed(model, theirs, {"mention_pair.": "pair_linear.", "pair.": "rel_linear."}, strict=False)
+    with torch.no_grad():
+        for ours, name in (
+            (model.distance.weight, "token_distance_embeddings.weight"),
+            (model.sentences.weight, "sentence_distance_embeddings.weight"),
+            (model.kind.weight, "entity_type_embeddings.weight"),
+        ):
+            ours[: len(theirs[name])] = theirs[name]
+        model.classifier.weight[1:] = theirs["rel_classifier.weight"]
+        model.classifier.bias[1:] = theirs["rel_classifier.bias"]
+    logits = model.classify(model.represent(encoded, batch))[order(batch, arrays)]
+    close(logits[:, 1:], arrays["logits"])
+    facts, _ = model.predict(logits, max_labels=6)
+    assert facts.tolist() == [[p, r] for p, r in (logits.sigmoid() > 0.6).nonzero().tolist() if r]
