@@ -65,8 +65,8 @@ def _measure(runs: list[StoredRun]) -> int:
         )
     quiet_libraries()
     from benchmark.progress import Progress
-    from benchmark.quality.recording import StoredRunQuality
     from benchmark.registry import DATASETS
+    from benchmark.training.stored_quality import StoredRunQuality
 
     @cache
     def corpus(name: str, options: str) -> Any:

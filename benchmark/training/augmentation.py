@@ -22,14 +22,13 @@ from benchmark.quality.recording import (
     discard_quality,
     hindrance,
     rare_relations,
-    read_pairs,
     record_quality,
 )
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.store.cleaning import AUGMENTER, PAIRS
 from benchmark.training import tracking
-from benchmark.training.checkpoints import is_sound, read_tensors, write_tensors
+from benchmark.training.checkpoints import is_sound, read_pairs, read_tensors, write_tensors
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.gathering import joined
 from benchmark.training.model import DocreModel, restore_model

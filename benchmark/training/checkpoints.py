@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 from benchmark.store.files import written_atomically
 
@@ -188,3 +189,9 @@ def _load(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         raise UserError(
             f"{path} does not fit this model: {str(error).splitlines()[1].strip()}"
         ) from error
+
+
+def read_pairs(file: Path) -> Pairs:
+    """Stored positive pairs."""
+    tensors, _ = read_tensors(file)
+    return Pairs(tensors["representations"], tensors["labels"].float())

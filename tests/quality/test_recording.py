@@ -7,9 +7,10 @@ from tiny_runs import config, execute, numbers, tiny_corpus
 
 from benchmark.errors import UserError
 from benchmark.progress import Progress
-from benchmark.quality.recording import StoredRunQuality, rare_relations
+from benchmark.quality.recording import rare_relations
 from benchmark.training.augmentation import Augmentation
 from benchmark.training.loop import Loop
+from benchmark.training.stored_quality import StoredRunQuality
 
 
 def stage1(tmp_path, **options):
