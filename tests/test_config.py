@@ -16,6 +16,7 @@ seeds: [0, 3]
 train: {epochs: 4}
 augment: {warmup_epochs: 2}
 """
+GAUSSIAN = Choice(name="gaussian", options={"scale": 0.5, "detach": False})
 
 
 @pytest.fixture
@@ -28,22 +29,16 @@ def file(tmp_path):
 def test_names_are_completed_with_their_default_hyper_parameters(file):
     experiment = read_experiment(file)
     assert experiment.dataset.options == DATASETS.entry("synthetic").parameters | {"train": 20}
-    assert (
-        experiment.backbones[1].options["layers"] == 2
-        and "block" in experiment.backbones[1].options
-    )
-    assert experiment.augmenters[1] == Choice(
-        name="gaussian", options={"scale": 0.5, "detach": False}
-    )
+    baseline = experiment.backbones[1].options
+    assert baseline["layers"] == 2 and "block" in baseline
+    assert experiment.augmenters[1] == GAUSSIAN
     assert experiment.encoder.name == "tiny" and experiment.encoder.freeze == "none"
     assert (experiment.train.epochs, experiment.train.batch_size) == (4, 4)
 
 
 def test_the_long_form_of_a_name(file):
     file.write_text(FILE.replace("gaussian: {scale: 0.5}", "{name: gaussian, scale: 0.5}"))
-    assert read_experiment(file).augmenters[1] == Choice(
-        name="gaussian", options={"scale": 0.5, "detach": False}
-    )
+    assert read_experiment(file).augmenters[1] == GAUSSIAN
 
 
 def test_an_experiment_survives_being_stored(file):
@@ -55,23 +50,15 @@ def test_the_command_line_wins_over_the_file(file):
     experiment = read_experiment(
         file, ["train.epochs=9", "seeds=[5]", "augment.copies=3", "dataset.dev=7", "name=other"]
     )
-    assert (
-        experiment.train.epochs,
-        experiment.seeds,
-        experiment.augment.copies,
-        experiment.name,
-    ) == (9, [5], 3, "other")
-    assert (experiment.dataset.options["train"], experiment.dataset.options["dev"]) == (20, 7)
+    assert (experiment.train.epochs, experiment.seeds, experiment.name) == (9, [5], "other")
+    sizes = experiment.dataset.options
+    assert (experiment.augment.copies, sizes["train"], sizes["dev"]) == (3, 20, 7)
 
 
 def test_a_run_holds_what_decides_its_numbers(file):
     run = read_experiment(file).run("baseline", "gaussian", 3)
-    assert (run.backbone.name, run.augmenter.options, run.seed, run.augment.copies) == (
-        "baseline",
-        {"scale": 0.5, "detach": False},
-        3,
-        2,
-    )
+    assert (run.backbone.name, run.augmenter) == ("baseline", GAUSSIAN)
+    assert (run.seed, run.augment.copies) == (3, 2)
 
 
 def test_the_none_run_does_not_depend_on_how_others_augment(file):
@@ -90,17 +77,11 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("train.epochs=1.5", "train.epochs: Input should be a valid integer"),
         ("train.epochs=true", "train.epochs: expected a number, not true or false (got True)"),
         ("seeds=[0, true]", "seeds.1: expected a number, not true or false"),
-        (
-            "encoder={name: tiny, layers: 2}",
-            "what a preset such as 'tiny' takes stands below options",
-        ),
+        ("encoder={name: tiny, layers: 2}", "a preset such as 'tiny' takes stands below options"),
         ("train.lr_head=.inf", "train.lr_head: Input should be a finite number"),
         ("augment.warmup_epochs=4", "gaussian, vae would never augment"),
         ("augment.start=warm", "augment.start: Input should be 'fresh' or 'stage1' (got 'warm')"),
-        (
-            "augment.warmup_contrastive=maybe",
-            "augment.warmup_contrastive: Input should be a valid boolean",
-        ),
+        ("augment.warmup_contrastive=maybe", "warmup_contrastive: Input should be a valid boolean"),
         ("encoder={name: tiny, attention_dropout: 0.1}", "encoder.options.dropout"),
         ("backbones=[[1]]", "a backbone is a name, or a name with options"),
         ("backbones=[{atlop: 3}]", "a backbone is a name, or a name with options"),
@@ -108,27 +89,14 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("dataset={name: synthetic, options: 3}", "options must be a mapping"),
         ("train.lr_head=0", "train.lr_head: Input should be greater than 0 (got 0)"),
         ("train.precision=fp8", "train.precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
-        (
-            "train.epoch=3",
-            "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, batch_size",
-        ),
+        ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, "),
         ("augmentors=[none]", "unknown key 'augmentors'. Did you mean 'augmenters'?"),
-        (
-            "encoder={name: tiny, frozen: all}",
-            "unknown key 'encoder.frozen'. Did you mean 'freeze'?",
-        ),
+        ("encoder={name: tiny, frozen: all}", "'encoder.frozen'. Did you mean 'freeze'?"),
         ("encoder={name: tiny, freeze: half}", "encoder.freeze"),
-        (
-            "encoder={name: tiny, options: {widht: 3}}",
-            "encoder 'tiny' has no option 'widht'. Did you mean 'width'?",
-        ),
+        ("encoder={name: tiny, options: {widht: 3}}", "no option 'widht'. Did you mean 'width'?"),
         ("backbones=[atlob]", "unknown backbone 'atlob'. Did you mean 'atlop'?"),
         ("augmenters=[vaedif]", "unknown augmenter 'vaedif'. Did you mean 'vaediff'"),
-        (
-            "augmenters=[{gaussian: {scael: 1}}]",
-            "augmenter 'gaussian' has no option 'scael'. Did you mean 'scale'? "
-            "Known: scale, detach",
-        ),
+        ("augmenters=[{gaussian: {scael: 1}}]", "Did you mean 'scale'? Known: scale, detach"),
         ("augmenters=[none, none]", "augmenters: a name stands twice"),
         ("augmenters=[]", "augmenters: List should have at least 1 item"),
         ("seeds=[1, 1]", "seeds: a seed stands twice"),

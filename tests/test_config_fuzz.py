@@ -26,20 +26,8 @@ SOUND = dict(
     train={"epochs": 4, "precision": "fp32"},
     augment={"warmup_epochs": 2},
 )
-KEYS = sorted(
-    {
-        *Experiment.model_fields,
-        "options",
-        "epochs",
-        "scale",
-        "documents",
-        "freeze",
-        "warmup_epochs",
-        "none",
-        "atlop",
-        "x",
-    }
-)
+KEYS = ["options", "epochs", "scale", "documents", "freeze", "warmup_epochs", "none", "atlop", "x"]
+KEYS = sorted({*Experiment.model_fields, *KEYS})
 KNOWN = [
     "atlop",
     "baseline",
@@ -54,14 +42,8 @@ KNOWN = [
     "",
 ]
 
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.sampled_from(KNOWN)
-    | st.text(max_size=6)
-)
+numbers = st.none() | st.booleans() | st.integers() | st.floats()
+scalars = numbers | st.sampled_from(KNOWN) | st.text(max_size=6)
 values = st.recursive(
     scalars,
     lambda inner: (

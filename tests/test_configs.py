@@ -74,56 +74,30 @@ def test_the_papers_files_can_be_planned_without_data(name, tmp_path):
     assert f"{runs} of {runs} runs to do" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "encoder", "dataset", "backbones"),
-    [
-        (
-            "redocred_bert",
-            "google-bert/bert-base-cased",
-            "re-docred",
-            {"baseline", "kd_docre", "atlop"},
-        ),
-        (
-            "redocred_roberta",
-            "FacebookAI/roberta-large",
-            "re-docred",
-            {"baseline", "kd_docre", "atlop"},
-        ),
-        (
-            "dwie_bert",
-            "google-bert/bert-base-cased",
-            "dwie",
-            {"baseline", "atlop"},
-        ),  # KD-DocRE has no row in Table 2
-    ],
-)
-def test_what_the_papers_files_compare(name, encoder, dataset, backbones):
-    found = experiment(name)
-    assert (found.encoder.name, found.dataset.name) == (encoder, dataset)
-    assert (found.encoder.freeze, found.encoder.mention) == ("none", "marker")
+ENCODERS = dict.fromkeys(PAPER, "google-bert/bert-base-cased")
+ENCODERS["redocred_roberta"] = "FacebookAI/roberta-large"
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_files_hold_what_the_paper_says(name):
+    found, on_dwie = experiment(name), name == "dwie_bert"
+    assert (found.encoder.name, found.encoder.freeze) == (ENCODERS[name], "none")
+    assert (found.dataset.name, found.encoder.mention) == (
+        "dwie" if on_dwie else "re-docred",
+        "marker",
+    )
+    # all the hub's documents
+    assert found.dataset.options == DATASETS.entry(found.dataset.name).parameters
+    # KD-DocRE has no row in Table 2
+    backbones = {"baseline", "atlop"} if on_dwie else {"baseline", "kd_docre", "atlop"}
     assert {choice.name for choice in found.backbones} == backbones
-    assert [choice.name for choice in found.augmenters] == [
-        "none",
-        "copies",
-        "gaussian",
-        "vae",
-        "vaediff",
-    ]
+    augmenters = [choice.name for choice in found.augmenters]
+    assert augmenters == ["none", "copies", "gaussian", "vae", "vaediff"]
     assert found.seeds == list(range(10))  # "average of ten runs" (captions of Tables 1 and 2)
-
-
-@pytest.mark.parametrize(
-    ("name", "of_paper"),
-    [("redocred_bert", REDOCRED), ("redocred_roberta", REDOCRED), ("dwie_bert", DWIE)],
-)
-def test_the_papers_files_hold_the_papers_numbers(name, of_paper):
-    found = experiment(name)
-    stages = {**found.train.model_dump(), "warmup_epochs": found.augment.warmup_epochs}
-    assert {key: stages[key] for key in of_paper} == of_paper
-    assert (found.augment.copies, found.augment.combination) == (
-        2,
-        "concatenate",
-    )  # "We set m = 2"; Algorithm 1, l. 33
+    stages = found.train.model_dump() | {"warmup_epochs": found.augment.warmup_epochs}
+    assert stages.items() >= (DWIE if on_dwie else REDOCRED).items()
+    # "We set m = 2"; Algorithm 1, line 33
+    assert (found.augment.copies, found.augment.combination) == (2, "concatenate")
     for augmenter, numbers in (("vae", VAE), ("vaediff", VAEDIFF)):
         assert options(found.augmenters, augmenter).items() >= numbers.items()
 
@@ -142,10 +116,8 @@ def test_what_the_paper_leaves_open_is_the_scripts(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_vae_is_vaediff_without_its_prior(name):
-    vae, vaediff = (
-        options(experiment(name).augmenters, augmenter) for augmenter in ("vae", "vaediff")
-    )
-    assert {key: vaediff[key] for key in vae.keys() & vaediff.keys()} == vae
+    known = experiment(name).augmenters
+    assert options(known, "vaediff").items() >= options(known, "vae").items()
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -155,15 +127,3 @@ def test_lines_of_the_papers_files_tell_their_source(name):
     numbers = [line for line in shared.splitlines() if line.startswith("  ")]
     assert len(numbers) >= 15
     assert all("3.1" in line or "scripts" in line or "no number" in line for line in numbers)
-
-
-def test_redocred_is_taken_whole():
-    given = experiment("redocred_bert").dataset.options
-    assert (
-        given == DATASETS.entry("re-docred").parameters
-    )  # the hub's three files, none of them cut
-    assert given == experiment("redocred_roberta").dataset.options
-
-
-def test_dwie_is_the_hubs():
-    assert experiment("dwie_bert").dataset.options == DATASETS.entry("dwie").parameters

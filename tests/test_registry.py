@@ -150,34 +150,26 @@ def test_plugins_register_by_being_imported(things, tmp_path):
     sys.modules.pop("plugin_my_thing")
 
 
-def test_a_plugin_that_takes_a_known_name(things, tmp_path):
-    plugin = tmp_path / "clash.py"
-    plugin.write_text(
-        "from things_registry import THINGS\n@THINGS.register('first')\nclass Mine: ...\n"
-    )
-    with pytest.raises(UserError, match="registered twice"):
-        load_plugin(plugin)
+CLASH = "from things_registry import THINGS\n@THINGS.register('first')\nclass Mine: ...\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("name", "text", "message"),
     [
-        ("import nowhere_to_be_found", "ModuleNotFoundError"),
-        ("def broken(:", "SyntaxError"),
-        ("1 / 0", "ZeroDivisionError"),
+        ("clash.py", CLASH, "registered twice"),
+        ("bad.py", "import nowhere_to_be_found", r"bad\.py.*ModuleNotFoundError"),
+        ("bad.py", "def broken(:", r"bad\.py.*SyntaxError"),
+        ("bad.py", "1 / 0", r"bad\.py.*ZeroDivisionError"),
+        ("leaves.py", "raise SystemExit(3)", r"leaves\.py.*SystemExit"),
+        ("plugin.txt", "x", r"plugin\.txt: .*end in \.py"),
+        ("nowhere.py", None, r"nowhere\.py: no such file"),
     ],
 )
-def test_a_plugin_that_fails_names_file_and_reason(tmp_path, text, message):
-    plugin = tmp_path / "bad.py"
-    plugin.write_text(text)
-    with pytest.raises(UserError, match=message) as caught:
-        load_plugin(plugin)
-    assert str(plugin) in str(caught.value)
-
-
-def test_a_plugin_that_is_not_there():
-    with pytest.raises(UserError, match="no such file"):
-        load_plugin("nowhere.py")
+def test_a_plugin_that_fails_names_file_and_reason(things, tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_plugin(tmp_path / name)
 
 
 def test_the_names_of_the_benchmark_are_known_without_torch():
@@ -205,17 +197,6 @@ def test_every_entry_has_a_summary_and_what_source_says_holds(registry):
         )
         registry[name]
         assert (registry.entry(name).summary, registry.entry(name).parameters) == read
-
-
-def test_a_plugin_that_is_no_python_file_or_leaves(tmp_path):
-    path = tmp_path / "plugin.txt"
-    path.write_text("x")
-    with pytest.raises(UserError, match=r"end in \.py"):
-        load_plugin(path)
-    path = tmp_path / "leaves.py"
-    path.write_text("raise SystemExit(3)")
-    with pytest.raises(UserError, match="SystemExit"):
-        load_plugin(path)
 
 
 def test_a_name_that_is_no_folder_name():

@@ -131,9 +131,6 @@ def test_without_a_hub_and_with_an_empty_cache_the_way_out_is_named(command, tmp
 
 def test_dwie_from_an_empty_cache_and_again_without_the_hub(hub, command, tmp_path):
     dataset = ["--set", "dataset={name: dwie, hub: org/dwie}", "--augmenters", "none"]
-    output = ended(command("http://127.0.0.1:9", *dataset), code=2)
-    assert "org/dwie: cannot be had" in output and "Task_1/*.parquet" in output
-    assert "Traceback" not in output and not (tmp_path / "results").exists()
     with hub.running() as address:
         assert "1 done" in ended(command(address, *dataset))
     assert "1 done" in ended(command(address, *dataset, results="again"))
