@@ -1,6 +1,4 @@
-"""Tables as LaTeX: the lines by hand, nothing foreign left as a command, and what pdflatex says to
-it.
-"""
+"""Tables as LaTeX: the lines by hand, no foreign command, and what pdflatex says to it."""
 
 import re
 import shutil
@@ -26,29 +24,28 @@ def row(group, label, *cells, seeds=(0, 1), **others):
     return Row(group, label, cells, seeds, (0, 1), **others)
 
 
-def table(**changes):
-    rows = (
-        row("atlop", "none", Cell({0: 50, 1: 52}), Cell({0: 48, 1: 48}, best=True), Cell()),
-        row(
-            "atlop",
-            "vae",
-            Cell({0: 51, 1: 53}, best=True),
-            Cell(absent="undefined"),
-            Cell({0: -1, 1: -3}, mark="†"),
-        ),
-        row("kd_docre", "none", *[Cell(absent="missing")] * 2, Cell(), seeds=()),
-        row(
-            "kd_docre", "vae", Cell({1: 50}), Cell({1: 50}), Cell({}, absent="missing"), seeds=(1,)
-        ),
-    )
-    fields = {"title": "demo", "notes": ("Over `none`.",), "columns": COLUMNS, "rows": rows}
-    return Table(**{"group_label": "Backbone", "row_label": "Augmenter"} | fields | changes)
+MISSING = Cell(absent="missing")
+ROWS = (
+    row("atlop", "none", Cell({0: 50, 1: 52}), Cell({0: 48, 1: 48}, best=True), Cell()),
+    row(
+        "atlop",
+        "vae",
+        Cell({0: 51, 1: 53}, best=True),
+        Cell(absent="undefined"),
+        Cell({0: -1, 1: -3}, mark="†"),
+    ),
+    row("kd_docre", "none", MISSING, MISSING, Cell(), seeds=()),
+    row("kd_docre", "vae", Cell({1: 50}), Cell({1: 50}), MISSING, seeds=(1,)),
+)
+
+
+def table(rows=ROWS, *, title="demo", notes=("Over `none`.",), columns=COLUMNS, label="Augmenter"):
+    return Table(title, notes, "Backbone", label, columns, tuple(rows))
 
 
 def test_lines_of_a_table():
     lines = latex([table()]).splitlines()
-    body = lines[lines.index(r"\toprule") : lines.index(r"\bottomrule")]
-    assert body == [
+    assert lines[lines.index(r"\toprule") : lines.index(r"\bottomrule")] == [
         r"\toprule",
         r" &  &  & \multicolumn{1}{c}{dev} & \multicolumn{2}{c}{test} \\",
         r"\cmidrule(lr){4-4} \cmidrule(lr){5-6}",
@@ -67,24 +64,14 @@ def test_lines_of_a_table():
 
 def test_a_cell_over_fewer_seeds_than_its_row_says_so():
     one = row("atlop", "vae", Cell({0: 1}), Cell({0: 1, 1: 1}), Cell({0: 1}))
-    assert r"1.00 {\scriptsize($n$=1)}" in latex([table(rows=(one,))])
+    assert r"1.00 {\scriptsize($n$=1)}" in latex([table([one])])
 
 
 def test_ranks_get_a_column_of_their_own_where_there_are_any():
     cells = [Cell({0: 1, 1: 2})] * 3
-    text = latex(
-        [
-            table(
-                rows=(row("atlop", "vae", *cells, rank="1"), row("atlop", "none", *cells, rank="1"))
-            )
-        ]
-    )
-    assert (
-        r"Rank & Backbone" in text
-        and r"\begin{tabular}{rllrrrr}" in text
-        and r"\cmidrule(lr){5-5}" in text
-    )
-    assert text.count("\n1 & ") == 2
+    text = latex([table([row("atlop", name, *cells, rank="1") for name in ("vae", "none")])])
+    assert r"Rank & Backbone" in text and r"\begin{tabular}{rllrrrr}" in text
+    assert r"\cmidrule(lr){5-5}" in text and text.count("\n1 & ") == 2
     assert "Rank" not in latex([table()])
 
 
@@ -126,44 +113,31 @@ def test_code_in_notes_is_typewriter():
 
 def test_a_row_beginning_with_a_bracket_or_star_is_no_argument_of_the_line_before():
     cells = [Cell({0: 1, 1: 2})] * 3
-    text = latex([table(rows=(row("[3pt]", "vae", *cells), row("*", "vae", *cells)))])
+    text = latex([table([row("[3pt]", "vae", *cells), row("*", "vae", *cells)])])
     assert "\n{}[3pt] & vae" in text and "\n{}* & vae" in text
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_a_document_compiles_with_the_kernel_and_booktabs_alone(tmp_path):
-    hostile = table(
-        title=HOSTILE, notes=(HOSTILE, "[x]", f"`{HOSTILE.replace('`', '')}`"), row_label="[x]"
-    )
-    rows = tuple(
-        Row(name, name, row.cells, row.seeds, row.expected, rank=HOSTILE[:3])
-        for name, row in zip((HOSTILE, "[3pt]", "*", "é"), hostile.rows, strict=True)
-    )
-    text = latex([table(), Table(**{**vars(hostile), "rows": rows})])
+def test_the_document_compiles_with_the_kernel_and_booktabs_alone(tmp_path):
+    names = zip((HOSTILE, "[3pt]", "*", "é"), ROWS, strict=True)
+    rows = [Row(name, name, r.cells, r.seeds, r.expected, rank=HOSTILE[:3]) for name, r in names]
+    notes = (HOSTILE, "[x]", f"`{HOSTILE.replace('`', '')}`")
+    text = latex([table(), table(rows, title=HOSTILE, notes=notes, label="[x]")])
     assert re.findall(r"\\usepackage.*", text) == [r"\usepackage{booktabs}"]
     (tmp_path / "t.tex").write_text(text, encoding="utf-8")
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=100, errors="replace"
-    )
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "errors": "replace"}
+    done = subprocess.run(command, **options, timeout=100)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "(2 pages" in done.stdout and "Missing character" not in (tmp_path / "t.log").read_text(
-        errors="replace"
-    )
+    log = (tmp_path / "t.log").read_text(errors="replace")
+    assert "(2 pages" in done.stdout and "Missing character" not in log
 
 
 def test_a_table_wider_than_the_page_is_divided_where_a_heading_ends():
-    columns = tuple(
-        Column(f"c{i}", f"column {i:02}", "left" if i < 12 else "right", ("test", "f1"))
-        for i in range(24)
-    )
-    row = Row("group", "label", tuple(Cell({0: 12.34, 1: 56.78}) for _ in columns), (0, 1), (0, 1))
-    text = latex([Table("wide", (), "Backbone", "Augmenter", columns, (row,))])
+    heading = lambda i: "left" if i < 12 else "right"
+    columns = tuple(Column(f"c{i}", f"column {i:02}", heading(i), ()) for i in range(24))
+    wide = row("group", "label", *(Cell({0: 12.34, 1: 56.78}) for _ in columns))
+    text = latex([table([wide], columns=columns)])
     first, second = text.split(r"\end{tabular}")[:2]
-    assert (
-        "column 11" in first
-        and "column 12" not in first
-        and "column 12" in second
-        and r"\par\medskip" in second
-    )
+    assert "column 11" in first and "column 12" not in first and "column 12" in second
     assert text.count("group & label") == 2 and text.count(r"\caption") == 1
