@@ -11,7 +11,6 @@ from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, Table
 from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.corrections import datasets_with_effect
 
-SCORES = ("test.f1", "test.f1.difference", "test.ign_f1", "test.freq_f1", "test.ltail_f1", "dev.f1")
 TIME = Column("minutes", "min/run", "cost", (), decimals=1)
 ACROSS = (
     Column("settings", "settings", "test F1", (), decimals=0),
@@ -25,9 +24,7 @@ ACROSS = (
 def board_table(board: Board) -> Table:
     """All entries on one dataset, the best first, with their ranks and the time of a run."""
     several = len(board.studies) > 1
-    known = {column.key: column for study in board.studies for column in study.table.columns}
-    columns = tuple(known[key] for key in SCORES if key in known)
-    rows = []
+    columns, rows = board.columns, []
     for entry in board.entries:
         cells = [replace(entry.cell(column.key), best=False) for column in columns]
         group = f"{entry.row.group} ({entry.study.label})" if several else entry.row.group

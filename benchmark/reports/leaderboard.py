@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 from benchmark.reports.figures import RelationChange
 from benchmark.reports.studies import Study
-from benchmark.reports.tables import Cell, Row
+from benchmark.reports.tables import Cell, Column, Row
+from benchmark.store.differences import flat
 from benchmark.store.runs import StoredRun
+
+SCORES = ("test.f1", "test.f1.difference", "test.ign_f1", "test.freq_f1", "test.ltail_f1", "dev.f1")
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,12 @@ class Board:
         return self.dataset, self.studies[0].digest
 
     @property
+    def columns(self) -> tuple[Column, ...]:
+        """The scores to show."""
+        known = {column.key: column for study in self.studies for column in study.table.columns}
+        return tuple(known[key] for key in SCORES if key in known)
+
+    @property
     def notes(self) -> list[str]:
         return list(dict.fromkeys(note for study in self.studies for note in study.board_notes))
 
@@ -162,22 +171,14 @@ def _relation_means(
 
 def _settings(runs: Mapping[int, StoredRun]) -> list[list[str]]:
     """[key, value] of the runs' configuration and environment; each seed's where they differ."""
-    flat = {seed: dict(_flat({**run.config, "facts": run.facts})) for seed, run in runs.items()}
+    known = {seed: flat({**run.config, "facts": run.facts}) for seed, run in runs.items()}
+    text = lambda value: value if isinstance(value, str) else json.dumps(value)
     out = []
-    for key in dict.fromkeys(key for values in flat.values() for key in values if key != "seed"):
-        values = {seed: of_seed.get(key, "") for seed, of_seed in flat.items()}
+    for key in dict.fromkeys(key for values in known.values() for key in values if key != "seed"):
+        values = {seed: text(of_seed.get(key, "")) for seed, of_seed in known.items()}
         each = "; ".join(f"seed {seed}: {value}" for seed, value in values.items())
         out.append([key, each if len(set(values.values())) > 1 else next(iter(values.values()))])
     return out
-
-
-def _flat(value: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
-    """{"train": {"epochs": 3}} -> ("train.epochs", "3")."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value if isinstance(value, str) else json.dumps(value)
 
 
 def _rounded(value: float | None) -> float | None:

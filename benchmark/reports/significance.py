@@ -66,9 +66,7 @@ class Contrast:
     @property
     def bounds(self) -> tuple[float, float] | None:
         """The ends of the interval in points."""
-        if self.interval is None or self.interval.low is None:
-            return None
-        return 100 * self.interval.low, 100 * self.interval.high
+        return self.interval and self.interval.points
 
     @property
     def significant(self) -> bool:

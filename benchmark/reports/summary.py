@@ -109,6 +109,5 @@ def _against_control(runs: Seeds, others: Seeds, control: str, evidence: Evidenc
         return f"It has no seed in common with the best control, `{control}`."
     mean = fsum(a.metrics["test"]["f1"] - b.metrics["test"]["f1"] for a, b in pairs) / len(pairs)
     interval = evidence.interval(pairs, "f1")
-    known = interval is not None and interval.low is not None
-    span = _span((100 * interval.low, 100 * interval.high) if known else None)
+    span = _span(interval and interval.points)
     return f"Against the best control on dev, `{control}`: {signed(100 * mean)} F1{span}."

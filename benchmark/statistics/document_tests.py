@@ -1,6 +1,6 @@
 """The test across documents, on the counts of trained models: do these two models differ?
 
-It speaks of the population of documents. Read as a claim about the methods it is wrong in 17 of 100
+It speaks of the population of documents. Read as a claim about the methods it is wrong in 15 of 100
 cases when runs vary as much as test sets do (docs/statistics/validity.md); pooling seeds as if they
 were documents does not help. F1 is no mean of document values, so documents are resampled and F1 is
 computed from their sums: never a t-test on the F1 of documents (Dror et al. 2018, P18-1128).

@@ -26,6 +26,11 @@ class Interval:
     documents: int | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def points(self) -> tuple[float, float] | None:
+        """The ends of an interval of fractions, in percent; None where there are none."""
+        return None if self.low is None else (100 * self.low, 100 * self.high)
+
 
 @dataclass(frozen=True)
 class Result:

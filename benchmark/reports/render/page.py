@@ -27,19 +27,12 @@ from benchmark.reports.leaderboard import Board, Entry, boards, relations_of
 from benchmark.reports.published import Reported
 from benchmark.reports.render.html import html, number_html, text_of, whole_page
 from benchmark.reports.studies import Study
-from benchmark.reports.tables import BASELINE, MISSING, Cell, Table
+from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Table
 from benchmark.texts import escape
 
 ASSETS = Path(__file__).with_name("assets")
 _DIFFERENCE = "test.f1.difference"
-_COLUMNS = {  # of the ablation table: key -> heading
-    "test.f1": "Test F1",
-    _DIFFERENCE: "Δ F1",
-    "test.ign_f1": "Ign F1",
-    "test.freq_f1": "Freq F1",
-    "test.ltail_f1": "LTail F1",
-    "dev.f1": "Dev F1",
-}
+_HEADINGS = {"test.f1": "Test F1", "dev.f1": "Dev F1"}  # other columns keep their label
 
 
 def page(
@@ -118,14 +111,13 @@ def _board(board: Board, published: Reported | None) -> str:
 
 
 def _table(board: Board, with_experiment: bool) -> str:
-    columns = {
-        key: text
-        for key, text in _COLUMNS.items()
-        if any(e.cell(key) != Cell() for e in board.entries)
-    }
+    columns = [c for c in board.columns if any(e.cell(c.key) != Cell() for e in board.entries)]
     heads = [_th("#", "number", "number", "rank"), _th("Backbone", style="backbone")]
     heads += [_th(text) for text in ("Augmenter", *["Experiment"] * with_experiment)]
-    heads += [_th(text, "number", "number", key) for key, text in columns.items()]
+    heads += [
+        _th(_HEADINGS.get(column.key, column.label), "number", "number", column.key)
+        for column in columns
+    ]
     heads += [_th(text, "number", "number") for text in ("Seeds", "Time per run")]
     means = [entry.cell(_DIFFERENCE).mean for entry in board.entries]
     most = max((abs(mean) for mean in means if mean is not None), default=0)
@@ -143,7 +135,7 @@ def _table(board: Board, with_experiment: bool) -> str:
     )
 
 
-def _row(entry: Entry, columns: Iterable[str], with_experiment: bool, most: float) -> str:
+def _row(entry: Entry, columns: Iterable[Column], with_experiment: bool, most: float) -> str:
     row, missing = entry.row, entry.row.coverage == MISSING
     # the augmenter's cell names the backbone too, for screens without room for its column
     label = f'<span class="with">{escape(row.group)} + </span>{escape(row.label)}'
@@ -154,7 +146,7 @@ def _row(entry: Entry, columns: Iterable[str], with_experiment: bool, most: floa
     ]
     if with_experiment:
         cells.append(_td(escape(entry.study.label), entry.study.label, "experiment"))
-    cells += [_score(entry, key, most) for key in columns]
+    cells += [_score(entry, column, most) for column in columns]
     unknown = f'<span class="absent">{MISSING}</span>' if entry.study.runs else ""
     seconds, devices = entry.seconds, ", ".join(entry.devices)
     mean = sum(seconds.values()) / len(seconds) if seconds else None
@@ -170,9 +162,8 @@ def _row(entry: Entry, columns: Iterable[str], with_experiment: bool, most: floa
     return f"<tr {names}{' class=missing' if missing else ''}>{''.join(cells)}</tr>"
 
 
-def _score(entry: Entry, key: str, most: float) -> str:
-    cell = entry.cell(key)
-    column = next(column for column in entry.study.table.columns if column.key == key)
+def _score(entry: Entry, column: Column, most: float) -> str:
+    cell = entry.cell(column.key)
     text = number_html(cell, column, entry.row)
     if column.difference and cell.mean is not None:
         text = f"{_arrow(cell.mean, column.decimals)}{text} {change_bar(cell.mean, most)}"
@@ -206,9 +197,8 @@ def _relation_figure(entry: Entry) -> str:
 def _difference(entry: Entry) -> Difference:
     cell = entry.cell(_DIFFERENCE)
     interval = entry.study.intervals.get((entry.row.group, entry.row.label))
-    known = interval is not None and interval.low is not None
-    low, high = (100 * interval.low, 100 * interval.high) if known else (None, None)
-    return Difference(entry.name, cell.mean, low, high, tuple(cell.values.values()))
+    ends = (interval and interval.points) or (None, None)
+    return Difference(entry.name, cell.mean, *ends, tuple(cell.values.values()))
 
 
 def _explained(study: Study, rows: Sequence[Difference]) -> str:
