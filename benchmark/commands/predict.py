@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,10 @@ from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
 from benchmark.errors import UserError
 from benchmark.store.files import written_atomically
 from benchmark.texts import plain
+
+Threshold = StrEnum(
+    "Threshold", {"class_": "class", "tuned": "tuned", "per_relation": "per_relation"}
+)
 
 
 def predict(
@@ -43,6 +48,13 @@ def predict(
             help="Find the entities of an unmarked text: spacy:MODEL or gliner:MODEL.",
         ),
     ] = None,
+    threshold: Annotated[
+        Threshold,
+        typer.Option(
+            help="The model's own threshold, or those tuned on dev: one for all relations, or one "
+            "for each."
+        ),
+    ] = Threshold.class_,
     plugin: Plugins = None,
 ) -> None:
     """Predict the relations in your own documents.
@@ -76,7 +88,7 @@ def predict(
     from benchmark.interop.predict import predict as predict_facts
 
     rows = own_documents(documents, ner)
-    facts = predict_facts(run, rows)
+    facts = predict_facts(run, rows, threshold.value)
     for row in rows:
         if len(row["entities"]) < 2:
             found = "one entity" if row["entities"] else "no entity"

@@ -197,6 +197,7 @@ def publish(
         ABLATION,
         CALIBRATED,
         DETAIL,
+        PER_RELATION,
         ablation_table,
         has_calibrated,
         with_stage1,
@@ -239,6 +240,8 @@ def publish(
         further = significance(runs, expected, evidence, FURTHER)
         calibrated = ablation_table(runs, expected, CALIBRATED)
         shown += [marked(calibrated, further), *([differences(further)] if further else [])]
+    if has_calibrated(runs, "per_relation"):
+        shown.append(ablation_table(runs, expected, PER_RELATION))
     said = summary(runs, tested, further, evidence) if tested else []
     if files:
         require_same_documents(reference, [evidence], "--gold")

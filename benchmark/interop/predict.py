@@ -20,9 +20,12 @@ from benchmark.data.text import read_marked
 from benchmark.errors import UserError
 from benchmark.interop.publishing import pulled
 from benchmark.progress import Progress
+from benchmark.scoring.calibration import above
 from benchmark.store.runs import RunDirectory, find_runs
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
+
+THRESHOLDS = {"class": None, "tuned": "threshold", "per_relation": "thresholds"}  # in metrics.json
 
 
 def own_documents(path: Path, ner: str | None = None) -> Dataset:
@@ -41,9 +44,13 @@ def own_documents(path: Path, ner: str | None = None) -> Dataset:
     return Dataset.from_list(list(own_rows(documents, str(path))), features=FEATURES)
 
 
-def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
+def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> list[dict[str, Any]]:
     """Facts found in `documents`: DocRED-format JSON (labels are neither needed nor read), text
     with its entities marked (benchmark/data/text.py), or what `own_documents` returned.
+
+    Args:
+        threshold: "class": the model's own; "tuned": one for all relations; "per_relation": one for
+            each. The last two were tuned on dev and are stored with the run.
 
     Returns:
         One dict per fact: `title`, `h_idx`, `t_idx` and `r` as in the official submission format;
@@ -63,6 +70,9 @@ def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
             f"{run}: there are no weights (best.safetensors) in this folder. Runs keep theirs with "
             "train.keep_weights: best; a published copy of a run comes without"
         )
+    key = THRESHOLDS[threshold]
+    if key and key not in (metrics := directory.read_json("metrics.json")):
+        raise UserError(f"{run}: was made by an earlier version, which tuned no such threshold")
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
     rows = documents if isinstance(documents, Dataset) else own_documents(documents)
@@ -92,6 +102,11 @@ def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
     evaluator = Evaluator(
         model, accelerator, corpus, Progress.for_console(), max_labels=config.train.max_labels
     )
+    if key:
+        _, candidates = evaluator.predict_and_rank(loader, list(rows["title"]), "predicting")
+        facts = above(candidates, metrics[key])
+    else:
+        facts = evaluator.predict(loader, list(rows["title"]))
     longest = {
         row["title"]: [max((m["name"] for m in e["mentions"]), key=len) for e in row["entities"]]
         for row in rows
@@ -104,5 +119,5 @@ def predict(run: Path, documents: Path | Dataset) -> list[dict[str, Any]]:
             "tail": longest[fact["title"]][fact["t_idx"]],
             "score": fact["score"],
         }
-        for fact in evaluator.predict(loader, list(rows["title"]))
+        for fact in facts
     ]

@@ -27,10 +27,12 @@ from benchmark.config import complete_options
 from benchmark.errors import UserError
 from benchmark.registry import DATASETS
 from benchmark.scoring.calibration import (
+    CALIBRATIONS,
     above,
     average_precisions,
     from_columns,
     rank,
+    thresholds_by_relation,
     tuned_threshold,
 )
 from benchmark.scoring.counts import (
@@ -46,7 +48,7 @@ from benchmark.store.differences import flat
 from benchmark.store.runs import RunDirectory, StoredRun
 
 SPLITS = ("dev", "test")
-CALIBRATION = ("calibrated", "average_precision")  # beside the plain scores of a split
+CALIBRATION = (*CALIBRATIONS, "average_precision")  # beside the plain scores of a split
 TOLERANCE = 1e-9  # sums on another machine may differ in their last digits
 PARTS = (("frequent", "tail"), ("intra", "inter"))  # each makes up "all"
 
@@ -138,8 +140,9 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
             found.unverified.append(f"not compared with gold documents: {error}")
         for split in SPLITS:
             _of_split(found, metrics, split, corpus)
-            if "calibrated" in metrics[split]:  # older runs have none
-                _of_calibration(found, metrics, split, corpus)
+            for name in CALIBRATIONS:
+                if name in metrics[split]:  # older runs have none
+                    _of_calibration(found, metrics, split, name, corpus)
     except UserError as error:
         found.differences.append(str(error))
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON that was edited
@@ -180,26 +183,29 @@ def _of_split(
 
 
 def _of_calibration(
-    found: Verified, metrics: Mapping[str, Any], split: str, corpus: _Corpus | None
+    found: Verified, metrics: Mapping[str, Any], split: str, name: str, corpus: _Corpus | None
 ) -> None:
-    """The threshold, the scores at it and the average precision, from the best that there is."""
-    names, directory = (
-        (f"counts_{split}_calibrated.json", f"candidates_{split}.json"),
-        found.directory,
-    )
+    """The thresholds of one of CALIBRATIONS, the scores at them and the average precision, from the
+    best that there is.
+    """
+    key, directory = CALIBRATIONS[name], found.directory
+    names = (f"counts_{split}_{name}.json", f"candidates_{split}.json")
     candidates_of = lambda columns: from_columns(columns, str(directory.path / names[1]))
-    chosen = lambda columns: above(candidates_of(columns), metrics["threshold"])
+    chosen = lambda columns: above(candidates_of(columns), metrics[key])
     counts, source = _counts(found, split, corpus, names, chosen)
     if counts is None:
         return
-    stored, given = {"calibrated": metrics[split]["calibrated"]}, {"calibrated": score(counts)}
+    stored, given = {name: metrics[split][name]}, {name: score(counts)}
     if corpus is not None and (directory.path / names[1]).is_file():
         candidates = candidates_of(directory.read_json(names[1]))
         ranking = rank(corpus.splits[split], candidates, undirected=corpus.undirected)
         stored["average_precision"] = metrics[split]["average_precision"]
         given["average_precision"] = average_precisions(ranking, corpus.relations, corpus.frequent)
         if split == "dev":
-            stored["threshold"], given["threshold"] = metrics["threshold"], tuned_threshold(ranking)
+            tuned = tuned_threshold(ranking)
+            if key == "thresholds":
+                tuned = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
+            stored[key], given[key] = metrics[key], tuned
     stored, given = flat({split: stored}), flat({split: given})
     found.differences += _unequal(directory, stored, given, source)
 
@@ -214,9 +220,10 @@ def _counts(
     """The counts made of the second file and gold documents, or the first file; and from what."""
     directory, counts, source = found.directory, None, f"{names[0]} gives"
     there = [(directory.path / name).is_file() for name in names]
-    found.unverified += [
+    gone = [
         f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
     ]
+    found.unverified += [reason for reason in gone if reason not in found.unverified]
     file, of = (str(directory.path / name) for name in names)
     if there[0]:
         counts = Counts.from_json(directory.read_json(names[0]), file)

@@ -24,9 +24,11 @@ from benchmark.config import RunConfig
 from benchmark.data.documents import Corpus
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import (
+    CALIBRATIONS,
     above,
     average_precisions,
     rank,
+    thresholds_by_relation,
     to_columns,
     tuned_threshold,
 )
@@ -191,18 +193,20 @@ def _score(session: Session, split: str, metrics: dict[str, Any], written: dict[
     )
     ranking = rank(documents, candidates, undirected=corpus.undirected)
     if split == "dev":
-        metrics["threshold"] = tuned_threshold(ranking)
+        threshold = metrics["threshold"] = tuned_threshold(ranking)
+        metrics["thresholds"] = thresholds_by_relation(ranking, corpus.relations, threshold)
     counts = session.count(split, predictions)
-    calibrated = session.count(split, above(candidates, metrics["threshold"]))
-    metrics[split] = score(counts) | {
-        "calibrated": score(calibrated),
-        "average_precision": average_precisions(ranking, corpus.relations, corpus.frequent),
-    }
+    metrics[split] = score(counts)
+    for name, key in CALIBRATIONS.items():
+        calibrated = session.count(split, above(candidates, metrics[key]))
+        metrics[split][name] = score(calibrated)
+        written[f"counts_{split}_{name}.json"] = calibrated.to_json()
+    precisions = average_precisions(ranking, corpus.relations, corpus.frequent)
+    metrics[split]["average_precision"] = precisions
     metrics[f"{split}_relations"] = score_relations(counts)
     written[f"predictions_{split}.json"] = predictions
     written[f"candidates_{split}.json"] = to_columns(candidates, corpus.relations)
     written[f"counts_{split}.json"] = counts.to_json()
-    written[f"counts_{split}_calibrated.json"] = calibrated.to_json()
 
 
 def _store(session: Session, written: dict[str, Any]) -> None:

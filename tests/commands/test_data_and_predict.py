@@ -121,7 +121,8 @@ def model(monkeypatch):
     row = {"title": "Zürich", "entities": [{}, {}]}
     fake.rows = [row]
     module = SimpleNamespace(
-        predict=lambda run, documents: fake.facts, own_documents=lambda path, ner: fake.rows
+        predict=lambda run, documents, threshold: fake.facts,
+        own_documents=lambda path, ner: fake.rows,
     )
     monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
     monkeypatch.setattr(benchmark.interop, "predict", module, raising=False)
@@ -168,7 +169,7 @@ def test_predict_into_a_folder_that_is_not_there(model, documents, tmp_path):
 
 
 def test_predict_without_a_model(model, documents, monkeypatch):
-    def missing(run, documents):
+    def missing(run, documents, threshold):
         raise UserError(f"{run}: not a finished run")
 
     monkeypatch.setattr(benchmark.interop.predict, "predict", missing)

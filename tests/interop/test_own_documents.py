@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from tiny_runs import config, execute
 
-from benchmark.errors import DataError
-from benchmark.interop.predict import own_documents
+from benchmark.errors import DataError, UserError
+from benchmark.interop.predict import own_documents, predict
+from benchmark.store.files import read_json, write_json
 
 WORDS = ["Marie", "Curie", "was", "born", "in", "Warsaw"]
 ENTITIES = [[{"sent_id": 0, "pos": [0, 2]}], [{"sent_id": 0, "pos": [5, 6]}]]
@@ -55,3 +57,31 @@ def test_text_with_marked_entities(tmp_path):
     file.write_text("[Marie Curie|1] was born in [Warsaw|2|LOC].")
     (row,) = own_documents(file)
     assert row["title"] == "mine 1" and row["entities"][1]["type"] == "LOC"
+
+
+def test_the_thresholds_that_were_tuned_on_dev(tmp_path):
+    run = execute(tmp_path, config("atlop"), finish=False)
+    metrics = run.read_json("metrics.json")
+    assert metrics["thresholds"].keys() == {"r1", "r2", "r3"}
+    margins = {"r1": -1e9, "r2": 1e9, "r3": 1e9}
+    write_json(run.path / "metrics.json", {**metrics, "threshold": -1e9, "thresholds": margins})
+    run.finish()
+    file = tmp_path / "mine.txt"
+    file.write_text("[w1|1] w2 [w3|2] w4 [w5|3].")
+    own, tuned, each = (
+        predict(run.path, file, threshold) for threshold in ("class", "tuned", "per_relation")
+    )
+    assert len(tuned) == 5 * 3 > len(own)  # all candidates: 5 for each of the 3 entities
+    assert each == [fact for fact in tuned if fact["r"] == "r1"] != []
+
+
+def test_a_run_that_tuned_no_threshold_for_each_relation_says_so(tmp_path):
+    run = execute(tmp_path, config("atlop"), finish=False)
+    metrics = read_json(run.path / "metrics.json")
+    del metrics["thresholds"]
+    write_json(run.path / "metrics.json", metrics)
+    run.finish()
+    file = tmp_path / "mine.txt"
+    file.write_text("[w1|1] [w3|2].")
+    with pytest.raises(UserError, match="an earlier version, which tuned no such threshold"):
+        predict(run.path, file, "per_relation")

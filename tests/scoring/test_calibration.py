@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 
 from benchmark.errors import DataError
 from benchmark.scoring.calibration import (
+    LEAST_F1,
+    SHRINKAGE,
     Ranking,
     above,
     average_precision,
     average_precisions,
     from_columns,
     rank,
+    thresholds_by_relation,
     to_columns,
     tuned_threshold,
 )
@@ -70,6 +73,59 @@ def test_hand_computed():
     # F1 is 2/3 with the first two candidates (above 2.25) and with the first five (above -0.25)
     margins, hits = (3.0, 2.5, 2.0, 1.5, 0.5, -1.0), (True, True, False, False, True, False)
     assert tuned_threshold(ranking(zip(margins, hits, strict=True), missed=1)) == -0.25
+
+
+def two_relations(a, b, missed=0):
+    """A ranking of relation "a", of which `missed` facts are no candidates, and of "b"."""
+    both = [(margin, hit, name) for name, part in (("a", a), ("b", b)) for margin, hit in part]
+    both.sort(key=lambda candidate: -candidate[0])
+    margins, hits, names = (np.array([c[i] for c in both]) for i in range(3))
+    gold = {"a": sum(hit for _, hit in a) + missed, "b": sum(hit for _, hit in b)}
+    return Ranking(margins.astype(float), hits.astype(bool), names.astype(object), gold)
+
+
+MANY = [(2.0, True)] * 30 + [(1.0, False)] * 30  # 30 facts; the best threshold is 1.5
+
+
+def test_few_facts_draw_a_threshold_towards_the_one_for_all():
+    made = two_relations(MANY, [(2.0, True), (1.0, False)])
+    found = thresholds_by_relation(made, ["a", "b", "none"], around=0.5)
+    assert found["a"] == pytest.approx(0.5 + 30 / (30 + SHRINKAGE) * (1.5 - 0.5))
+    assert found["b"] == pytest.approx(0.5 + 1 / (1 + SHRINKAGE) * (1.5 - 0.5))
+    assert found["none"] == 0.5
+
+
+def test_a_hopeless_relation_is_hardly_predicted():
+    """F1 is below LEAST_F1 at every threshold, so the largest margin is drawn towards."""
+    made = two_relations([(3.0, False)] * 200 + [(1.0, True)], [], missed=9)
+    found = thresholds_by_relation(made, ["a"], around=0.0)["a"]
+    assert found == pytest.approx(10 / (10 + SHRINKAGE) * 3.0)
+
+
+@given(CANDIDATES, st.integers(0, 3), st.floats(-1, 1))
+def test_with_many_facts_it_is_the_relations_own_best(candidates, missed, around):
+    few = two_relations(candidates, [], missed)
+    own = thresholds_by_relation(few, ["a"], around)["a"]
+    facts = few.gold["a"]
+    best = around + (own - around) * (facts + SHRINKAGE) / facts if facts else own
+    tuned = tuned_threshold(few)
+    f1 = f1_at(candidates, facts, tuned)
+    if f1 >= LEAST_F1:
+        assert f1_at(candidates, facts, best) == pytest.approx(f1)
+
+
+@given(CANDIDATES, CANDIDATES)
+def test_thresholds_know_nothing_of_test(dev, test):
+    """They are a function of dev's ranking; predicting on test is comparing margins with them."""
+    made = two_relations(dev, [(0.5, True)])
+    thresholds = thresholds_by_relation(made, ["a", "b"], tuned_threshold(made))
+    facts = [{"r": "a", "score": margin} for margin, _ in test]
+    turned = [{"r": "a", "score": margin, "gold": not hit} for margin, hit in test]
+    chosen = [f["score"] for f in above(facts, thresholds)]
+    assert chosen == [f["score"] for f in above(turned, thresholds)]
+    assert chosen == [m for m, _ in test if m > thresholds["a"]]
+    again = thresholds_by_relation(made, ["a", "b"], tuned_threshold(made))
+    assert again == thresholds
 
 
 DOCUMENTS = [

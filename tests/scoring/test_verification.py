@@ -15,6 +15,7 @@ from benchmark.scoring.calibration import (
     above,
     average_precisions,
     rank,
+    thresholds_by_relation,
     to_columns,
     tuned_threshold,
 )
@@ -72,19 +73,25 @@ def write_run(results, dataset, seed=0, augmenter="none"):
         rows, candidates = getattr(corpus, split), CANDIDATES[split]
         ranking = rank(rows, candidates)
         if split == "dev":
-            metrics["threshold"] = tuned_threshold(ranking)
-        chosen = above(candidates, metrics["threshold"])
-        counts, calibrated = (count(rows, facts, **known) for facts in (predictions, chosen))
+            threshold = metrics["threshold"] = tuned_threshold(ranking)
+            thresholds = thresholds_by_relation(ranking, corpus.relations, threshold)
+            metrics["thresholds"] = thresholds
+        chosen = [above(candidates, at) for at in (threshold, thresholds)]
+        counts, calibrated, by_relation = (
+            count(rows, facts, **known) for facts in (predictions, *chosen)
+        )
         files = {
             f"predictions_{split}": predictions,
             f"counts_{split}": counts.to_json(),
             f"candidates_{split}": to_columns(candidates, corpus.relations),
             f"counts_{split}_calibrated": calibrated.to_json(),
+            f"counts_{split}_per_relation": by_relation.to_json(),
         }
         for name, content in files.items():
             directory.write_json(f"{name}.json", content)
         metrics[split] = score(counts) | {
             "calibrated": score(calibrated),
+            "per_relation": score(by_relation),
             "average_precision": average_precisions(ranking, corpus.relations, corpus.frequent),
         }
         metrics[f"{split}_relations"] = score_relations(counts)
@@ -170,6 +177,8 @@ SET_F1 = to(0.99, "test", "f1")
     [
         (to(-0.25, "threshold"), "dev.threshold is -0.25; "),
         (to(0.99, "test", "calibrated", "f1"), "test.calibrated.f1 is 0.99; "),
+        (to(0.99, "test", "per_relation", "f1"), "test.per_relation.f1 is 0.99; "),
+        (to(-0.5, "thresholds", "P2"), "dev.thresholds.P2 is -0.5; "),
         (to(0.99, "test", "average_precision", "tail"), "test.average_precision.tail is 0.99; "),
     ],
 )
@@ -274,6 +283,7 @@ def test_a_title_that_gold_does_not_have(run):
 
 def test_a_run_that_kept_scores_alone(run):
     kinds = ("counts_{}", "predictions_{}", "counts_{}_calibrated", "candidates_{}")
+    kinds += ("counts_{}_per_relation",)
     names = [f"{kind.format(split)}.json" for split in ("dev", "test") for kind in kinds]
     for name in names:
         (run.path / name).unlink()
