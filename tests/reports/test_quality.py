@@ -8,6 +8,7 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.reports.quality import quality_tables
 from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.reports.tables import Cell
 from benchmark.store.runs import RunDirectory, find_runs
 
 
@@ -16,47 +17,37 @@ def group(exact):
     of_all = {"dev": 0.7, "train": 0.9, "noise": 0.1, "generated": exact}
     of_others = {"train": 1.0, "noise": 2.0, "generated": 1.5}
     measures = dict.fromkeys(("mmd", "frechet", "spread", "within_spread"), of_others)
-    neighbour = {"noise": 3.0, "generated": 0.8}
-    return {
-        "exact_match": of_all,
-        "micro_f1": of_all,
-        "between_share": of_all,
-        **measures,
-        "neighbour": neighbour,
-    }
+    measures |= dict.fromkeys(("exact_match", "micro_f1", "between_share"), of_all)
+    return measures | {"neighbour": {"noise": 3.0, "generated": 0.8}}
 
 
-def measurement(
-    exact, *, diagnosis=None, flags=None, groups=("all", "tail", "frequent"), **changes
-):
+def measurement(exact, *, diagnosis=None, flags=None, groups=("all", "tail", "frequent")):
     return {
         "pairs": {},
         "settings": {"components": 32},
         "diagnosis": diagnosis or {},
         "flags": flags or {},
         "groups": {name: group(exact) for name in groups},
-    } | changes
-
-
-def store(folder, augmenter, seed, quality, *, backbone="atlop", late=False):
-    run = RunDirectory.of(folder, "demo", backbone, augmenter, seed)
-    names = {
-        "dataset": "synthetic",
-        "encoder": "tiny",
-        "backbone": backbone,
-        "augmenter": augmenter,
     }
-    run.start(
-        {key: {"name": name} for key, name in names.items()}
-        | {"augment": None, "train": {}, "seed": seed}
-    )
+
+
+def store(folder, augmenter, seed, quality, *, late=False):
+    """late: the measurement was added after the run was done."""
+    run = RunDirectory.of(folder, "demo", "atlop", augmenter, seed)
+    names = {"dataset": "synthetic", "encoder": "tiny", "backbone": "atlop", "augmenter": augmenter}
+    config = {key: {"name": name} for key, name in names.items()}
+    run.start(config | {"augment": None, "train": {}, "seed": seed})
     run.write_json("metrics.json", {})
-    if quality is not None and not late:
-        run.write_json("quality.json", quality)
-    run.finish()
-    if quality is not None and late:
-        run.write_json("quality.json", quality)
+    for done in (False, True):
+        if quality is not None and late == done:
+            run.write_json("quality.json", quality)
+        if not done:
+            run.finish()
     return run
+
+
+def flagged(units):
+    return {"posterior": f"posterior collapsed: {units} of 384 latent units are active"}
 
 
 EXPECTED = {("atlop", name): (0, 1) for name in ("none", "gaussian", "vae", "vaediff")}
@@ -73,13 +64,8 @@ def grid(tmp_path):
         store(tmp_path, "gaussian", seed, None)
     store(tmp_path, "vae", 0, measurement(0.5, diagnosis=VAE))
     store(tmp_path, "vae", 1, measurement(0.7, diagnosis=VAE | {"kl": 14.0}), late=True)
-    flags = {"posterior": "posterior collapsed: 2 of 384 latent units are active"}
-    store(
-        tmp_path,
-        "vaediff",
-        1,
-        measurement(0.2, diagnosis={"prior_explained": 0.4, "active_share": 0.0}, flags=flags),
-    )
+    diagnosis = {"prior_explained": 0.4, "active_share": 0.0}
+    store(tmp_path, "vaediff", 1, measurement(0.2, diagnosis=diagnosis, flags=flagged(2)))
     return tmp_path
 
 
@@ -107,31 +93,26 @@ def test_rows_are_the_yardsticks_and_the_augmenters(grid):
 
 
 def test_shares_are_in_percent_and_averaged_over_seeds(grid):
-    table = table_of(grid)
-    exact = cell(table, "vae", "exact_match.tail")
-    assert exact.values == pytest.approx({0: 50, 1: 70}) and exact.mean == pytest.approx(60)
-    assert (
-        cell(table, "vae", "kl").mean == pytest.approx(13)
-        and cell(table, "vae", "reconstruction_explained").mean == 50
-    )
-    assert cell(table, "vae", "frechet.all").mean == 1.5 and cell(
-        table, "vae", "neighbour.all"
-    ).mean == pytest.approx(80)
-    assert cell(table, "(real, dev)", "exact_match.all").mean == pytest.approx(70)
-    assert cell(table, "(noise)", "frechet.all").mean == 2.0
+    of = lambda label, key: cell(table_of(grid), label, key)
+    assert of("vae", "exact_match.tail").values == pytest.approx({0: 50, 1: 70})
+    means = {
+        ("vae", "exact_match.tail"): 60,
+        ("vae", "kl"): 13,
+        ("vae", "reconstruction_explained"): 50,
+        ("vae", "frechet.all"): 1.5,
+        ("vae", "neighbour.all"): 80,
+        ("(real, dev)", "exact_match.all"): 70,
+        ("(noise)", "frechet.all"): 2.0,
+    }
+    assert {place: of(*place).mean for place in means} == pytest.approx(means)
 
 
 def test_what_has_no_such_number_is_blank_and_what_was_not_measured_is_missing(grid):
     table = table_of(grid)
-    assert cell(table, "(noise)", "kl").mean is None and cell(table, "(noise)", "kl").absent is None
-    assert cell(table, "(real, dev)", "frechet.all").absent is None  # to itself
-    assert {c.absent for row in table.rows if row.label == "gaussian" for c in row.cells} == {
-        "missing"
-    }
-    assert any(
-        note.startswith("Not measured: atlop/gaussian (seed 0, 1); atlop/vaediff (seed 0)")
-        for note in table.notes
-    )
+    assert cell(table, "(noise)", "kl") == cell(table, "(real, dev)", "frechet.all") == Cell()
+    absent = {c.absent for row in table.rows if row.label == "gaussian" for c in row.cells}
+    lacking = "Not measured: atlop/gaussian (seed 0, 1); atlop/vaediff (seed 0)"
+    assert absent == {"missing"} and any(note.startswith(lacking) for note in table.notes)
 
 
 def test_an_undefined_number_is_neither_zero_nor_left_out(grid):
@@ -143,19 +124,9 @@ def test_an_undefined_number_is_neither_zero_nor_left_out(grid):
 
 def test_a_collapse_is_told_in_words(grid):
     table = table_of(grid)
-    assert (
-        "FLAG atlop/vaediff: posterior collapsed: 2 of 384 latent units are active (seed 1)."
-        in table.notes
-    )
+    assert f"FLAG atlop/vaediff: {flagged(2)['posterior']} (seed 1)." in table.notes
     assert cell(table, "vaediff", "flags").mean == 1 and cell(table, "vae", "flags").mean == 0
-    store(
-        grid,
-        "vaediff",
-        0,
-        measurement(
-            0.2, flags={"posterior": "posterior collapsed: 3 of 384 latent units are active"}
-        ),
-    )
+    store(grid, "vaediff", 0, measurement(0.2, flags=flagged(3)))
     (note,) = [note for note in table_of(grid).notes if note.startswith("FLAG")]
     assert note.endswith(
         "collapsed: 3 of 384 latent units are active (seeds 0, 1; numbers of seed 0)."
@@ -165,12 +136,7 @@ def test_a_collapse_is_told_in_words(grid):
 def test_columns_that_nobody_has_are_left_out(tmp_path):
     store(tmp_path, "gaussian", 0, measurement(0.5, groups=("all",)))
     keys = [column.key for column in table_of(tmp_path, {("atlop", "gaussian"): (0,)}).columns]
-    assert (
-        "exact_match.all" in keys
-        and "kl" not in keys
-        and "exact_match.tail" not in keys
-        and "mmd.frequent" not in keys
-    )
+    assert "exact_match.all" in keys and not {"kl", "exact_match.tail", "mmd.frequent"} & set(keys)
 
 
 def test_without_measurements_there_is_no_table(tmp_path):

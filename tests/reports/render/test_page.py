@@ -4,6 +4,7 @@ foreign can run.
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 import time
@@ -60,15 +61,9 @@ def runs(tmp_path):
         ("atlop", "vae"): (0.53, 0.55),
         ("kd_docre", "none"): (0.60,),
     }
+    of = lambda f1: relations(P1=f1, P2=f1 / 2, P3=None)
     return [
-        run(
-            tmp_path,
-            augmenter,
-            seed,
-            f1,
-            backbone=backbone,
-            of_relations=relations(P1=f1, P2=f1 / 2, P3=None),
-        )
+        run(tmp_path, augmenter, seed, f1, backbone=backbone, of_relations=of(f1))
         for (backbone, augmenter), values in cells.items()
         for seed, f1 in enumerate(values)
     ]
@@ -93,14 +88,8 @@ def test_entries_stand_in_the_order_of_their_test_f1(runs):
 
 
 def test_equal_as_shown_is_equal_in_rank(tmp_path):
-    rows = rows_of(
-        page_of(
-            [
-                run(tmp_path, name, 0, f1)
-                for name, f1 in (("none", 0.500001), ("vae", 0.500002), ("copies", 0.4))
-            ]
-        )
-    )
+    scores = {"none": 0.500001, "vae": 0.500002, "copies": 0.4}
+    rows = rows_of(page_of([run(tmp_path, name, 0, f1) for name, f1 in scores.items()]))
     assert [cells[0] for _, cells in rows] == ["1", "1", "3"]
 
 
@@ -116,41 +105,25 @@ def test_ranks_and_marks_of_the_table_are_kept(runs):
 
 
 def test_versions_of_the_data_are_not_mixed(tmp_path):
-    text = page_of(
-        [
-            run(tmp_path, "none", 0, 0.5),
-            run(tmp_path, "none", 0, 0.6, experiment="new", digest="bb"),
-        ]
-    )
+    new = run(tmp_path, "none", 0, 0.6, experiment="new", digest="bb")
+    text = page_of([run(tmp_path, "none", 0, 0.5), new])
     assert [content for _, content in Parsed(text).of("h2")] == ["toy (data aa)", "toy (data bb)"]
     assert [cells[0] for _, cells in rows_of(text)] == ["1", "1"]
 
 
 def test_panels_are_embedded_with_means_over_seeds_and_paired_changes(runs):
     data = data_of(page_of(runs))
-    entry = data["entries"][1]
-    assert (
-        entry["name"] == "atlop + vae"
-        and entry["relations"] == [54.0, 27.0, None]
-        and entry["none"] == [51.0, 25.5, None]
-    )
-    assert entry["change"] == [3.0, 1.5, None] and entry["paired"] == 2
-    assert [(seed["seed"], seed["f1"], seed["difference"]) for seed in entry["seeds"]] == [
-        (0, 53.0, 3.0),
-        (1, 55.0, 3.0),
-    ]
-    assert data["studies"][entry["study"]] == [
-        ["P1", "", 300, 10],
-        ["P2", "", 200, 11],
-        ["P3", "", 100, 12],
-    ]
-    assert data["entries"][0]["none"] is None and data["entries"][0]["change"] is None
+    first, entry = data["entries"][:2]
+    assert entry["name"] == "atlop + vae" and entry["paired"] == 2
+    assert entry["relations"] == [54.0, 27.0, None] and entry["none"] == [51.0, 25.5, None]
+    assert entry["change"] == [3.0, 1.5, None] and first["none"] is first["change"] is None
+    seeds = [(seed["seed"], seed["f1"], seed["difference"]) for seed in entry["seeds"]]
+    assert seeds == [(0, 53.0, 3.0), (1, 55.0, 3.0)]
+    relations = [[f"P{i + 1}", "", 300 - 100 * i, 10 + i] for i in range(3)]
+    assert data["studies"][entry["study"]] == relations
     settings = dict(entry["settings"])
-    assert (
-        settings["train.epochs"] == "3"
-        and settings["facts.corpus_digest"] == "aa"
-        and "seed" not in settings
-    )
+    assert settings["train.epochs"] == "3" and settings["facts.corpus_digest"] == "aa"
+    assert "seed" not in settings
 
 
 def test_settings_that_differ_between_seeds_are_told_apart(runs):
@@ -185,13 +158,8 @@ def test_what_was_left_out_is_named():
 
 
 def test_hostile_texts_are_texts_everywhere(tmp_path):
-    kinds = {
-        "backbone": HOSTILE,
-        "dataset": HOSTILE,
-        "digest": HOSTILE,
-        "of_relations": relations(**{HOSTILE: 0.5}),
-        "device": HOSTILE,
-    }
+    kinds = dict.fromkeys(("backbone", "dataset", "digest", "device"), HOSTILE)
+    kinds["of_relations"] = relations(**{HOSTILE: 0.5})
     runs = [run(tmp_path, name, 0, 0.5, **kinds) for name in ("none", HOSTILE)]
     for stored in runs:
         stored.config["train"] = {HOSTILE: HOSTILE}
@@ -200,18 +168,13 @@ def test_hostile_texts_are_texts_everywhere(tmp_path):
     study = replace(study, label=HOSTILE, relation_names={HOSTILE: HOSTILE})
     parsed = Parsed(page([study], left_out=[HOSTILE], title=HOSTILE, made=HOSTILE))
     assert left_out == [] and len(parsed.of("script")) == 2 and parsed.of("img") == []
-    assert not [
-        name for _, attributes, _ in parsed.elements for name in attributes if name.startswith("on")
-    ]
-    (content,) = [
-        content for attributes, content in parsed.of("script") if attributes.get("id") == "data"
-    ]
+    names = [name for _, attributes, _ in parsed.elements for name in attributes]
+    assert not any(name.startswith("on") for name in names)
+    (content,) = [text for of, text in parsed.of("script") if of.get("id") == "data"]
     assert not set("<>&") & set(content)
     entry = json.loads(content)["entries"][1]
-    assert [f"train.{HOSTILE}", HOSTILE] in entry["settings"] and entry["seeds"][0][
-        "device"
-    ] == HOSTILE
-    assert parsed.of("h1")[0][1] == HOSTILE
+    assert [f"train.{HOSTILE}", HOSTILE] in entry["settings"]
+    assert entry["seeds"][0]["device"] == HOSTILE and parsed.of("h1")[0][1] == HOSTILE
 
 
 def test_the_policy_lets_in_this_script_and_style_and_nothing_else(runs):
@@ -230,11 +193,9 @@ def test_the_policy_lets_in_this_script_and_style_and_nothing_else(runs):
 
 
 def test_every_figure_has_a_title_and_a_description(runs):
-    text = page_of(runs)
-    figures = re.findall(r'<svg class="figure.*?</svg>', text, re.DOTALL)
-    assert len(figures) == 3 and all(
-        "<title>" in figure and "<desc>" in figure for figure in figures
-    )
+    figures = re.findall(r'<svg class="figure.*?</svg>', page_of(runs), re.DOTALL)
+    assert len(figures) == 3
+    assert all("<title>" in figure and "<desc>" in figure for figure in figures)
 
 
 def test_the_same_runs_make_the_same_page(runs):
@@ -243,21 +204,19 @@ def test_the_same_runs_make_the_same_page(runs):
 
 def test_240_runs_take_well_under_a_second_and_three_megabytes(tmp_path):
     known = relations(**{f"P{i}": 0.5 for i in range(96)})
+    make = lambda dataset, backbone, augmenter, seed: run(
+        tmp_path,
+        augmenter,
+        seed,
+        0.5 + seed / 100,
+        backbone=backbone,
+        dataset=dataset,
+        experiment=dataset,
+        of_relations=known,
+    )
+    augmenters = ("none", "gaussian", "vae", "vaediff")
     runs = [
-        run(
-            tmp_path,
-            augmenter,
-            seed,
-            0.5 + seed / 100,
-            backbone=backbone,
-            dataset=dataset,
-            experiment=dataset,
-            of_relations=known,
-        )
-        for dataset in ("re-docred", "dwie")
-        for backbone in ("a", "b", "c")
-        for augmenter in ("none", "gaussian", "vae", "vaediff")
-        for seed in range(10)
+        make(*of) for of in itertools.product(("re-docred", "dwie"), "abc", augmenters, range(10))
     ]
     start = time.process_time()
     text = page_of(runs)
@@ -265,9 +224,6 @@ def test_240_runs_take_well_under_a_second_and_three_megabytes(tmp_path):
     assert len(text) < 3e6 and len(rows_of(text)) == 24
 
 
-def test_assets_are_beside_the_module_and_ascii_for_the_digest_to_be_the_files():
-    assert {path.name for path in ASSETS.iterdir()} >= {"page.css", "page.js"}
-    assert all(
-        "\r" not in (ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
-    )
-    assert "</script" not in (ASSETS / "page.js").read_text(encoding="utf-8").lower()
+def test_the_script_cannot_end_its_element_and_digests_are_those_of_the_files():
+    texts = [(ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js")]
+    assert not any("\r" in text or "</script" in text.lower() for text in texts)
