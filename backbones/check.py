@@ -28,6 +28,7 @@ from benchmark.data.pairs import Pairs
 
 WIDTH = 16
 ENTITIES = (3, 5, 2, 0, 1)  # of the documents of a batch
+MANY = 88  # entities: DWIE has documents of up to 81
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}
 
 
@@ -165,6 +166,22 @@ def takes_one_pair_and_none(case: BackboneCase) -> None:
         )
 
 
+def takes_unusual_documents(case: BackboneCase) -> None:
+    """A document of one sentence, as DWIE's are, and one of 88 entities."""
+    short, crowded = made_up_document(0, 4), made_up_document(1, MANY)
+    sentence = np.zeros_like(short["mention_sentence"])
+    short |= {"sentence_start": [0], "mention_sentence": sentence}
+    for document, what in ((short, "one sentence"), (crowded, f"{MANY} entities")):
+        backbone = case.make()
+        found = case.logits(backbone, [document]).values()
+        case.expect(
+            all(logits.isfinite().all() for logits in found),
+            f"the logits of a document of {what} are NaN or infinite",
+        )
+        case.loss(backbone.train(), [document]).backward()
+        _expect_finite_gradients(case, backbone)
+
+
 def takes_a_batch_without_facts(case: BackboneCase) -> None:
     backbone = case.make().train()
     facts = ("fact_head", "fact_tail", "fact_class")
@@ -238,6 +255,7 @@ CHECKS: tuple[Callable[[BackboneCase], None], ...] = (
     the_order_of_documents_does_not_matter,
     the_order_of_entities_does_not_matter,
     takes_one_pair_and_none,
+    takes_unusual_documents,
     takes_a_batch_without_facts,
     every_parameter_learns,
     evaluation_is_deterministic,

@@ -36,7 +36,7 @@ class DocuNet(GroupedPairs):
     """
 
     reads_entity_numbers = True
-    check_options = GroupedPairs.check_options | {"side": 6, "unet": 4, "out": 8}
+    check_options = GroupedPairs.check_options | {"side": 88, "unet": 4, "out": 8}
 
     def __init__(
         self,

@@ -138,6 +138,7 @@ def packed_and_one_by_one_agree(case: EncoderCase) -> None:
 
 
 def long_documents_are_cut_into_windows(case: EncoderCase) -> None:
+    """Some of the windows hold no mention."""
     encoder = case.make()
     documents = case.documents(encoder)
     whole, _ = case.encode(encoder, documents)

@@ -1,5 +1,7 @@
 """An encoder with entity structure: what it reads, where its parameters live."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from samples import ADA, ROME, corpus
@@ -11,6 +13,7 @@ from benchmark.data.batches import Collator, Rows
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError
 
+MENTIONS = ("mention_position", "mention_entity", "mention_end", "entity_type")
 WORDS = [sentence for row in (ADA, ROME) for sentence in row["sentences"]]
 
 
@@ -48,6 +51,17 @@ def test_packed_one_by_one_and_without_a_bias(structure, rows):
     without = plain(collate([rows[0], rows[1]])).states
     torch.testing.assert_close(encoder(collate([rows[0], rows[1]])).states, without)
     assert not torch.allclose(without, together)
+
+
+def test_windows_without_a_mention(rows):
+    encoder = encoder_of("biaffine")
+    collate = Collator(replace(encoder.windows, size=10, overlap=2), encoder.needs)
+    first = {**rows[0], **{key: rows[0][key][:1] for key in MENTIONS}, "entities": 1}
+    none = {**rows[1], **{key: rows[1][key][:0] for key in MENTIONS}, "entities": 0}
+    for facts in ("fact_head", "fact_tail", "fact_class"):
+        first[facts] = none[facts] = rows[0][facts][:0]
+    for documents in ([first, none], [none]):
+        assert encoder(collate(documents)).states.isfinite().all()
 
 
 def test_only_bert_and_roberta(rows):
