@@ -95,6 +95,7 @@ no_loss = broken(Backbone, represent=Plain.represent, classify=Plain.classify)
 whitened = represents(lambda found, batch: found - found.mean(0) if len(found) else found)
 by_position = represents(lambda found, batch: torch.cat([found[:1] * 2, found[1:]]))
 numbered = represents(lambda found, batch: found * (1 + batch.pairs[:, 1:2]))
+crowded = represents(lambda found, batch: found * (torch.inf if batch.largest > 80 else 1))
 noisy = represents(lambda found, batch: found + torch.randn(1).double())
 needs_a_pair = adds(lambda pairs: pairs.representations.mean())
 needs_a_fact = adds(
@@ -119,6 +120,7 @@ BROKEN = {
         (needs_a_pair, "batch of 0 pairs"),
         (one_loss, "one loss per pair"),
     ],
+    "takes unusual documents": [(crowded, "88 entities")],
     "takes a batch without facts": [(needs_a_fact, "without facts")],
     "every parameter learns": [(made(with_idle_layer), "spare.weight")],
     "evaluation is deterministic": [(noisy, "in training only")],
