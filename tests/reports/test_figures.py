@@ -42,19 +42,15 @@ CHANGES = [
 
 def test_relations_are_ordered_by_frequency_gains_up_and_losses_down():
     svg = relation_changes(CHANGES, "t")
-    (gain,), (loss,) = of_class(svg, "path", "gain"), of_class(svg, "path", "loss")
-    bars = lambda path: [
+    number = r"(-?[\d.]+)"
+    bars = lambda name: [
         tuple(map(float, bar))
-        for bar in re.findall(r"M([\d.]+) ([\d.]+)h[\d.]+v(-?[\d.]+)", path.get("d"))
+        for path in of_class(svg, "path", name)
+        for bar in re.findall(rf"M{number} {number}h[\d.]+v{number}", path.get("d"))
     ]
-    ((x_rare, _, height_rare),), ((x_common, _, height_common), (x_same, _, height_same)) = (
-        bars(gain),
-        bars(loss),
-    )
-    assert x_common < x_same < x_rare and height_same == 0
-    assert (
-        height_rare == pytest.approx(-2 * height_common, abs=0.2) and height_rare < 0
-    )  # upwards: y grows downwards
+    ((x_rare, _, rare),), ((x_common, _, common), (x_same, _, same)) = bars("gain"), bars("loss")
+    assert x_common < x_same < x_rare and same == 0
+    assert rare == pytest.approx(-2 * common, abs=0.2) and rare < 0  # upwards: y grows downwards
 
 
 def test_relations_without_a_change_are_counted_not_drawn():
@@ -92,25 +88,16 @@ def test_intervals_and_points_stand_where_their_numbers_are():
     ]
     svg = differences(rows, "t")
     zero = float(of_class(svg, "path", "zero")[0].get("d")[1:].split()[0])
-    (low, high) = map(
-        float,
-        re.fullmatch(r"M([\d.]+) \d+H([\d.]+)", of_class(svg, "path", "gain")[0].get("d")).groups(),
-    )
-    points = [float(circle.get("cx")) for circle in parsed(svg).iter("circle")]
-    unit = (points[0] - zero) / 1.0
-    assert (low - zero) / unit == pytest.approx(0.5, abs=0.01) and (
-        high - zero
-    ) / unit == pytest.approx(2.0, abs=0.01)
-    assert (points[1] - zero) / unit == pytest.approx(-1.0, abs=0.01)
-    assert [circle.get("class") for circle in parsed(svg).iter("circle")] == [
-        "gain",
-        "open",
-        "hollow",
-    ]
+    gain = of_class(svg, "path", "gain")[0].get("d")
+    low, high = map(float, re.fullmatch(r"M([\d.]+) \d+H([\d.]+)", gain).groups())
+    circles = list(parsed(svg).iter("circle"))
+    points = [float(circle.get("cx")) - zero for circle in circles]
+    places = [(low - zero) / points[0], (high - zero) / points[0], points[1] / points[0]]
+    assert places == pytest.approx([0.5, 2.0, -1.0], abs=0.01)
+    assert [circle.get("class") for circle in circles] == ["gain", "open", "hollow"]
     assert len(of_class(svg, "path", "tick")) == 4  # the seeds, where there are several
-    assert "c: −2.00 (one seed: no interval)" in said(svg) and "a: +1.00 [+0.50, +2.00]" in said(
-        svg
-    )
+    assert "c: −2.00 (one seed: no interval)" in said(svg)
+    assert "a: +1.00 [+0.50, +2.00]" in said(svg)
 
 
 @pytest.mark.parametrize("values, side", [((0.5, 1.0), 22), ((-1.0, 1.0), 2)])

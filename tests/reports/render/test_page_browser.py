@@ -51,9 +51,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two datasets; toy: atlop none 50 52, vae 53 55, copies missing; kd_docre none 60 58, vae 57
-    58. other: atlop none 70.
-    """
+    """Two datasets: toy, in which atlop lacks copies, and other."""
     folder = tmp_path_factory.mktemp("pages")
     cells = {
         ("atlop", "none"): (0.50, 0.52),
@@ -61,20 +59,12 @@ def made(tmp_path_factory):
         ("kd_docre", "none"): (0.60, 0.58),
         ("kd_docre", "vae"): (0.57, 0.58),
     }
-    names = [f"P{i}" for i in range(40)]
-    runs = [
-        run(
-            folder,
-            augmenter,
-            seed,
-            f1,
-            backbone=b,
-            seconds=100.0 * len(augmenter),
-            of_relations=relations(**{n: f1 - i / 90 for i, n in enumerate(names)}),
-        )
-        for (b, augmenter), values in cells.items()
-        for seed, f1 in enumerate(values)
-    ]
+    runs = []
+    for (backbone, augmenter), values in cells.items():
+        for seed, f1 in enumerate(values):
+            known = relations(**{f"P{i}": f1 - i / 90 for i in range(40)})
+            options = {"backbone": backbone, "seconds": 100.0 * len(augmenter)}
+            runs.append(run(folder, augmenter, seed, f1, of_relations=known, **options))
     expected = {folder_of(runs[0]): {cell: [0, 1] for cell in [*cells, ("atlop", "copies")]}}
     runs.append(run(folder, "none", 0, 0.7, dataset="other", experiment="second"))
     path = folder / "page.html"
@@ -97,14 +87,9 @@ def opened(browser, made, request):
 def troubles(browser, path):
     """Whatever a page that minds its own business does not cause: errors, warnings, requests."""
     kinds = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
-    requests = [
-        e["params"]["request"]["url"]
-        for e in browser.events
-        if e["method"] == "Network.requestWillBeSent"
-    ]
-    return [e["params"] for e in browser.events if e["method"] in kinds] + [
-        u for u in requests if u not in (path.as_uri(), "data:,")
-    ]
+    of = lambda *methods: [e["params"] for e in browser.events if e["method"] in methods]
+    urls = [params["request"]["url"] for params in of("Network.requestWillBeSent")]
+    return of(*kinds) + [url for url in urls if url not in (path.as_uri(), "data:,")]
 
 
 def entries(browser):
@@ -125,33 +110,24 @@ BY_F1 = ["kd_docre none", "kd_docre vae", "atlop vae", "atlop none", "atlop copi
 
 
 def test_sorting_keeps_the_missing_last_and_says_what_it_did(opened):
-    assert entries(opened) == BY_F1
-    assert opened.js(f"{head('Test F1')}.parentElement.ariaSort") == "descending"
-    opened.js(f"{head('Test F1')}.click()")
+    sort = lambda label: opened.js(f"{head(label)}.parentElement.ariaSort")
+    press = lambda label: opened.js(f"{head(label)}.click()")
+    assert entries(opened) == BY_F1 and sort("Test F1") == "descending"
+    press("Test F1")
     assert entries(opened) == [*reversed(BY_F1[:4]), "atlop copies"]
-    assert opened.js(f"{head('Test F1')}.parentElement.ariaSort") == "ascending"
-    opened.js(f"{head('Δ F1')}.click()")
-    assert (
-        entries(opened)[:2] == ["atlop vae", "kd_docre vae"]
-        and opened.js(f"{head('Test F1')}.parentElement.ariaSort") is None
-    )
-    opened.js(f"{head('Augmenter')}.click()")
-    assert [entry.split()[1] for entry in entries(opened)] == [
-        "copies",
-        "none",
-        "none",
-        "vae",
-        "vae",
-    ]
+    assert sort("Test F1") == "ascending"
+    press("Δ F1")
+    assert entries(opened)[:2] == ["atlop vae", "kd_docre vae"] and sort("Test F1") is None
+    press("Augmenter")
+    names = ["copies", "none", "none", "vae", "vae"]
+    assert [entry.split()[1] for entry in entries(opened)] == names
 
 
 def test_filters(opened):
     def choose(name, value):
         select = f"document.querySelector('select[name={name}]')"
-        opened.js(
-            f"{select}.value = '{value}'; {select}.dispatchEvent(new Event('change', {{bubbles: "
-            "true}))"
-        )
+        change = f"{select}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+        opened.js(f"{select}.value = '{value}'; {change}")
 
     def boards():
         seen = "[...document.querySelectorAll('.board')].filter((b) => b.offsetParent)"
@@ -162,11 +138,8 @@ def test_filters(opened):
 
     assert status() == "6 of 6 entries shown" and boards() == ["other", "toy"]
     choose("backbone", "=kd_docre")
-    assert (
-        entries(opened) == ["kd_docre none", "kd_docre vae"]
-        and status() == "2 of 6 entries shown"
-        and boards() == ["toy"]
-    )
+    assert entries(opened) == ["kd_docre none", "kd_docre vae"] and boards() == ["toy"]
+    assert status() == "2 of 6 entries shown"
     choose("augmenter", "=vae")
     assert entries(opened) == ["kd_docre vae"]
     choose("augmenter", "")
@@ -182,17 +155,13 @@ def test_a_row_opens_to_its_relations_runs_and_configuration(opened):
     button = "document.querySelector('tr[data-augmenter=vae] button.expand')"
     opened.js(f"{button}.click()")
     panel = opened.js("document.querySelector('.panel').innerText")
-    assert (
-        "train.epochs" in panel and "P39" in panel and "Best epoch" in panel and "2 of 3" in panel
-    )
+    assert all(text in panel for text in ("train.epochs", "P39", "Best epoch", "2 of 3"))
     assert opened.js("document.querySelectorAll('.panel figure svg').length") == 1
     assert opened.js("document.querySelector('.panel table.changes tbody').rows.length") == 40
     assert opened.js(f"document.getElementById({button}.getAttribute('aria-controls')) !== null")
     opened.js(f"{head('Augmenter')}.click()")  # a panel goes where its row goes
-    assert (
-        opened.js("document.querySelector('.panel-row').previousElementSibling.dataset.augmenter")
-        == "vae"
-    )
+    before = "document.querySelector('.panel-row').previousElementSibling.dataset.augmenter"
+    assert opened.js(before) == "vae"
     opened.js(f"{button}.click()")
     assert opened.js("document.querySelector('.panel').offsetParent") is None
 
@@ -202,13 +171,8 @@ def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
     opened.press(*TAB, modifiers=SHIFT)
     opened.press(*TAB)
     assert opened.js(f"document.activeElement === {head('Seeds')}")
-    assert (
-        opened.js(
-            "getComputedStyle(document.activeElement).outlineStyle + "
-            "getComputedStyle(document.activeElement).outlineWidth"
-        )
-        == "solid3px"
-    )
+    style = "getComputedStyle(document.activeElement)"
+    assert opened.js(f"{style}.outlineStyle + {style}.outlineWidth") == "solid3px"
     opened.press(*SPACE)
     assert opened.js(f"{head('Seeds')}.parentElement.ariaSort") == "descending"
     for _ in range(20):
@@ -216,23 +180,19 @@ def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
         if opened.js("document.activeElement.className") == "expand":
             break
     opened.press(*ENTER)
-    assert opened.js("document.activeElement.ariaExpanded") == "true" and opened.js(
-        "document.querySelector('.panel').offsetParent !== null"
-    )
+    assert opened.js("document.activeElement.ariaExpanded") == "true"
+    assert opened.js("document.querySelector('.panel').offsetParent !== null")
 
 
 def test_everything_that_acts_can_be_reached_by_tab(opened):
-    wanted = opened.js(
-        "[...document.querySelectorAll('button, select, input, summary')].filter((e) => "
-        "e.offsetParent).length"
-    )
+    kinds = "'button, select, input, summary'"
+    seen = f"[...document.querySelectorAll({kinds})].filter((e) => e.offsetParent)"
+    wanted = opened.js(f"{seen}.length")
     opened.js("document.body.focus(); window.reached = new Set()")
+    active = "document.activeElement"
     for _ in range(wanted + 40):
         opened.press(*TAB)
-        opened.js(
-            "document.activeElement.matches('button, select, input, summary') && "
-            "reached.add(document.activeElement), 0"
-        )
+        opened.js(f"{active}.matches({kinds}) && reached.add({active}), 0")
     assert opened.js("reached.size") == wanted
 
 
@@ -244,10 +204,8 @@ def test_themes(opened, tmp_path):
     assert dark != light
     press = lambda: opened.js("document.getElementById('theme').click()")
     press()
-    assert (
-        paper() == light
-        and opened.js("document.getElementById('theme').textContent") == "Theme: light"
-    )
+    assert paper() == light
+    assert opened.js("document.getElementById('theme').textContent") == "Theme: light"
     press()
     opened.media(prefers_color_scheme="light")
     assert paper() == dark
@@ -272,13 +230,8 @@ def test_on_a_phone_only_the_tables_scroll_sideways(opened, width, tmp_path):
     opened.js("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     opened.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
     assert opened.js("document.documentElement.scrollWidth") <= width
-    assert (
-        opened.js(
-            "Math.max(...[...document.querySelectorAll('.panel')].map((p) => "
-            "p.getBoundingClientRect().width))"
-        )
-        <= width
-    )
+    widths = "[...document.querySelectorAll('.panel')].map((p) => p.getBoundingClientRect().width)"
+    assert opened.js(f"Math.max(...{widths})") <= width
     opened.screenshot(tmp_path / "phone.png", whole=True)
 
 
@@ -288,10 +241,8 @@ def test_without_javascript_the_tables_and_figures_are_there(browser, made):
     browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert entries(browser) == BY_F1
     assert browser.js("document.querySelectorAll('details.per-relation figure').length") == 2
-    assert (
-        browser.js("document.getElementById('filters').offsetParent") is None
-        and browser.js("document.querySelectorAll('button.expand').length") == 0
-    )
+    assert browser.js("document.getElementById('filters').offsetParent") is None
+    assert browser.js("document.querySelectorAll('button.expand').length") == 0
 
 
 def test_hostile_names_do_nothing(browser, tmp_path):
@@ -300,33 +251,21 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     for stored in runs:
         stored.config["train"] = {HOSTILE: HOSTILE}
     path = tmp_path / "hostile.html"
-    path.write_text(
-        page(studies(runs)[0], title=HOSTILE, left_out=[HOSTILE], made=HOSTILE), encoding="utf-8"
-    )
+    text = page(studies(runs)[0], title=HOSTILE, left_out=[HOSTILE], made=HOSTILE)
+    path.write_text(text, encoding="utf-8")
     browser.events.clear()
     browser.open(path.as_uri())
     browser.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
-    assert (
-        browser.js("document.querySelectorAll('img').length") == 0
-        and browser.js("document.querySelectorAll('.panel').length") == 2
-    )
-    assert (
-        browser.js("document.querySelector('.panel').innerText").count("<script>alert(1)</script>")
-        >= 2
-    )
-    assert (
-        not any(event["method"] == "Page.javascriptDialogOpening" for event in browser.events)
-        and troubles(browser, path) == []
-    )
+    assert browser.js("document.querySelectorAll('img').length") == 0
+    assert browser.js("document.querySelectorAll('.panel').length") == 2
+    panel = browser.js("document.querySelector('.panel').innerText")
+    assert panel.count("<script>alert(1)</script>") >= 2 and troubles(browser, path) == []
+    methods = {event["method"] for event in browser.events}
+    assert "Page.javascriptDialogOpening" not in methods
     # and were a text ever to become markup, the policy would stop it
-    browser.js(
-        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran=1\"><svg "
-        'onload="window.ran=1">\')'
-    )
+    markup = '<img src=x onerror="window.ran=1"><svg onload="window.ran=1">'
+    browser.js(f"document.body.insertAdjacentHTML('beforeend', '{markup}')")
     browser.js("new Promise((done) => setTimeout(done, 200))")
     assert browser.js("window.ran === undefined")
-    assert not any(
-        e["method"] == "Network.responseReceived"
-        for e in browser.events
-        if e["params"].get("type") == "Image"
-    )
+    received = [e for e in browser.events if e["method"] == "Network.responseReceived"]
+    assert not any(event["params"].get("type") == "Image" for event in received)
