@@ -136,7 +136,7 @@ def _table(board: Board, with_experiment: bool) -> str:
 
 
 def _row(entry: Entry, columns: Iterable[Column], with_experiment: bool, most: float) -> str:
-    row, missing = entry.row, entry.row.coverage == MISSING
+    row = entry.row
     # the augmenter's cell names the backbone too, for screens without room for its column
     label = f'<span class="with">{escape(row.group)} + </span>{escape(row.label)}'
     cells = [
@@ -151,7 +151,7 @@ def _row(entry: Entry, columns: Iterable[Column], with_experiment: bool, most: f
     seconds, devices = entry.seconds, ", ".join(entry.devices)
     mean = sum(seconds.values()) / len(seconds) if seconds else None
     cells += [
-        _td(unknown if missing else escape(row.coverage), len(row.seeds), "number"),
+        _td(escape(row.coverage), len(row.seeds), "number"),
         _td(unknown if mean is None else _time(mean), mean, "number"),
         _td(escape(devices) or unknown, devices or None),
     ]
@@ -159,7 +159,7 @@ def _row(entry: Entry, columns: Iterable[Column], with_experiment: bool, most: f
         f'data-entry="{entry.number}" data-backbone="{escape(row.group)}" '
         f'data-augmenter="{escape(row.label)}"'
     )
-    return f"<tr {names}{' class=missing' if missing else ''}>{''.join(cells)}</tr>"
+    return f"<tr {names}>{''.join(cells)}</tr>"
 
 
 def _score(entry: Entry, column: Column, most: float) -> str:
@@ -252,9 +252,6 @@ def _filters(entries: Sequence[Entry], found: Sequence[Board]) -> str:
         f"{''.join(map(option, values))}</select></label>"
         for name, values in choices.items()
     )
-    if any(entry.row.coverage == MISSING for entry in entries):
-        box = '<input type="checkbox" id="with-missing" checked>'
-        selects += f'<label class="box">{box} missing entries</label>'
     theme = '<button type="button" id="theme">Theme: system</button>'
     return f'<form id="filters" hidden>{selects}{theme}<p role="status" id="shown"></p></form>'
 

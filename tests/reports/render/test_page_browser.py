@@ -11,7 +11,7 @@ from reports.render.test_page import HOSTILE, page_of
 from stored_runs import relations, run
 
 from benchmark.reports.render.page import page
-from benchmark.reports.studies import folder_of, studies
+from benchmark.reports.studies import studies
 
 pytestmark = [
     pytest.mark.long,
@@ -51,7 +51,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two datasets: toy, in which atlop lacks copies, and other."""
+    """Two datasets, toy and other."""
     folder = tmp_path_factory.mktemp("pages")
     cells = {
         ("atlop", "none"): (0.50, 0.52),
@@ -65,10 +65,9 @@ def made(tmp_path_factory):
             known = relations(**{f"P{i}": f1 - i / 90 for i in range(40)})
             options = {"backbone": backbone, "seconds": 100.0 * len(augmenter)}
             runs.append(run(folder, augmenter, seed, f1, of_relations=known, **options))
-    expected = {folder_of(runs[0]): {cell: [0, 1] for cell in [*cells, ("atlop", "copies")]}}
     runs.append(run(folder, "none", 0, 0.7, dataset="other", experiment="second"))
     path = folder / "page.html"
-    path.write_text(page_of(runs, expected), encoding="utf-8")
+    path.write_text(page_of(runs), encoding="utf-8")
     return path
 
 
@@ -106,21 +105,20 @@ def head(label):
     return f"[...{board}.querySelectorAll('thead button')].find((b) => b.textContent === '{label}')"
 
 
-BY_F1 = ["kd_docre none", "kd_docre vae", "atlop vae", "atlop none", "atlop copies"]
+BY_F1 = ["kd_docre none", "kd_docre vae", "atlop vae", "atlop none"]
 
 
-def test_sorting_keeps_the_missing_last_and_says_what_it_did(opened):
+def test_sorting_says_what_it_did(opened):
     sort = lambda label: opened.js(f"{head(label)}.parentElement.ariaSort")
     press = lambda label: opened.js(f"{head(label)}.click()")
     assert entries(opened) == BY_F1 and sort("Test F1") == "descending"
     press("Test F1")
-    assert entries(opened) == [*reversed(BY_F1[:4]), "atlop copies"]
+    assert entries(opened) == BY_F1[::-1]
     assert sort("Test F1") == "ascending"
     press("Δ F1")
     assert entries(opened)[:2] == ["atlop vae", "kd_docre vae"] and sort("Test F1") is None
     press("Augmenter")
-    names = ["copies", "none", "none", "vae", "vae"]
-    assert [entry.split()[1] for entry in entries(opened)] == names
+    assert [entry.split()[1] for entry in entries(opened)] == ["none", "none", "vae", "vae"]
 
 
 def test_filters(opened):
@@ -136,19 +134,18 @@ def test_filters(opened):
     def status():
         return opened.js("document.getElementById('shown').textContent")
 
-    assert status() == "6 of 6 entries shown" and boards() == ["other", "toy"]
+    assert status() == "5 of 5 entries shown" and boards() == ["other", "toy"]
     choose("backbone", "=kd_docre")
     assert entries(opened) == ["kd_docre none", "kd_docre vae"] and boards() == ["toy"]
-    assert status() == "2 of 6 entries shown"
+    assert status() == "2 of 5 entries shown"
     choose("augmenter", "=vae")
     assert entries(opened) == ["kd_docre vae"]
     choose("augmenter", "")
     choose("backbone", "")
     choose("dataset", "=other")
-    assert boards() == ["other"] and status() == "1 of 6 entries shown"
+    assert boards() == ["other"] and status() == "1 of 5 entries shown"
     choose("dataset", "")
-    opened.js("document.getElementById('with-missing').click()")
-    assert entries(opened) == BY_F1[:4]
+    assert entries(opened) == BY_F1
 
 
 def test_a_row_opens_to_its_relations_runs_and_configuration(opened):

@@ -141,15 +141,13 @@ function filter() {
   const wanted = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value && value.slice(1)]));
   const chosen = Object.fromEntries([...form.querySelectorAll("select")].map((select) => [select.name, select.value !== ""]));
   const fits = (name, value) => !chosen[name] || wanted[name] === value;
-  const withMissing = document.getElementById("with-missing")?.checked ?? true;
   let visible = 0;
   let all = 0;
   for (const board of document.querySelectorAll(".board")) {
     let here = 0;
     const ofDataset = fits("dataset", board.dataset.dataset);
     for (const row of board.querySelectorAll("tr[data-entry]")) {
-      const there = withMissing || !row.classList.contains("missing");
-      const shows = there && fits("backbone", row.dataset.backbone) && fits("augmenter", row.dataset.augmenter);
+      const shows = fits("backbone", row.dataset.backbone) && fits("augmenter", row.dataset.augmenter);
       row.hidden = !shows;
       const panel = panelOf(row);
       if (panel) panel.hidden = !shows || row.querySelector("button.expand").getAttribute("aria-expanded") !== "true";
