@@ -10,14 +10,12 @@ One YAML file per experiment, never per cell::
     seeds: [0, 1, 2, 3, 4]
     train: {epochs: 30}
 
-A backbone, augmenter or dataset is a name, or a name with hyper-parameters (`- vaediff: {steps:
-50}`, `dataset: {name: dwie,
-train: ...}`). Command-line overrides win over the file: `--set train.epochs=3`.
+A backbone, augmenter or dataset is a name, or a name with options (`- vaediff: {steps: 50}`,
+`dataset: {name: dwie, train: ...}`). The command line wins over the file: `--set train.epochs=3`.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from pathlib import Path
@@ -33,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmark.errors import ConfigError, UnknownNameError
+from benchmark.errors import ConfigError, UnknownNameError, did_you_mean
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
 from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
@@ -138,9 +136,8 @@ class AugmentConfig(Strict):
     weight: Annotated[Real, Field(ge=0)] = (
         1.0  # of a generated pair's loss, relative to a real pair's
     )
-    start: Literal["fresh", "stage1"] = (
-        "fresh"  # initial weights of stage 3: untrained | those that the `none` run chose
-    )
+    # initial weights of stage 3: untrained | those that the `none` run chose
+    start: Literal["fresh", "stage1"] = "fresh"
     # contrastive loss before augmentation sets in: Algorithm 1, line 5 | false: official code
     warmup_contrastive: bool = True
 
@@ -240,33 +237,26 @@ def _named(registry: Registry):
         else:
             name, options = value, {}
         if not isinstance(name, str) or not isinstance(options or {}, dict):
-            raise ConfigError(
-                f"a {registry.kind} is a name, or a name with options ({{name: {{option: "
-                f"value}}}}); got {value!r}"
-            )
+            form = "a name, or a name with options ({name: {option: value}})"
+            raise ConfigError(f"a {registry.kind} is {form}; got {value!r}")
         return Choice(name=name, options=complete_options(registry, name, options or {}))
 
     return BeforeValidator(resolve)
 
 
 def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """`options` with the entry's defaults filled in. Raises ConfigError on an unknown or a missing
-    one.
-    """
+    """`options` with the entry's defaults. Raises ConfigError on an unknown or a missing one."""
     known = registry.entry(name).parameters
     for key in options:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise ConfigError(
-                f"{registry.kind} '{name}' has no option '{key}'.{hint} Known: "
-                f"{', '.join(known) or 'none'}"
+                f"{registry.kind} '{name}' has no option '{key}'.{did_you_mean(key, known)} "
+                f"Known: {', '.join(known) or 'none'}"
             )
-    if strange := [key for key, value in options.items() if not _is_finite(value)]:
-        raise ConfigError(
-            f"{registry.kind} '{name}': {strange[0]}: expected finite numbers, got "
-            f"{options[strange[0]]!r:.80}"
-        )
+        if not _is_finite(value := options[key]):
+            raise ConfigError(
+                f"{registry.kind} '{name}': {key}: expected finite numbers, got {value!r:.80}"
+            )
     missing = [key for key, default in known.items() if default is REQUIRED and key not in options]
     if missing:
         raise ConfigError(f"{registry.kind} '{name}' needs the option(s) {', '.join(missing)}")
@@ -306,35 +296,32 @@ class Experiment(Strict):
             names = [choice.name for choice in getattr(self, key)]
             if len(set(names)) != len(names):
                 raise ValueError(f"{key}: a name stands twice in {names}")
-        if self.augment.stage3 == "head" and self.augment.start == "stage1":
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: a seed stands twice in {self.seeds}")
+        on_head, epochs = self.augment.stage3 == "head", self.train.epochs
+        if on_head and self.augment.start == "stage1":
             raise ValueError(
                 "augment.start: stage1 goes with augment.stage3: retrain; `head` trains a new head"
             )
-        if self.augment.stage3 == "head" and self.encoder.freeze == "all":
+        if on_head and self.encoder.freeze == "all":
             raise ValueError(
                 "augment.stage3: head freezes the encoder after stage 1; with encoder.freeze: all "
                 "it was never trained. Leave one of them out"
             )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: a seed stands twice in {self.seeds}")
         augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
-        if augmented and self.augment.warmup_epochs >= self.train.epochs:
+        if augmented and self.augment.warmup_epochs >= epochs:
             raise ValueError(
-                f"augment.warmup_epochs is {self.augment.warmup_epochs} and train.epochs "
-                f"{self.train.epochs}: "
+                f"augment.warmup_epochs is {self.augment.warmup_epochs} and train.epochs {epochs}: "
                 f"{', '.join(augmented)} would never augment. Set augment.warmup_epochs below "
                 "train.epochs"
             )
-        if self.encoder.name in ENCODERS:
-            if self.encoder.revision is not None:
-                raise ValueError(f"encoder.revision: '{self.encoder.name}' is not from the hub")
-            complete_options(ENCODERS, self.encoder.name, self.encoder.options)
-            if (
-                self.encoder.attention_dropout is not None
-                or self.encoder.hidden_dropout is not None
-            ):
+        if (encoder := self.encoder).name in ENCODERS:
+            if encoder.revision is not None:
+                raise ValueError(f"encoder.revision: '{encoder.name}' is not from the hub")
+            complete_options(ENCODERS, encoder.name, encoder.options)
+            if encoder.attention_dropout is not None or encoder.hidden_dropout is not None:
                 raise ValueError(
-                    f"encoder '{self.encoder.name}' is made on the spot: its dropout is "
+                    f"encoder '{encoder.name}' is made on the spot: its dropout is "
                     "encoder.options.dropout"
                 )
         return self
@@ -398,9 +385,8 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(
-            f"{path}: " + "; ".join(_explain(e, Experiment) for e in error.errors())
-        ) from error
+        faults = "; ".join(_explain(fault, Experiment) for fault in error.errors())
+        raise ConfigError(f"{path}: {faults}") from error
     except (ConfigError, UnknownNameError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -415,9 +401,8 @@ def _override(values: dict, assignment: str) -> None:
             values[parent] = {"name": values[parent]}  # the file has the short form
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise ConfigError(
-                f"--set {assignment}: '{parent}' is not a section of the experiment file"
-            )
+            where = f"'{parent}' is not a section of the experiment file"
+            raise ConfigError(f"--set {assignment}: {where}")
     try:
         values[last] = parse_yaml(text)
     except ConfigError as error:
@@ -430,19 +415,12 @@ def _explain(error: dict, model: type[BaseModel]) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
-        if not where:
-            return message
-        return f"{where}: {message}" + (
-            f" (got {error['input']!r})" if error["type"] != "missing" else ""
-        )
+        got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
+        return f"{where}: {message}{got}" if where else message
     for part in error["loc"][:-1]:
         model = model.model_fields[part].annotation if isinstance(part, str) else model
     known = list(model.model_fields)
-    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    below = (
-        "; what a preset such as 'tiny' takes stands below options"
-        if model is EncoderConfig
-        else ""
-    )
+    hint = did_you_mean(error["loc"][-1], known)
+    preset = "; what a preset such as 'tiny' takes stands below options"
+    below = preset if model is EncoderConfig else ""
     return f"unknown key '{where}'.{hint} Known: {', '.join(known)}{below}"

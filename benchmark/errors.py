@@ -1,5 +1,8 @@
 """Errors that a user can mend. The command line prints their text alone and exits with 2."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something the user gave is wrong; the message says what, where, and what would be right."""
@@ -17,3 +20,9 @@ class UnknownNameError(UserError, KeyError):
     """A name that no registry holds."""
 
     __str__ = UserError.__str__  # KeyError would print the message quoted
+
+
+def did_you_mean(name: object, known: Iterable[str], most: int = 1) -> str:
+    """A question with the nearest known names, to stand behind a sentence; empty without any."""
+    near = difflib.get_close_matches(str(name), known, n=most)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -8,13 +8,12 @@ several workers that start together download it once.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import ConfigError, UserError
+from benchmark.errors import ConfigError, UserError, did_you_mean
 from benchmark.registry import ENCODERS
 
 TEXTS = ["config.json", "*token*.json", "vocab.*", "merges.txt", "*.model", "added_tokens.json"]
@@ -62,9 +61,8 @@ def encoder_snapshot(
 
 @functools.cache  # errors are not cached: what is missing now may be there later
 def _from_hub(name: str, revision: str | None, weights: bool) -> Snapshot:
-    near = difflib.get_close_matches(name, ENCODERS, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    if near and "/" not in name:  # a typo: asking the hub for it would take a while
+    hint = did_you_mean(name, ENCODERS)
+    if hint and "/" not in name:  # a typo: asking the hub for it would take a while
         known = ", ".join(ENCODERS)
         raise UserError(
             f"unknown encoder '{name}'.{hint} Known: {known}, a local folder, an id of the hub"

@@ -20,7 +20,6 @@ Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -31,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UnknownNameError, UserError
+from benchmark.errors import UnknownNameError, UserError, did_you_mean
 
 REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has none
 
@@ -94,10 +93,7 @@ class Registry(Mapping[str, Any]):
         self._scanned = False
 
     def register(self, name: str) -> Callable[[Any], Any]:
-        """Class decorator that files the class under `name`. Raises UserError when another class
-        has the name.
-        """
-
+        """Decorator that files a class under `name`. Raises UserError when another one has it."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
             raise UserError(
                 f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are "
@@ -105,24 +101,14 @@ class Registry(Mapping[str, Any]):
             )
 
         def decorate(target: Any) -> Any:
+            module, qualname = target.__module__, target.__qualname__
             known = self.entries().get(name)
-            if known is not None and (known.module, known.qualname) != (
-                target.__module__,
-                target.__qualname__,
-            ):
-                raise UserError(
-                    f"{self.kind} '{name}' is registered twice: in {known.module} "
-                    f"and in {target.__module__}"
-                )
-            self._entries[name] = Entry(
-                name,
-                target.__module__,
-                _summary(target.__doc__),
-                _parameters(target),
-                target,
-                target.__qualname__,
-                getattr(target, "control", False),
-            )
+            if known is not None and (known.module, known.qualname) != (module, qualname):
+                places = f"in {known.module} and in {module}"
+                raise UserError(f"{self.kind} '{name}' is registered twice: {places}")
+            summary, options = _summary(target.__doc__), _parameters(target)
+            control = getattr(target, "control", False)
+            self._entries[name] = Entry(name, module, summary, options, target, qualname, control)
             return target
 
         return decorate
@@ -150,8 +136,7 @@ class Registry(Mapping[str, Any]):
         """The entry called `name`. Raises UnknownNameError with the nearest known names."""
         entries = self.entries()
         if name not in entries:
-            near = difflib.get_close_matches(str(name), entries, n=3)
-            hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+            hint = did_you_mean(name, entries, most=3)
             raise UnknownNameError(
                 f"unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(entries))}"
             )
@@ -177,9 +162,7 @@ ENCODERS = Registry("encoder", variable="ENCODERS", package="backbones.encoders"
 
 
 def load_plugin(path: str | Path) -> None:
-    """Import the user's file so that its decorators run. Raises UserError when the file is missing
-    or fails to import.
-    """
+    """Import the user's file, so that its decorators run. Raises UserError when that fails."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"--plugin {path}: no such file")
@@ -193,19 +176,14 @@ def load_plugin(path: str | Path) -> None:
         spec.loader.exec_module(module)
     except UserError:
         raise
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever the user's own file raises is the user's to mend: say where
-        raise UserError(
-            f"--plugin {path} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    # whatever the user's own file raises is the user's to mend
+    except (Exception, SystemExit) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"--plugin {path} cannot be imported: {reason}") from error
 
 
 def _scan(file: Path, variable: str, module: str) -> list[Entry]:
-    """Entries of one source file: every definition decorated with
-    `<variable>.register("<name>")`.
-    """
+    """The definitions of a source file that are decorated with `<variable>.register("<name>")`."""
     source, found = file.read_text(encoding="utf-8"), []
     if f"{variable}.register(" not in source:
         return found
@@ -213,10 +191,7 @@ def _scan(file: Path, variable: str, module: str) -> list[Entry]:
     classes = {node.name: node for node in top if isinstance(node, ast.ClassDef)}
     for node in top:
         for decorator in getattr(node, "decorator_list", []):
-            if (
-                isinstance(decorator, ast.Call)
-                and ast.unparse(decorator.func) == f"{variable}.register"
-            ):
+            if ast.unparse(decorator).startswith(f"{variable}.register("):
                 name = ast.literal_eval(decorator.args[0])
                 summary = _summary(ast.get_docstring(node))
                 known = _parameters_of_source(node, classes)

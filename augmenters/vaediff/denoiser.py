@@ -1,12 +1,11 @@
 """The denoising network of the diffusion prior: "Architecture" in section 2.2.2 of the paper.
 
 The official network (Stage_2/diffusion_transformers.py) is a pre-LayerNorm transformer over a
-single token. The softmax over one
-key is 1, so its attention is the linear map W_o W_v and queries and keys never matter: what remains
-    is a residual MLP, and that is
-what this is. It spans the same functions with three w x w matrices fewer per layer (queries, keys,
-and W_o W_v in one), and does without dropout of whole heads; `attention="one_token"` keeps W_v, W_o
-and that dropout, as the official network trains.
+single token. The softmax over one key is 1, so its attention is the linear map W_o W_v, and queries
+and keys never matter: what remains is the residual MLP of this file. It spans the same functions
+with three w x w matrices fewer per layer (queries, keys, and W_o W_v in one), and without dropout
+of whole heads. `attention="one_token"` keeps W_v, W_o and that dropout, as the official network
+trains.
 
 Suffixes: B rows, K conditions (each shared by any number of rows), w network width, z latent size,
 R classes.
@@ -55,20 +54,15 @@ class Denoiser(nn.Module):
         self.depth, self.mean_of_labels = depth, label_embedding == "mean"
         self.no_estimate = nn.Parameter(0.02 * torch.randn(1, latent))
         self.enter = nn.Linear(2 * latent, width)
-        frequencies = torch.exp(
-            -math.log(10000) * torch.arange(width // 2) / max(width // 2 - 1, 1)
-        )
+        half, wide = width // 2, 4 * width
+        frequencies = torch.exp(-math.log(10000) * torch.arange(half) / max(half - 1, 1))
         self.register_buffer("frequencies", frequencies, persistent=False)
-        self.time = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 4 * width)
-        )
+        self.time = nn.Sequential(nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, wide))
         self.label_vectors = nn.Parameter(torch.randn(classes, width))
-        self.label_project = nn.Linear(width, 4 * width)
-        self.no_class = nn.Parameter(torch.zeros(4 * width)) if null_class == "learned" else None
-        self.condition_token = nn.Linear(4 * width, width)
-        self.condition_layers = nn.Linear(
-            4 * width, depth * 2 * width
-        )  # scale and shift of every layer
+        self.label_project = nn.Linear(width, wide)
+        self.no_class = nn.Parameter(torch.zeros(wide)) if null_class == "learned" else None
+        self.condition_token = nn.Linear(wide, width)
+        self.condition_layers = nn.Linear(wide, depth * 2 * width)  # scale and shift of each layer
         nn.init.zeros_(self.condition_layers.weight)
         nn.init.zeros_(self.condition_layers.bias)
         self.layers = nn.ModuleList(Layer(width, dropout, attention) for _ in range(depth))
@@ -76,8 +70,9 @@ class Denoiser(nn.Module):
         nn.init.xavier_normal_(self.leave.weight)
 
     def condition(self, t: Tensor, labels: Tensor, dropped: Tensor | None = None) -> Tensor:
-        """Time embedding plus class [K,4w] of the times t [K] and label sets [K,R]; `dropped` [K]
-        marks rows without class.
+        """Time embedding plus class [K,4w] for times t [K] and label sets [K,R].
+
+        `dropped` [K] marks rows without class.
         """
         angles = t[:, None].float() * self.frequencies
         time = self.time(torch.cat([angles.sin(), angles.cos()], -1))
@@ -93,8 +88,9 @@ class Denoiser(nn.Module):
     def forward(
         self, xt: Tensor, estimate: Tensor | None, condition: Tensor, index: Tensor | None = None
     ) -> Tensor:
-        """Estimate of x0 [B,z] from x_t [B,z]; `index` [B] tells which condition [K,4w] a row has
-        (None: K = B, in order).
+        """Estimate of x0 [B,z] from x_t [B,z] and an earlier estimate.
+
+        `index` [B] tells which condition [K,4w] a row has (None: K = B, in order).
         """
         estimate = self.no_estimate.expand_as(xt) if estimate is None else estimate
         active = F.gelu(condition)
@@ -115,11 +111,10 @@ class Layer(nn.Module):
     def __init__(self, width: int, dropout: float, attention: str):
         super().__init__()
         self.norm_mix = nn.LayerNorm(width)
-        self.mix = (
-            OneTokenAttention(width, dropout)
-            if attention == "one_token"
-            else nn.Linear(width, width, bias=False)
-        )
+        if attention == "one_token":
+            self.mix = OneTokenAttention(width, dropout)
+        else:
+            self.mix = nn.Linear(width, width, bias=False)
         self.norm_in, self.up = nn.LayerNorm(width), nn.Linear(width, 8 * width)
         self.dropout = nn.Dropout(dropout)
         self.down, self.norm_out = nn.Linear(4 * width, width), nn.LayerNorm(width)
@@ -127,9 +122,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         x = x + self.mix(self.norm_mix(x))
         value, gate = self.up(self.norm_in(x)).chunk(2, -1)
-        return (
-            x + self.norm_out(self.down(self.dropout(value * F.gelu(gate)))) * (1 + scale) + shift
-        )
+        block = self.norm_out(self.down(self.dropout(value * F.gelu(gate))))
+        return x + block * (1 + scale) + shift
 
 
 class OneTokenAttention(nn.Module):
@@ -142,10 +136,8 @@ class OneTokenAttention(nn.Module):
     def __init__(self, width: int, dropout: float):
         super().__init__()
         self.size = min(HEAD, width)
-        self.value, self.out = (
-            nn.Linear(width, width, bias=False),
-            nn.Linear(width, width, bias=False),
-        )
+        self.value = nn.Linear(width, width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

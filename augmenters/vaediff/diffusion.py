@@ -15,9 +15,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Predict = Callable[
-    [Tensor, int, Tensor | None], Tensor
-]  # (x_t, t, earlier estimate of x0 or None) -> guided estimate of x0
+# (x_t, t, earlier estimate of x0 or None) -> guided estimate of x0
+Predict = Callable[[Tensor, int, Tensor | None], Tensor]
 
 
 def cosine_betas(steps: int) -> Tensor:
@@ -41,11 +40,10 @@ class Diffusion:
         self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
         before = torch.cat([torch.ones(1, dtype=torch.float64), self.alphas_cumprod[:-1]])
         # q(x_{t-1} | x_t, x0) = N(coef1 x0 + coef2 x_t, posterior_variance), Eq. (14)
-        self.posterior_mean_coef1 = self.betas * before.sqrt() / (1 - self.alphas_cumprod)
-        self.posterior_mean_coef2 = (
-            (1 - before) * (1 - self.betas).sqrt() / (1 - self.alphas_cumprod)
-        )
-        self.posterior_variance = self.betas * (1 - before) / (1 - self.alphas_cumprod)
+        gone = 1 - self.alphas_cumprod
+        self.posterior_mean_coef1 = self.betas * before.sqrt() / gone
+        self.posterior_mean_coef2 = (1 - before) * (1 - self.betas).sqrt() / gone
+        self.posterior_variance = self.betas * (1 - before) / gone
         self.deviation = (self.betas if variance == "beta" else self.posterior_variance).sqrt()
 
     def q_sample(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:

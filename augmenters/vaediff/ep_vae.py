@@ -48,10 +48,8 @@ class EPVAE(nn.Module):
         super().__init__()
         self.clamp_means = clamp_means
         hidden = hidden or max(width // 4, 1)
-        self.learned_variance, self.has_batchnorm = (
-            reconstruction == "gaussian",
-            norm == "batchnorm",
-        )
+        self.learned_variance = reconstruction == "gaussian"
+        self.has_batchnorm = norm == "batchnorm"
         out = 2 * width if self.learned_variance else width
         if not self.has_batchnorm:
             self.project = nn.Sequential(
@@ -73,37 +71,33 @@ class EPVAE(nn.Module):
                 nn.Linear(hidden, out),
             )
         else:
-            self.project, self.decoder = (
-                _batchnorm_stack(width, hidden, latent),
-                _batchnorm_stack(latent, hidden, out),
-            )
+            self.project = _batchnorm_stack(width, hidden, latent)
+            self.decoder = _batchnorm_stack(latent, hidden, out)
         self.mean, self.log_variance = nn.Linear(latent, latent), nn.Linear(latent, latent)
 
     def encode(self, representations: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. (1): mean and log-variance [B,z] of the posterior."""
         projected = self.project(representations)
-        return self._bounded(self.mean(projected)), self.log_variance(projected).clamp(
-            -LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT
-        )
+        return self._bounded(self.mean(projected)), _limited(self.log_variance(projected))
 
     def decode(self, latents: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Eq. (3): mean [B,d] and log-variance [B,d] of the representation; None with a fixed
-        variance.
-        """
+        """Eq. (3): mean [B,d] and log-variance [B,d], or None with a fixed variance."""
         if not self.learned_variance:
             return self.decoder(latents), None
         mean, log_variance = self.decoder(latents).chunk(2, -1)
-        return mean, log_variance.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+        return mean, _limited(log_variance)
 
     def reconstruction_error(self, representations: Tensor, latents: Tensor) -> Tensor:
-        """First term of Eq. (4), per row [B]: the negative log-likelihood of the representations,
-        summed over d.
-        """
+        """First term of Eq. (4), per row [B]: the negative log-likelihood, summed over d."""
         mean, log_variance = self.decode(latents)
         return negative_log_likelihood(representations, self._bounded(mean), log_variance)
 
     def _bounded(self, mean: Tensor) -> Tensor:
         return mean.clamp(-MEAN_LIMIT, MEAN_LIMIT) if self.clamp_means else mean
+
+
+def _limited(log_variance: Tensor) -> Tensor:
+    return log_variance.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
 
 
 def _batchnorm_stack(first: int, hidden: int, last: int) -> nn.Sequential:

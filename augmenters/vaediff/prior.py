@@ -59,11 +59,8 @@ class DiffusionPrior(nn.Module):
         self.denoiser = Denoiser(latent, classes, **network)
         self.denoiser.requires_grad_(False).eval()
         self.diffusion = Diffusion(steps, variance=variance)
-        self.self_condition, self.class_drop, self.class_drop_per = (
-            self_condition,
-            class_drop,
-            class_drop_per,
-        )
+        self.self_condition = self_condition
+        self.class_drop, self.class_drop_per = class_drop, class_drop_per
         self.guidance, self.guidance_form = guidance, guidance_form
         self.register_buffer("latent_mean", torch.zeros(latent))
         self.register_buffer("latent_scale", torch.ones(latent))
@@ -76,9 +73,8 @@ class DiffusionPrior(nn.Module):
         it takes the latter as its scale, so that its noise is not blown up.
         """
         self.latent_mean.copy_(mean.mean(0))
-        self.latent_scale.copy_(
-            torch.maximum(mean.std(0, correction=0), log_variance.exp().mean(0).sqrt())
-        )
+        own = log_variance.exp().mean(0).sqrt()
+        self.latent_scale.copy_(torch.maximum(mean.std(0, correction=0), own))
 
     def standardise(self, latents: Tensor) -> Tensor:
         return (latents - self.latent_mean) / self.latent_scale
@@ -97,56 +93,40 @@ class DiffusionPrior(nn.Module):
 
         With probability `self_condition`, for the whole batch, the network first makes an estimate
         without gradient and is then given it. With `drop`, rows lose their class with probability
-        `class_drop`, independently in the two passes, as in the
-        official code: when sampling, the unconditional pass too is given an estimate that has seen
-            the class.
+        `class_drop`, independently in the two passes, as in the official code: when sampling, the
+        unconditional pass too is given an estimate that has seen the class.
         """
         t = torch.randint(self.diffusion.steps, (len(x0),), generator=rng)
         xt = self.diffusion.q_sample(x0, t, torch.randn(x0.shape, generator=rng).to(x0))
         t = t.to(x0.device)
+        condition = lambda: denoiser.condition(t, labels, self._drop(labels, rng) if drop else None)
         estimate = None
         if torch.rand((), generator=rng) < self.self_condition:
             with torch.no_grad():
-                estimate = denoiser(
-                    xt,
-                    None,
-                    denoiser.condition(t, labels, self._drop(labels, rng) if drop else None),
-                )
-        predicted = denoiser(
-            xt, estimate, denoiser.condition(t, labels, self._drop(labels, rng) if drop else None)
-        )
-        return (predicted - x0).square().sum(-1)
+                estimate = denoiser(xt, None, condition())
+        return (denoiser(xt, estimate, condition()) - x0).square().sum(-1)
 
     @torch.no_grad()
     def diagnose(self, latents: Tensor, labels: Tensor, rng: torch.Generator) -> dict[str, float]:
-        """Mean of Eq. (5) per dimension on held-out latents [N,z] with label sets [N,R], beside two
-        yardsticks.
+        """Mean of Eq. (5) per dimension on held-out latents [N,z] with label sets [N,R].
 
-        prior_error_gaussian: the error of sqrt(kept) x_t, the best denoiser of standard normal
-            latents, in closed form: over the
-        noise, (1 - kept)^2 x0^2 + kept (1 - kept). prior_error_wrong_class: the same times and
-        noise, other pairs' label sets.
+        Beside it two yardsticks. prior_error_gaussian: the error of sqrt(kept) x_t, the best
+        denoiser of standard normal latents, in closed form: over the noise, (1 - kept)^2 x0^2 +
+        kept (1 - kept). prior_error_wrong_class: the same times and noise, other pairs' label sets.
         """
         x0 = self.standardise(latents)
         other = labels[torch.randperm(len(labels), generator=rng).to(labels.device)]
         seed = int(torch.randint(2**63 - 1, (), generator=rng))
 
         def error(label_sets: Tensor) -> float:
-            noise, parts = (
-                torch.Generator().manual_seed(seed),
-                zip(x0.split(FEW), label_sets.split(FEW), strict=True),
-            )
-            return (
-                float(
-                    torch.cat([self.errors(self.denoiser, *part, noise) for part in parts]).mean()
-                )
-                / x0.shape[1]
-            )
+            noise = torch.Generator().manual_seed(seed)
+            parts = zip(x0.split(FEW), label_sets.split(FEW), strict=True)
+            errors = torch.cat([self.errors(self.denoiser, *part, noise) for part in parts])
+            return float(errors.mean()) / x0.shape[1]
 
         kept = self.diffusion.alphas_cumprod
-        gaussian = (1 - kept).square().mean() * float(x0.square().mean()) + (
-            kept * (1 - kept)
-        ).mean()
+        size = float(x0.square().mean())
+        gaussian = (1 - kept).square().mean() * size + (kept * (1 - kept)).mean()
         return dict(
             prior_error=error(labels),
             prior_error_gaussian=float(gaussian),
@@ -169,11 +149,8 @@ class DiffusionPrior(nn.Module):
 
         Rows of one label set share its conditioning: sorted ids cost least.
         """
-        device, parts, done = (
-            self.latent_mean.device,
-            [self.latent_mean.new_empty(0, len(self.latent_mean))],
-            0,
-        )
+        device, done = self.latent_mean.device, 0
+        parts = [self.latent_mean.new_empty(0, len(self.latent_mean))]
         for part in ids.split(CHUNK):
             used, index = part.unique(return_inverse=True)
             parts.append(self._sample(label_sets[used].float().to(device), index.to(device), rng))
@@ -184,32 +161,24 @@ class DiffusionPrior(nn.Module):
 
     @torch.no_grad()
     def _sample(self, labels: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
-        """Algorithm 1, lines 8-28, on standardised latents, for label sets [K,R] and rows [B]
-        pointing at them.
-        """
+        """Algorithm 1, lines 8-28, on standardised latents: rows [B] point at label sets [K,R]."""
         kinds, rows, guided = len(labels), len(index), self.guidance != 0
-        if (
-            guided
-        ):  # one more condition, without class, for all rows: both estimates come out of one call
+        if guided:  # one more condition, without class: both estimates come out of one call
             labels = torch.cat([labels, torch.zeros_like(labels[:1])])
             index = torch.cat([index, torch.full_like(index, kinds)])
         dropped = torch.arange(len(labels), device=labels.device) == kinds
 
         def predict(x: Tensor, t: int, estimate: Tensor | None) -> Tensor:
-            condition = self.denoiser.condition(
-                torch.full((len(labels),), t, device=x.device), labels, dropped
-            )
+            times = torch.full((len(labels),), t, device=x.device)
+            condition = self.denoiser.condition(times, labels, dropped)
             if self.self_condition == 0:
                 estimate = None  # the network was never trained on estimates
             if not guided:
                 return self.denoiser(x, estimate, condition, index)
             twice = None if estimate is None else estimate.repeat(2, 1)  # Algorithm 1, lines 11-18
-            conditional, unconditional = self.denoiser(
-                x.repeat(2, 1), twice, condition, index
-            ).chunk(2)
-            return guide(
-                conditional, unconditional, self.guidance, self.guidance_form
-            )  # Algorithm 1, lines 20-21
+            both = self.denoiser(x.repeat(2, 1), twice, condition, index)
+            # Algorithm 1, lines 20-21
+            return guide(*both.chunk(2), self.guidance, self.guidance_form)
 
         self.denoiser.eval()  # no dropout (the official stage 3 leaves it on)
         draw = lambda: torch.randn(rows, len(self.latent_mean), generator=rng).to(labels.device)

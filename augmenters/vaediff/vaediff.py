@@ -222,9 +222,8 @@ class VaeDiff(Diagnosed):
         before the prior's.
         """
         averages = Averages()
-        for x, y in zip(
-            representations.split(EVALUATION_ROWS), labels.split(EVALUATION_ROWS), strict=True
-        ):
+        parts = (part.split(EVALUATION_ROWS) for part in (representations, labels))
+        for x, y in zip(*parts, strict=True):
             mean, log_variance = self.vae.encode(x)
             latents = sample_posterior(mean, log_variance, rng)
             error = self.prior.errors(self.prior.denoiser, self.prior.standardise(latents), y, rng)
@@ -241,9 +240,8 @@ class VaeDiff(Diagnosed):
         if self.options.generate == "pool":
             sets = LabelSets(label_sets)
             ids = torch.arange(len(sets)).repeat_interleave(sets.counts * self.options.draws)
-            self._pool = LatentPool(
-                Pool(sets, ids), self.prior.sample(sets.sets, ids, rng, progress)
-            )
+            latents = self.prior.sample(sets.sets, ids, rng, progress)
+            self._pool = LatentPool(Pool(sets, ids), latents)
 
     def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
         """Algorithm 1, line 29: generated latents, decoded. From the pool; a label set that it

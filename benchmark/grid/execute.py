@@ -123,20 +123,15 @@ def prepare(
     return Checked(corpus, facts, len(left))
 
 
-def _other_seeds(left: list[Job]) -> list[Job]:
-    """A finished run of another seed for each cell with something left: the new ones must fit it.
+def _other_seeds(left: list[Job]) -> Iterator[Job]:
+    """A finished run of another seed for each cell with something left, as a job of this grid.
 
-    It is given as the job that it would be in this experiment.
+    The runs to come must fit beside it.
     """
-    found = {}
-    for job in left:
-        if (cell := job.directory.cell) not in found:
-            others = (other for other in job.directory.other_seeds() if other.is_sound())
-            other = next(others, None)
-            found[cell] = other and replace(
-                job, config=job.config.model_copy(update={"seed": other.seed}), directory=other
-            )
-    return [job for job in found.values() if job]
+    for job in {job.directory.cell: job for job in left}.values():
+        if other := next(filter(RunDirectory.is_sound, job.directory.other_seeds()), None):
+            config = job.config.model_copy(update={"seed": other.seed})
+            yield replace(job, config=config, directory=other)
 
 
 def _require_same(finished: list[Job], facts: dict[str, Any]) -> None:
@@ -151,26 +146,23 @@ def _require_continuable(left: list[Job], restart: bool, facts: dict[str, Any]) 
     With `restart`, discard it.
     """
     for job in left:
-        if not job.directory.has_saved_state():
-            continue
-        if job.directory.state() not in ("killed", "failed"):
-            continue  # in use, or left over
+        run = job.directory
+        if not run.has_saved_state() or run.state() not in ("killed", "failed"):
+            continue  # nothing saved, in use, or left over
         if not (differences := job.differences(**facts)):
             from benchmark.training.resume import state_differences
 
-            known = _identifying(facts | job.facts)
-            differences = state_differences(job.config, job.directory, known)
+            differences = state_differences(job.config, run, _identifying(facts | job.facts))
         if differences and not restart:
             text = _of_another_configuration(job, "an unfinished run", differences)
             raise UserError(f"{text} Or discard its saved state with --restart.")
         if differences:
-            job.directory.discard_saved_state()
+            run.discard_saved_state()
 
 
 def _of_another_configuration(job: Job, what: str, differences: list[str]) -> str:
-    return "\n  ".join(
-        [f"{job.directory.path} holds {what} of another configuration:", *differences]
-    ) + (
+    head = f"{job.directory.path} holds {what} of another configuration:"
+    return "\n  ".join([head, *differences]) + (
         "\nNothing is overwritten: give the experiment another name (--set name=...) "
         "or another folder (--results)."
     )
@@ -187,8 +179,7 @@ def _require_buildable(jobs: list[Job]) -> None:
 
 def _tell_other_commits(finished: list[Job], commit: str | None, progress: Progress) -> None:
     """Note that finished runs were made by other code: this may change their numbers."""
-    configs = (job.directory.read_json("config.json") for job in finished)
-    stored = {config.get("facts", {}).get("commit") for config in configs}
+    stored = {job.directory.facts().get("commit") for job in finished}
     if others := sorted(str(other)[:12] for other in stored - {commit, None}):
         progress.message(
             f"note: the runs that are done were made by commit {', '.join(others)}, "
@@ -211,12 +202,12 @@ def outcome_without_running(job: Job, elsewhere: Collection[RunDirectory] = ()) 
     if job.stage1 is None or job.stage1.is_sound():
         return None
     found = job.stage1.state()
-    if found == "running" or (found != "done" and job.stage1 in elsewhere):
+    found = "damaged" if found == "done" else found
+    if found == "running" or (found != "damaged" and job.stage1 in elsewhere):
         return Outcome(job, "elsewhere", "another process works on its `none` run")
-    if job.needs_stage1:
-        found = "damaged" if found == "done" else found
-        return Outcome(job, "blocked", f"its stage 1 is {found}: {job.stage1.path}")
-    return None
+    if not job.needs_stage1:
+        return None
+    return Outcome(job, "blocked", f"its stage 1 is {found}: {job.stage1.path}")
 
 
 def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> Outcome:

@@ -77,8 +77,7 @@ class Job:
     @property
     def data_moved(self) -> bool:
         """Whether the stored run read its data from other paths."""
-        stored = self.directory.read_json("config.json").get("dataset")
-        return stored != self.config.dataset.model_dump(mode="json")
+        return self.directory.config().get("dataset") != self.config.dataset.model_dump(mode="json")
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -125,12 +124,11 @@ def _completed(stored: dict[str, Any]) -> dict[str, Any]:
     except ValidationError:
         return stored
     config["dataset"] = under_its_name(config["dataset"])
-    registries = {"dataset": DATASETS, "backbone": BACKBONES, "augmenter": AUGMENTERS}
-    for key, registry in registries.items():
+    for registry in (DATASETS, BACKBONES, AUGMENTERS):
+        chosen = config[registry.kind]
         # an option that is gone, or the name of a plugin, stays as it was stored
         with contextlib.suppress(UserError):
-            name, options = config[key]["name"], config[key]["options"]
-            config[key]["options"] = complete_options(registry, name, options)
+            chosen["options"] = complete_options(registry, chosen["name"], chosen["options"])
     return config
 
 

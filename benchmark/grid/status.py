@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
@@ -146,11 +147,9 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
     asked: list[RunDirectory] = []
     if (folder / GRID_FILE).is_file():
         grid = _stored_grid(folder)
-        for backbone, augmenter, seed in itertools.product(
-            grid.backbones, grid.augmenters, grid.seeds
-        ):
-            run = RunDirectory.of(folder.parent, folder.name, backbone.name, augmenter.name, seed)
-            asked.append(run)
+        cells = itertools.product(grid.backbones, grid.augmenters, grid.seeds)
+        of = partial(RunDirectory.of, folder.parent, folder.name)
+        asked = [of(backbone.name, augmenter.name, seed) for backbone, augmenter, seed in cells]
     others = [directory for directory in started_runs(folder) if directory not in asked]
     if not asked and not others:
         raise UserError(
@@ -185,8 +184,7 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
 
 def _cost(directory: RunDirectory) -> Cost:
     seconds = directory.read_json("metrics.json").get("seconds") or 0.0
-    files = (file for file in directory.path.rglob("*") if file.is_file())
-    return Cost(seconds, sum(file.stat().st_size for file in files))
+    return Cost(seconds, directory.size())
 
 
 def _mean(costs: list[Cost]) -> Cost:

@@ -10,14 +10,13 @@ one grid do no run twice. Imported only when an executor is asked for. Imports n
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import Experiment, with_revision
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, did_you_mean
 from benchmark.grid.execute import prepare
 from benchmark.grid.plan import Job, Outcome
 from benchmark.launch import local, slurm
@@ -66,10 +65,8 @@ def runner(
 
 def _require_sensible(executor: str, parallel: int | None, wait: bool) -> None:
     if executor not in EXECUTORS:
-        near = difflib.get_close_matches(executor, EXECUTORS, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        known = ", ".join(EXECUTORS)
-        raise ConfigError(f"--executor: unknown executor '{executor}'.{hint} Known: {known}")
+        known = f"{did_you_mean(executor, EXECUTORS)} Known: {', '.join(EXECUTORS)}"
+        raise ConfigError(f"--executor: unknown executor '{executor}'.{known}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
             "--executor and --jobs start processes of their own: "

@@ -275,6 +275,20 @@ class RunDirectory:
             raise UserError(f"{self.path}: config.json and metrics.json do not both hold an object")
         return StoredRun(self.path, config, config.pop("facts", {}), metrics)
 
+    def config(self) -> dict[str, Any]:
+        """The stored configuration, of a run in any state; its "facts" are left out."""
+        return {
+            key: value for key, value in self.read_json("config.json").items() if key != "facts"
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The environment that the run was made in."""
+        return self.read_json("config.json").get("facts", {})
+
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file of the run; see `files.read_json`."""
         return files.read_json(self.path / name)
