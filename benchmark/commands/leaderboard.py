@@ -269,7 +269,7 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, S
 
 def _said(study: Study, evidence: Evidence) -> list[str]:
     """The summary of a study's numbers."""
-    from benchmark.reports.ablation import has_calibrated
+    from benchmark.reports.cells import has_calibrated
     from benchmark.reports.significance import FURTHER, significance
     from benchmark.reports.summary import summary
 

@@ -199,9 +199,9 @@ def publish(
         DETAIL,
         PER_RELATION,
         ablation_table,
-        has_calibrated,
         with_stage1,
     )
+    from benchmark.reports.cells import has_calibrated
     from benchmark.reports.difference_table import difference_table, marked
     from benchmark.reports.evidence import Evidence
     from benchmark.reports.published import Reported, reported_beside

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
-from benchmark.reports.ablation import Expected, by_cell, coverage_notes, title_of
+from benchmark.reports.ablation import coverage_notes
+from benchmark.reports.cells import Expected, by_cell, title_of
 from benchmark.reports.significance import FAMILIES, Contrast, Significance
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.ablation import Expected, expected_of, title_of
+from benchmark.reports.cells import Expected, expected_of, title_of
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.store.runs import RunDirectory, StoredRun
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.reports.ablation import CALIBRATED, Expected, Seeds, asked_for, score_cell
+from benchmark.reports.ablation import CALIBRATED, score_cell
+from benchmark.reports.cells import Expected, Seeds, asked_for
 from benchmark.reports.evidence import SEED, Evidence
 from benchmark.reports.tables import BASELINE, Cell, Column
 from benchmark.statistics.comparison import ALPHA, NAMES

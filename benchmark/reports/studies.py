@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.reports.ablation import Cells, Expected, ablation_table, by_cell
+from benchmark.reports.ablation import ablation_table
+from benchmark.reports.cells import Cells, Expected, by_cell
 from benchmark.reports.tables import BASELINE, Cell, Row, Table
 from benchmark.statistics.results import Interval
 from benchmark.store.runs import RunDirectory, StoredRun

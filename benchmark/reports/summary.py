@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import fsum
 
-from benchmark.reports.ablation import Cells, Seeds, best_control, by_cell, is_control
+from benchmark.reports.cells import Cells, Seeds, best_control, by_cell, is_control
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import Contrast, Significance
 from benchmark.reports.tables import BASELINE

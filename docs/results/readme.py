@@ -11,7 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.grid.status import description_of
-from benchmark.reports.ablation import CALIBRATED, ablation_table, expected_of
+from benchmark.reports.ablation import CALIBRATED, ablation_table
+from benchmark.reports.cells import expected_of
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.summary import signed, summary

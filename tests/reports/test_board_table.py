@@ -3,8 +3,8 @@
 import pytest
 from stored_runs import counted
 
-from benchmark.reports.ablation import expected_of
 from benchmark.reports.board_table import across_settings, board_table
+from benchmark.reports.cells import expected_of
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.leaderboard import boards
 from benchmark.reports.ranks import with_ranks

@@ -10,7 +10,8 @@ from rich.console import Console
 from scipy.stats import ttest_1samp
 from stored_runs import counted, counts, run, write
 
-from benchmark.reports.ablation import ablation_table, expected_of
+from benchmark.reports.ablation import ablation_table
+from benchmark.reports.cells import expected_of
 from benchmark.reports.difference_table import difference_table, marked
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.render.html import html, html_document

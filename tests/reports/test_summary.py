@@ -3,14 +3,9 @@
 import pytest
 from stored_runs import counted
 
-from benchmark.reports.ablation import (
-    TO_CONTROL,
-    ablation_table,
-    best_control,
-    expected_of,
-    has_calibrated,
-)
+from benchmark.reports.ablation import TO_CONTROL, ablation_table
 from benchmark.reports.board_table import across_sentence, across_settings
+from benchmark.reports.cells import best_control, expected_of, has_calibrated
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.summary import summary
