@@ -119,14 +119,11 @@ def leaderboard(
     shown = _ranked([study for study, _ in tested], evidence)
     across = across_settings(significance for _, significance in tested)
     said = [
-        *(
-            sentence
-            for data, members in boards.items()
-            for study in members
-            for sentence in _said(study, evidence[data])
-        ),
-        *across_sentence(across),
+        sentence
+        for study, plain in tested
+        for sentence in _said(study, plain, evidence[study.dataset, study.digest])
     ]
+    said += across_sentence(across)
     if files:
         shown += _elsewhere(files, reference, evidence, str(gold))
     published = {
@@ -267,7 +264,7 @@ def _tested(members: Sequence[Study], evidence: Evidence) -> list[tuple[Study, S
     return tested
 
 
-def _said(study: Study, evidence: Evidence) -> list[str]:
+def _said(study: Study, plain: Significance, evidence: Evidence) -> list[str]:
     """The summary of a study's numbers."""
     from benchmark.reports.cells import has_calibrated
     from benchmark.reports.significance import FURTHER, significance
@@ -275,7 +272,6 @@ def _said(study: Study, evidence: Evidence) -> list[str]:
 
     runs = _runs([study])
     expected = {(row.group, row.label): row.expected for row in study.table.rows}
-    plain = significance(runs, expected, evidence)
     calibrated = has_calibrated(runs)
     further = significance(runs, expected, evidence, FURTHER) if calibrated else None
     return summary(runs, plain, further, evidence) if plain else []

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -52,6 +53,7 @@ class Entry:
     def cell(self, key: str) -> Cell:
         return self.study.cell(self.row, key)
 
+    @cached_property
     def changes(self) -> list[RelationChange]:
         """The relations' F1 minus that of `none`, over the seeds that both have."""
         pairs, known = self.study.pairs(self.row), relations_of(self.study)
@@ -79,7 +81,7 @@ class Entry:
             "seeds": [self._seed(seed, run) for seed, run in self.runs.items()],
             "relations": _relation_means(list(self.runs.values()), known),
             "none": _relation_means([none for none, _ in pairs], known) if pairs else None,
-            "change": [_rounded(change.change) for change in self.changes()] or None,
+            "change": [_rounded(change.change) for change in self.changes] or None,
             "paired": len(pairs),
             "instead": "No run of this entry is finished." if self.study.runs else instead,
             "settings": _settings(self.runs),

@@ -21,38 +21,38 @@ _NO_SHARES = {"kl", "frechet", "flags"}  # all other measures are shown in perce
 _Measured = Mapping[int, Mapping[str, Any]]  # seed -> the content of its quality.json
 
 
-def _of_groups(measure: str, heading: str, name: str, decimals: int) -> list[Column]:
-    groups = {"all": name, "tail": f"{name} tail", "frequent": f"{name} freq"}
-    return [
-        Column(f"{measure}.{group}", label, heading, ("groups", group, measure), decimals=decimals)
-        for group, label in groups.items()
-    ]
+def _column(place: str, label: str, heading: str, decimals: int = 0) -> Column:
+    """place: "diagnosis.kl", or "mmd.tail" for a measure of a group of pairs."""
+    first, last = place.split(".")
+    of_group = first != "diagnosis"
+    path = ("groups", last, first) if of_group else ("diagnosis", last)
+    return Column(place if of_group else last, label, heading, path, decimals=decimals)
 
 
-def _of_all(measure: str, heading: str, label: str, decimals: int = 0) -> Column:
-    return Column(f"{measure}.all", label, heading, ("groups", "all", measure), decimals=decimals)
+def _of_groups(measure: str, label: str, heading: str, decimals: int) -> list[Column]:
+    groups = {"all": label, "tail": f"{label} tail", "frequent": f"{label} freq"}
+    return [_column(f"{measure}.{g}", name, heading, decimals) for g, name in groups.items()]
 
 
-def _of_diagnosis(name: str, label: str) -> Column:
-    return Column(name, label, "fit", ("diagnosis", name), decimals=1)
-
-
+_FIT = {
+    "reconstruction_explained": "VAE expl.",
+    "labels_kept": "kept",
+    "labels_kept_tail": "kept tail",
+    "active_share": "active",
+    "kl": "KL",
+    "prior_explained": "prior expl.",
+    "class_effect": "class",
+}
 COLUMNS = (
-    _of_diagnosis("reconstruction_explained", "VAE expl."),
-    _of_diagnosis("labels_kept", "kept"),
-    _of_diagnosis("labels_kept_tail", "kept tail"),
-    _of_diagnosis("active_share", "active"),
-    _of_diagnosis("kl", "KL"),
-    _of_diagnosis("prior_explained", "prior expl."),
-    _of_diagnosis("class_effect", "class"),
-    *_of_groups("exact_match", "labels", "exact", 1),
-    _of_all("micro_f1", "labels", "F1", 1),
-    *_of_groups("mmd", "distance", "MMD²", 2),
-    *_of_groups("frechet", "distance", "Fréchet", 2),
-    _of_all("spread", "variety", "spread"),
-    _of_all("within_spread", "variety", "within"),
-    _of_all("between_share", "variety", "between"),
-    _of_all("neighbour", "variety", "nearest"),
+    *(_column(f"diagnosis.{name}", label, "fit", 1) for name, label in _FIT.items()),
+    *_of_groups("exact_match", "exact", "labels", 1),
+    _column("micro_f1.all", "F1", "labels", 1),
+    *_of_groups("mmd", "MMD²", "distance", 2),
+    *_of_groups("frechet", "Fréchet", "distance", 2),
+    _column("spread.all", "spread", "variety"),
+    _column("within_spread.all", "within", "variety"),
+    _column("between_share.all", "between", "variety"),
+    _column("neighbour.all", "nearest", "variety"),
     Column("flags", "flags", "variety", ("flags",), decimals=1),
 )
 FIT = {  # key of a column -> what it shows

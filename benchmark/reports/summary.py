@@ -36,6 +36,7 @@ def summary(
             if of == backbone
             and augmenter != BASELINE
             and not is_control(augmenter)
+            and (of, augmenter) in plain.first
             and plain.first[of, augmenter].difference.values
         ]
         if rivals:

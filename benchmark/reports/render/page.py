@@ -188,10 +188,11 @@ def _figures(board: Board, study: Study, several: bool) -> str:
 
 
 def _relation_figure(entry: Entry) -> str:
-    if not (changes := entry.changes()):
+    if not entry.changes:
         return ""
     title = f"{entry.name}: change of test F1 per relation, against {BASELINE}"
-    return _figure(relation_changes(changes, title), title, f' id="relations-{entry.number}"')
+    svg = relation_changes(entry.changes, title)
+    return _figure(svg, title, f' id="relations-{entry.number}"')
 
 
 def _difference(entry: Entry) -> Difference:
