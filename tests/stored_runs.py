@@ -1,6 +1,7 @@
 """Finished runs for tests of reports: hand-made numbers in the files of a real run's form."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,11 @@ def counted(
         files={"counts_test.json": counts(f1, tail, spread=spread, documents=documents).to_json()},
     )
     return stored
+
+
+def scored(folder: Path, augmenter: str, values: Iterable[float], **options) -> list[StoredRun]:
+    """Counted runs of one augmenter, of the seeds 0, 1 ... with these F1."""
+    return [counted(folder, augmenter, seed, f1, **options) for seed, f1 in enumerate(values)]
 
 
 def write(

@@ -83,28 +83,28 @@ def test_eps_min_is_the_bound_of_the_paper():
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_power_and_detectable_effect_agree_with_statsmodels(n, alternative):
     name = {"two-sided": "two-sided", "greater": "larger"}[alternative]
+    oracle = lambda effect, alpha: TTestPower().power(effect, n, alpha, alternative=name)
     for alpha in (0.05, 0.05 / 18):
+        options = {"alpha": alpha, "alternative": alternative}
         for effect in (0.0, 0.3, 1.0):
-            expected = TTestPower().power(effect, n, alpha, alternative=name)
-            assert power_of_t(n, effect, alpha=alpha, alternative=alternative) == pytest.approx(
-                expected, abs=1e-9
-            )
-        found = minimum_detectable_effect(n, alpha=alpha, alternative=alternative)
-        assert TTestPower().power(found, n, alpha, alternative=name) == pytest.approx(0.8, abs=1e-6)
+            expected = pytest.approx(oracle(effect, alpha), abs=1e-9)
+            assert power_of_t(n, effect, **options) == expected
+        found = minimum_detectable_effect(n, **options)
+        assert oracle(found, alpha) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_power_of_known_cases():
     assert power_of_t(10, 0.0) == pytest.approx(0.05)
-    assert power_of_t(10, 0.5**0.5) == pytest.approx(
-        0.51, abs=0.01
-    )  # 1 SD of the runs is .71 SD of unrelated differences
-    assert power_of_t(10, -1.0, alternative="less") == pytest.approx(
-        power_of_t(10, 1.0, alternative="greater")
+    # 1 SD of the runs is .71 SD of unrelated differences
+    assert power_of_t(10, 0.5**0.5) == pytest.approx(0.51, abs=0.01)
+    less, greater = (
+        power_of_t(10, -1.0, alternative="less"),
+        power_of_t(10, 1.0, alternative="greater"),
     )
-    assert power_of_t(4, 60.0) == 1.0
-    assert power_of_t(
-        2, minimum_detectable_effect(2, alpha=0.05 / 18), alpha=0.05 / 18
-    ) == pytest.approx(0.8)
+    assert less == pytest.approx(greater) and power_of_t(4, 60.0) == 1.0
+    alpha = 0.05 / 18
+    effect = minimum_detectable_effect(2, alpha=alpha)
+    assert power_of_t(2, effect, alpha=alpha) == pytest.approx(0.8)
     assert minimum_detectable_effect(1) is None
     with pytest.raises(ValueError, match="power"):
         minimum_detectable_effect(5, power=0.01)

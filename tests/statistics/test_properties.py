@@ -2,6 +2,8 @@
 their titles alone.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,20 +25,13 @@ def systems(draw):
 
     def table():
         tp = rng.integers(0, gold + 1)
-        return np.stack(
-            [tp, tp + rng.integers(0, 4, documents), gold, rng.integers(0, tp + 1)], axis=1
-        )
+        predicted = tp + rng.integers(0, 4, documents)
+        return np.stack([tp, predicted, gold, rng.integers(0, tp + 1)], axis=1)
 
     def counts():
         groups = {name: table() for name in ("all", "frequent", "tail")}
-        return Counts(
-            tuple(f"d{i}" for i in range(documents)),
-            groups,
-            {},
-            (),
-            np.zeros((0, 3), int),
-            np.zeros(0, int),
-        )
+        titles = tuple(f"d{i}" for i in range(documents))
+        return Counts(titles, groups, {}, (), np.zeros((0, 3), int), np.zeros(0, int))
 
     return tuple({seed: counts() for seed in range(seeds)} for _ in range(2))
 
@@ -47,24 +42,16 @@ def compared(a, b, **options):
 
 def reordered(counts, order):
     groups = {name: table[order] for name, table in counts.groups.items()}
-    return Counts(
-        tuple(counts.titles[i] for i in order),
-        groups,
-        {},
-        (),
-        counts.by_relation,
-        counts.train_frequency,
-    )
+    titles = tuple(counts.titles[i] for i in order)
+    return replace(counts, titles=titles, groups=groups)
 
 
 @SOME
 @given(systems(), st.sampled_from([("two-sided", "two-sided"), ("greater", "less")]))
 def test_changing_places_mirrors_everything(pair, alternatives):
     a, b = pair
-    one, other = (
-        compared(a, b, alternative=alternatives[0]),
-        compared(b, a, alternative=alternatives[1]),
-    )
+    one = compared(a, b, alternative=alternatives[0])
+    other = compared(b, a, alternative=alternatives[1])
     assert (one.seeds, one.documents) == (other.seeds, other.documents)
     for line, mirror in zip(one.lines, other.lines, strict=True):
         assert (line.a, line.b, line.undefined) == (mirror.b, mirror.a, mirror.undefined)
@@ -87,9 +74,8 @@ def test_documents_are_matched_by_title_whatever_their_order(pair, random):
     a, b = pair
     order = list(range(len(a[0].titles)))
     random.shuffle(order)
-    assert compared(a, {seed: reordered(counts, order) for seed, counts in b.items()}) == compared(
-        a, b
-    )
+    moved = {seed: reordered(counts, order) for seed, counts in b.items()}
+    assert compared(a, moved) == compared(a, b)
 
 
 @SOME
@@ -97,17 +83,11 @@ def test_documents_are_matched_by_title_whatever_their_order(pair, random):
 def test_the_order_of_all_documents_moves_no_score_and_no_test_across_seeds(pair, random):
     order = list(range(len(pair[0][0].titles)))
     random.shuffle(order)
-    one, other = (
-        compared(*pair),
-        compared(*({s: reordered(c, order) for s, c in side.items()} for side in pair)),
-    )
+    moved = ({seed: reordered(counts, order) for seed, counts in side.items()} for side in pair)
+    one, other = compared(*pair), compared(*moved)
     for line, same in zip(one.lines, other.lines, strict=True):
-        assert (line.a, line.b, line.undefined, line.across_seeds) == (
-            same.a,
-            same.b,
-            same.undefined,
-            same.across_seeds,
-        )
+        assert (line.a, line.b, line.undefined) == (same.a, same.b, same.undefined)
+        assert line.across_seeds == same.across_seeds
 
 
 @SOME
