@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_up_batches import random_batch, random_encoded
 
 from benchmark.data.batches import Encoded
+from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 from benchmark.registry import AUGMENTERS, BACKBONES
 from benchmark.training.augmentation import Step
@@ -16,14 +16,20 @@ from benchmark.training.requests import Requests
 CLASSES = 6
 
 
+def made_up(kind, *entities):
+    """A batch of documents of so many entities, and its encoding."""
+    documents = [made_up_document(number, n) for number, n in enumerate(entities)]
+    batch = made_up_batch(documents, kind.needs)
+    return batch, made_up_encoding(batch, dtype=torch.float32)
+
+
 @pytest.fixture(params=sorted(BACKBONES))
 def given(request):
     """A backbone, a batch and its encoding, real pairs and generated ones."""
     torch.manual_seed(0)
     kind = BACKBONES[request.param]
     backbone = kind(16, CLASSES, **kind.check_options)
-    batch = random_batch((4, 3))
-    encoded = Encoded(*(x.float() for x in random_encoded(batch)))
+    batch, encoded = made_up(kind, 4, 3)
     real = Pairs(backbone.represent(encoded, batch), batch.labels(CLASSES), batch.positive)
     positive = real.only_positive()
     extra = Pairs((positive.representations * 0.9).detach(), positive.labels)
@@ -124,8 +130,7 @@ def test_gradients_are_finite_with_few_positive_pairs(given, positives):
 
 def test_a_batch_without_pairs_has_a_loss_of_zero(given):
     backbone = given[0]
-    batch = random_batch((1, 0))
-    encoded = Encoded(*(x.float() for x in random_encoded(batch)))
+    batch, encoded = made_up(type(backbone), 1, 0)
     pairs = Pairs(backbone.represent(encoded, batch), batch.labels(CLASSES))
     total = training_loss(backbone, pairs, None, encoded, batch, mixing=Mixing())
     total.backward()
