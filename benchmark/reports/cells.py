@@ -105,6 +105,6 @@ def require_comparable(runs: list[StoredRun]) -> None:
                 if "nothing" in (left, right):
                     continue  # a setting that a later version added; its default keeps the numbers
                 raise UserError(
-                    "these runs cannot stand in one table, for their settings differ: "
+                    "these runs cannot share a table, because their settings differ: "
                     f"{where} is {left} in {other.path}, and {right} in {run.path}"
                 )

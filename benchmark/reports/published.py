@@ -1,4 +1,4 @@
-"""Tables of published papers, from the files in `results/published/`, to stand beside our own.
+"""Tables of published papers, from the files in `results/published/`, to show beside our own.
 
 Their numbers are reported, not run here. They come as tables of their own: nothing in them is
 marked as best, averaged or subtracted, and the caption says where our setting differs.
@@ -33,7 +33,7 @@ Split = Literal["dev", "test"]
 class Score(_Strict):
     """A number as printed, in percent.
 
-    spread: what stands behind the ±. mark: how the paper set it off.
+    spread: the number after the ±. mark: how the paper set it off.
     """
 
     mean: Percent
@@ -125,7 +125,7 @@ class PublishedTable(_Strict):
 
 @dataclass(frozen=True)
 class Reported:
-    """The published tables that stand beside ours; if there are none, `instead` says so."""
+    """The published tables to show beside ours; if there are none, `instead` says so."""
 
     tables: list[Table]
     instead: str = ""

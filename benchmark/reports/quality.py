@@ -1,6 +1,6 @@
 """The table of generative quality, from the runs' `quality.json` (see `benchmark.quality.pairs`).
 
-Augmenters are rows. Above them stand the yardsticks of each backbone: real dev pairs, real training
+Augmenters are rows. Above them are the yardsticks of each backbone: real dev pairs, real training
 pairs with the same label sets, and Gaussian noise. The caption names what has collapsed.
 """
 

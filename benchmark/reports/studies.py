@@ -66,7 +66,7 @@ def studies(
 ) -> tuple[list[Study], list[str]]:
     """The studies among `runs`, by dataset and label, and in words what was left out.
 
-    An experiment whose runs cannot stand in one table is left out.
+    An experiment whose runs cannot share a table is left out.
 
     Args:
         runs: finished runs of any experiments; one that comes twice (the same folder) counts once.

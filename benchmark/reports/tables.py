@@ -19,7 +19,7 @@ MISSING, UNDEFINED = "missing", "undefined"
 class Column:
     """One column.
 
-    heading: stands above the labels of neighbouring columns ("dev", "test").
+    heading: the text above the labels of neighbouring columns ("dev", "test").
     path: leads to the score in `metrics.json`.
     difference: the cells hold differences, paired by seed, and are shown with their sign.
     least: a smaller number is shown as "< least", as for a p-value.
@@ -40,7 +40,7 @@ class Cell:
 
     values: seed -> value.
     absent: why there is no number, MISSING (no run) or UNDEFINED (no such score).
-    mark: stands beside the number, such as "†"; the table's notes explain it.
+    mark: the text beside the number, such as "†"; the table's notes explain it.
     number, spread, over: a number that is no mean of the seeds' values (a p-value, the end of an
         interval, a published score), its standard deviation, and the number of seeds behind it.
     """
@@ -109,7 +109,7 @@ class Row:
 class Table:
     """What every renderer gets.
 
-    notes: the sentences of the caption. The cells of a row stand in the order of `columns`.
+    notes: the sentences of the caption. The cells of a row follow the order of `columns`.
     """
 
     title: str

@@ -1,16 +1,16 @@
-"""The metrics of a finished run made anew from the files beside them: `report --verify`.
+"""The metrics of a finished run, recomputed from the files beside them: `report --verify`.
 
     files               against their SHA-256 in DONE
     best_epoch, epochs  from history.jsonl
     scores              from the stored predictions and the gold documents, where the dataset's
                         files are at hand; else from the stored counts
-    calibrated scores   from the stored candidates and the gold documents, the threshold tuned on
-                        dev anew; else from the stored counts
+    calibrated scores   from the stored candidates and the gold documents, the threshold tuned
+                        on dev again; else from the stored counts
     counts              against those of predictions and gold documents; else against the
                         predictions, as far as that goes without gold facts; and in themselves: each
                         fact is frequent or tail, intra or inter, in one bucket
 
-What cannot be made anew, such as the quality of generated pairs, has its digest alone.
+What cannot be recomputed, such as the quality of generated pairs, is checked by its digest alone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Verified:
     """What was found of one run.
 
     differences: each names the file, what differs, and both values.
-    unverified: what could not be made anew, and why.
+    unverified: what could not be recomputed, and why.
     """
 
     directory: RunDirectory

@@ -49,13 +49,13 @@ def document_counts(
 ) -> np.ndarray:
     """The counts of the measure's group of several runs on the same documents: [runs, D, 4].
 
-    Documents are matched by title and stand in the order of the first run.
+    Documents are matched by title and follow the order of the first run.
 
     Args:
         names: what errors call the runs; without any: run 0, run 1 and so on.
 
     Raises:
-        DataError: a title is missing or stands twice, gold facts differ, or a run lacks the group
+        DataError: a title is missing or appears twice, gold facts differ, or a run lacks the group
             (no frequent relations).
     """
     names = names or [f"run {number}" for number in range(len(runs))]
@@ -87,7 +87,9 @@ def _table(
     row = {title: index for index, title in enumerate(run.titles)}
     if len(row) < len(run.titles):
         twice = next(title for title in run.titles if run.titles.count(title) > 1)
-        raise DataError(f"{name}: the title '{twice}' stands twice; documents are matched by title")
+        raise DataError(
+            f"{name}: the title '{twice}' appears twice; documents are matched by title"
+        )
     if unmatched := set(row) ^ set(titles):
         raise DataError(
             f"{len(unmatched)} documents are in only one of {first} and {name}, such as "

@@ -1,4 +1,4 @@
-"""What a test and an interval return: numbers, and in words what was done and what to beware of."""
+"""What a test and an interval return: numbers, and in words what was done and what to watch for."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The leaderboard page: one HTML file that needs a browser and nothing else.
 
-The tables and figures stand in the file as they are, so it can be read without JavaScript.
-`assets/page.js` adds sorting, filters and the panel of each row, from data that stand in the file
-as JSON. A Content-Security-Policy allows this script and style sheet alone and forbids every
-connection, so that nothing in a run's files can run or call home.
+The tables and figures are part of the HTML, so the page can be read without JavaScript.
+`assets/page.js` adds sorting, filters and the panel of each row, from JSON data in the file. A
+Content-Security-Policy allows this script and style sheet alone and forbids every connection, so
+that nothing in a run's files can run or call home.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def page(
 
     Args:
         studies: see `benchmark.reports.studies`; the page shows their ranks, marks and intervals.
-        published: by dataset and digest, tables of papers to stand below the board.
+        published: by dataset and digest, tables of papers to show below the board.
         left_out: sentences on what could not be shown.
         across: the table of augmenters over all settings, for the end.
         made: when and how, for the foot of the page.

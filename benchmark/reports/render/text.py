@@ -18,7 +18,7 @@ _REPORTED = ("reported", "reported spread", "reported runs", "method", "encoder"
 def markdown(
     tables: Iterable[Table], summary: Sequence[str] = (), below: Sequence[str] = ()
 ) -> str:
-    """GitHub Markdown; the best of a column is bold, marks stand behind the cell.
+    """GitHub Markdown; the best of a column is bold, marks follow the number.
 
     summary, below: paragraphs before and after the tables.
     """
@@ -29,7 +29,7 @@ def markdown(
 def csv_text(tables: Iterable[Table], reported: Iterable[Table] = ()) -> str:
     """One line per cell, in percent (a p-value as it is) and at full precision.
 
-    reported: published tables. Their numbers stand in columns of their own, so that an average over
+    reported: published tables. Their numbers get columns of their own, so that an average over
         ours never includes them.
     """
     tables, reported = list(tables), list(reported)
