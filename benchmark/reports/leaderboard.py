@@ -10,8 +10,8 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from benchmark.reports.figures import RelationChange
 from benchmark.reports.studies import Study
+from benchmark.reports.svg import RelationChange
 from benchmark.reports.tables import Cell, Column, Row
 from benchmark.store.differences import flat
 from benchmark.store.runs import StoredRun

@@ -15,18 +15,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmark.reports.figures import (
+from benchmark.reports.leaderboard import Board, Entry, boards, relations_of
+from benchmark.reports.published import Reported
+from benchmark.reports.render.html import html, number_html, text_of, whole_page
+from benchmark.reports.studies import Study
+from benchmark.reports.svg import (
     Difference,
-    Pairs,
+    SeedPairs,
     change_bar,
     differences,
     paired_dots,
     relation_changes,
 )
-from benchmark.reports.leaderboard import Board, Entry, boards, relations_of
-from benchmark.reports.published import Reported
-from benchmark.reports.render.html import html, number_html, text_of, whole_page
-from benchmark.reports.studies import Study
 from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Table
 from benchmark.texts import escape
 
@@ -178,7 +178,7 @@ def _figures(board: Board, study: Study, several: bool) -> str:
         title = f"Difference in test F1 to {BASELINE}, in points{of}"
         figures.append(_figure(differences(rows, title), title + _explained(study, rows)))
     for backbone, entries in groupby(own, key=lambda entry: entry.row.group):
-        pairs = [Pairs(entry.row.label, _seed_pairs(entry)) for entry in entries]
+        pairs = [SeedPairs(entry.row.label, _seed_pairs(entry)) for entry in entries]
         if any(pair.values for pair in pairs):
             title = f"{backbone}, seed by seed: test F1 with {BASELINE} (hollow) and with the "
             title += f"augmenter (filled){of}"

@@ -26,7 +26,7 @@ class RelationChange:
 
 
 @dataclass(frozen=True)
-class Pairs:
+class SeedPairs:
     """One augmenter: seed -> (score of `none`, score with the augmenter), in percent."""
 
     label: str
@@ -47,15 +47,14 @@ class Difference:
     values: tuple[float, ...] = ()
 
 
+NAMED = 3  # of the greatest gains and losses of relations
 FREQUENCY_STEPS = {201: "more than 200", 51: "51–200", 11: "11–50", 1: "1–10", 0: "0"}
 
 
-def relation_changes(changes: Iterable[RelationChange], title: str, *, named: int = 3) -> str:
+def relation_changes(changes: Iterable[RelationChange], title: str) -> str:
     """Bars of the change of F1 per relation, from the most frequent relation to the rarest.
 
     Relations without a defined change are left out and counted.
-
-    named: how many of the greatest gains and losses are named.
     """
     changes = sorted(changes, key=lambda change: (-change.frequency, change.name))
     drawn = [change for change in changes if change.change is not None]
@@ -72,7 +71,7 @@ def relation_changes(changes: Iterable[RelationChange], title: str, *, named: in
     parts += [f'<path class="{name}" d="{path}"/>' for name, path in paths.items() if path]
     parts += _frequency_marks(drawn, left, step, bottom)
     extreme = sorted((c for c in drawn if c.change), key=lambda c: c.change)
-    notable = {c.name for c in [*extreme[:named], *extreme[-named:]] if named}
+    notable = {c.name for c in [*extreme[:NAMED], *extreme[-NAMED:]]}
     points = [(left + (i + 0.5) * step, c) for i, c in enumerate(drawn) if c.name in notable]
     parts += _names(points, scale, left, right)
     label = "relations, by number of training facts"
@@ -88,7 +87,7 @@ def relation_changes(changes: Iterable[RelationChange], title: str, *, named: in
     return _svg(width, bottom + 42, title, said, parts, wide=True)
 
 
-def paired_dots(groups: Sequence[Pairs], title: str) -> str:
+def paired_dots(groups: Sequence[SeedPairs], title: str) -> str:
     """A panel per augmenter; each seed is a line from its score with `none` to that with it."""
     groups = [group for group in groups if group.values]
     panel, left, top, bottom = 78, 40, 12, 214

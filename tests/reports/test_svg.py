@@ -7,10 +7,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmark.reports.figures import (
+from benchmark.reports.svg import (
     Difference,
-    Pairs,
     RelationChange,
+    SeedPairs,
     change_bar,
     differences,
     paired_dots,
@@ -72,7 +72,7 @@ def test_frequency_steps_stand_between_the_relations():
 
 
 def test_pairs_are_lines_from_none_to_the_augmenter():
-    svg = paired_dots([Pairs("vae", {0: (50.0, 54.0), 1: (52.0, 51.0)})], "t")
+    svg = paired_dots([SeedPairs("vae", {0: (50.0, 54.0), 1: (52.0, 51.0)})], "t")
     up, down = of_class(svg, "g", "gain"), of_class(svg, "g", "loss")
     assert len(up) == len(down) == 1 and up[0].find("title").text == "seed 0: 50.00 to 54.00"
     (x0, y0), (x1, y1) = re.findall(r"[ML]([\d.]+) ([\d.]+)", up[0].find("path").get("d"))
@@ -114,7 +114,7 @@ def test_bars_of_a_table_point_to_the_side_of_the_sign(values, side):
         relation_changes([], "<t>"),
         relation_changes([RelationChange("<b>", 0, 0.0)], "<t>"),
         paired_dots([], "<t>"),
-        paired_dots([Pairs("<b>", {0: (1.0, 1.0)})], "<t>"),
+        paired_dots([SeedPairs("<b>", {0: (1.0, 1.0)})], "<t>"),
         differences([], "<t>"),
         differences([Difference("<b>", 0.0)], "<t>"),
         change_bar(0, 0),
