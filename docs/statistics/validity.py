@@ -32,10 +32,14 @@ SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {  # all o
 Rates = dict[str, float]
 
 
-def rates(simulations: int, simulate: Callable[[], dict[str, bool]]) -> Rates:
-    """The share of simulations in which each outcome is true."""
-    outcomes = [simulate() for _ in range(simulations)]
-    return {name: float(np.mean([found[name] for found in outcomes])) for name in outcomes[0]}
+def repeated(simulation: Callable[..., dict[str, bool]]) -> Callable[..., Rates]:
+    """Make a function of `simulations`: the share of these in which each outcome is true."""
+
+    def rates(simulations: int, *arguments, **options) -> Rates:
+        outcomes = [simulation(*arguments, **options) for _ in range(simulations)]
+        return {name: float(np.mean([found[name] for found in outcomes])) for name in outcomes[0]}
+
+    return rates
 
 
 def rejected(a: np.ndarray, b: np.ndarray, rng: np.random.Generator, measure=F1) -> bool:
@@ -43,14 +47,11 @@ def rejected(a: np.ndarray, b: np.ndarray, rng: np.random.Generator, measure=F1)
     return result.p is not None and result.p <= ALPHA
 
 
-def seed_rejections(shape: str, n: int, simulations: int, rng, shift: float = 0.0) -> Rates:
-    """How often each test across seeds rejects."""
-
-    def simulate() -> dict[str, bool]:
-        differences = SHAPES[shape](rng, n) + shift
-        return {name: test(differences).p <= ALPHA for name, test in SEED_TESTS.items()}
-
-    return rates(simulations, simulate)
+@repeated
+def seed_rejections(rng, shape: str, n: int, shift: float = 0.0) -> dict[str, bool]:
+    """Which tests across seeds reject."""
+    differences = SHAPES[shape](rng, n) + shift
+    return {name: test(differences).p <= ALPHA for name, test in SEED_TESTS.items()}
 
 
 def systems(
@@ -72,14 +73,11 @@ def systems(
     return both[0], both[1]
 
 
-def document_rejections(documents: int, simulations: int, rng, measure=F1, **options) -> Rates:
-    """How often the test across documents rejects, for one run of each system."""
-
-    def simulate() -> dict[str, bool]:
-        a, b = systems(rng, documents, 1, **options)
-        return {"approximate randomisation": rejected(a[0], b[0], rng, measure)}
-
-    return rates(simulations, simulate)
+@repeated
+def document_rejections(rng, documents: int, measure=F1, **options) -> dict[str, bool]:
+    """Whether the test across documents rejects, for one run of each system."""
+    a, b = systems(rng, documents, 1, **options)
+    return {"approximate randomisation": rejected(a[0], b[0], rng, measure)}
 
 
 def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -94,69 +92,59 @@ def run_sd_for(ratio: float, documents: int, rng, simulations: int = 2_000) -> f
     return float(ratio * by_documents / slope / np.sqrt(2))
 
 
-def method_claims(run_sd: float, documents: int, seeds: int, simulations: int, rng) -> Rates:
-    """How often two equal methods are called different, by what the claim rests on."""
-
-    def simulate() -> dict[str, bool]:
-        a, b = systems(rng, documents, seeds, run_sd=run_sd)
-        d, pooled = differences(a, b), (counts.reshape(-1, 4) for counts in (a, b))
-        return {
-            "documents, one run each": rejected(a[0], b[0], rng),
-            f"documents x {seeds} seeds pooled": rejected(*pooled, rng),
-            f"{seeds} seeds, permutation": SEED_TESTS["permutation"](d).p <= ALPHA,
-            f"{seeds} seeds, t": SEED_TESTS["t"](d).p <= ALPHA,
-        }
-
-    return rates(simulations, simulate)
+@repeated
+def method_claims(rng, run_sd: float, documents: int, seeds: int) -> dict[str, bool]:
+    """Whether two equal methods are called different, by what the claim rests on."""
+    a, b = systems(rng, documents, seeds, run_sd=run_sd)
+    d, pooled = differences(a, b), (counts.reshape(-1, 4) for counts in (a, b))
+    return {
+        "documents, one run each": rejected(a[0], b[0], rng),
+        f"documents x {seeds} seeds pooled": rejected(*pooled, rng),
+        f"{seeds} seeds, permutation": SEED_TESTS["permutation"](d).p <= ALPHA,
+        f"{seeds} seeds, t": SEED_TESTS["t"](d).p <= ALPHA,
+    }
 
 
-def coverage(run_sd: float, method_sd: float, n: int, seeds: int, simulations: int, rng) -> Rates:
-    """How often each 95 % interval holds the true difference, 0, with n new documents and seeds."""
-
-    def simulate() -> dict[str, bool]:
-        a, b = systems(rng, n, seeds, run_sd=run_sd, method_sd=method_sd)
-        crossed = crossed_interval(a, b, F1, rng=rng, resamples=RESAMPLES)
-        intervals = (paired_t_interval(differences(a, b)), crossed)
-        return {interval.name: interval.low <= 0 <= interval.high for interval in intervals}
-
-    return rates(simulations, simulate)
+@repeated
+def coverage(rng, run_sd: float, method_sd: float, documents: int, seeds: int) -> dict[str, bool]:
+    """Whether each 95 % interval holds the true difference, 0, with new documents and seeds."""
+    a, b = systems(rng, documents, seeds, run_sd=run_sd, method_sd=method_sd)
+    crossed = crossed_interval(a, b, F1, rng=rng, resamples=RESAMPLES)
+    intervals = (paired_t_interval(differences(a, b)), crossed)
+    return {interval.name: interval.low <= 0 <= interval.high for interval in intervals}
 
 
-def dominance(n: int, simulations: int, rng) -> Rates:
-    """How often almost stochastic order prefers a given one of two equal systems."""
-
-    def simulate() -> dict[str, bool]:
-        bound = almost_stochastic_order(rng.normal(size=n), rng.normal(size=n), rng=rng)
-        return {f"eps_min <= {tau}": bound <= tau for tau in (0.2, 0.5)}
-
-    return rates(simulations, simulate)
+@repeated
+def dominance(rng, n: int) -> dict[str, bool]:
+    """Whether almost stochastic order prefers a given one of two equal systems."""
+    bound = almost_stochastic_order(rng.normal(size=n), rng.normal(size=n), rng=rng)
+    return {f"eps_min <= {tau}": bound <= tau for tau in (0.2, 0.5)}
 
 
 def tables(rng) -> dict[str, dict[str, Rates]]:
     """First heading -> row -> rates."""
     run_sds = {ratio: run_sd_for(ratio, 200, rng) for ratio in (0, 0.5, 0.85, 1, 1.5)}
-    counts = [(50, "F1", 8), (200, "F1", 8), (200, "Ign F1", 8), (200, "F1", 0.3)]
+    measures, of_counts = {"F1": F1, "Ign F1": IGN_F1}, {}
+    shapes = {
+        f"{shape}, n = {n}": seed_rejections(3_000, rng, shape, n)
+        for shape in SHAPES
+        for n in SEEDS
+    }
+    for n, name, gold in [(50, "F1", 8), (200, "F1", 8), (200, "Ign F1", 8), (200, "F1", 0.3)]:
+        rates = document_rejections(2_000, rng, n, measures[name], gold=gold)
+        of_counts[f"{name}, {n} documents, {gold} facts each"] = rates
+    claims = {f"{ratio:g}": method_claims(1_000, rng, sd, 200, 10) for ratio, sd in run_sds.items()}
+    covered = {
+        f"{run_sd:g}, {n}": coverage(600, rng, run_sd, 0.15, 200, n)
+        for run_sd in (0.0, 0.02, 0.04)
+        for n in SEEDS
+    }
     return {
-        "differences": {
-            f"{shape}, n = {n}": seed_rejections(shape, n, 3_000, rng)
-            for shape in SHAPES
-            for n in SEEDS
-        },
-        "counts": {
-            f"{name}, {n} documents, {gold} facts each": document_rejections(
-                n, 2_000, rng, {"F1": F1, "Ign F1": IGN_F1}[name], gold=gold
-            )
-            for n, name, gold in counts
-        },
-        "SD between runs / SD between test sets": {
-            f"{ratio:g}": method_claims(sd, 200, 10, 1_000, rng) for ratio, sd in run_sds.items()
-        },
-        "SD of recall between runs, seeds": {
-            f"{run_sd:g}, {n}": coverage(run_sd, 0.15, 200, n, 600, rng)
-            for run_sd in (0.0, 0.02, 0.04)
-            for n in SEEDS
-        },
-        "runs of each": {f"{n}": dominance(n, 2_000, rng) for n in SEEDS},
+        "differences": shapes,
+        "counts": of_counts,
+        "SD between runs / SD between test sets": claims,
+        "SD of recall between runs, seeds": covered,
+        "runs of each": {f"{n}": dominance(2_000, rng, n) for n in SEEDS},
     }
 
 

@@ -33,45 +33,45 @@ def least(simulations, rate=ALPHA):
 
 @pytest.mark.parametrize(("shape", "n"), [("normal", 300), ("heavy-tailed (t, 3 df)", 100)])
 def test_tests_across_seeds_reject_a_true_hypothesis_as_often_as_they_may(shape, n):
-    rates = validity.seed_rejections(shape, 10, n, rng())
+    rates = validity.seed_rejections(n, rng(), shape, 10)
     assert max(rates.values()) <= most(n)
     assert min(rates[name] for name in ("auto", "permutation", "t", "wilcoxon")) >= least(n, 0.04)
 
 
 def test_exact_tests_never_reject_with_five_seeds():
-    rates = validity.seed_rejections("normal", 5, 20, rng(), shift=5.0)
+    rates = validity.seed_rejections(20, rng(), "normal", 5, shift=5.0)
     assert rates["permutation"] == rates["wilcoxon"] == rates["sign"] == 0.0 and rates["t"] == 1.0
 
 
 def test_the_power_of_the_t_test_is_the_one_computed():
-    rate = validity.seed_rejections("normal", 10, 400, rng(1), shift=0.8)["t"]
+    rate = validity.seed_rejections(400, rng(1), "normal", 10, shift=0.8)["t"]
     assert least(400, power_of_t(10, 0.8)) <= rate <= most(400, power_of_t(10, 0.8))
 
 
 @pytest.mark.parametrize(("measure", "gold"), [("F1", 8.0), ("IGN_F1", 8.0), ("F1", 0.5)])
 def test_the_test_across_documents_holds_its_level(measure, gold):
-    rates = validity.document_rejections(80, 300, rng(2), getattr(validity, measure), gold=gold)
+    rates = validity.document_rejections(300, rng(2), 80, getattr(validity, measure), gold=gold)
     assert least(300) <= rates["approximate randomisation"] <= most(300)
 
 
 def test_the_test_across_documents_finds_a_difference():
-    assert min(validity.document_rejections(300, 40, rng(3), shift=0.12).values()) > 0.95
+    assert min(validity.document_rejections(40, rng(3), 300, shift=0.12).values()) > 0.95
 
 
 def test_a_document_level_test_is_wrong_about_methods_when_runs_vary():
     run_sd = validity.run_sd_for(1.5, 100, rng(4), 400)
-    rates = validity.method_claims(run_sd, 100, 10, 200, rng(5))
+    rates = validity.method_claims(200, rng(5), run_sd, 100, 10)
     wrong = rates["documents, one run each"], rates["documents x 10 seeds pooled"]
     assert min(wrong) > 0.15  # .3 expected
     assert max(rates["10 seeds, permutation"], rates["10 seeds, t"]) <= most(200)
 
 
 def test_only_the_crossed_interval_covers_new_seeds_and_new_documents():
-    covered = validity.coverage(0.02, 0.15, 100, 10, 200, rng(6))
+    covered = validity.coverage(200, rng(6), 0.02, 0.15, 100, 10)
     crossed = covered["crossed bootstrap over seeds and documents"]
     assert crossed >= least(200, 0.95) and crossed > covered["paired t interval across seeds"]
 
 
 def test_stochastic_order_rarely_prefers_one_of_two_equal_systems():
-    rates = validity.dominance(10, 400, rng(7))
+    rates = validity.dominance(400, rng(7), 10)
     assert rates["eps_min <= 0.2"] <= 0.12 < rates["eps_min <= 0.5"] + 0.1
