@@ -68,9 +68,9 @@ class HuggingFaceEncoder(Encoder):
             name = model.config.name_or_path or "the encoder"
             raise ConfigError(f"the tokenizer of {name} lacks a start, end or padding token")
         self.windows = WindowPlan(usable_positions(model), 128, start, end, tokenizer.pad_token_id)
-        names = ROWS_FROM_PROJECTIONS.get(model.config.model_type)
-        self._taps = _taps(model, *names, 1) if names else []
-        self.averaged = 1  # layers
+        self.averaged = 0  # layers
+        self._taps: list[_Taps] = []
+        self.average_layers(1)
 
     def forward(self, batch: Batch) -> Encoded:
         """Eq. (18): token states H [D, L, d], and of the attention A the rows of mentions [M,
@@ -93,9 +93,13 @@ class HuggingFaceEncoder(Encoder):
         return self.by_document(states, rows, batch)
 
     def average_layers(self, number: int) -> None:
-        self.averaged = min(number, len(self.layers()) - 1)
+        number = min(number, self.model.config.num_hidden_layers)
         if names := ROWS_FROM_PROJECTIONS.get(self.model.config.model_type):
-            self._taps = _taps(self.model, *names, self.averaged)
+            projected = [m for m in self.model.modules() if all(hasattr(m, n) for n in names)]
+            biased = self.model.config.model_type == "mpnet"
+            added = projected[-number : len(projected) - self.averaged]
+            self._taps = [_Taps(layer, *names, biased) for layer in added] + self._taps
+        self.averaged = number
 
     def save(self, folder: Path) -> None:
         """Configuration and tokenizer."""
@@ -137,13 +141,6 @@ def usable_positions(model: nn.Module) -> int:
 
 def _mean(layers: Sequence[Tensor]) -> Tensor:
     return layers[0] if len(layers) == 1 else torch.stack(tuple(layers)).mean(0)
-
-
-def _taps(model: nn.Module, query: str, key: str, number: int) -> list[_Taps]:
-    """Of the last layers, so many."""
-    layers = [m for m in model.modules() if hasattr(m, query) and hasattr(m, key)]
-    biased = hasattr(getattr(model, "encoder", None), "relative_attention_bias")  # MPNet
-    return [_Taps(layer, query, key, biased) for layer in layers[-number:]]
 
 
 class _Taps:
