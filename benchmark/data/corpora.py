@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +82,23 @@ def corpus_of_splits(
         relation_names=known,
         frequent=frozenset(frequent) or None,
         undirected=undirected,
-        notes=(*notes, *_shared_titles(splits)),
+        notes=(*notes, *_without_a_tail(inventory, frequent), *_shared_titles(splits)),
         licence=licence,
     )
+
+
+def _without_a_tail(inventory: Sequence[str], frequent: Collection[str]) -> Iterator[str]:
+    """A note where all relations are frequent."""
+    if set(inventory) <= set(frequent):
+        all_of_them = (
+            "the only relation is"
+            if len(inventory) == 1
+            else (f"all {len(inventory)} relations are")
+        )
+        yield (
+            f"{all_of_them} frequent, so LTail F1 is undefined: dataset.frequent names the "
+            "frequent ones"
+        )
 
 
 def partial(count: int, full: int | None, source: str) -> list[str]:

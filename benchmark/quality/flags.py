@@ -87,7 +87,8 @@ def _of_diagnosis(
     if below("reconstruction_explained", LEAST_EXPLAINED):
         error = f"{1 - diagnosis['reconstruction_explained']:.3g} times the training mean's"
         yield "reconstruction", f"reconstruction no better than the mean: its error is {error}"
-    for name, where in GROUPS.items():
+    for name in _distinct(groups):
+        where = GROUPS[name]
         if below(f"labels_kept{_suffix(name)}", LEAST_KEPT):
             match = groups[name]["exact_match"]
             text = f"{match['reconstructed']:.0%} of training pairs{where} are recognised after it"
@@ -105,7 +106,7 @@ def _of_diagnosis(
 
 
 def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    for name in groups:
+    for name in _distinct(groups):
         match, where = groups[name]["exact_match"], GROUPS[name]
         made, real = match["generated"], match["dev"]
         if None not in (made, real) and made < LEAST_RECOGNISED * real:
@@ -135,6 +136,12 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
         if None not in (made, noise) and made >= noise:
             text = f"no nearer to real pairs than noise is: {name} {made:.3g}, noise {noise:.3g}"
             yield measure, text
+
+
+def _distinct(groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The groups without those that hold all pairs, of which everything would be said twice."""
+    everything = groups["all"]["pairs"]
+    return [name for name in groups if name == "all" or groups[name]["pairs"] != everything]
 
 
 def _suffix(group: str) -> str:

@@ -113,11 +113,10 @@ def pair_quality(
             k: Pairs(p.representations.clamp(*backbone.bounds), p.labels) for k, p in made.items()
         }
     kinds = real | made
-    diagnosis = explained(
-        augmenter.diagnose(*dev, rng=diagnosing) if diagnosed else {},
-        train.representations,
-        dev.representations,
-    )
+    diagnosis = augmenter.diagnose(*dev, rng=diagnosing) if diagnosed else {}
+    if len(dev.labels.unique(dim=0)) < 2:  # there is no wrong class to tell
+        diagnosis.pop("prior_error_wrong_class", None)
+    diagnosis = explained(diagnosis, train.representations, dev.representations)
 
     found = {k: classified(backbone, p.representations, max_labels) for k, p in kinds.items()}
     bandwidth = distances.median_distance(real["dev"].representations)

@@ -53,10 +53,10 @@ CALIBRATED = (
     _column("ap.tail", "Δ tail", "average precision", True),
 )
 PER_RELATION = (
-    _column("per_relation.f1", "F1", "a threshold for each relation"),
-    _column("per_relation.f1", "Δ F1", "a threshold for each relation", True),
-    _column("per_relation.ltail_f1", "LTail F1", "a threshold for each relation"),
-    _column("per_relation.ltail_f1", "Δ LTail", "a threshold for each relation", True),
+    _column("per_relation.f1", "F1", "per relation"),
+    _column("per_relation.f1", "Δ F1", "per relation", True),
+    _column("per_relation.ltail_f1", "LTail F1", "per relation"),
+    _column("per_relation.ltail_f1", "Δ LTail", "per relation", True),
 )
 DETAIL = (
     _column("test.precision", "P", "test"),

@@ -28,8 +28,17 @@ PLAIN = {  # measure -> the difference that is tested
     name: Column(f"test.{name}.difference", "Δ", f"test {NAMES[name]}", ("test", name), True)
     for name in ("f1", "ltail_f1")
 }
+_SHORT = {"calibrated": "cal.", "average precision": "AP", " of the": ""}  # for narrow terminals
+
+
+def _shortened(name: str) -> str:
+    for long, short in _SHORT.items():
+        name = name.replace(long, short)
+    return name
+
+
 FURTHER = {  # the same for the scores that tell learning from calibration
-    measure: replace(column, label="Δ", heading=NAMES[measure])
+    measure: replace(column, label="Δ", heading=_shortened(NAMES[measure]))
     for column in CALIBRATED
     if column.difference and (measure := column.key.removesuffix(".difference"))
 }

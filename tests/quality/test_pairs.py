@@ -316,6 +316,23 @@ def test_a_collapsed_fit_is_flagged():
     assert found.keys() == {"reconstruction", "posterior", "prior", "class"}
 
 
+def test_nothing_is_said_twice_where_all_relations_are_frequent():
+    groups = measured(IgnoresLabels())["groups"]
+    found = flags({}, {**groups, "frequent": groups["all"]})
+    assert "recognition" in found and "recognition_frequent" not in found
+
+
+def test_with_one_label_set_no_wrong_class_can_be_told():
+    class Prior(Resamples):
+        def _diagnose(self, representations, labels, *, rng):
+            return {"prior_error": 1.0, "prior_error_wrong_class": 1.0}
+
+    one = Pairs(DEV.representations, DEV.labels[:1].expand_as(DEV.labels).contiguous())
+    found = measured(Prior(), train=one, dev=one)
+    assert "class_effect" not in found["diagnosis"] and "class" not in found["flags"]
+    assert "class" in measured(Prior())["flags"]
+
+
 def test_an_augmenter_joins_in_with_a_diagnosis_of_its_own():
     class Talkative(Resamples):
         def _diagnose(self, representations, labels, *, rng):
