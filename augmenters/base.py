@@ -191,7 +191,7 @@ class Augmenter:
         return Encoded(*(a if a is None else a.to(b) for a, b in zip(result, encoded, strict=True)))
 
     def perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
-        """The representations [P,d] of all pairs of a batch as the classifier shall see them."""
+        """The representations [P,d] of all pairs of a batch as the classifier will see them."""
         self._check_rng(rng)
         self._check_fitted("perturb")
         with isolated(rng, representations.device):
@@ -207,7 +207,7 @@ class Augmenter:
         return result
 
     def adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The logits [P,R] of a batch's pairs, given their labels, as the loss shall see them."""
+        """The logits [P,R] of a batch's pairs, given their labels, as the loss will see them."""
         self._check_fitted("adjust")
         result = self._adjust(logits, labels)
         self._check_same_shape("_adjust", "logits", result, logits)
@@ -237,7 +237,7 @@ class Augmenter:
     def state_dict(self) -> dict[str, Tensor]:
         """What was learned, as flat CPU tensors fit for safetensors.
 
-        What `prepare` makes is no part of it: it is made again.
+        It leaves out what `prepare` makes, which is made again.
         """
         self._check_fitted("state_dict")
         if self.fitted_shape is None:

@@ -132,15 +132,14 @@ def _centres() -> Tensor:
 
 @applies_to("every")
 def is_an_augmenter(case: AugmenterCase) -> None:
-    case.expect(
-        inspect.isclass(case.kind) and issubclass(case.kind, Augmenter),
-        "must be a class derived from augmenters.base.Augmenter",
-    )
+    if not (inspect.isclass(case.kind) and issubclass(case.kind, Augmenter)):
+        case.fail("must be a class derived from augmenters.base.Augmenter")
     for method in ("fit", "prepare", *THINGS):
-        case.expect(
-            getattr(case.kind, method) is getattr(Augmenter, method),
-            f"overrides {method}(), which checks what goes in and out; write _{method}() instead",
-        )
+        if getattr(case.kind, method) is not getattr(Augmenter, method):
+            case.fail(
+                f"overrides {method}(), which checks what goes in and out: "
+                f"write _{method}() instead"
+            )
 
 
 CHECKS["every"] += [has_a_docstring, options_are_keywords_with_literal_defaults]
@@ -150,24 +149,18 @@ CHECKS["every"] += [has_a_docstring, options_are_keywords_with_literal_defaults]
 def it_does_one_thing(case: AugmenterCase) -> None:
     methods = [f"_{name}" for name in THINGS]
     written = [name for name in methods if getattr(case.kind, name) is not getattr(Augmenter, name)]
-    case.expect(
-        len(written) == 1,
-        f"must write one of {', '.join(methods)}, found {written or 'none of them'}",
-    )
-    case.expect(
-        case.make().pairs_of_view in ("positive", "all"),
-        "pairs_of_view must be 'positive' or 'all'",
-    )
+    if len(written) != 1:
+        case.fail(f"must write one of {', '.join(methods)}, found {written or 'none of them'}")
+    if case.make().pairs_of_view not in ("positive", "all"):
+        case.fail("pairs_of_view must be 'positive' or 'all'")
 
 
 @applies_to("every")
 def fitting_is_declared(case: AugmenterCase) -> None:
     augmenter = case.make()
     learns = type(augmenter)._fit is not Augmenter._fit
-    case.expect(
-        augmenter.needs_fitting or not learns,
-        "has a _fit() that is never called; set needs_fitting = True",
-    )
+    if not (augmenter.needs_fitting or not learns):
+        case.fail("has a _fit() that is never called; set needs_fitting = True")
     case.expect(learns or not augmenter.needs_fitting, "has needs_fitting = True but no _fit()")
 
 
@@ -180,11 +173,11 @@ def fit_returns_a_history(case: AugmenterCase) -> None:
     progress = lambda *done, **numbers: calls.append(done)
     held_out = pairs(10, seed=5)
     history = case.make().fit(*pairs(), rng=generator(1), held_out=held_out, progress=progress)
-    case.expect(
-        isinstance(history, list) and all(isinstance(epoch, dict) for epoch in history),
-        "_fit() must return a list, one dict of numbers per epoch (an empty one is fine), "
-        f"got {type(history)}",
-    )
+    if not (isinstance(history, list) and all(isinstance(epoch, dict) for epoch in history)):
+        case.fail(
+            "_fit() must return a list, one dict of numbers per epoch (an empty one is fine), "
+            f"got {type(history)}"
+        )
     try:
         json.dumps(history)
     except TypeError as error:
@@ -193,34 +186,29 @@ def fit_returns_a_history(case: AugmenterCase) -> None:
             f"use float(tensor): {error}"
         ) from error
     numbers = [value for epoch in history for value in epoch.values() if isinstance(value, float)]
-    case.expect(
-        all(map(math.isfinite, numbers)),
-        "the history of _fit() holds NaN or infinity; does the training diverge?",
-    )
-    case.expect(
-        all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls),
-        f"progress is called as progress(done, total, **numbers), got {calls[:3]}",
-    )
+    if not all(map(math.isfinite, numbers)):
+        case.fail("the history of _fit() holds NaN or infinity; does the training diverge?")
+    if not all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls):
+        case.fail(f"progress is called as progress(done, total, **numbers), got {calls[:3]}")
 
 
 @applies_to("fit")
 def fit_is_reproducible(case: AugmenterCase) -> None:
     first, second = case.fitted().state_dict(), case.fitted().state_dict()
     for key in first:
-        case.expect(
-            torch.equal(first[key], second[key]),
-            f"two fits with the same rng differ in '{key}'; "
-            "draw from rng or torch, not from numpy, random or the clock",
-        )
+        if not torch.equal(first[key], second[key]):
+            case.fail(
+                f"two fits with the same rng differ in '{key}'; "
+                "draw from rng or torch, not from numpy, random or the clock"
+            )
 
 
 @applies_to("fit")
 def fit_leaves_its_input_alone(case: AugmenterCase) -> None:
     given = pairs()
     case.make().fit(*given, rng=generator(1))
-    case.expect(
-        same(given, pairs()), "_fit() changes the pairs or labels it is given; work on a clone"
-    )
+    if not same(given, pairs()):
+        case.fail("_fit() changes the pairs or labels it is given; work on a clone")
 
 
 @applies_to("fit")
@@ -246,11 +234,11 @@ def state_survives_safetensors(case: AugmenterCase) -> None:
     restored.load_state_dict(stored)
     augmenter.prepare(pairs()[1], rng=generator(2))
     first = _result(augmenter)
-    case.expect(
-        same(first, _result(augmenter)),
-        "two calls with the same rng differ, so nothing can be said of what is stored; "
-        "draw from rng or torch only",
-    )
+    if not same(first, _result(augmenter)):
+        case.fail(
+            "two calls with the same rng differ, so nothing can be said of what is stored; "
+            "draw from rng or torch only"
+        )
     try:
         restored.prepare(pairs()[1], rng=generator(2))
         again = _result(restored)
@@ -298,11 +286,11 @@ def labels_stay_with_their_pairs(case: AugmenterCase) -> None:
     generated, labels = generated.detach(), labels.detach()
     distance = lambda of: (generated - of @ _centres()).norm(dim=1).mean()
     for by in (1, -1):
-        case.expect(
-            distance(labels.roll(by, 0)) > SHIFTED * distance(labels),
-            f"the labels are those of the pair {'after' if by == 1 else 'before'}: "
-            "return the labels in the order of the representations",
-        )
+        if not (distance(labels.roll(by, 0)) > SHIFTED * distance(labels)):
+            case.fail(
+                f"the labels are those of the pair {'after' if by == 1 else 'before'}: "
+                "return the labels in the order of the representations"
+            )
 
 
 @applies_to("augment")
@@ -315,10 +303,8 @@ def keeps_dtype_and_device(case: AugmenterCase) -> None:
                 given.to(device, dtype), labels.to(device), rng=generator(3)
             )
             got = (generated.dtype, generated.device.type, wanted.dtype, wanted.device.type)
-            case.expect(
-                got == (dtype, device, torch.float32, device),
-                f"{dtype} pairs on {device} came back as {got}",
-            )
+            if got != (dtype, device, torch.float32, device):
+                case.fail(f"{dtype} pairs on {device} came back as {got}")
 
 
 @applies_to("augment", "view", "perturb", "adjust", "documents")
@@ -326,22 +312,21 @@ def depends_on_the_rng_alone(case: AugmenterCase) -> None:
     """Not on numpy's or Python's generators, nor on earlier calls."""
     augmenter = case.ready()
     first = _result(augmenter)
-    case.expect(
-        same(first, _result(augmenter)),
-        "two calls with the same input and rng differ; "
-        "draw from rng or torch only and keep no state between calls",
-    )
+    if not same(first, _result(augmenter)):
+        case.fail(
+            "two calls with the same input and rng differ; "
+            "draw from rng or torch only and keep no state between calls"
+        )
     _result(augmenter, seed=4)
     if augmenter.does() == "augment":
         augmenter.augment(*pairs(9, seed=8), rng=generator(4))
-    case.expect(
-        same(first, _result(augmenter)),
-        "what a call returns depends on the calls before it, which breaks resuming; "
-        "keep no state between calls",
-    )
-    case.expect(
-        same(first, _result(case.ready())), "two augmenters made alike differ; draw from rng only"
-    )
+    if not same(first, _result(augmenter)):
+        case.fail(
+            "what a call returns depends on the calls before it, which breaks resuming; "
+            "keep no state between calls"
+        )
+    if not same(first, _result(case.ready())):
+        case.fail("two augmenters made alike differ; draw from rng only")
 
 
 @applies_to(*THINGS)
@@ -353,11 +338,11 @@ def leaves_global_generators_alone(case: AugmenterCase) -> None:
     before = states()
     _result(case.ready())
     for owner, old, new in zip(("torch's", "numpy's", "Python's"), before, states(), strict=True):
-        case.expect(
-            old == new,
-            f"moves {owner} global generator, "
-            "which shifts the dropout or data order of the run; draw from rng",
-        )
+        if old != new:
+            case.fail(
+                f"moves {owner} global generator, "
+                "which shifts the dropout or data order of the run; draw from rng"
+            )
 
 
 @applies_to("augment")
@@ -366,24 +351,21 @@ def gradient_is_as_declared(case: AugmenterCase) -> None:
     given, labels = pairs()
     given.requires_grad_(True)
     generated, _ = augmenter.augment(given, labels, rng=generator(3))
-    case.expect(
-        torch.is_grad_enabled(),
-        "leaves gradients switched off for the rest of the run; use `with torch.no_grad():`",
-    )
-    if not augmenter.differentiable:
-        case.expect(
-            not generated.requires_grad,
-            "generated pairs carry a gradient; return detached ones, or set differentiable = True",
+    if not torch.is_grad_enabled():
+        case.fail(
+            "leaves gradients switched off for the rest of the run; use `with torch.no_grad():`"
         )
+    if not augmenter.differentiable:
+        if generated.requires_grad:
+            case.fail(
+                "generated pairs carry a gradient: return detached ones, or set differentiable"
+            )
         return
-    case.expect(
-        generated.requires_grad, "differentiable = True, but the pairs returned have no gradient"
-    )
+    if not generated.requires_grad:
+        case.fail("differentiable = True, but the pairs returned have no gradient")
     generated.square().sum().backward()
-    case.expect(
-        given.grad is not None and given.grad.isfinite().all(),
-        "the gradient of the pairs given is missing, NaN or infinite",
-    )
+    if not (given.grad is not None and given.grad.isfinite().all()):
+        case.fail("the gradient of the pairs given is missing, NaN or infinite")
 
 
 @applies_to("augment")
@@ -393,20 +375,16 @@ def leaves_the_pairs_alone(case: AugmenterCase) -> None:
     case.expect(same(given, pairs()), "changes the real pairs or labels in place; work on a clone")
     generated.detach().add_(1.0)
     wanted.detach().add_(1.0)
-    case.expect(
-        same(given, pairs()),
-        "returns pairs or labels that share memory with the real ones; return a clone",
-    )
+    if not same(given, pairs()):
+        case.fail("returns pairs or labels that share memory with the real ones; return a clone")
 
 
 @applies_to("augment")
 def takes_an_empty_batch(case: AugmenterCase) -> None:
     nothing = torch.zeros(0, WIDTH), torch.zeros(0, CLASSES)
     generated, _ = case.ready().augment(*nothing, rng=generator(3))
-    case.expect(
-        len(generated) == 0,
-        f"a batch without positive pairs must yield no pair, got {len(generated)}",
-    )
+    if len(generated) != 0:
+        case.fail(f"a batch without positive pairs must yield no pair, got {len(generated)}")
 
 
 @applies_to("augment")
@@ -466,10 +444,8 @@ def view_leaves_the_encoding_alone(case: AugmenterCase) -> None:
     case.expect(same(given, encoding()[0]), "changes the encoding in place; work on a clone")
     for part in seen:
         part.detach().add_(1.0)
-    case.expect(
-        same(given, encoding()[0]),
-        "returns states or rows that share memory with the real ones; return a clone",
-    )
+    if not same(given, encoding()[0]):
+        case.fail("returns states or rows that share memory with the real ones; return a clone")
 
 
 @applies_to("view")
@@ -480,12 +456,12 @@ def view_gradient_is_as_declared(case: AugmenterCase) -> None:
         Encoded(*(part.requires_grad_(True) for part in given)), batch, rng=generator(3)
     )
     carries = any(part.requires_grad for part in seen)
-    case.expect(
-        carries == augmenter.differentiable,
-        "the view carries a gradient; return a detached one, or set differentiable = True"
-        if carries
-        else "differentiable = True, but the view has no gradient",
-    )
+    if carries != augmenter.differentiable:
+        case.fail(
+            "the view carries a gradient; return a detached one, or set differentiable = True"
+            if carries
+            else "differentiable = True, but the view has no gradient"
+        )
 
 
 # _adjust.
@@ -501,19 +477,18 @@ def adjusts_logits(case: AugmenterCase) -> None:
     logits = _logits()
     adjusted = case.ready().adjust(logits, some_negative()[1])
     case.expect(adjusted.isfinite().all(), "_adjust() returns NaN or infinity")
-    case.expect(
-        torch.equal(logits, _logits()), "changes the logits in place; return another tensor"
-    )
+    if not torch.equal(logits, _logits()):
+        case.fail("changes the logits in place; return another tensor")
 
 
 @applies_to("adjust")
 def passes_the_gradient_on(case: AugmenterCase) -> None:
     logits = _logits().requires_grad_(True)
     case.ready().adjust(logits, pairs()[1]).sum().backward()
-    case.expect(
-        logits.grad is not None and logits.grad.isfinite().all(),
-        "the gradient does not reach the logits; change them with differentiable operations",
-    )
+    if not (logits.grad is not None and logits.grad.isfinite().all()):
+        case.fail(
+            "the gradient does not reach the logits; change them with differentiable operations"
+        )
 
 
 # _perturb and _weigh.
@@ -567,10 +542,7 @@ def diagnoses_in_plain_numbers(case: AugmenterCase) -> None:
     """The base class raises unless these are finite plain numbers."""
     augmenter, given = case.fitted(), pairs()
     found = augmenter.diagnose(*given, rng=generator(4))
-    case.expect(
-        same(given, pairs()), "_diagnose() changes the pairs or labels it is given; work on a clone"
-    )
-    case.expect(
-        found == augmenter.diagnose(*given, rng=generator(4)),
-        "two diagnoses with the same rng differ; draw from rng or torch only",
-    )
+    if not same(given, pairs()):
+        case.fail("_diagnose() changes the pairs or labels it is given; work on a clone")
+    if found != augmenter.diagnose(*given, rng=generator(4)):
+        case.fail("two diagnoses with the same rng differ; draw from rng or torch only")

@@ -68,26 +68,22 @@ class BackboneCase(Case):
         labels = batch.labels(CLASSES).double()
         pairs = Pairs(representations, labels, batch.positive)
         losses = backbone.pair_loss(backbone.classify(representations), labels)
-        self.expect(
-            losses.shape == (len(labels),),
-            f"pair_loss must return one loss per pair [{len(labels)}], got {list(losses.shape)}",
-        )
+        if losses.shape != (len(labels),):
+            self.fail(
+                f"pair_loss must return one loss per pair [{len(labels)}], got {list(losses.shape)}"
+            )
         auxiliary = torch.as_tensor(backbone.auxiliary_loss(pairs, encoded, batch))
-        self.expect(
-            auxiliary.ndim == 0, f"auxiliary_loss must return a scalar, got {list(auxiliary.shape)}"
-        )
+        if auxiliary.ndim != 0:
+            self.fail(f"auxiliary_loss must return a scalar, got {list(auxiliary.shape)}")
         return losses.sum() / max(len(losses), 1) + auxiliary
 
 
 def is_a_backbone(case: BackboneCase) -> None:
-    case.expect(
-        inspect.isclass(case.kind) and issubclass(case.kind, Backbone),
-        "must be a class derived from backbones.base.Backbone",
-    )
+    if not (inspect.isclass(case.kind) and issubclass(case.kind, Backbone)):
+        case.fail("must be a class derived from backbones.base.Backbone")
     for method in ("represent", "classify", "pair_loss"):
-        case.expect(
-            getattr(case.kind, method) is not getattr(Backbone, method), f"has no {method}()"
-        )
+        if getattr(case.kind, method) is getattr(Backbone, method):
+            case.fail(f"has no {method}()")
 
 
 def shapes_are_as_declared(case: BackboneCase) -> None:
@@ -95,21 +91,18 @@ def shapes_are_as_declared(case: BackboneCase) -> None:
     encoded, batch = case.batch(case.documents())
     found = backbone.represent(encoded, batch)
     expected = (len(batch.pairs), backbone.width)
-    case.expect(
-        found.shape == expected,
-        f"represent must return [pairs, width] = {list(expected)}, got {list(found.shape)}",
-    )
+    if found.shape != expected:
+        case.fail(
+            f"represent must return [pairs, width] = {list(expected)}, got {list(found.shape)}"
+        )
     case.expect(found.isfinite().all(), "represent returns NaN or infinity")
     if backbone.bounds is not None:
         low, high = backbone.bounds
-        case.expect(
-            ((found >= low) & (found <= high)).all(), f"representations leave bounds {low, high}"
-        )
+        if not ((found >= low) & (found <= high)).all():
+            case.fail(f"representations leave bounds {low, high}")
     logits = backbone.classify(found)
-    case.expect(
-        logits.shape == (len(batch.pairs), CLASSES),
-        f"classify must return [pairs, classes], got {list(logits.shape)}",
-    )
+    if logits.shape != (len(batch.pairs), CLASSES):
+        case.fail(f"classify must return [pairs, classes], got {list(logits.shape)}")
 
 
 def packed_and_one_by_one_agree(case: BackboneCase) -> None:
@@ -132,9 +125,8 @@ def the_order_of_documents_does_not_matter(case: BackboneCase) -> None:
         "logits depend on the order of the documents",
     )
     first, second = case.loss(backbone, documents), case.loss(backbone, documents[::-1])
-    case.expect(
-        torch.allclose(first, second, rtol=1e-6), "the loss depends on the order of the documents"
-    )
+    if not torch.allclose(first, second, rtol=1e-6):
+        case.fail("the loss depends on the order of the documents")
 
 
 def the_order_of_entities_does_not_matter(case: BackboneCase) -> None:
@@ -160,10 +152,8 @@ def takes_one_pair_and_none(case: BackboneCase) -> None:
     for entities, count in ((2, 2), (1, 0), (0, 0)):
         found = case.logits(backbone, [made_up_document(0, entities)])
         case.expect(len(found) == count, f"{entities} entities have {count} pairs")
-        case.expect(
-            case.loss(backbone, [made_up_document(0, entities)]).isfinite(),
-            f"the loss of a batch of {count} pairs is NaN or infinite",
-        )
+        if not case.loss(backbone, [made_up_document(0, entities)]).isfinite():
+            case.fail(f"the loss of a batch of {count} pairs is NaN or infinite")
 
 
 def takes_unusual_documents(case: BackboneCase) -> None:
@@ -174,10 +164,8 @@ def takes_unusual_documents(case: BackboneCase) -> None:
     for document, what in ((short, "one sentence"), (crowded, f"{MANY} entities")):
         backbone = case.make()
         found = case.logits(backbone, [document]).values()
-        case.expect(
-            all(logits.isfinite().all() for logits in found),
-            f"the logits of a document of {what} are NaN or infinite",
-        )
+        if not all(logits.isfinite().all() for logits in found):
+            case.fail(f"the logits of a document of {what} are NaN or infinite")
         case.loss(backbone.train(), [document]).backward()
         _expect_finite_gradients(case, backbone)
 
@@ -208,10 +196,8 @@ def every_parameter_learns(case: BackboneCase) -> None:
     idle = [name for name, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
     case.expect(not idle, f"no gradient reaches {', '.join(idle[:3])}; is it used?")
     _expect_finite_gradients(case, backbone)
-    case.expect(
-        states.grad is not None and states.grad.abs().sum() > 0,
-        "no gradient reaches the encoder's states",
-    )
+    if not (states.grad is not None and states.grad.abs().sum() > 0):
+        case.fail("no gradient reaches the encoder's states")
 
 
 def _expect_finite_gradients(case: BackboneCase, backbone: Backbone) -> None:
@@ -226,10 +212,8 @@ def evaluation_is_deterministic(case: BackboneCase) -> None:
     first = case.logits(backbone, documents)
     torch.manual_seed(2)
     again = case.logits(backbone, documents)
-    case.expect(
-        all(torch.equal(first[key], again[key]) for key in first),
-        "two passes in evaluation mode differ; draw random numbers in training only",
-    )
+    if not all(torch.equal(first[key], again[key]) for key in first):
+        case.fail("two passes in evaluation mode differ; draw random numbers in training only")
 
 
 def classify_reads_each_pair_alone(case: BackboneCase) -> None:
@@ -240,10 +224,8 @@ def classify_reads_each_pair_alone(case: BackboneCase) -> None:
     encoded, batch = case.batch(case.documents())
     found = backbone.represent(encoded, batch)
     together, alone = backbone.classify(found), backbone.classify(found[3:5])
-    case.expect(
-        torch.allclose(together[3:5], alone, **CLOSE),
-        "the logits of a pair depend on the other pairs that are classified with it",
-    )
+    if not torch.allclose(together[3:5], alone, **CLOSE):
+        case.fail("the logits of a pair depend on the other pairs that are classified with it")
 
 
 CHECKS: tuple[Callable[[BackboneCase], None], ...] = (

@@ -12,7 +12,7 @@ import functools
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmark.errors import UserError
 
@@ -42,9 +42,12 @@ class Case:
     def make(self) -> Any:
         return self.kind(**self.options)
 
+    def fail(self, message: str) -> NoReturn:
+        raise CheckFailed(f"{self.name}: {message}")
+
     def expect(self, condition: Any, message: str) -> None:
         if not condition:
-            raise CheckFailed(f"{self.name}: {message}")
+            self.fail(message)
 
 
 def run_each(case: Case, checks: Iterable[Callable[[Any], None]]) -> Checks:
@@ -80,23 +83,21 @@ def options_are_keywords_with_literal_defaults(case: Case) -> None:
     for name, parameter in inspect.signature(case.kind.__init__).parameters.items():
         if name in positional:
             continue
-        case.expect(
-            parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD),
-            f"the constructor takes *{name}: name every option, for the experiment files",
-        )
-        case.expect(
-            parameter.kind is parameter.KEYWORD_ONLY,
-            f"make '{name}' keyword-only in the constructor (behind a bare *)",
-        )
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            case.fail(f"the constructor takes *{name}: name every option, for the experiment files")
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            case.fail(f"make '{name}' keyword-only in the constructor (behind a bare *)")
         default = parameter.default
-        case.expect(
-            default is not parameter.empty or name in case.options,
-            f"'{name}' has no default, so there is nothing to check with; "
-            f"give the class check_options = {{'{name}': ...}}",
-        )
-        case.expect(
+        if not (default is not parameter.empty or name in case.options):
+            case.fail(
+                f"'{name}' has no default, so there is nothing to check with; "
+                f"give the class check_options = {{'{name}': ...}}"
+            )
+        if not (
             default in (None, parameter.empty)
-            or isinstance(default, (bool, int, float, str, list, dict)),
-            f"the default of '{name}' must be a value that an experiment file can hold, "
-            f"got {default!r}",
-        )
+            or isinstance(default, (bool, int, float, str, list, dict))
+        ):
+            case.fail(
+                f"the default of '{name}' must be a value that an experiment file can hold, "
+                f"got {default!r}"
+            )

@@ -1,8 +1,8 @@
 """One experiment by two processes (gloo) and by one: the same losses, the same predictions, faults
 and signals met by both.
 
-The processes are started as torchrun starts them, by their environment; a long test goes through
-`accelerate launch`.
+The processes are told of each other as torchrun does it, by their environment; a long test goes
+through `accelerate launch`.
 """
 
 import json
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from forked import Forks
 from samples import EMPTY_HANDED, LONELY
 from tiny_runs import five_documents
 
@@ -81,14 +82,12 @@ def raw(document):
     mention = lambda m: dict(
         name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type="MISC"
     )
+    fact = lambda f: {"h": f["head"], "t": f["tail"], "r": f["relation"], "evidence": []}
     return dict(
         title=document["title"],
         sents=document["sentences"],
         vertexSet=[[mention(m) for m in entity["mentions"]] for entity in document["entities"]],
-        labels=[
-            {"h": fact["head"], "t": fact["tail"], "r": fact["relation"], "evidence": []}
-            for fact in document["facts"]
-        ],
+        labels=list(map(fact, document["facts"])),
     )
 
 
@@ -124,20 +123,24 @@ def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **tra
     return ["run_benchmark.py", "run", str(folder / "x.yaml"), *plugin]
 
 
-def start(count: int, command: list[str]) -> list[subprocess.Popen]:
-    """`count` processes that know of each other; one knows of none."""
+def worlds(count: int) -> list[dict[str, str]]:
+    """What tells each of `count` processes of the others; one knows of none."""
+    if count == 1:
+        return [{}]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    started = []
-    for rank in range(count):
-        world = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        world |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
-        environment = os.environ | {"OMP_NUM_THREADS": "1"} | (world if count > 1 else {})
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        command_line = [sys.executable, *command]
-        started.append(subprocess.Popen(command_line, cwd=ROOT, env=environment, **pipes))
-    return started
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared["ACCELERATE_USE_CPU"] = "true"
+    return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def start(count: int, command: list[str]) -> list[subprocess.Popen]:
+    """`count` processes that know of each other."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    own = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = [sys.executable, *command]
+    return [subprocess.Popen(words, cwd=ROOT, env=own | one, **pipes) for one in worlds(count)]
 
 
 def ended(started: list[subprocess.Popen]) -> list[tuple[int, str]]:
@@ -190,11 +193,15 @@ def grids(tmp_path_factory):
     command = write_experiment(
         folder, [baseline], ["none", {"vae": VAE}, "overflowing", "stopping"]
     )
-    alone, together = (
-        start(count, [*command, "--results", str(folder / name)])
-        for count, name in ((1, "one"), (2, "two"))
-    )
-    (one,), two = ended(alone), ended(together)
+    with Forks() as forks:
+        started = [
+            forks.start(
+                [*command[1:], "--results", str(folder / name)], folder / f"{name}{i}", **one
+            )
+            for name, count in (("one", 1), ("two", 2))
+            for i, one in enumerate(worlds(count))
+        ]
+        one, *two = [process.wait() for process in started]
     stopped = run_of(folder / "two", "baseline", "stopping")
     left = stopped.state(), (stopped.path / "checkpoint.safetensors").is_file()
     return {"folder": folder, "command": command, "one": one, "two": two, "left": left}

@@ -68,14 +68,6 @@ def test_a_task_that_raises_leaves_no_line_and_the_next_is_outermost_again():
     assert console.file.getvalue() == "second: 0/1 in 0.0 s\n"
 
 
-def test_update_to_serves_callers_that_count_themselves():
-    with Progress.silent().task("fitting", total=1) as bar:
-        bar.update_to(3, 10, loss=0.5)
-        bar.update_to(4, 10, kl=2.0)
-        bar.advance(2)
-    assert (bar.done, bar.total, bar.numbers) == (6, 10, {"loss": 0.5, "kl": 2.0})
-
-
 def test_bars_in_a_terminal():
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     progress = Progress.for_console(console)
@@ -99,10 +91,6 @@ def test_bars_in_a_terminal():
         raise ValueError
     with progress.task("and again", total=1):
         pass
-
-
-def test_no_bars_in_a_file():
-    assert isinstance(Progress.for_console(Console(file=io.StringIO())), LineProgress)
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,6 @@ def test_work_that_holds_it_back_is_told_and_stops_at_its_end():
     assert reached
 
 
-def test_without_a_signal_nothing_happens():
-    with signals.listening(), signals.held_back():
-        assert not signals.received()
-
-
 def test_an_error_of_the_work_is_not_hidden_by_a_signal():
     with signals.listening(), pytest.raises(ValueError, match="mine"), signals.held_back():
         send()

@@ -64,10 +64,8 @@ class EncoderCase(Case):
 
 
 def is_an_encoder(case: EncoderCase) -> None:
-    case.expect(
-        inspect.isclass(case.kind) and issubclass(case.kind, Encoder),
-        "must be a class derived from backbones.encoders.base.Encoder",
-    )
+    if not (inspect.isclass(case.kind) and issubclass(case.kind, Encoder)):
+        case.fail("must be a class derived from backbones.encoders.base.Encoder")
     encoder = case.make()
     for name in ("width", "windows", "tokenizer"):
         case.expect(hasattr(encoder, name), f"the constructor must set self.{name}")
@@ -86,15 +84,14 @@ def shapes_are_as_declared(case: EncoderCase) -> None:
     encoder = case.make()
     encoded, batch = case.encode(encoder, case.documents(encoder))
     expected = (len(batch.rows), batch.width, encoder.width)
-    case.expect(
-        encoded.states.shape == expected,
-        f"states must be [documents, tokens, width] = {list(expected)}, "
-        f"got {list(encoded.states.shape)}",
-    )
+    if encoded.states.shape != expected:
+        case.fail(
+            f"states must be [documents, tokens, width] = {list(expected)}, "
+            f"got {list(encoded.states.shape)}"
+        )
     padding = torch.arange(batch.width) >= batch.lengths[:, None]
-    case.expect(
-        (encoded.states[padding] == 0).all(), "states must be 0 at padding: end with by_document"
-    )
+    if not (encoded.states[padding] == 0).all():
+        case.fail("states must be 0 at padding: end with by_document")
     case.expect(encoded.states.isfinite().all(), "states are NaN or infinite")
 
 
@@ -102,22 +99,16 @@ def attention_rows_are_as_declared(case: EncoderCase) -> None:
     encoder = case.make()
     encoded, batch = case.encode(encoder, case.documents(encoder))
     if encoded.rows is None or not encoder.gives_attention:
-        case.expect(
-            encoded.rows is None and not encoder.gives_attention,
-            "gives_attention must be False if and only if forward returns None as rows",
-        )
+        if not (encoded.rows is None and not encoder.gives_attention):
+            case.fail("gives_attention must be False if and only if forward returns None as rows")
         return
     M, L = len(batch.mention_state), batch.width
     shape = list(encoded.rows.shape)
-    case.expect(
-        len(shape) == 3 and shape[0] == M and shape[2] == L,
-        f"rows must be [mentions, heads, tokens] = [{M}, heads, {L}], got {shape}",
-    )
+    if not (len(shape) == 3 and shape[0] == M and shape[2] == L):
+        case.fail(f"rows must be [mentions, heads, tokens] = [{M}, heads, {L}], got {shape}")
     sums = encoded.rows.sum(-1)
-    case.expect(
-        (encoded.rows >= 0).all() and (sums <= 1 + 1e-6).all(),
-        "a mention's attention must be at least 0 and sum to 1 at most",
-    )
+    if not ((encoded.rows >= 0).all() and (sums <= 1 + 1e-6).all()):
+        case.fail("a mention's attention must be at least 0 and sum to 1 at most")
 
 
 def packed_and_one_by_one_agree(case: EncoderCase) -> None:
@@ -149,10 +140,8 @@ def long_documents_are_cut_into_windows(case: EncoderCase) -> None:
     encoder.windows = replace(encoder.windows, size=14, overlap=4)
     cut, batch = case.encode(encoder, documents)
     expected = (len(documents), batch.width, encoder.width)
-    case.expect(
-        cut.states.shape == expected and cut.states.isfinite().all(),
-        "texts longer than a window must come back whole: end with by_document",
-    )
+    if not (cut.states.shape == expected and cut.states.isfinite().all()):
+        case.fail("texts longer than a window must come back whole: end with by_document")
 
 
 def evaluation_is_deterministic(case: EncoderCase) -> None:
@@ -167,10 +156,8 @@ def evaluation_is_deterministic(case: EncoderCase) -> None:
 
 def the_seed_decides_the_weights(case: EncoderCase) -> None:
     one, other = case.make().state_dict(), case.make().state_dict()
-    case.expect(
-        all(torch.equal(one[name], other[name]) for name in one),
-        "two encoders of one seed differ: draw weights from torch's generator alone",
-    )
+    if not all(torch.equal(one[name], other[name]) for name in one):
+        case.fail("two encoders of one seed differ: draw weights from torch's generator alone")
 
 
 def is_restored_from_its_folder(case: EncoderCase) -> None:
@@ -179,10 +166,8 @@ def is_restored_from_its_folder(case: EncoderCase) -> None:
         encoder.save(Path(folder))
         torch.manual_seed(5)
         restored = case.kind.load(Path(folder), **case.options).double().eval()
-    case.expect(
-        restored.tokenizer.key == encoder.tokenizer.key,
-        "load() gives another tokenizer than the one that was saved",
-    )
+    if restored.tokenizer.key != encoder.tokenizer.key:
+        case.fail("load() gives another tokenizer than the one that was saved")
     restored.load_state_dict(encoder.state_dict())
     documents = case.documents(encoder)
     case.expect_same(

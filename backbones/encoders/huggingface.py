@@ -181,20 +181,16 @@ class _Taps:
         W, T, width = key.shape
         size = width // self.heads
         # the queries of each window's mentions, padded to the window with the most mentions
-        mention_query = query.new_zeros(W, batch.slots, width).index_put(
-            (window, slot), query[window, column]
-        )
-        mention_query = mention_query.view(W, batch.slots, self.heads, size).transpose(1, 2)
-        scores = (
-            mention_query @ key.view(W, T, self.heads, size).permute(0, 2, 3, 1) / math.sqrt(size)
-        )  # [W, heads, slots, T]
+        queries, place = query.new_zeros(W, batch.slots, width), (window, slot)
+        queries = queries.index_put(place, query[window, column])
+        queries = queries.view(W, batch.slots, self.heads, size).transpose(1, 2)
+        keys = key.view(W, T, self.heads, size).permute(0, 2, 3, 1)
+        scores = queries @ keys / math.sqrt(size)  # [W, heads, slots, T]
         if self.position_bias is not None:  # [1, heads, T, T] or [W, heads, T, T]
-            bias = (
-                self.position_bias.to(wide).expand(W, -1, -1, -1).transpose(1, 2)[window, column]
-            )  # [O, heads, T]
-            scores = scores + scores.new_zeros(W, batch.slots, self.heads, T).index_put(
-                (window, slot), bias
-            ).transpose(1, 2)
+            bias = self.position_bias.to(wide).expand(W, -1, -1, -1)
+            bias = bias.transpose(1, 2)[window, column]  # [O, heads, T]
+            biases = scores.new_zeros(W, batch.slots, self.heads, T).index_put(place, bias)
+            scores = scores + biases.transpose(1, 2)
         scores = scores.masked_fill(batch.window_mask[:, None, None, :] == 0, -torch.inf)
         rows = scores.softmax(-1).transpose(1, 2)[window, slot]
         self.query = self.key = self.position_bias = None

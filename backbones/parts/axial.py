@@ -105,9 +105,8 @@ class AxialAttention(nn.Module):
         grid = table.scatter(self.project(cells))  # [D, n, n, 3 * d]
         if self.axis == "column":
             grid = grid.transpose(1, 2)
-        query, key, value = grid.reshape(D * n, n, 3, HEADS, -1).permute(
-            2, 0, 3, 1, 4
-        )  # each [D * n, heads, n, d / heads]
+        # each [D * n, heads, n, d / heads]
+        query, key, value = grid.reshape(D * n, n, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
         mixed = scaled_dot_product_attention(query, key, value, attn_mask=table.mask)
         mixed = mixed.transpose(1, 2).reshape(D, n, n, -1)
         if self.axis == "column":

@@ -47,9 +47,8 @@ class _GroupedProducts(torch.autograd.Function):
         for pairs, groups, columns in _blocks(head):
             h, t = head[pairs, groups], tail[pairs, groups]
             _add_product(d_weight[:, columns], gradient[pairs].t(), _products(h, t))
-            d_products = (gradient[pairs] @ weight[:, columns]).view(
-                *h.shape, h.shape[-1]
-            )  # [p, g, k, k]
+            # [p, g, k, k]
+            d_products = (gradient[pairs] @ weight[:, columns]).view(*h.shape, h.shape[-1])
             d_head[pairs, groups] = (d_products @ t.unsqueeze(-1)).squeeze(-1)
             d_tail[pairs, groups] = (h.unsqueeze(-2) @ d_products).squeeze(-2)
         return d_head, d_tail, d_weight.to(weight.dtype)
@@ -64,9 +63,8 @@ def _blocks(head: Tensor) -> Iterator[tuple[slice, slice, slice]]:
     within the limit.
     """
     pairs, groups, k = head.shape
-    room = (BLOCK_BYTES if head.device.type == "cpu" else BLOCK_BYTES_GPU) // (
-        k * k * head.element_size()
-    )
+    limit = BLOCK_BYTES if head.device.type == "cpu" else BLOCK_BYTES_GPU
+    room = limit // (k * k * head.element_size())
     wide = min(groups, max(1, room // max(1, pairs)))  # groups of a block
     tall = max(1, room // wide)  # pairs of a block
     for group in range(0, groups, wide):
@@ -109,9 +107,8 @@ class GroupedBilinear(nn.Module):
 
     def forward(self, head: Tensor, tail: Tensor) -> Tensor:
         weight, bias = self.linear.weight, self.linear.bias
-        if torch.is_autocast_enabled(
-            head.device.type
-        ):  # a custom function is not autocast: take the types that `linear` would take
+        # a custom function is not autocast: take the types that `linear` would take
+        if torch.is_autocast_enabled(head.device.type):
             dtype = torch.get_autocast_dtype(head.device.type)
             head, tail, weight = head.to(dtype), tail.to(dtype), weight.to(dtype)
         groups = (len(head), head.shape[1] // self.block, self.block)

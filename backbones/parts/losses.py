@@ -46,9 +46,8 @@ def pairwise_moving_threshold(
     Stage_1/losses.py), [P].
 
     The terms L_pmt + L_em of Eq. (27), before the sum over pairs, whose mean `training_loss` takes.
-    Every relation is compared with the
-    threshold alone: the probability P_r of Eq. (22) is sigmoid(d_r), and P_NA of Eq. (23) is
-        sigmoid(-d_r).
+    Every relation is compared with the threshold alone: the probability P_r of Eq. (22) is
+    sigmoid(d_r), and P_NA of Eq. (23) is sigmoid(-d_r).
 
     Args:
         entropy: how the entropies of positives and negatives are weighted (1 / gamma_1, 1 / gamma_2
@@ -59,18 +58,14 @@ def pairwise_moving_threshold(
     """
     positive, negative = labels[:, 1:], 1 - labels[:, 1:]
     margin = logits[:, 1:] - logits[:, :1]
-    threshold = (positive * softplus(-margin) + negative * softplus(margin)).sum(
-        1
-    )  # Eq. (24): -log P_r, and -log P_NA
+    # Eq. (24): -log P_r, and -log P_NA
+    threshold = (positive * softplus(-margin) + negative * softplus(margin)).sum(1)
     if entropy == "none":
         return threshold
-    h = softplus(-margin) + margin * sigmoid(
-        -margin
-    )  # Eq. (25): binary entropy of sigmoid(margin), in nats
-    sums, counts = (
-        [(mask * h).sum(1) for mask in (positive, negative)],
-        [mask.sum(1).clamp(min=1) for mask in (positive, negative)],
-    )
+    # Eq. (25): binary entropy of sigmoid(margin), in nats
+    h = softplus(-margin) + margin * sigmoid(-margin)
+    sums = [(mask * h).sum(1) for mask in (positive, negative)]
+    counts = [mask.sum(1).clamp(min=1) for mask in (positive, negative)]
     match entropy:  # Eq. (26)
         case "vectorised":
             minimisation = sums[0] + sums[1] / counts[1]

@@ -21,12 +21,8 @@ def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
     index = batch.mention_entity.unsqueeze(-1).expand_as(mentions)
     peak = mentions.new_full((len(batch.entity_document), mentions.shape[-1]), -torch.inf)
     peak = peak.scatter_reduce(0, index, mentions.detach(), "amax")
-    return (
-        peak
-        + torch.zeros_like(peak)
-        .scatter_add(0, index, (mentions - peak[batch.mention_entity]).exp())
-        .log()
-    )
+    shares = (mentions - peak[batch.mention_entity]).exp()
+    return peak + torch.zeros_like(peak).scatter_add(0, index, shares).log()
 
 
 def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
@@ -36,7 +32,7 @@ def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
     total = rows.new_zeros(len(batch.entity_document), *rows.shape[1:]).index_add(
         0, batch.mention_entity, rows
     )
-    one = torch.ones_like(batch.mention_entity)  # not bincount, for which a GPU is waited for
+    one = torch.ones_like(batch.mention_entity)  # bincount would sync with the GPU
     count = one.new_zeros(len(total)).index_add(0, batch.mention_entity, one)
     return total / count.view(-1, 1, 1)
 
@@ -61,9 +57,8 @@ def localized_context(
         (batch.entity_document, batch.entity_slot), attention
     )
     table = table.permute(0, 3, 1, 2)
-    with torch.autocast(
-        table.device.type, enabled=False
-    ):  # products of small probabilities: not in half precision
+    # products of small probabilities: not in half precision
+    with torch.autocast(table.device.type, enabled=False):
         weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
     if heads == "mean":
         weights = weights / attention.shape[1]

@@ -77,22 +77,16 @@ def files_digest(run: RunConfig) -> str | None:
 
 
 def commit() -> str | None:
-    """The commit of the code that runs, "+" appended when files differ from it; None outside a git
-    checkout.
-    """
-    folder = Path(__file__).resolve().parent
+    """The commit of the code that runs, with a "+" if files differ from it; None without git."""
+    code = ("--untracked-files=no", "--", ":/", ":!/results")
     try:
-        head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(
-            folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/results"
-        )  # results are no code
-        return head + ("+" if changed else "")
+        changed = _git("status", "--porcelain", *code)
+        return _git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=10
-    ).stdout.strip()
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+    return done.stdout.strip()

@@ -102,7 +102,7 @@ def train_run(
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
     _finish(session, metrics, began)
-    accelerator.end_training()
+    tracking.end(accelerator)
     accelerator.free_memory()
 
 

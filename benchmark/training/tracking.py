@@ -54,5 +54,13 @@ def log(accelerator: Accelerator, prefix: str, numbers: Mapping[str, Any], step:
         accelerator.log(found, step=step)
 
 
+def end(accelerator: Accelerator) -> None:
+    """Finish the trackers. `end_training` would also end the group of processes, which the next
+    runs of the grid need.
+    """
+    for tracker in accelerator.trackers:
+        tracker.finish()
+
+
 def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else str(value)

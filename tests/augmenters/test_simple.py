@@ -36,11 +36,6 @@ def test_noise_is_scaled_by_each_dimensions_spread():
     assert noise.mean(0).tolist() == pytest.approx([0, 0, 0], abs=0.1)
 
 
-def test_spread_does_not_depend_on_how_often_rows_are_repeated():
-    rows = torch.randn(7, 3, generator=rng())
-    torch.testing.assert_close(spread(rows), spread(rows.repeat_interleave(4, 0)))
-
-
 def test_rows_without_spread_take_their_own_size():
     torch.testing.assert_close(spread(torch.tensor([[3.0, -4.0]])), torch.tensor([3.0, 4.0]))
     torch.testing.assert_close(

@@ -38,12 +38,6 @@ def test_same_encoder_elsewhere_has_the_same_digest(tmp_path):
     assert encoder_digest(one) == encoder_digest(other) and len(encoder_digest(one)) == 16
 
 
-def test_other_weights_have_another_digest(tmp_path):
-    one = a_folder(tmp_path / "one", config__json="{}", model__safetensors="weights")
-    other = a_folder(tmp_path / "other", config__json="{}", model__safetensors="weightS")
-    assert encoder_digest(one) != encoder_digest(other)
-
-
 def test_weights_in_several_files_count(tmp_path):
     index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
     folders = []

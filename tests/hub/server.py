@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +31,9 @@ class Hub:
     """
 
     def __init__(self, folder: Path):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
         self.commits, self.requests = {COMMIT: folder}, []
 
     def commit(self, revision: str | None) -> str:
@@ -44,13 +48,17 @@ class Hub:
         """The files that were sent, in order."""
         return [path for method, path in self.requests if method == "GET" and "/resolve/" in path]
 
+    @property
+    def address(self) -> str:
+        """The same whenever it runs."""
+        return f"http://127.0.0.1:{self.port}"
+
     @contextlib.contextmanager
-    def running(self) -> Iterator[str]:
-        """The hub's address while it runs."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+    def running(self) -> Iterator[None]:
+        server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield
         finally:
             server.shutdown()
             server.server_close()

@@ -1,14 +1,13 @@
 """From an empty cache over HTTP: a first run, a kill and a resume, two workers, a hub that is down.
 
-`HF_ENDPOINT` points the libraries to a hub on loopback; commands run as a user would start them.
+`HF_ENDPOINT` points the libraries to a hub on loopback; each command has a process of its own.
 """
 
+import itertools
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 import torch
 import yaml
 from data.test_dwie import row, table
+from forked import Forks
 from hub.server import COMMIT, Hub
 from safetensors.torch import load_file, save_file
 from tiny_runs import numbers
@@ -73,31 +73,39 @@ def hub(tmp_path_factory):
     return Hub(folder)
 
 
-@pytest.fixture
-def command(tmp_path):
-    """Start the command line against a hub's address, with a cache that is empty at first."""
-    (tmp_path / "hub.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+@pytest.fixture(scope="module")
+def forks(hub, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "3", "HF_HUB_OFFLINE": "0"}
+    settings |= {"HF_HOME": str(home), "HF_ENDPOINT": hub.address, "NO_PROXY": "127.0.0.1"}
+    with Forks(**settings) as forks:
+        yield forks
 
-    def start(address, *arguments, results="results"):
-        home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0"}
-        home |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "3", "NO_PROXY": "127.0.0.1"}
-        words = [sys.executable, "run_benchmark.py", "run", str(tmp_path / "hub.yaml")]
-        words += ["--results", str(tmp_path / results), *arguments]
-        return subprocess.Popen(
-            words,
-            cwd=ROOT,
-            env={**os.environ, **home},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+
+@pytest.fixture
+def home(forks):
+    """The libraries' cache, empty at first."""
+    home = Path(forks.environment["HF_HOME"])
+    shutil.rmtree(home, ignore_errors=True)
+    return home
+
+
+@pytest.fixture
+def command(forks, home, tmp_path):
+    """Start the command line."""
+    (tmp_path / "hub.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    outputs = (tmp_path / f"output {number}" for number in itertools.count())
+
+    def start(*arguments, results="results"):
+        words = ["run", str(tmp_path / "hub.yaml"), "--results", str(tmp_path / results)]
+        return forks.start([*words, *arguments], next(outputs))
 
     return start
 
 
 def ended(process, code=0):
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == code, output
+    found, output = process.wait()
+    assert found == code, output
     return output
 
 
@@ -109,37 +117,37 @@ def test_first_run_from_an_empty_cache_second_start_and_a_hub_that_went_down(
     hub, command, tmp_path
 ):
     hub.requests.clear()
-    with hub.running() as address:
-        ended(command(address))
+    with hub.running():
+        ended(command())
         first = list(hub.downloads)
         assert len(set(first)) == len(first), "a file was downloaded twice"
         facts = run_of(tmp_path, "none").read().facts
         assert facts["encoder_revision"] == COMMIT and facts["encoder_digest"]
-        output = ended(command(address))
+        output = ended(command())
         assert "2 done before" in output and hub.downloads == first
-    output = ended(command(address, results="again"))  # nobody listens at that address any more
+    output = ended(command(results="again"))  # nobody listens at that address any more
     assert "2 done" in output
     for augmenter in ("none", "gaussian"):
         assert numbers(run_of(tmp_path, augmenter)) == numbers(run_of(tmp_path, augmenter, "again"))
 
 
 def test_without_a_hub_and_with_an_empty_cache_the_way_out_is_named(command, tmp_path):
-    output = ended(command("http://127.0.0.1:9"), code=2)
+    output = ended(command(), code=2)
     assert "org/documents" in output and "refused. Give local files" in output
     assert "Traceback" not in output and not (tmp_path / "results").exists()
 
 
 def test_dwie_from_an_empty_cache_and_again_without_the_hub(hub, command, tmp_path):
     dataset = ["--set", "dataset={name: dwie, hub: org/dwie}", "--augmenters", "none"]
-    with hub.running() as address:
-        assert "1 done" in ended(command(address, *dataset))
-    assert "1 done" in ended(command(address, *dataset, results="again"))
+    with hub.running():
+        assert "1 done" in ended(command(*dataset))
+    assert "1 done" in ended(command(*dataset, results="again"))
     assert numbers(run_of(tmp_path, "none")) == numbers(run_of(tmp_path, "none", "again"))
 
 
 def test_an_encoder_that_the_hub_does_not_have(hub, command, tmp_path):
-    with hub.running() as address:
-        output = ended(command(address, "--set", "encoder.name=org/other"), code=2)
+    with hub.running():
+        output = ended(command("--set", "encoder.name=org/other"), code=2)
     assert "encoder 'org/other'" in output and "--set encoder.name=FOLDER" in output
     assert "Traceback" not in output and not (tmp_path / "results").exists()
 
@@ -164,55 +172,55 @@ def test_what_an_encoders_folder_lacks_is_named(tmp_path, there, missing):
 def test_the_hub_has_another_model_now(hub, command, tmp_path):
     """Stored runs are neither repeated nor mixed with runs of the new model."""
     more = ["--augmenters", "none", "--seeds"]
-    with hub.running() as address:
-        ended(command(address, *more, "0"))
+    with hub.running():
+        ended(command(*more, "0"))
         newer = tmp_path / "newer"
         shutil.copytree(hub.folder(None), newer)
         (newer / "models/org/encoder/README.md").write_text("another commit, the same model")
         hub.commits["1" * 40] = newer
-        assert "1 done now, 1 done before" in ended(command(address, *more, "0,1"))
+        assert "1 done now, 1 done before" in ended(command(*more, "0,1"))
 
         weights = newer / "models/org/encoder/model.safetensors"
         save_file({k: v + 1 for k, v in load_file(weights).items()}, weights, {"format": "pt"})
         hub.commits["2" * 40] = newer
-        output = " ".join(ended(command(address, *more, "0,2"), code=2).split())
+        output = " ".join(ended(command(*more, "0,2"), code=2).split())
         assert f"the hub's model changed: encoder.revision={COMMIT} is the stored one" in output
         pinned = ["--set", f"encoder.revision={COMMIT}"]
-        assert "1 done now, 1 done before" in ended(command(address, *more, "0,2", *pinned))
+        assert "1 done now, 1 done before" in ended(command(*more, "0,2", *pinned))
     for commit in list(hub.commits)[1:]:
         del hub.commits[commit]
 
 
 @pytest.mark.long
-def test_a_download_that_was_interrupted_is_not_taken_for_an_encoder(hub, command, tmp_path):
-    with hub.running() as address:
-        ended(command(address, "--augmenters", "none"))
-    (vocabulary,) = (tmp_path / "home").rglob("snapshots/*/tokenizer.json")
+def test_a_download_that_was_interrupted_is_not_taken_for_an_encoder(hub, command, home, tmp_path):
+    with hub.running():
+        ended(command("--augmenters", "none"))
+    (vocabulary,) = home.rglob("snapshots/*/tokenizer.json")
     vocabulary.unlink()
-    output = ended(command(address, results="again"), code=2)
+    output = ended(command(results="again"), code=2)
     assert "encoder 'org/encoder'" in output and "tokenizer" in output, output
     assert "Traceback" not in output and not (tmp_path / "again").exists()
-    with hub.running() as address:
-        ended(command(address, "--augmenters", "none", results="again"))
+    with hub.running():
+        ended(command("--augmenters", "none", results="again"))
     assert numbers(run_of(tmp_path, "none")) == numbers(run_of(tmp_path, "none", "again"))
 
 
 @pytest.mark.long
-def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(hub, command, tmp_path):
-    with hub.running() as address:
-        ended(command(address, results="whole"))
-    for file in (tmp_path / "home").rglob("*"):
+def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(hub, command, home, tmp_path):
+    with hub.running():
+        ended(command(results="whole"))
+    for file in home.rglob("*"):
         if file.is_file():
             file.unlink()
-    with hub.running() as address:
-        process = command(address)
+    with hub.running():
+        process = command()
         state = run_of(tmp_path, "none").path / "checkpoint.safetensors"
         while not state.is_file():
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        ended(command(address))
+        process.wait()
+        ended(command())
     for augmenter in ("none", "gaussian"):
         assert numbers(run_of(tmp_path, augmenter)) == numbers(run_of(tmp_path, augmenter, "whole"))
 
@@ -220,10 +228,10 @@ def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(hub, command
 @pytest.mark.long
 def test_two_workers_from_an_empty_cache(hub, command, tmp_path):
     hub.requests.clear()
-    with hub.running() as address:
-        ended(command(address, "--jobs", "2", "--seeds", "0,1"))
+    with hub.running():
+        ended(command("--jobs", "2", "--seeds", "0,1"))
         assert len(set(hub.downloads)) == len(hub.downloads)
-        output = ended(command(address, "--jobs", "2", "--seeds", "0,1"))
+        output = ended(command("--jobs", "2", "--seeds", "0,1"))
     assert "4 done before" in output
     facts = [run_of(tmp_path, name).read().facts for name in ("none", "gaussian")]
     assert facts[0]["encoder_digest"] == facts[1]["encoder_digest"] is not None

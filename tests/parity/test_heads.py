@@ -2,18 +2,15 @@
 (float64).
 """
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from parity_files import encoding, read, weights
 
 from backbones.parts.features import localized_context
-from benchmark.data.batches import Collator, Encoded, WindowPlan
 from benchmark.data.pairs import Pairs
 from benchmark.registry import BACKBONES
 
-DATA = Path(__file__).parent / "data"
 CLASSES = 97
 # The official forward pass returned these losses in float32, all three of them; test_losses.py
 # compares the losses themselves at 1e-9. The contrastive part of head_baseline was added in
@@ -30,45 +27,16 @@ def float64():
 
 def official(name, backbone, **options):
     """The backbone with the official weights, the batch and the encoding of a parity file."""
-    arrays = dict(np.load(DATA / f"{name}.npz"))
-    states, attention = (
-        torch.from_numpy(arrays["sequence_output"]),
-        torch.from_numpy(arrays["attention"]),
-    )
-    documents, length = states.shape[:2]
-    rows = []
-    for d in range(documents):
-        mentions = arrays["mentions"][arrays["mentions"][:, 0] == d]
-        rows.append(
-            {
-                "row": d,
-                "tokens": np.zeros(length - 2),
-                "mention_position": mentions[:, 2]
-                + int(arrays["offset"])
-                - 1,  # counted without the start token
-                "mention_entity": mentions[:, 1],
-                "entities": mentions[:, 1].max() + 1,
-                **{f"fact_{key}": np.zeros(0) for key in ("head", "tail", "class")},
-            }
-        )
-    batch = Collator(WindowPlan(512, 0, 1, 2, 0))(rows)
-    document = batch.mention_state // length
-    encoded = Encoded(states, attention[document, :, batch.mention_state % length])
-    model = BACKBONES[backbone](states.shape[-1], CLASSES, emb=64, block=16, **options)
-    weights = {
-        key.removeprefix("w."): torch.from_numpy(value)
-        for key, value in arrays.items()
-        if key.startswith("w.")
-    }
-    ours, unused = BACKBONES[backbone].official.translate(weights)
+    arrays = read(name)
+    batch, encoded = encoding(arrays)
+    model = BACKBONES[backbone](encoded.states.shape[-1], CLASSES, emb=64, block=16, **options)
+    ours, unused = BACKBONES[backbone].official.translate(weights(arrays))
     model.load_state_dict(ours)
     return arrays, model, batch, encoded, unused
 
 
 def rows_in(batch, pairs):
-    """For every (document, head, tail) of `pairs`, the number of that row in the batch's own
-    order.
-    """
+    """For every (document, head, tail) of `pairs`, its number in the batch."""
     numbers = {tuple(pair): i for i, pair in enumerate(batch.tolist())}
     return [numbers[tuple(pair)] for pair in pairs.tolist()]
 

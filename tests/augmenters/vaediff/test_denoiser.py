@@ -97,19 +97,6 @@ def test_without_an_estimate_the_learned_embedding_stands_in():
     assert not torch.allclose(network(x, None, condition), network(x, torch.zeros(3, 5), condition))
 
 
-def test_time_class_and_estimate_all_change_the_prediction():
-    network = make()
-    x, estimate, labels = torch.randn(1, 5), torch.randn(1, 5), torch.eye(4)[1:2]
-    base = network(x, estimate, network.condition(torch.tensor([1]), labels))
-    assert not torch.allclose(
-        base, network(x, estimate, network.condition(torch.tensor([2]), labels))
-    )
-    assert not torch.allclose(
-        base, network(x, estimate, network.condition(torch.tensor([1]), torch.eye(4)[2:3]))
-    )
-    assert not torch.allclose(base, network(x, None, network.condition(torch.tensor([1]), labels)))
-
-
 def test_equals_a_one_token_transformer():
     """One layer against multi-head softmax attention over a single token, whose output matrix times
     value matrix is our `mix`.

@@ -27,11 +27,6 @@ def test_learning_rate_is_one_cosine():
     assert rates[9] == pytest.approx(2e-5, abs=5e-6)
 
 
-def test_warm_restarts():
-    rates = [descent(cycles=2).rate_of(step) for step in range(10)]
-    assert rates[0] == rates[5] == 2e-4 and rates[4] < 5e-5
-
-
 def test_gradients_are_clipped():
     one = descent(clip=1e-3)
     one.step(100 * nn.functional.linear(torch.ones(1, 2), *one.parameters).sum())
@@ -44,15 +39,6 @@ def test_gradients_are_of_the_step_alone():
     for _ in range(3):
         one.step(nn.functional.linear(torch.tensor([[1.0, 2.0]]), *one.parameters).sum())
     assert one.parameters[0].grad.tolist() == [[1.0, 2.0]]
-
-
-def test_steps_follow_the_schedule():
-    one = descent(total=4)
-    rates = []
-    for _ in range(4):
-        one.step(one.parameters[0].sum())
-        rates.append(one.optimiser.param_groups[0]["lr"])
-    assert rates == [one.rate_of(step) for step in range(4)]
 
 
 def test_best_goes_back_to_the_lowest_loss():

@@ -53,16 +53,6 @@ def test_every_one_of_the_50_steps_sees_the_class(monkeypatch):
         ]
 
 
-def test_the_class_of_a_late_step_changes_the_sample(monkeypatch):
-    prior = make()
-    base, original = prior.sample(SETS, IDS, rng()), prior.denoiser.condition
-    other = lambda t, labels, dropped: original(
-        t, labels.roll(1, 1) if t[0] == 1 else labels, dropped
-    )
-    monkeypatch.setattr(prior.denoiser, "condition", other)
-    assert not torch.allclose(base, prior.sample(SETS, IDS, rng()))
-
-
 def test_estimates_of_a_step_are_guided_and_shared_by_both_passes(monkeypatch):
     prior = make(steps=3, guidance=0.3)
     calls, outputs, original = [], [], prior.denoiser.forward
@@ -94,12 +84,6 @@ def test_without_self_conditioning_in_training_there_is_none_in_sampling(monkeyp
     calls = spy(prior, monkeypatch, "forward")
     prior.sample(SETS, IDS, rng())
     assert [estimate for _, estimate, *_ in calls] == [None, None, None]
-
-
-def test_dropout_is_off_when_sampling():
-    prior = make(network={**NETWORK, "dropout": 0.5})
-    prior.train()
-    assert torch.equal(prior.sample(SETS, IDS, rng()), prior.sample(SETS, IDS, rng()))
 
 
 def test_samples_return_to_the_latents_own_scale(monkeypatch):

@@ -126,19 +126,6 @@ def test_sampling_uses_the_average_of_the_denoisers(monkeypatch):
     assert torch.equal(without.prior.denoiser.enter.weight, online[-1]["enter.weight"])
 
 
-def test_held_out_loss_chooses_the_checkpoint():
-    rows, labels, *_ = mixture(64)
-    options = {"epochs": 8, "warmup_epochs": 2, "lr": 3e-2, "held_out": (rows + 5.0, labels)}
-    best, history = fit(rows, labels, **options, checkpoint="best")
-    last, _ = fit(rows, labels, **options)
-    losses = [epoch.get("held_out", float("inf")) for epoch in history]
-    chosen = losses.index(min(losses))
-    assert chosen >= 2
-    assert torch.equal(best.prior.denoiser.enter.weight, last.prior.denoiser.enter.weight) == (
-        chosen == 7
-    )
-
-
 def test_pool_holds_the_draws_of_every_label_set():
     rows, labels, ids, sets, _ = mixture(30)
     model, _ = fit(rows, labels, draws=3)
