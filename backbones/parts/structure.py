@@ -29,11 +29,16 @@ class EntityStructure(nn.Module):
         layers, heads, size: of the encoder; size is the width of a head.
         structure: "biaffine", "decomp" or "none".
         width: of the encoder's states.
+        spread: standard deviation of fresh embeddings, as that of the encoder's own.
     """
 
-    def __init__(self, layers: int, heads: int, size: int, structure: str, width: int):
+    def __init__(
+        self, layers: int, heads: int, size: int, structure: str, width: int, spread: float = 0.02
+    ):
         super().__init__()
         self.tags = TokenTags(width)
+        for table in (self.tags.entity, self.tags.kind):
+            table.weight.data *= spread  # they were drawn with a deviation of 1
         biased = structure != "none"
         self.layers = nn.ModuleList(
             StructureBias(heads, size, structure) for _ in range(layers if biased else 0)
@@ -128,7 +133,14 @@ def add_structure(encoder: nn.Module, structure: str) -> None:
         raise ConfigError("entity structure can be added to BERT and RoBERTa encoders only")
     heads = model.config.num_attention_heads
     layers = [m for m in model.modules() if hasattr(m, "query") and hasattr(m, "key")]
-    added = EntityStructure(len(layers), heads, encoder.width // heads, structure, encoder.width)
+    added = EntityStructure(
+        len(layers),
+        heads,
+        encoder.width // heads,
+        structure,
+        encoder.width,
+        model.config.initializer_range,
+    )
     encoder.structure = added
     encoder.needs = (*TokenTags.needs, "token_sentence")
     encoder.register_forward_pre_hook(lambda _, inputs: added.see(inputs[0]))
