@@ -209,12 +209,20 @@ def _print(found, console: Console) -> None:
     for line in found.lines:
         if line.effects is not None:
             console.print(f"{NAMES[line.measure]}: {_effects(line.effects)}")
-    for note in (*_notes(tested), *found.warnings):
+    for note in (*_notes(found, tested), *found.warnings):
         console.print(f"- {note}", style="dim")
 
 
-def _notes(tested) -> list[str]:
+def _notes(found, tested) -> list[str]:
     """How to read the table; `tested`: a line with a test across seeds, None without one."""
+    results = [*(r for line in found.lines for r in line.across_documents)]
+    results += [line.across_seeds for line in found.lines if line.across_seeds]
+    error = max((r.p_error for r in results if r.p_error is not None), default=None)
+    drawn = [] if error is None else [f"Resampling alone moves a p by up to ±{error:.4f} (1 SE)."]
+    return [*_meaning(tested), *drawn]
+
+
+def _meaning(tested) -> list[str]:
     if not tested:
         return [
             "Scores in percent. The interval is a bootstrap over documents.",

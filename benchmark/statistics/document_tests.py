@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.statistics.intervals import RESAMPLES, checked_counts
 from benchmark.statistics.resampling import Score, as_extreme, swapped_differences
-from benchmark.statistics.results import Result, check_alternative
+from benchmark.statistics.results import Result, check_alternative, resampling_error
 
 _TIE = 1e-12  # differences of scores that are closer differ by rounding
 
@@ -56,5 +56,5 @@ def _result(observed: float, null: np.ndarray, documents: int, alternative: str)
         why = ("the score of A or B is undefined",)
         return Result(name, None, None, documents, "documents", alternative, None, warnings=why)
     p = float((1 + as_extreme(null, observed, alternative, _TIE).sum()) / (1 + len(null)))
-    effect = float(observed)
-    return Result(name, effect, p, documents, "documents", alternative, effect)
+    effect, error = float(observed), resampling_error(p, len(null))
+    return Result(name, effect, p, documents, "documents", alternative, effect, p_error=error)

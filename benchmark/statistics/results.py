@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 ALTERNATIVES = ("two-sided", "greater", "less")
@@ -44,6 +45,7 @@ class Result:
     effect: the difference A - B that the test is about; None where undefined.
     interval: of the effect, always two-sided; None where the test gives none.
     why: the reason for the choice of the test, where a rule chose it (`tests.auto`).
+    p_error: standard error of p by resampling alone (`resampling_error`); None where p is exact.
     """
 
     name: str
@@ -56,6 +58,12 @@ class Result:
     interval: Interval | None = None
     why: str = ""
     warnings: tuple[str, ...] = ()
+    p_error: float | None = None
+
+
+def resampling_error(p: float, resamples: int) -> float:
+    """The Monte-Carlo standard error of a p-value that so many resamples give."""
+    return math.sqrt(p * (1 - p) / resamples)
 
 
 def check_alternative(alternative: str) -> None:

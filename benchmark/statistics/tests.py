@@ -32,7 +32,7 @@ from benchmark.statistics.resampling import (
     drawn_sign_flip_sums,
     sign_flip_sums,
 )
-from benchmark.statistics.results import Result, check_alternative
+from benchmark.statistics.results import Result, check_alternative, resampling_error
 
 NORMALITY_ALPHA = 0.05  # of the Shapiro-Wilk test of `auto`
 _MANY = 30  # differences, from which on Shapiro-Wilk has some power
@@ -81,7 +81,10 @@ def sign_flip(d: np.ndarray, alternative: str, rng: _Rng) -> dict[str, Any]:
     Raises ValueError for more than 20 differences without rng.
     """
     mean, p = float(d.mean()), _sign_flip_p(d, alternative, rng)
-    drawn = {"name": f"sign-flip permutation test ({FLIPS:,} draws)"}
+    drawn = {
+        "name": f"sign-flip permutation test ({FLIPS:,} draws)",
+        "p_error": resampling_error(p, FLIPS),
+    }
     return {"statistic": mean, "p": p, "effect": mean} | (drawn if len(d) > EXACT_UP_TO else {})
 
 

@@ -124,3 +124,13 @@ def test_ten_thousand_resamples_of_a_thousand_documents_take_about_a_second(mode
     start = time.process_time()
     randomised(a, b, resamples=9_999)
     assert time.process_time() - start < 3  # 0.02 s on the developer's machine
+
+
+def test_the_error_of_a_resampled_p_is_that_of_many_repetitions():
+    """Against the spread of p over 200 seeds of the resampling itself."""
+    from benchmark.statistics.results import resampling_error
+
+    rng = np.random.default_rng(5)
+    hits = rng.binomial(99, 0.2, size=2000) / 99
+    assert resampling_error(0.2, 99) == pytest.approx(hits.std(), rel=0.05)
+    assert resampling_error(0.0, 99) == resampling_error(1.0, 99) == 0.0
