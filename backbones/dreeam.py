@@ -50,8 +50,8 @@ class Dreeam(GroupedPairs):
         return adaptive_threshold(logits, labels)
 
     def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor | float:
-        """lambda times the divergence of the attention to sentences from the evidence (Eq. 9-11 of
-        the paper): a sentence weighs as much as facts of the pair cite it.
+        """lambda times the divergence of the attention to sentences from the evidence (Ma et al.
+        2023, Eq. 9 to 11): a sentence weighs as much as facts of the pair cite it.
 
         The mean is over all positive pairs, those without evidence included.
         """

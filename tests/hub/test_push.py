@@ -1,14 +1,11 @@
 """A run goes onto a hub, and predicts from there."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from forked import Forks
 from hub.server import READ_ONLY, Hub
 from tiny_runs import config, execute
 
@@ -16,8 +13,6 @@ from benchmark.errors import UserError
 from benchmark.interop.predict import predict
 from benchmark.interop.publishing import card, pulled, push
 from benchmark.store.runs import RunDirectory
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -31,38 +26,27 @@ def hub(tmp_path):
     return Hub(tmp_path / "hub")
 
 
-def command(tmp_path, address, *words):
-    """The command line, with an empty cache."""
-    home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0"}
-    home |= {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_none", "NO_PROXY": "127.0.0.1"}
-    return subprocess.run(
-        [sys.executable, "run_benchmark.py", *map(str, words)],
-        cwd=ROOT,
-        env={**os.environ, **home},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
 def test_a_run_is_uploaded_and_predicts_from_the_hub(hub, run, tmp_path):
-    text = tmp_path / "mine.txt"
+    text, facts = tmp_path / "mine.txt", tmp_path / "facts.json"
     text.write_text("[w1|1] w2 [w3|2] w4 [w5|3].")
-    with hub.running() as address:
-        done = command(tmp_path, address, "push", run, "me/model")
-        assert done.returncode == 0, done.stderr
-        assert "uploaded: " in done.stdout and "me/model" in done.stdout
-        sent = hub.folder("main") / "models/me/model"
-        names = {file.name for file in sent.iterdir()}
-        assert {"README.md", "DONE", "config.json", "best.safetensors", "encoder"} <= names
-        assert not any(name.startswith(("checkpoint", "branch", "candidates")) for name in names)
-        assert RunDirectory(sent).read().metrics == RunDirectory(run).read().metrics
-        found = command(tmp_path, address, "predict", "me/model", text, "--json")
-        assert found.returncode == 0, found.stderr
-        refused = command(tmp_path, address, "push", run, f"{READ_ONLY}/model")
-    assert json.loads(found.stdout) == predict(run, text)
-    assert refused.returncode == 2 and "Traceback" not in refused.stderr
-    assert re.search("others/model: cannot be uploaded: .*403", refused.stderr), refused.stderr
+    home = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0"}
+    home |= {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN": "hf_none", "NO_PROXY": "127.0.0.1"}
+    with hub.running(), Forks(**home) as forks:
+        command = lambda *words: forks.start([*map(str, words)], tmp_path / words[0]).wait()
+        code, output = command("push", run, "me/model")
+        assert code == 0 and "uploaded: " in output and "me/model" in output, output
+        code, output = command("predict", "me/model", text, "--out", facts)
+        assert code == 0, output
+        (tmp_path / "push").unlink(), (tmp_path / "push.code").unlink()
+        code, output = command("push", run, f"{READ_ONLY}/model")
+        assert code == 2 and "Traceback" not in output
+        assert re.search("others/model: cannot be uploaded: .*403", output), output
+    sent = hub.folder("main") / "models/me/model"
+    names = {file.name for file in sent.iterdir()}
+    assert {"README.md", "DONE", "config.json", "best.safetensors", "encoder"} <= names
+    assert not any(name.startswith(("checkpoint", "branch", "candidates")) for name in names)
+    assert RunDirectory(sent).read().metrics == RunDirectory(run).read().metrics
+    assert json.loads(facts.read_text()) == predict(run, text)
     assert not (hub.folder("main") / "models" / READ_ONLY).exists()
 
 

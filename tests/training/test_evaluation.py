@@ -18,7 +18,8 @@ def test_each_document_has_its_best_candidates(undirected, shift):
     batch = made_up_batch([made_up_document(number, n) for number, n in enumerate(SIZES)])
     logits = torch.randn(len(batch.pairs), CLASSES, generator=torch.Generator().manual_seed(0))
     logits[:, 1:] += shift
-    evaluator = Evaluator(None, None, SimpleNamespace(undirected=undirected), None, max_labels=4)
+    model = SimpleNamespace(backbone=SimpleNamespace(margins=lambda z: z[:, 1:] - z[:, :1]))
+    evaluator = Evaluator(model, None, SimpleNamespace(undirected=undirected), None, max_labels=4)
     facts, margins = evaluator._candidates(batch, logits)
     margin = logits[:, 1:] - logits[:, :1]
     for document, n in enumerate(SIZES):
