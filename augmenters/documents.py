@@ -35,6 +35,7 @@ class Documents(Augmenter):
                 f"option 'path': {path!r} is no file; expected documents in DocRED's format"
             )
         self.path = Path(path).expanduser()
+        next(read_documents(self.path))  # a file of another kind is better refused at once
 
     def _documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
         return list(read_documents(self.path))

@@ -18,10 +18,9 @@ from benchmark.data.jsonstream import iterate_array
 from benchmark.data.ner import marker
 from benchmark.data.text import read_marked
 from benchmark.errors import UserError
-from benchmark.interop.publishing import pulled
+from benchmark.interop.publishing import pulled, single_run
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import above
-from benchmark.store.runs import RunDirectory, find_runs
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 
@@ -61,9 +60,7 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
         UserError: the run is not finished or kept no weights; a document is faulty.
     """
     run = run if run.exists() else pulled(str(run))
-    directory = RunDirectory(run)
-    if inside := [found.path for found in find_runs(run) if found.path != directory.path]:
-        raise UserError(f"{run}: holds {len(inside)} runs; give one of them, such as {inside[0]}")
+    directory = single_run(run)
     config = RunConfig.model_validate(directory.read().config)
     if not (directory.path / "best.safetensors").is_file():
         raise UserError(

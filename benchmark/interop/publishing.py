@@ -12,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.hub import upload
 from benchmark.store.cleaning import WEIGHTS
 from benchmark.store.files import read_json
-from benchmark.store.runs import RunDirectory, StoredRun
+from benchmark.store.runs import RunDirectory, StoredRun, find_runs
 
 LEFT_OUT = ("candidates_*.json", "sample.json")  # large, and no table needs them
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -24,7 +24,7 @@ def push(run: Path, repository: str, *, private: bool = False) -> str:
 
     Raises UserError if the run is not finished, is damaged or kept no weights, or the hub refuses.
     """
-    directory = RunDirectory(run)
+    directory = single_run(run)
     stored = directory.read()
     directory.verify()
     weights = [name for name in (*WEIGHTS, "encoder") if (directory.path / name).exists()]
@@ -45,6 +45,14 @@ def push(run: Path, repository: str, *, private: bool = False) -> str:
         (folder / "README.md").write_text(card(stored, repository), encoding="utf-8")
         message = f"{stored.backbone} with {stored.augmenter} on {stored.dataset}"
         return upload(folder, repository, "model", message=message, private=private)
+
+
+def single_run(path: Path) -> RunDirectory:
+    """The run in a folder. Raises UserError if there is no such folder, or it holds others."""
+    directory = RunDirectory(path)
+    if inside := [run.path for run in find_runs(path) if run.path != directory.path]:
+        raise UserError(f"{path}: holds {len(inside)} runs; give one of them, such as {inside[0]}")
+    return directory
 
 
 def pulled(repository: str) -> Path:

@@ -47,6 +47,9 @@ def test_a_faulty_file_is_named(tmp_path):
     document["vertexSet"][0][0]["pos"] = [0, 77]
     file.write_text(json.dumps([document]))
     with pytest.raises(DataError, match=r"mine.json: document 0 'Marie Curie', vertexSet"):
+        Documents(path=str(file))
+    file.write_text(json.dumps([json.loads(EXAMPLE.read_text())[0] | {"title": "x"}, document]))
+    with pytest.raises(DataError, match=r"mine.json: document 1 'Marie Curie', vertexSet"):
         Documents(path=str(file)).documents([], rng=rng())
 
 

@@ -58,6 +58,13 @@ def test_a_run_without_weights_is_no_model(run, tmp_path):
         push(copy, "me/model")
 
 
+def test_several_runs_are_not_one(run, tmp_path):
+    with pytest.raises(UserError, match=f"holds 1 runs; give one of them, such as {run}"):
+        push(run.parent, "me/model")
+    with pytest.raises(UserError, match="no such folder"):
+        push(tmp_path / "nowhere", "me/model")
+
+
 def test_what_is_no_id_of_the_hub_is_a_missing_folder():
     with pytest.raises(UserError, match="results/demo/atlop: no such folder"):
         pulled("results/demo/atlop")
