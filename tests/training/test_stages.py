@@ -240,8 +240,11 @@ def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(
         return original(*arguments, **options)
 
     monkeypatch.setattr(place, method, and_signal)
+    # a shell that starts the tests in the background has them ignore Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with signals.listening(), pytest.raises(KeyboardInterrupt) as stopped:
         execute(tmp_path / "stopped", run)
+    signal.signal(signal.SIGINT, before)
     assert str(stopped.value) == ("SIGTERM" if number == signal.SIGTERM else "")
     facts = read_facts(
         tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors"
