@@ -36,8 +36,8 @@ def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
     tokenizer = model.encoder.tokenizer
     features = featurise(sample, corpus, tokenizer, training=True, mention=run.encoder.mention)
     by_length, start = np.argsort(features["length"]).tolist(), (len(features) - size) // 2
-    rows = Rows(features, model.backbone.needs)
-    collate = Collator(model.encoder.windows, model.backbone.needs)
+    rows = Rows(features, model.needs)
+    collate = Collator(model.encoder.windows, model.needs)
     batch = collate([rows[row] for row in by_length[start : start + size]]).to(device)
     optimizer = torch.optim.AdamW(model.parameter_groups(config.lr_encoder, config.lr_head))
 

@@ -3,6 +3,8 @@
 import pytest
 from tiny_runs import config, tiny_corpus
 
+from benchmark.config import Choice, EncoderConfig
+from benchmark.registry import BACKBONES, ENCODERS
 from benchmark.training import timing
 
 
@@ -15,3 +17,16 @@ def test_steps_and_looks_are_counted(monkeypatch):
     corpus = tiny_corpus()
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (5, 2, 3)
     assert timing.estimated_seconds(config("atlop"), corpus) == pytest.approx(9 + (4 * 2 + 3) / 2)
+
+
+def test_what_the_encoder_reads_is_in_the_timed_batch():
+    """`bilstm` reads fields that `context_aware` does not ask for."""
+    run = config("atlop").model_copy(
+        update={
+            "backbone": Choice(name="context_aware"),
+            "encoder": EncoderConfig(name="bilstm", mention="unmarked"),
+        }
+    )
+    read, asked = ENCODERS.get("bilstm").needs, BACKBONES.get("context_aware").needs
+    assert not set(read) <= set(asked)
+    assert timing.estimated_seconds(run, tiny_corpus()) > 0
