@@ -83,6 +83,7 @@ def test_classes_know_little_of_the_benchmark(package):
 
 def test_the_benchmark_names_no_backbone_augmenter_or_encoder():
     bases = {"augmenters.base", "augmenters.diagnosis", "backbones.base", "backbones.encoders.base"}
+    bases.add("backbones.encoders")  # encoders by name
     bases.add("backbones.parts.official")  # the names of official checkpoints
     for file, parts in modules("benchmark"):
         for name in imported(file):

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError
-from benchmark.registry import ENCODERS
 
 
 class Tokenizer(Protocol):
@@ -123,22 +122,6 @@ class Encoder(nn.Module):
         return Encoded(
             _join_states(states, batch), None if rows is None else _join_rows(rows, batch)
         )
-
-
-def encoder_class(name: str) -> type[Encoder]:
-    """The registered encoder; that of pretrained models for a hub id or a folder."""
-    if name in ENCODERS:
-        return ENCODERS[name]
-    from backbones.encoders.huggingface import HuggingFaceEncoder
-
-    return HuggingFaceEncoder
-
-
-def pretrained(folder: Path, **settings: Any) -> Encoder:
-    """A pretrained encoder from its folder; `huggingface.load_encoder` lists the settings."""
-    from backbones.encoders.huggingface import load_encoder
-
-    return load_encoder(folder, **settings)
 
 
 def _join_states(states: Tensor, batch: Batch) -> Tensor:

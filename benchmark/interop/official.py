@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbones.encoders.base import pretrained
+from backbones.encoders import pretrained
 from backbones.parts.official import OfficialHead
 from benchmark.config import Choice, EncoderConfig, RunConfig, TrainConfig, complete_options
 from benchmark.data.corpora import read_inventory

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from augmenters.base import Augmenter
 from backbones.base import Backbone
-from backbones.encoders.base import Encoder, encoder_class, pretrained
+from backbones.encoders import encoder_class, pretrained
+from backbones.encoders.base import Encoder
 from benchmark.config import EncoderConfig, RunConfig
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.documents import Corpus
