@@ -7,14 +7,16 @@ files are the user's own, converted to DocRED format.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data.docred import corpus_of_files
+from benchmark.data.docred import docred_format
 from benchmark.registry import DATASETS
 
 if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
 
+LICENCE = "From NCBI, which states no licence; the abstracts are PubMed's."
 FREQUENT = ("Association", "Positive_Correlation", "Negative_Correlation")
 
 
@@ -27,8 +29,7 @@ def biored(
     Its relations hold in both directions. Those of Freq F1 are Association, Positive_Correlation
     and Negative_Correlation; the inventory is the relations that occur.
     """
-    return corpus_of_files(
-        "biored",
+    corpus = docred_format(
         train=train,
         dev=dev,
         test=test,
@@ -36,8 +37,9 @@ def biored(
         split_seed=split_seed,
         frequent=FREQUENT,
         undirected=True,
-        licence="From NCBI, which states no licence; the abstracts are PubMed's.",
+        shown_as="biored",
     )
+    return dataclasses.replace(corpus, licence=LICENCE)
 
 
 def under_its_name(dataset: dict[str, Any]) -> dict[str, Any]:

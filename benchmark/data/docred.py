@@ -7,27 +7,23 @@ memory-mapped.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data.corpora import (
     cached,
     corpus_of_splits,
-    partial,
     read_inventory,
-    read_names,
     relation_frequencies,
     split_off,
 )
-from benchmark.data.jsonstream import existing_file
-from benchmark.data.validate import Fault, evidence_of, examined, examined_documents
+from benchmark.data.jsonstream import existing_file, iterate_array
+from benchmark.data.validate import Document, Labelled, OwnDocument, evidence_of, sound
 from benchmark.errors import ConfigError, DataError
+from benchmark.options import switch, whole
 from benchmark.registry import DATASETS
+from benchmark.store.files import sha256
 
 if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does without
     from datasets import Dataset
@@ -47,7 +43,7 @@ def docred_format(
     dev: str | None = None,
     dev_documents: int = 0,
     split_seed: int = 0,
-    relations: str | Sequence[str] | None = None,
+    relations: str | Sequence[str] | Mapping[str, str] | None = None,
     relation_names: str | None = None,
     frequent: Sequence[str] | None = None,
     undirected: bool = False,
@@ -60,7 +56,7 @@ def docred_format(
         train, dev, test: the files. Without `dev`, `dev_documents` documents drawn by `split_seed`
             leave train to become dev.
         relations: the inventory: a JSON file {name: number} (rel2id.json), {name: readable name}
-            (rel_info.json) or [name], or the names themselves. None: the relations of all three
+            (rel_info.json) or [name], or what such a file holds. None: the relations of all three
             splits, sorted.
         relation_names: a JSON file {name: readable name}.
         frequent: the relations of Freq F1. None: the ten most frequent in train, ties by name.
@@ -73,80 +69,37 @@ def docred_format(
         DataError: a file is missing or faulty; names file, document and field.
         ConfigError: an option is.
     """
-    return corpus_of_files(
-        shown_as,
-        train=train,
-        dev=dev,
-        test=test,
-        dev_documents=dev_documents,
-        split_seed=split_seed,
-        relations=relations,
-        relation_names=relation_names,
-        frequent=frequent,
-        undirected=undirected,
-        notes=notes,
-    )
-
-
-def corpus_of_files(
-    name: str,
-    *,
-    train: str,
-    dev: str | None,
-    test: str,
-    dev_documents: int = 0,
-    split_seed: int = 0,
-    relations: str | Sequence[str] | None = None,
-    relation_names: str | dict[str, str] | None = None,
-    frequent: Sequence[str] | None = None,
-    undirected: bool = False,
-    notes: Sequence[str] = (),
-    full_train: int | None = None,
-    licence: str = "",
-) -> Corpus:
-    """The corpus of three files; arguments as for `docred_format`.
-
-    Args:
-        full_train: documents of the published training split; a note says so when there are fewer.
-        licence: of the documents.
-    """
-    checked = {"train": train, "dev": dev, "test": test, "dev_documents": dev_documents}
-    checked |= {"split_seed": split_seed, "undirected": undirected, "notes": notes}
-    _check_options(name, checked)
+    whole("split_seed", split_seed, 0)
+    switch("undirected", undirected)
+    if (dev is None) == (whole("dev_documents", dev_documents, 0) == 0):
+        raise ConfigError(
+            f"dataset '{shown_as}': give either dev, a file, or dev_documents: how many documents "
+            "of train to select on"
+        )
+    files = {"train": train, "dev": dev, "test": test}
+    splits = {split: load_split(path) for split, path in files.items() if path is not None}
     inventory, names = (None, {}) if relations is None else read_inventory(relations)
-    names |= relation_names if isinstance(relation_names, dict) else read_names(relation_names)
-
-    splits = {"train": load_split(train), "test": load_split(test)}
-    if dev is not None:
-        splits["dev"] = load_split(dev)
-    if inventory is not None:
-        for split, path in (("train", train), ("dev", dev), ("test", test)):
-            if path is not None:
-                _check_relations(path, relation_frequencies(splits[split]), inventory)
-    source = Path(train).name
+    if relation_names is not None:
+        names = {**names, **read_inventory(relation_names)[1]}
+    for split, documents in splits.items() if inventory is not None else ():
+        if not set(relation_frequencies(documents)) <= set(inventory):
+            for _ in sound(iterate_array(files[split]), files[split], inventory):
+                pass  # until the error that names the document
     if dev is None:
-        if dev_documents >= (count := len(splits["train"])):
-            raise ConfigError(
-                f"dataset '{name}': dev_documents = {dev_documents}, but {train} holds only "
-                f"{count} documents"
-            )
         splits["train"], splits["dev"] = split_off(splits["train"], dev_documents, split_seed)
-        source += f", less {dev_documents} to select on"
     return corpus_of_splits(
-        name,
+        shown_as,
         splits,
-        where=train,
         inventory=inventory,
         relation_names=names,
         frequent=frequent,
         undirected=undirected,
-        notes=[*notes, *partial(len(splits["train"]), full_train, source)],
-        licence=licence,
+        notes=(notes,) if isinstance(notes, str) else notes,
     )
 
 
 def read_documents(
-    path: str | os.PathLike, *, labelled: bool | None = True, distinct: bool = True
+    path: str | os.PathLike, *, labelled: bool = True, distinct: bool = True
 ) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
@@ -155,13 +108,14 @@ def read_documents(
 
     Args:
         labelled: every document must have `labels`. False: a document without them has no facts.
-            None: no document has any, whatever stands there.
         distinct: False leaves repeated facts as they stand, for statistics of the file.
 
     Raises:
         DataError: the first fault; names file, document, field, and what would be right.
     """
-    yield from _rows(examined(path, labelled=labelled), labelled, distinct)
+    form = Labelled if labelled else Document
+    for document in sound(iterate_array(path), str(path), form=form):
+        yield _row(document, distinct)
 
 
 def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
@@ -176,62 +130,31 @@ def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
     Raises:
         DataError: as `read_documents`.
     """
-    named = (_named(document, number) for number, document in enumerate(documents, start=1))
-    yield from _rows(examined_documents(named, where, labelled=None), None, True)
+    titled = (
+        {"title": f"document {number}", **document} if isinstance(document, dict) else document
+        for number, document in enumerate(documents, start=1)
+    )
+    for document in sound(titled, where, form=OwnDocument):
+        yield _row(document, True)
 
 
-def _rows(
-    examined: Iterable[tuple[int, Any, list[Fault]]], labelled: bool | None, distinct: bool
-) -> Iterator[dict[str, Any]]:
-    for _, document, found in examined:
-        for fault in found:
-            if fault.severity == "error":
-                raise DataError(str(fault))
-        yield _row(document if labelled is not None else {**document, "labels": []}, distinct)
-
-
-def _named(document: Any, number: int) -> Any:
-    """The document with a title, and its mentions with names and types, where they can be had."""
-    if not isinstance(document, dict):
-        return document
-    entities = document.get("vertexSet")
-    for mentions in entities if isinstance(entities, list) else ():
-        for mention in mentions if isinstance(mentions, list) else ():
-            if not isinstance(mention, dict):
-                continue
-            with contextlib.suppress(
-                KeyError, TypeError, IndexError, ValueError
-            ):  # validation tells
-                start, end = mention["pos"]
-                words = document["sents"][mention["sent_id"]][start:end]
-                mention.setdefault("name", " ".join(words))
-            mention.setdefault("name", "")
-            mention.setdefault("type", "")
-    return {"title": f"document {number}", **document}
-
-
-def load_split(path: str | os.PathLike, *, labelled: bool | None = True) -> Dataset:
+def load_split(path: str | os.PathLike) -> Dataset:
     """`read_documents` as a memory-mapped Dataset, parsed once and cached on disk. Raises
     DataError.
     """
     file = existing_file(path)
-    digest = hashlib.sha256(f"{LAYOUT} {labelled}".encode())
     try:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-        long = file.stat().st_size > LONG
+        key, long = f"{LAYOUT} {sha256(file)}", file.stat().st_size > LONG
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    return cached(
-        lambda: read_documents(path, labelled=labelled), key=digest.hexdigest(), progress=long
-    )
+    return cached(lambda: read_documents(path), key=key, progress=long)
 
 
-def _row(document: dict, distinct: bool) -> dict[str, Any]:
+def _row(document: dict[str, Any], distinct: bool) -> dict[str, Any]:
     """One faultless document in the canonical schema."""
+    sentences = document["sents"]
     stated = [
-        ((fact["h"], fact["t"], fact["r"]), evidence_of(fact, document["sents"]))
+        ((fact["h"], fact["t"], fact["r"]), set(evidence_of(fact, sentences)))
         for fact in document.get("labels") or ()
     ]
     if distinct:
@@ -241,17 +164,8 @@ def _row(document: dict, distinct: bool) -> dict[str, Any]:
         stated = list(union.items())
     return {
         "title": document["title"],
-        "sentences": document["sents"],
-        "entities": [
-            {
-                "type": max(mentions, key=lambda mention: len(mention["name"]))["type"],
-                "mentions": [
-                    dict(zip(PLACE, (m["name"], m["sent_id"], *m["pos"]), strict=True))
-                    for m in mentions
-                ],
-            }
-            for mentions in document["vertexSet"]
-        ],
+        "sentences": sentences,
+        "entities": [_entity(mentions, sentences) for mentions in document["vertexSet"]],
         "facts": [
             {"head": head, "tail": tail, "relation": relation, "evidence": sorted(evidence)}
             for (head, tail, relation), evidence in stated
@@ -259,37 +173,11 @@ def _row(document: dict, distinct: bool) -> dict[str, Any]:
     }
 
 
-def _check_options(name: str, options: dict[str, Any]) -> None:
-    """Raises ConfigError at the first option of `corpus_of_files` that is wrong."""
-
-    def refuse(option: str, expected: str) -> None:
-        text = f"expected {expected}, got {options[option]!r}"
-        raise ConfigError(f"dataset '{name}': {option}: {text}")
-
-    dev, drawn = options["dev"], options["dev_documents"]
-    for option in ("train", "dev", "test"):
-        if not isinstance(options[option], (str, os.PathLike)) and (
-            option != "dev" or dev is not None
-        ):
-            refuse(option, "the path of a DocRED-format JSON file")
-    for option in ("dev_documents", "split_seed"):
-        if type(options[option]) is not int or options[option] < 0:
-            refuse(option, "an integer from 0")
-    if dev is None and drawn == 0:
-        refuse("dev", "a file, or dev_documents: how many documents of train to select on")
-    if dev is not None and drawn > 0:
-        refuse("dev_documents", f"0, since dev is given ({dev}); or leave dev out")
-    if not isinstance(options["notes"], (list, tuple)):
-        refuse("notes", "a list")
-    if type(options["undirected"]) is not bool:
-        refuse("undirected", "true or false")
-
-
-def _check_relations(path: str, frequencies: Counter[str], inventory: tuple[str, ...]) -> None:
-    """Raises DataError at the first fact whose relation is not in the inventory."""
-    if set(frequencies) <= set(inventory):
-        return
-    for _, _, found in examined(path, relations=inventory):
-        for fault in found:
-            if fault.severity == "error":
-                raise DataError(str(fault))
+def _entity(mentions: list[dict[str, Any]], sentences: list[list[str]]) -> dict[str, Any]:
+    places = []
+    for mention in mentions:
+        sentence, (start, end) = mention["sent_id"], mention["pos"]
+        name = mention.get("name", " ".join(sentences[sentence][start:end]))
+        places.append(dict(zip(PLACE, (name, sentence, start, end), strict=True)))
+    longest = max(range(len(places)), key=lambda m: len(places[m]["name"]))
+    return {"type": mentions[longest].get("type", ""), "mentions": places}

@@ -27,11 +27,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data import corpora
-from benchmark.data.docred import corpus_of_files
+from pydantic import ValidationError
+from typing_extensions import TypedDict
+
+from benchmark.data.corpora import cached, corpus_of_splits, relation_frequencies, with_source
+from benchmark.data.docred import docred_format
 from benchmark.data.hub import dataset_folder
+from benchmark.data.validate import Text, adapter, differences
 from benchmark.errors import ConfigError, DataError
 from benchmark.registry import DATASETS
+from benchmark.store.files import sha256
 
 if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
@@ -43,18 +48,38 @@ INSTEAD = (
     "Give a folder that holds Task_1/*.parquet by the option hub, or local files in DocRED format "
     "by the options train, dev and test"
 )
-COLUMNS = {  # of the hub's table, with the fields of their entries
-    "id": (),
-    "content": (),
-    "tags": (),
-    "mentions": ("begin", "end", "concept"),
-    "concepts": ("concept", "tags"),
-    "relations": ("s", "p", "o"),
-}
 TYPES = ("location", "organization", "person", "event", "misc", "ethnicity", "time", "role")
 TYPES += ("money", "other")
 NO_FACT = "DW_39718698"
 WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class HubMention(TypedDict):
+    begin: int
+    end: int
+    concept: int
+
+
+class Concept(TypedDict):
+    concept: int
+    tags: list[str]
+
+
+class HubRelation(TypedDict):
+    s: int
+    p: Text
+    o: int
+
+
+class Article(TypedDict):
+    """A row of the hub's table."""
+
+    id: Text
+    content: Text
+    tags: str  # "['all', 'train']"
+    mentions: list[HubMention]
+    concepts: list[Concept]
+    relations: list[HubRelation]
 
 
 @DATASETS.register("dwie")
@@ -83,72 +108,65 @@ def dwie(
         ConfigError: an option is wrong.
     """
     if train is dev is test is None:
-        for option, value in (("dev_documents", dev_documents), ("relations", relations)):
-            if value:
-                raise ConfigError(
-                    f"dataset 'dwie': {option}: only for local files, together with train and "
-                    "test; leave it out for the hub's copy"
-                )
-        return _from_hub(hub, frequent)
-    return corpus_of_files(
-        "dwie",
-        train=train,
-        dev=dev,
-        test=test,
-        dev_documents=dev_documents,
-        split_seed=split_seed,
-        relations=relations,
-        frequent=frequent,
-        full_train=TRAIN_DOCUMENTS,
-        licence=LICENCE,
-    )
+        if dev_documents or relations:
+            raise ConfigError(
+                "dataset 'dwie': dev_documents and relations are only for local files, together "
+                "with train and test; leave them out for the hub's copy"
+            )
+        corpus, source = _from_hub(hub, frequent), "the hub's layout"
+    else:
+        corpus = docred_format(
+            train=train,
+            dev=dev,
+            test=test,
+            dev_documents=dev_documents,
+            split_seed=split_seed,
+            relations=relations,
+            frequent=frequent,
+            shown_as="dwie",
+        )
+        source = Path(train).name
+    return with_source(corpus, source, full=TRAIN_DOCUMENTS, less=dev_documents, licence=LICENCE)
 
 
 def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:
-    folder = dataset_folder("dwie", hub, ["*Task_1/*.parquet"], INSTEAD)
+    folder = dataset_folder(hub, ["*Task_1/*.parquet"], INSTEAD)
     files = sorted(folder.glob("Task_1/*.parquet")) or sorted(folder.glob("*.parquet"))
     if not files:
         raise DataError(f"{hub}: holds no Task_1/*.parquet. {INSTEAD}")
-    content = hashlib.sha256()
-    for file in files:
-        content.update(file.read_bytes())
-    splits = {}
-    for split in ("train", "dev", "test"):
-        key = f"dwie {LAYOUT} {split} {content.hexdigest()}"
-        splits[split] = corpora.cached(partial(read_rows, files, split), key=key)
-    count = len(splits["train"])
-    notes = corpora.partial(count, TRAIN_DOCUMENTS, "the hub's layout")
+    content = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+    splits = {
+        split: cached(partial(read_rows, files, split), key=f"dwie {LAYOUT} {split} {content}")
+        for split in ("train", "dev", "test")
+    }
+    notes, count = [], len(splits["train"])
     if count > TRAIN_DOCUMENTS:
         notes.append(
             f"trained on the {count:,} training documents of the hub's copy; the conversion that "
             f"published scores use has {TRAIN_DOCUMENTS:,}"
         )
-    occurring = set().union(*map(corpora.relation_frequencies, splits.values()))
-    return corpora.corpus_of_splits(
-        "dwie",
-        splits,
-        where=str(hub),
-        inventory=(*RELATIONS, *sorted(occurring - set(RELATIONS))),
-        relation_names={},
-        frequent=frequent,
-        notes=notes,
-        licence=LICENCE,
-    )
+    occurring = set().union(*map(relation_frequencies, splits.values()))
+    inventory = (*RELATIONS, *sorted(occurring - set(RELATIONS)))
+    return corpus_of_splits("dwie", splits, inventory=inventory, frequent=frequent, notes=notes)
 
 
 def read_rows(files: Sequence[Path], split: str) -> Iterator[dict[str, Any]]:
     """Canonical rows of one split of the hub's table. Raises DataError at the first fault."""
     titles, found = set(), False
     for file in files:
-        for number, document in enumerate(_table(file)):
-            title = document["id"]
-            where = f"{file}: document {number} {title!r}"
-            if not isinstance(title, str) or title in titles:
+        for number, row in enumerate(_table(file)):
+            where = f"{file}: document {number} {row.get('id')!r}"
+            try:
+                article = adapter(Article).validate_python(row, strict=True)
+            except ValidationError as error:
+                field, message = next(differences(error))
+                raise DataError(f"{where}, {field}: {message}") from error
+            if article["id"] in titles:
                 raise DataError(f"{where}, id: expected a text that no other document has")
-            titles.add(title)
-            if _split_of(document, where) == split:
+            titles.add(article["id"])
+            if _split_of(article, where) == split:
                 found = True
-                yield _row(document, where)
+                yield _row(article, where)
     if not found:
         raise DataError(f"{files[0].parent}: no document of the {split} split of DWIE")
 
@@ -158,59 +176,44 @@ def _table(file: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(file)
-        schema = table.schema_arrow
-        for column, fields in COLUMNS.items():
-            expected = f"expected the columns {', '.join(COLUMNS)}"
-            if column not in schema.names:
-                raise DataError(f"{file}: no column '{column}'; {expected}")
-            kind = schema.field(column).type
-            there = [field.name for field in getattr(kind, "value_type", ())] if fields else ()
-            if missing := [field for field in fields if field not in there]:
-                raise DataError(
-                    f"{file}: column '{column}': no field {', '.join(missing)}; expected a list of "
-                    f"entries with {', '.join(fields)}"
-                )
-        return table.read(columns=list(COLUMNS)).to_pylist()
-    except (OSError, pyarrow.ArrowException, TypeError) as error:
+        return (
+            pyarrow.parquet.ParquetFile(file).read(columns=[*Article.__annotations__]).to_pylist()
+        )
+    except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file}: cannot be read as a parquet file: {error}") from error
 
 
-def _split_of(document: dict[str, Any], where: str) -> str | None:
-    tags = document["tags"]  # on the hub the text "['all', 'train']", not a list
-    tags = set(re.findall(r"\w+", tags)) if isinstance(tags, str) else set(tags or ())
+def _split_of(article: Article, where: str) -> str | None:
+    tags = set(re.findall(r"\w+", article["tags"]))
     if len(tags & {"train", "test"}) != 1:
         raise DataError(f"{where}, tags: expected one of 'train' and 'test', got {sorted(tags)}")
     if "test" in tags:
-        return None if document["id"] == NO_FACT else "test"
-    return "dev" if document["id"] in DEV else "train"
+        return None if article["id"] == NO_FACT else "test"
+    return "dev" if article["id"] in DEV else "train"
 
 
-def _row(document: dict[str, Any], where: str) -> dict[str, Any]:
+def _row(article: Article, where: str) -> dict[str, Any]:
     """One document in the canonical schema. Raises DataError."""
-    content = document["content"]
-    if not isinstance(content, str) or not content.strip():
+    content, mentions = article["content"], article["mentions"]
+    if not content.strip():
         raise DataError(f"{where}, content: expected a text with at least one word")
-    mentions = document["mentions"] or []
+    tags = {concept["concept"]: concept["tags"] for concept in article["concepts"]}
     for number, mention in enumerate(mentions):
         begin, end = mention["begin"], mention["end"]
-        inside = type(begin) is int and type(end) is int and 0 <= begin < end <= len(content)
-        if not inside or not content[begin:end].strip():
+        if not (0 <= begin < end <= len(content) and content[begin:end].strip()):
             raise DataError(
                 f"{where}, mentions[{number}]: offsets {begin} to {end}; expected 0 <= begin < end "
                 f"<= {len(content)}, around at least one character that is no space"
             )
+        if mention["concept"] not in tags:
+            raise DataError(
+                f"{where}, mentions[{number}]: concept {mention['concept']} is not among the "
+                "concepts of the document"
+            )
     words = tokens(content, {at for m in mentions for at in (m["begin"], m["end"])})
     starts = [start for start, _ in words]
-    tags = {concept["concept"]: concept["tags"] or () for concept in document["concepts"] or ()}
     entities: dict[int, dict[str, Any]] = {}
-    named = {mention["concept"] for mention in mentions}
-    if unknown := named - tags.keys():
-        raise DataError(
-            f"{where}, mentions: concept {min(unknown, key=str)} is not among the concepts of the "
-            "document; expected the number of one of them"
-        )
-    for concept in sorted(named):
+    for concept in sorted({mention["concept"] for mention in mentions}):
         kind = next((kind for kind in TYPES if f"type::{kind}" in tags[concept]), TYPES[-1])
         entities[concept] = {"type": f"type::{kind}", "mentions": []}
     for mention in mentions:
@@ -226,11 +229,11 @@ def _row(document: dict[str, Any], where: str) -> dict[str, Any]:
     number_of = {concept: number for number, concept in enumerate(entities)}
     facts = dict.fromkeys(  # gold is a set, in the file's order
         (number_of[fact["s"]], number_of[fact["o"]], fact["p"])
-        for fact in document["relations"] or ()
+        for fact in article["relations"]
         if fact["s"] in number_of and fact["o"] in number_of
     )
     return {
-        "title": document["id"],
+        "title": article["id"],
         "sentences": [[content[start:end] for start, end in words]],
         "entities": list(entities.values()),
         "facts": [

@@ -14,9 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
+
 from benchmark.data.corpora import without_bars
 from benchmark.data.hub import dataset_folder
-from benchmark.data.jsonstream import read_json
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError
 from benchmark.hub import upload
@@ -31,15 +32,18 @@ if TYPE_CHECKING:
 SPLITS = ("train", "dev", "test")
 EXPECTED = "expected a folder, or a hub dataset, that `data export` wrote"
 INSTEAD = "Name a folder that `data export` wrote by the option hub"
-KNOWLEDGE = {  # the fields of corpus.json, each a field of Corpus
-    "name": str,
-    "relations": list,
-    "relation_names": dict,
-    "frequent": (list, type(None)),
-    "undirected": bool,
-    "notes": list,
-    "licence": str,
-}
+
+
+class Knowledge(BaseModel):
+    """corpus.json: the fields of Corpus besides the documents."""
+
+    name: str
+    relations: tuple[str, ...]
+    relation_names: dict[str, str]
+    frequent: frozenset[str] | None
+    undirected: bool
+    notes: tuple[str, ...]
+    licence: str
 
 
 @DATASETS.register("exported")
@@ -55,19 +59,14 @@ def exported(*, hub: str) -> Corpus:
     """
     from benchmark.data.documents import Corpus
 
-    patterns = ["corpus.json", "data/*.parquet"]
-    folder = dataset_folder("exported", hub, patterns, INSTEAD)
-    if not (folder / "corpus.json").is_file():
-        raise DataError(f"{hub}: holds no corpus.json; {EXPECTED}")
-    known = read_json(folder / "corpus.json")
-    for key, kind in KNOWLEDGE.items():
-        if not isinstance(known, dict) or not isinstance(known.get(key), kind):
-            raise DataError(f"{folder / 'corpus.json'}: {key}: missing or damaged; {EXPECTED}")
-    known = {key: known[key] for key in KNOWLEDGE}
-    frequent = None if known["frequent"] is None else frozenset(known["frequent"])
-    known |= {"relations": tuple(known["relations"]), "notes": tuple(known["notes"])}
-    splits = {split: _read_split(folder, split) for split in SPLITS}
-    return Corpus(**known | splits | {"frequent": frequent})
+    folder = dataset_folder(hub, ["corpus.json", "data/*.parquet"], INSTEAD)
+    try:
+        known = Knowledge.model_validate_json((folder / "corpus.json").read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{hub}: holds no corpus.json; {EXPECTED}") from None
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{folder / 'corpus.json'}: {error}; {EXPECTED}") from error
+    return Corpus(**dict(known), **{split: _read_split(folder, split) for split in SPLITS})
 
 
 def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
@@ -169,7 +168,7 @@ def _write(corpus: Corpus, folder: Path, parquet: bool) -> None:
                 documents.to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
         else:
             datasets.DatasetDict(splits).save_to_disk(folder)
-    known: dict[str, Any] = {key: getattr(corpus, key) for key in KNOWLEDGE}
+    known: dict[str, Any] = {key: getattr(corpus, key) for key in Knowledge.model_fields}
     known["frequent"] = None if corpus.frequent is None else sorted(corpus.frequent)
     text = json.dumps(known, ensure_ascii=False, indent=1)
     (folder / "corpus.json").write_text(text + "\n", encoding="utf-8")
@@ -182,23 +181,14 @@ def _read_split(folder: Path, split: str) -> Dataset:
     from benchmark.data.documents import FEATURES
 
     files = sorted(map(str, folder.glob(f"data/{split}-*.parquet")))
-    if not files and not (folder / split).is_dir():
-        raise DataError(f"{folder}: holds no split '{split}'; {EXPECTED}")
     try:
         with without_bars():
             if files:
                 found = datasets.Dataset.from_parquet(files)
             else:
                 found = datasets.Dataset.load_from_disk(folder / split)
-            missing = [column for column in FEATURES if column not in found.column_names]
-            if missing:
-                raise DataError(
-                    f"{folder}: split '{split}': no column {', '.join(missing)}; expected the "
-                    f"columns {', '.join(FEATURES)}"
-                )
             return found.select_columns(list(FEATURES)).cast(FEATURES)
-    except UserError:
-        raise
     except Exception as error:  # of pyarrow and `datasets`: classes without a common base
         reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{folder}: split '{split}' cannot be read: {reason:.200}") from error
+        what = f"split '{split}' cannot be read: {reason:.200}"
+        raise DataError(f"{folder}: {what}; {EXPECTED}") from error

@@ -10,9 +10,9 @@ from typing import Any
 from datasets import Dataset
 
 from benchmark.data.corpora import cached
-from benchmark.data.docred import LAYOUT, PLACE
+from benchmark.data.docred import LAYOUT
 from benchmark.data.documents import Corpus
-from benchmark.data.validate import examined_documents
+from benchmark.data.validate import sound
 from benchmark.errors import DataError
 
 
@@ -36,40 +36,37 @@ def require_faultless(
     rows: Iterable[dict[str, Any]], where: str, relations: Sequence[str] | None = None
 ) -> None:
     """Raises DataError at the first fault of canonical rows, by the rules of `data validate`."""
-    documents = (_as_docred(row, where) for row in rows)
-    for _, _, found in examined_documents(documents, where, relations=relations):
-        for fault in found:
-            if fault.severity == "error":
-                raise DataError(str(fault))
+    for _ in sound((_as_docred(row, where) for row in rows), where, relations):
+        pass
 
 
 def _as_docred(row: dict[str, Any], where: str) -> dict[str, Any]:
     """A canonical row in DocRED's format."""
     try:
+        vertices = [
+            [
+                {
+                    "name": mention["name"],
+                    "sent_id": mention["sentence"],
+                    "pos": [mention["start"], mention["end"]],
+                    "type": entity["type"],
+                }
+                for mention in entity["mentions"]
+            ]
+            for entity in row["entities"]
+        ]
+        labels = [
+            {"h": f["head"], "t": f["tail"], "r": f["relation"], "evidence": f.get("evidence")}
+            for f in row["facts"]
+        ]
         return {
             "title": row["title"],
             "sents": row["sentences"],
-            "vertexSet": [
-                [_mention(mention, entity["type"]) for mention in entity["mentions"]]
-                for entity in row["entities"]
-            ],
-            "labels": [
-                {
-                    "h": fact["head"],
-                    "t": fact["tail"],
-                    "r": fact["relation"],
-                    "evidence": fact.get("evidence") or [],
-                }
-                for fact in row["facts"]
-            ],
+            "vertexSet": vertices,
+            "labels": labels,
         }
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{where}: expected documents as benchmark/data/documents.py describes them; "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def _mention(mention: dict[str, Any], kind: str) -> dict[str, Any]:
-    name, sentence, start, end = (mention[key] for key in PLACE)
-    return {"name": name, "sent_id": sentence, "pos": [start, end], "type": kind}

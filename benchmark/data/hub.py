@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.errors import ConfigError, DataError
+from benchmark.errors import DataError
 
 
-def dataset_folder(dataset: str, hub: str, patterns: Sequence[str], instead: str) -> Path:
+def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
     """`hub` itself if it is a folder, else the snapshot of that hub dataset.
 
     Downloads the files that match `patterns` the first time; takes them from the local cache when
     the hub cannot be reached.
 
     Args:
-        dataset: the registered name, for messages.
         instead: what the user can do without the hub.
 
     Raises:
-        ConfigError: `hub` is neither a name nor a path.
         DataError: the hub cannot be reached and the cache holds no copy, or there is no such
             dataset.
     """
-    if not isinstance(hub, (str, os.PathLike)) or not os.fspath(hub):
-        raise ConfigError(
-            f"dataset '{dataset}': hub: expected the name of a hub dataset or a folder, got {hub!r}"
-        )
-    folder = Path(hub).expanduser()
+    folder = Path(str(hub)).expanduser()
     if folder.is_dir():
         return folder
     from huggingface_hub import snapshot_download

@@ -73,7 +73,7 @@ def test_validate_lists_all_faults(documents):
     assert result.exit_code == 1
     assert "same title" in result.stdout
     assert "labels[0].t: entity 7 does not exist" in result.stdout
-    assert "did you mean 'lives_in'" in result.stdout
+    assert "Did you mean 'lives_in'" in result.stdout
     assert "3 errors" in result.stdout
 
 

@@ -12,8 +12,7 @@ from benchmark.errors import DataError, UserError
 
 
 @pytest.fixture
-def corpus(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+def corpus(tmp_path):
     files = {
         split: write(tmp_path, f"{split}.json", [document(split, ["P17", "P6"])])
         for split in ("train", "dev", "test")
@@ -60,19 +59,20 @@ def test_damage_is_named(corpus, tmp_path):
     with pytest.raises(DataError, match="holds no corpus.json; expected a folder.*data export"):
         exported(hub=str(tmp_path))
     export(corpus, tmp_path / "out", parquet=True)
-    data = tmp_path / "out/data"
-    corpus.dev.remove_columns("facts").to_parquet(data / "dev-00000-of-00001.parquet")
-    with pytest.raises(DataError, match="split 'dev': no column facts; expected the columns title"):
-        exported(hub=str(tmp_path / "out"))
-    (data / "dev-00000-of-00001.parquet").write_bytes(b"torn")
-    with pytest.raises(DataError, match="split 'dev' cannot be read"):
-        exported(hub=str(tmp_path / "out"))
-    (data / "dev-00000-of-00001.parquet").unlink()
-    with pytest.raises(DataError, match="holds no split 'dev'"):
-        exported(hub=str(tmp_path / "out"))
+    dev = tmp_path / "out/data/dev-00000-of-00001.parquet"
+
+    def refused(message):
+        with pytest.raises(DataError, match=message):
+            exported(hub=str(tmp_path / "out"))
+
+    corpus.dev.remove_columns("facts").to_parquet(dev)
+    refused("split 'dev' cannot be read: .*facts")
+    dev.write_bytes(b"torn")
+    refused("split 'dev' cannot be read")
+    dev.unlink()
+    refused("split 'dev' cannot be read: .*; expected a folder")
     (tmp_path / "out/corpus.json").write_text('{"name": "mine"}')
-    with pytest.raises(DataError, match="corpus.json: relations: missing or damaged"):
-        exported(hub=str(tmp_path / "out"))
+    refused("corpus.json: (?s:.*)relations")
 
 
 def test_a_repository_that_cannot_be_written_is_named(corpus, monkeypatch):
@@ -98,8 +98,7 @@ def test_an_upload_is_one_commit_of_what_a_folder_holds(corpus, monkeypatch):
     assert sent == {"private": True, "again": corpus.digest}
 
 
-def test_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+def test_the_command(tmp_path):
     small = ["--set", "dataset={name: synthetic, train: 20, dev: 10, test: 10}"]
     invoke = lambda *words: CliRunner().invoke(app, ["data", "export", *map(str, words)])
     done = invoke("configs/demo.yaml", tmp_path / "out", *small)

@@ -8,7 +8,6 @@ from samples import ADA, LONELY, NOBODY, ROME, corpus, document
 
 from backbones.encoders.tiny import Tiny
 from benchmark.data.batches import BLANK, OPTIONAL, Collator, Rows, WindowPlan
-from benchmark.data.docred import read_documents
 from benchmark.data.features import MARKER, featurise
 from benchmark.data.synthetic import synthetic
 from benchmark.errors import UserError
@@ -160,20 +159,3 @@ def test_batches_of_a_frozen_encoder_carry_them_too(tmp_path):
     expected = collator([rows[0], rows[1]])
     assert batch.encoded is not None
     assert all(torch.equal(getattr(batch, name), getattr(expected, name)) for name in OPTIONAL)
-
-
-def test_evidence_of_a_file(tmp_path):
-    import json
-
-    mention = {"name": "a", "pos": [0, 1], "sent_id": 0, "type": "T"}
-    facts = [
-        {"h": 0, "t": 1, "r": "r", "evidence": [1, 0]},
-        {"h": 0, "t": 1, "r": "r", "evidence": [2]},
-        {"h": 1, "t": 0, "r": "r", "evidence": [0, 7, "x"]},
-        {"h": 1, "t": 0, "r": "s"},
-    ]
-    text = {"title": "t", "sents": [["a", "b"]] * 3, "vertexSet": [[mention], [mention]]}
-    file = tmp_path / "documents.json"
-    file.write_text(json.dumps([{**text, "labels": facts}]))
-    (row,) = read_documents(file)
-    assert [fact["evidence"] for fact in row["facts"]] == [[0, 1, 2], [0], []]

@@ -78,7 +78,7 @@ def test_the_page_colours_entities_and_escapes_the_text(tmp_path):
     (tmp_path / "own.json").write_text(
         json.dumps(marked(tmp_path, "[<b>Ada|1] lives in [Rome|2] & sings."))
     )
-    rows = list(read_documents(tmp_path / "own.json", labelled=None))
+    rows = list(read_documents(tmp_path / "own.json", labelled=False))
     fact = {"title": "own 1", "h_idx": 0, "t_idx": 1, "head": "<b>Ada", "tail": "Rome"}
     text = documents_page(rows, [fact | {"relation": "residence", "score": 1.25}])
     assert '<mark class="e1">Rome<sub>2</sub></mark>' in text

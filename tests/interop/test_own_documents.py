@@ -36,8 +36,8 @@ def test_titles_names_and_types_are_not_needed(tmp_path):
     [
         ({"pos": [5, 9]}, r"document 0 'document 1', vertexSet\[1\]\[0\].pos.*outside"),
         ({"sent_id": 3}, r"vertexSet\[1\]\[0\].sent_id: sentence 3 does not exist"),
-        ({"pos": None}, "two integers"),
-        ({"name": 7}, "name: expected a text"),
+        ({"pos": None}, "pos: expected a valid list"),
+        ({"name": 7}, "name: expected a valid string"),
     ],
 )
 def test_what_is_there_must_be_right(tmp_path, fault, told):
