@@ -6,6 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.reports.evidence import Evidence
+from benchmark.reports.leaderboard import Board, boards, by_data
+from benchmark.reports.significance import Significance, significance
+from benchmark.reports.study import Study, studies
 from benchmark.scoring.counts import Counts
 from benchmark.store.runs import RunDirectory, StoredRun
 
@@ -130,3 +134,21 @@ def write(
         directory.write_json(name, content)
     directory.finish()
     return directory
+
+
+def compared_with_none(
+    runs: Iterable[StoredRun], expected=None, *, resamples: int = 199
+) -> Significance:
+    """The comparisons of an experiment with `none`."""
+    study = Study.of(runs, expected)
+    return significance(study, Evidence(study.runs, resamples=resamples))
+
+
+def boards_of(runs: Iterable[StoredRun], expected=None, *, resamples: int = 199) -> list[Board]:
+    """The leaderboard of all these runs."""
+    found, _ = studies(runs, expected)
+    evidence = {
+        data: Evidence((run for study in together for run in study.runs), resamples=resamples)
+        for data, together in by_data(found).items()
+    }
+    return boards(found, evidence)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmark.commands.leaderboard import readable_runs
 from benchmark.commands.options import names
 from benchmark.errors import UserError
-from benchmark.store.runs import RunDirectory, StoredRun, find_runs
+from benchmark.store.files import make_folder
+from benchmark.store.runs import RunDirectory, StoredRun
 
 if TYPE_CHECKING:
     from benchmark.reports.plots import Sample
@@ -62,32 +64,32 @@ def figures(
     """
     from benchmark.progress import Progress
     from benchmark.reports.plots import generated_pairs
-    from benchmark.reports.studies import folder_of
+    from benchmark.reports.study import folder_of
 
     chosen = names(relations)
-    runs = {run.path.resolve(): run for folder in folders for run in _read(find_runs(folder))}
+    found, left_out = readable_runs(folders)
+    for sentence in left_out:
+        typer.echo(f"left out: {sentence}", err=True)
+    runs = list({run.path.resolve(): run for run in found}.values())
     if not runs:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run there")
-    sampled = [run for run in runs.values() if (run.path / SAMPLE).is_file()]
+    sampled = [run for run in runs if (run.path / SAMPLE).is_file()]
     if chosen is not None and not sampled:
         raise UserError(
             f"--relations: no run there has a {SAMPLE}; see: python run_benchmark.py quality --help"
         )
-    out = out or folder_of(next(iter(runs.values()))) / "figures"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be made: {error.strerror}") from error
-    several = len({folder_of(run) for run in runs.values()}) > 1
-    written = _frequency_figure(runs.values(), out)
+    out = out or folder_of(runs[0]) / "figures"
+    make_folder(out)
+    several = len({folder_of(run) for run in runs}) > 1
+    written = _frequency_figure(runs, out)
     progress = Progress.for_console() if sampled else Progress.silent()
     with progress.task("figures", total=len(sampled)) as bar:
         for run in sampled:
-            sample = _sample(run)
-            cell, dataset = [run.backbone, run.augmenter, f"seed-{run.seed}"], run.dataset
+            cell = [run.backbone, run.augmenter, f"seed-{run.seed}"]
             name = "-".join([run.experiment, *cell] if several else cell)
-            made = f"those of {run.augmenter}, seed {run.seed}"
-            title = f"{dataset}, {run.backbone}: real pairs and {made}"
+            title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, "
+            title += f"seed {run.seed}"
+            sample = _sample(run)
             written += generated_pairs(sample, sample.shown(chosen), title, out / name)
             bar.advance()
     if not sampled:
@@ -95,19 +97,9 @@ def figures(
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 
-def _read(directories: Iterable[RunDirectory]) -> list[StoredRun]:
-    """The runs that can be read; the others are named."""
-    runs = []
-    for directory in directories:
-        try:
-            runs.append(directory.read())
-        except UserError as error:
-            typer.echo(f"left out: {error}", err=True)
-    return runs
-
-
 def _frequency_figure(runs: Iterable[StoredRun], out: Path) -> list[Path]:
     from benchmark.reports.plots import relation_frequency
+    from benchmark.reports.study import inventory
 
     frequencies: dict[str, Any] = {}
     known: dict[str, str] = {}
@@ -115,27 +107,25 @@ def _frequency_figure(runs: Iterable[StoredRun], out: Path) -> list[Path]:
         scores = run.metrics.get("test_relations", {})
         if scores and run.dataset not in frequencies:
             counts = {name: score["train_frequency"] for name, score in scores.items()}
-            inventory = _inventory(run)
-            frequencies[run.dataset] = counts, inventory.get("frequent")
-            known |= dict(inventory.get("relations", []))
+            relations = inventory(run)
+            frequencies[run.dataset] = counts, relations.get("frequent")
+            known |= dict(relations.get("relations", []))
     return relation_frequency(frequencies, known, out / "relation_frequency") if frequencies else []
 
 
-def _inventory(run: StoredRun) -> dict[str, Any]:
-    """The relations of the run's dataset, with names, and which are frequent."""
-    directory = RunDirectory(run.path)
-    if not (run.path / "relations.json").is_file():
-        return {}
-    directory.verify("relations.json")
-    return directory.read_json("relations.json")
-
-
 def _sample(run: StoredRun) -> Sample:
+    """Raises UserError for a sample that was changed after its run, or is none."""
     from benchmark.reports.plots import Sample
+    from benchmark.reports.study import inventory
 
-    directory, inventory = RunDirectory(run.path), _inventory(run)
+    directory, known = RunDirectory(run.path), inventory(run)
     if SAMPLE in directory.read_json("DONE").get("sha256", {}):
         directory.verify(SAMPLE)
-    relations = [tuple(pair) for pair in inventory["relations"]]
     content = directory.read_json(SAMPLE)
-    return Sample.of_json(content, relations, inventory.get("frequent") or (), run.path / SAMPLE)
+    try:
+        return Sample.of_json(content, known["relations"], known.get("frequent") or ())
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{run.path / SAMPLE}: not a sample of real and generated pairs; delete it and "
+            "quality.json, and measure again"
+        ) from error

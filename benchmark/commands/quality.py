@@ -89,9 +89,10 @@ def _show(runs: list[StoredRun]) -> None:
     """One table for each experiment and dataset."""
     from benchmark.reports.quality import quality_tables
     from benchmark.reports.render.text import terminal
+    from benchmark.reports.study import studies
 
-    experiments: dict[tuple[str, str], list[StoredRun]] = {}
-    for run in runs:
-        experiments.setdefault((run.experiment, run.dataset), []).append(run)
-    for together in experiments.values():
-        terminal(quality_tables(together), Console())
+    found, left_out = studies(runs)
+    for sentence in left_out:
+        typer.echo(f"left out: {sentence}", err=True)
+    for study in found:
+        terminal(quality_tables(study), Console())

@@ -194,14 +194,12 @@ def publish(
         what they are scored against.
     """
     from benchmark.reports.ablation import (
-        ABLATION,
         CALIBRATED,
         DETAIL,
         PER_RELATION,
         ablation_table,
         with_stage1,
     )
-    from benchmark.reports.cells import has_calibrated
     from benchmark.reports.difference_table import difference_table, marked
     from benchmark.reports.evidence import Evidence
     from benchmark.reports.published import Reported, reported_beside
@@ -209,7 +207,8 @@ def publish(
     from benchmark.reports.render.html import html_document
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown, terminal
-    from benchmark.reports.significance import FURTHER, significance
+    from benchmark.reports.significance import calibrated_significance, significance
+    from benchmark.reports.study import Study
     from benchmark.reports.submitted import predictions_table, require_same_documents
     from benchmark.reports.summary import summary
     from benchmark.store.files import written_atomically
@@ -224,39 +223,30 @@ def publish(
     expected: dict[tuple[str, str], list[int]] = {}
     for run_status in found:
         expected.setdefault(run_status.cell, []).append(run_status.seed)
-    runs = [run_status.directory.read() for run_status in found if run_status.state == "done"]
-    main, detail = (
-        ablation_table(runs, expected, columns, description=description_of(folder))
-        for columns in (ABLATION, DETAIL)
-    )
-    evidence = Evidence(runs)
-    tested = significance(runs, expected, evidence)
-    differences = lambda found: difference_table(
-        runs, expected, found, resamples=evidence.resamples
-    )
-    shown = [with_stage1(marked(main, tested), runs), *([differences(tested)] if tested else [])]
-    further = None
-    if has_calibrated(runs):
-        further = significance(runs, expected, evidence, FURTHER)
-        calibrated = ablation_table(runs, expected, CALIBRATED)
-        shown += [marked(calibrated, further), *([differences(further)] if further else [])]
-    if has_calibrated(runs, "per_relation"):
-        shown.append(ablation_table(runs, expected, PER_RELATION))
-    said = summary(runs, tested, further, evidence) if tested else []
+    done = [run_status.directory.read() for run_status in found if run_status.state == "done"]
+    study = Study.of(done, expected, description_of(folder))
+    evidence = Evidence(study.runs)
+    plain, further = significance(study, evidence), calibrated_significance(study, evidence)
+    shown = [with_stage1(marked(ablation_table(study), plain), study)]
+    shown += [difference_table(plain)] if plain else []
+    if further is not None:
+        shown.append(marked(ablation_table(study, CALIBRATED), further))
+        shown += [difference_table(further)] if further else []
+    if study.has("per_relation"):
+        shown.append(ablation_table(study, PER_RELATION))
+    said = summary(plain, further)
     if files:
         require_same_documents(reference, [evidence], "--gold")
-        shown.append(predictions_table(files, reference, evidence, runs[0].dataset))
-    quality = quality_tables(runs, expected)
-    tables = [*shown, detail, *quality]
-    reported = Reported([])
-    if with_published:
-        reported = reported_beside(runs, {backbone for backbone, _ in expected})
+        shown.append(predictions_table(files, reference, evidence, study.dataset))
+    quality = quality_tables(study)
+    tables = [*shown, ablation_table(study, DETAIL), *quality]
+    reported = reported_beside([study]) if with_published else Reported([])
     every, instead = [*tables, *reported.tables], [reported.instead] if reported.instead else []
     texts = {
         "report.md": markdown(every, said, instead),
         "report.csv": csv_text(tables, reported.tables),
         "report.tex": latex(every),
-        "report.html": html_document(every, main.title, said),
+        "report.html": html_document(every, study.title, said),
     }
     for name, text in texts.items():
         with written_atomically(folder / name) as part:

@@ -2,116 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.cells import (
-    Cells,
-    Expected,
-    Seeds,
-    asked_for,
-    best_control,
-    chosen_before_augmentation,
-    expected_of,
-    require_comparable,
-    title_of,
-)
+from benchmark.reports.study import Seeds, Study, chosen_before_augmentation
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.scoring.calibration import CALIBRATIONS
+from benchmark.scoring.counts import BUCKETS
 from benchmark.store.runs import StoredRun
 
 STAGE1 = "(stage 1)"
 EARLY = "†"  # the model was chosen before augmentation began
 
 
-def _column(key: str, label: str, heading: str, difference: bool = False) -> Column:
-    """A column whose path is its key, where those of CALIBRATIONS and "ap" have theirs in test."""
+def _column(key: str, label: str, heading: str) -> Column:
+    """A column whose path is its key, where those of CALIBRATIONS and "ap" have theirs in test.
+
+    A label with "Δ" makes it one of differences.
+    """
     first, *rest = key.split(".")
     start = {name: ("test", name) for name in CALIBRATIONS} | {"ap": ("test", "average_precision")}
-    path = (*start.get(first, (first,)), *rest)
+    path, difference = (*start.get(first, (first,)), *rest), label.startswith("Δ")
     return Column(key + ".difference" * difference, label, heading, path, difference)
 
 
-_SCORES = (("ign_f1", "Ign F1"), ("f1", "F1"), ("freq_f1", "Freq F1"), ("ltail_f1", "LTail F1"))
+_SCORES = {"ign_f1": "Ign F1", "f1": "F1", "freq_f1": "Freq F1", "ltail_f1": "LTail F1"}
+_F1_AND_TAIL = (("f1", "F1"), ("f1", "Δ F1"), ("ltail_f1", "LTail F1"), ("ltail_f1", "Δ LTail"))
+_PRECISIONS = ("all", "Δ all", "frequent", "tail", "Δ tail")
+_DETAILS = {"precision": "P", "recall": "R"}
+_DETAILS |= {f"{kind}_f1": f"{kind} F1" for kind in ("macro", "intra", "inter")}
+_DETAILS |= {f"bucket_f1.{name}": f"F1 ({name})" for name in BUCKETS}
 ABLATION = (
-    *(_column(f"{split}.{key}", name, split) for split in ("dev", "test") for key, name in _SCORES),
-    _column("test.f1", "Δ F1", "test", True),
+    *(_column(f"{s}.{key}", label, s) for s in ("dev", "test") for key, label in _SCORES.items()),
+    _column("test.f1", "Δ F1", "test"),
 )
 TO_CONTROL = Column("test.f1.to_control", "Δ control", "test", ("test", "f1"), difference=True)
 CALIBRATED = (
-    _column("calibrated.f1", "F1", "calibrated"),
-    _column("calibrated.f1", "Δ F1", "calibrated", True),
-    _column("calibrated.ltail_f1", "LTail F1", "calibrated"),
-    _column("calibrated.ltail_f1", "Δ LTail", "calibrated", True),
-    _column("ap.all", "all", "average precision"),
-    _column("ap.all", "Δ all", "average precision", True),
-    _column("ap.frequent", "frequent", "average precision"),
-    _column("ap.tail", "tail", "average precision"),
-    _column("ap.tail", "Δ tail", "average precision", True),
-)
-PER_RELATION = (
-    _column("per_relation.f1", "F1", "per relation"),
-    _column("per_relation.f1", "Δ F1", "per relation", True),
-    _column("per_relation.ltail_f1", "LTail F1", "per relation"),
-    _column("per_relation.ltail_f1", "Δ LTail", "per relation", True),
-)
-DETAIL = (
-    _column("test.precision", "P", "test"),
-    _column("test.recall", "R", "test"),
-    *(_column(f"test.{kind}_f1", f"{kind} F1", "test") for kind in ("macro", "intra", "inter")),
+    *(_column(f"calibrated.{key}", label, "calibrated") for key, label in _F1_AND_TAIL),
     *(
-        _column(f"test.bucket_f1.{bucket}", f"F1 ({bucket})", "test")
-        for bucket in ("0", "1-10", "11-50", "51-200", "201+")
+        _column(f"ap.{label.removeprefix('Δ ')}", label, "average precision")
+        for label in _PRECISIONS
     ),
 )
-_TITLES = {DETAIL: ", test in detail", CALIBRATED: ", calibrated"}
-_TITLES[PER_RELATION] = ", calibrated for each relation"
+PER_RELATION = tuple(
+    _column(f"per_relation.{key}", label, "per relation") for key, label in _F1_AND_TAIL
+)
+DETAIL = tuple(_column(f"test.{key}", label, "test") for key, label in _DETAILS.items())
+_ABOUT = {  # what the title and the caption say beside those of ABLATION
+    ABLATION: ("", ""),
+    CALIBRATED: (
+        ", calibrated",
+        "Calibrated: one threshold for all relations, tuned on dev and applied once to test. "
+        "Average precision: micro, of the ranking of all candidates, without any threshold. A gain "
+        "that is left here is learning; one that vanishes was a shifted balance of precision and "
+        "recall.",
+    ),
+    PER_RELATION: (
+        ", calibrated for each relation",
+        "A threshold for each relation, tuned on dev, drawn towards the one for all relations "
+        "where dev has few facts, and applied once to test: a control that costs no training. A "
+        "gain that vanishes here was calibration.",
+    ),
+    DETAIL: (
+        ", test in detail",
+        "F1 (1-10): over the relations with 1 to 10 training facts. Macro F1: over the relations "
+        "with gold facts.",
+    ),
+}
 
 
-def ablation_table(
-    runs: Iterable[StoredRun],
-    expected: Expected | None = None,
-    columns: tuple[Column, ...] = ABLATION,
-    *,
-    description: str = "",
-) -> Table:
+def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Table:
     """Backbones as row groups, augmenters as rows, scores over seeds as cells.
 
-    Args:
-        runs: finished runs of one experiment on one dataset.
-        expected: the cells that the experiment asks for. A cell without a run is missing; a run
-            that was not asked for is left out. None: the cells that have run, see `expected_of`.
-        columns: ABLATION, four F1 on dev and test; DETAIL, the other scores on test; or CALIBRATED,
-            the scores at one tuned threshold and the average precision.
-        description: what the experiment says of itself; opens the caption.
+    columns: ABLATION, four F1 on dev and test; DETAIL, the other scores on test; CALIBRATED, the
+        scores at one tuned threshold and the average precision; or PER_RELATION.
 
-    Raises:
-        UserError: no run; two runs of one cell and seed; runs whose settings differ.
+    Raises UserError for a run that does not hold a score.
     """
-    runs = list(runs)
-    if not runs:
-        raise UserError("no finished run to make a table of")
-    title = title_of(runs) + _TITLES.get(columns, "")
-    expected = expected_of(runs) if expected is None else expected
-    cells = asked_for(runs, expected)
-    used = [run for seeds in cells.values() for run in seeds.values()]
-    if not used:
-        raise UserError("none of the finished runs belongs to the experiment")
-    require_comparable(used)
-    backbones = dict.fromkeys(backbone for backbone, _ in cells)
-    controls = {name: found for name in backbones if (found := best_control(name, cells))}
+    title, about = _ABOUT[columns]
+    controls = {name: found for name in study.backbones if (found := study.best_control(name))}
     if columns is ABLATION and controls:
         columns += (TO_CONTROL,)
     rows: list[Row] = []
-    for backbone in backbones:
-        control, group = controls.get(backbone), [cell for cell in cells if cell[0] == backbone]
-        made = [_row(cell, tuple(expected[cell]), cells, control, columns) for cell in group]
+    for backbone in study.backbones:
+        group = [cell for cell in study.cells if cell[0] == backbone]
+        made = [_row(study, cell, controls.get(backbone), columns) for cell in group]
         rows += _mark_best(made, columns)
-    notes = (*filter(None, [description]), *_notes(used, rows, columns, controls))
-    return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
+    said = "" if columns in (CALIBRATED, PER_RELATION) else study.description
+    notes = filter(None, (said, *_notes(study, rows, columns, controls, about)))
+    return Table(study.title + title, tuple(notes), "Backbone", "Augmenter", columns, tuple(rows))
 
 
 def score_cell(column: Column, runs: Seeds, baseline: Seeds) -> Cell:
@@ -133,32 +115,34 @@ def score_cell(column: Column, runs: Seeds, baseline: Seeds) -> Cell:
     return Cell(values)
 
 
-def with_stage1(table: Table, runs: Iterable[StoredRun]) -> Table:
+def with_stage1(table: Table, study: Study) -> Table:
     """The ablation table with the test scores of the stage 1 models above each backbone.
 
     Only runs that retrain the head have them. In the paper's protocol `none` is the stage 1 model,
     and the table stays as it is.
     """
-    models: dict[str, dict[int, StoredRun]] = {}
-    for run in runs:
-        if run.augmenter == BASELINE and "stage1" in run.metrics:
-            scored = replace(run, metrics={"test": run.metrics["stage1"]})
-            models.setdefault(run.backbone, {})[run.seed] = scored
-    if not models:
-        return table
-    rows: list[Row] = []
-    for row in table.rows:
-        if found := models.pop(row.group, None):
+    rows: dict[str, Row] = {}
+    for backbone in study.backbones:
+        models = {
+            seed: replace(run, metrics={"test": run.metrics["stage1"]})
+            for seed, run in study.cells.get((backbone, BASELINE), {}).items()
+            if "stage1" in run.metrics
+        }
+        if models:
             cells = tuple(
-                Cell()
-                if column.difference or column.path[0] != "test"
-                else score_cell(column, found, {})
-                for column in table.columns
+                Cell() if c.difference or c.path[0] != "test" else score_cell(c, models, {})
+                for c in table.columns
             )
-            rows.append(Row(row.group, STAGE1, cells, tuple(sorted(found)), row.expected))
-        rows.append(row)
+            expected = study.expected[backbone, BASELINE]
+            rows[backbone] = Row(backbone, STAGE1, cells, tuple(models), expected)
+    if not rows:
+        return table
+    with_them: list[Row] = []
+    for row in table.rows:
+        with_them += [first] if (first := rows.pop(row.group, None)) else []
+        with_them.append(row)
     note = f"{STAGE1}: the whole model before its head was trained anew; its encoder is shared."
-    return replace(table, rows=tuple(rows), notes=(*table.notes, note))
+    return replace(table, rows=tuple(with_them), notes=(*table.notes, note))
 
 
 def coverage_notes(rows: Iterable[Row]) -> list[str]:
@@ -181,25 +165,20 @@ def coverage_notes(rows: Iterable[Row]) -> list[str]:
 
 
 def _row(
-    cell: tuple[str, str],
-    expected: tuple[int, ...],
-    cells: Cells,
-    control: str | None,
-    columns: tuple[Column, ...],
+    study: Study, cell: tuple[str, str], control: str | None, columns: tuple[Column, ...]
 ) -> Row:
     backbone, augmenter = cell
-    runs, made = cells[cell], []
+    runs, made = study.cells[cell], []
     early = augmenter != BASELINE and any(map(chosen_before_augmentation, runs.values()))
     for column in columns:
         other = control if column == TO_CONTROL else BASELINE
         if column.difference and (other is None or augmenter in (BASELINE, other)):
             made.append(Cell())
             continue
-        found = score_cell(column, runs, cells.get((backbone, other), {}))
-        made.append(
-            replace(found, mark=EARLY) if early and column.difference and found.n else found
-        )
-    return Row(backbone, augmenter, tuple(made), tuple(runs), expected)
+        found = score_cell(column, runs, study.cells.get((backbone, other), {}))
+        marked = early and column.difference and found.n
+        made.append(replace(found, mark=EARLY) if marked else found)
+    return Row(backbone, augmenter, tuple(made), tuple(runs), study.expected[cell])
 
 
 def _score(run: StoredRun, column: Column) -> float | None:
@@ -224,16 +203,19 @@ def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
             continue
         for r, mean in means.items():
             if mean == max(means.values()):
-                cells = list(rows[r].cells)
-                cells[index] = replace(cells[index], best=True)
-                rows[r] = replace(rows[r], cells=tuple(cells))
+                rows[r] = rows[r].changed(index, best=True)
     return rows
 
 
 def _notes(
-    runs: list[StoredRun], rows: list[Row], columns: tuple[Column, ...], controls: Mapping[str, str]
-) -> Iterable[str]:
+    study: Study,
+    rows: list[Row],
+    columns: tuple[Column, ...],
+    controls: Mapping[str, str],
+    about: str,
+) -> Iterator[str]:
     """The caption: what the numbers are, over which seeds, and what is missing."""
+    runs = study.runs
     seeds = sorted({run.seed for run in runs})
     listed = ", ".join(map(str, seeds))
     if len(seeds) == 1:
@@ -251,24 +233,7 @@ def _notes(
             "Δ control: the difference to the best control, the one with the highest dev F1: "
             f"{best}."
         )
-    if columns is CALIBRATED:
-        yield (
-            "Calibrated: one threshold for all relations, tuned on dev and applied once to test. "
-            "Average precision: micro, of the ranking of all candidates, without any threshold. A "
-            "gain that is left here is learning; one that vanishes was a shifted balance of "
-            "precision and recall."
-        )
-    if columns is PER_RELATION:
-        yield (
-            "A threshold for each relation, tuned on dev, drawn towards the one for all relations "
-            "where dev has few facts, and applied once to test: a control that costs no training. "
-            "A gain that vanishes here was calibration."
-        )
-    if columns is DETAIL:
-        yield (
-            "F1 (1-10): over the relations with 1 to 10 training facts. Macro F1: over the "
-            "relations with gold facts."
-        )
+    yield about
     if any(cell.best for row in rows for cell in row.cells):
         yield "Bold: the best of its column within the backbone; no claim of significance."
     yield from coverage_notes(rows)

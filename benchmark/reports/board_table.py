@@ -23,13 +23,13 @@ ACROSS = (
 
 def board_table(board: Board) -> Table:
     """All entries on one dataset, the best first, with their ranks and the time of a run."""
-    several = len(board.studies) > 1
+    several = len(board.members) > 1
     columns, rows = board.columns, []
     for entry in board.entries:
         cells = [replace(entry.cell(column.key), best=False) for column in columns]
-        group = f"{entry.row.group} ({entry.study.label})" if several else entry.row.group
+        group = f"{entry.row.group} ({entry.member.label})" if several else entry.row.group
         rows.append(replace(entry.row, group=group, cells=(*cells, _minutes(entry))))
-    notes = [note for study in board.studies for note in (*study.board_notes, *study.table.notes)]
+    notes = [*board.notes, *(note for member in board.members for note in member.table.notes)]
     notes = [note for note in dict.fromkeys(notes) if not note.startswith("Bold:")]
     devices = sorted({device for entry in board.entries for device in entry.devices})
     notes.append(
@@ -77,7 +77,7 @@ def across_sentence(table: Table | None) -> list[str]:
 
 def _minutes(entry: Entry) -> Cell:
     if entry.seconds is None:
-        return Cell(absent=MISSING) if entry.study.runs else Cell()
+        return Cell(absent=MISSING) if entry.member.study else Cell()
     return Cell({seed: value / 60 for seed, value in entry.seconds.items()})
 
 

@@ -6,21 +6,20 @@ after Holm, and the effect size. Only what is significant after Holm gets the ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import median
 
 from benchmark.reports.ablation import coverage_notes
-from benchmark.reports.cells import Expected, by_cell, title_of
 from benchmark.reports.significance import FAMILIES, Contrast, Significance
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds
 from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.effects import smallest_p
-from benchmark.store.runs import StoredRun
 
 MARK = "*"
 _LEAST_P = 0.0001  # a smaller one is shown as "< 0.0001"
+_SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
 
 
 def marked(table: Table, found: Significance) -> Table:
@@ -31,70 +30,64 @@ def marked(table: Table, found: Significance) -> Table:
     """
     if not found or not any(column.difference for column in table.columns):
         return table
-    keys, places = {column.key for column in table.columns}, {}
-    for measure in found.families:
+    keys, rows = [column.key for column in table.columns], list(table.rows)
+    for measure, family in found.families.items():
         key = FAMILIES[measure].key
-        places[key if key in keys else key.removesuffix(".difference")] = found.families[measure]
-    rows = []
-    for row in table.rows:
-        cells = list(row.cells)
-        for index, column in enumerate(table.columns):
-            contrast = places.get(column.key, {}).get((row.group, row.label))
+        index = keys.index(key if key in keys else key.removesuffix(".difference"))
+        for r, row in enumerate(rows):
+            contrast = family.get((row.group, row.label))
             if contrast is not None and contrast.significant:
-                cells[index] = replace(cells[index], mark=MARK + cells[index].mark)
-        rows.append(replace(row, cells=tuple(cells)))
+                rows[r] = row.changed(index, mark=MARK + row.cells[index].mark)
     notes = (*table.notes, *_meaning(found), *_warnings(found), *_untested(found))
     return replace(table, rows=tuple(rows), notes=notes)
 
 
-SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
-
-
-def difference_table(
-    runs: Sequence[StoredRun], expected: Expected, found: Significance, *, resamples: int
-) -> Table:
-    """The comparisons of one experiment on one dataset as a table.
-
-    Args:
-        runs: its finished runs.
-        expected: the cells and seeds that it asks for.
-        found: `significance` of both.
-        resamples: of the intervals, for the caption.
-    """
+def difference_table(found: Significance) -> Table:
+    """The comparisons of one experiment on one dataset as a table."""
     families = {  # a score that no run defines (no frequent relations) is left out
         measure: family
         for measure, family in found.families.items()
         if family is found.first or any(c.difference.absent != UNDEFINED for c in family.values())
     }
+    found = replace(found, families=families)
     columns = tuple(column for measure in families for column in _columns(FAMILIES[measure]))
-    ran, rows = by_cell(runs), []
+    rows = []
     for cell in found.first:
-        paired = ran.get(cell, {}).keys() & ran.get((cell[0], BASELINE), {}).keys()
-        cells = [made for family in families.values() for made in _cells(family[cell])]
-        asked = tuple(expected[cell])
-        rows.append(Row(*cell, tuple(cells), tuple(s for s in asked if s in paired), asked))
-    title = f"{title_of(runs)}, difference to {BASELINE}"
-    title += "" if "f1" in found.families else ", calibrated"
-    meant = () if "f1" in found.families else (SHORTENED,)
-    notes = (*meant, *_notes(replace(found, families=families), runs, resamples))
-    notes += tuple(coverage_notes(rows))
+        paired = {run.seed for run, _ in found.study.pairs(cell)}
+        cells = tuple(made for family in families.values() for made in _cells(family[cell]))
+        asked = found.study.expected[cell]
+        rows.append(Row(*cell, cells, tuple(s for s in asked if s in paired), asked))
+    plain = "f1" in families
+    title = f"{found.study.title}, difference to {BASELINE}{'' if plain else ', calibrated'}"
+    notes = (*([] if plain else [_SHORTENED]), *_notes(found), *coverage_notes(rows))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
-def without_counts(found: Significance, runs: int) -> Iterator[str]:
-    """Which of so many runs have no usable counts per document, and why."""
-    for reason, names in _grouped((problem, run) for run, problem in found.problems.items()):
-        which = "any run" if len(names) == runs else ", ".join(names)
+def without_counts(found: Significance) -> Iterator[str]:
+    """Which runs have no usable counts per document, and why."""
+    runs, problems = found.study.runs, found.evidence.problems
+    reasons = _grouped(
+        (problems[run.path], f"{run.backbone}/{run.augmenter} (seed {run.seed})")
+        for run in runs
+        if run.path in problems
+    )
+    for reason, names in reasons:
+        which = "any run" if len(names) == len(runs) else ", ".join(names)
         yield f"No intervals with {which}: {reason}."
 
 
 def _columns(difference: Column) -> list[Column]:
-    p = {"decimals": 4, "least": _LEAST_P}
-    kinds = {"low": ("low", {"difference": True}), "high": ("high", {"difference": True})}
-    kinds |= {"p": ("p", p), "p_holm": ("p (Holm)", p), "d_z": ("d_z", {"difference": True})}
+    """The difference, the ends of its interval, p before and after Holm, and the effect."""
+    kinds = {"low": "low", "high": "high", "p": "p", "p_holm": "p (Holm)", "d_z": "d_z"}
+    p, signed = {"decimals": 4, "least": _LEAST_P}, {"difference": True}
     more = [
-        Column(f"{difference.key}.{name}", label, difference.heading, (), **options)
-        for name, (label, options) in kinds.items()
+        Column(
+            f"{difference.key}.{name}",
+            label,
+            difference.heading,
+            **(p if name.startswith("p") else signed),
+        )
+        for name, label in kinds.items()
     ]
     return [difference, *more]
 
@@ -169,7 +162,7 @@ def _warnings(found: Significance) -> Iterator[str]:
         yield f"Test F1, at the median spread of the comparisons: {detectable}"
 
 
-def _notes(found: Significance, runs: Sequence[StoredRun], resamples: int) -> Iterator[str]:
+def _notes(found: Significance) -> Iterator[str]:
     several = any(contrast.difference.n > 1 for contrast in found.contrasts)
     spread = ": mean ± standard deviation of the pairs (n - 1)" if several else ""
     yield f"Augmenter minus `{BASELINE}` with the same backbone and seed, in points{spread}."
@@ -177,8 +170,8 @@ def _notes(found: Significance, runs: Sequence[StoredRun], resamples: int) -> It
     if intervals:
         names = " or ".join(dict.fromkeys(interval.name for interval in intervals))
         yield (
-            f"low, high: {intervals[0].level:.0%} interval, {names} ({resamples:,} resamples of "
-            f"{intervals[0].documents} documents)."
+            f"low, high: {intervals[0].level:.0%} interval, {names} "
+            f"({found.evidence.resamples:,} resamples of {intervals[0].documents} documents)."
         )
     yield from _tests(found)
     warnings = _grouped(
@@ -192,7 +185,7 @@ def _notes(found: Significance, runs: Sequence[StoredRun], resamples: int) -> It
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
     yield from _warnings(found)
-    yield from without_counts(found, len(runs))
+    yield from without_counts(found)
     if any(cell.absent == UNDEFINED for c in found.contrasts for cell in _cells(c)):
         yield "n/a: not available, see above."
 

@@ -54,10 +54,6 @@ class Evidence:
     def __bool__(self) -> bool:
         return self._first is not None
 
-    @property
-    def documents(self) -> int:
-        return 0 if self._first is None else len(self._first.titles)
-
     def against_gold(self, counts: Counts, measure: str) -> np.ndarray:
         """The measure's counts [D, 4] of other predictions, in the order of the runs' documents.
 
@@ -78,26 +74,23 @@ class Evidence:
         keys = [[(run.path, measure) for run in side] for side in zip(*pairs, strict=True)]
         if not keys or any(key not in self._tables for side in keys for key in side):
             return None
-        drawn, observed = (
-            of(keys[0]) - of(keys[1]) for of in (self._under_draws, self._as_observed)
-        )
-        rng = np.random.default_rng([SEED, len(pairs)])
-        return crossed_from_scores(drawn, observed, documents=self.documents, rng=rng)
+        score = SOURCES[measure][1]
+        a, b = (np.array([_score(self._tables[key], score) for key in side]) for side in keys)
+        drawn = self._under_draws(keys[0], score) - self._under_draws(keys[1], score)
+        rng, documents = np.random.default_rng([SEED, len(pairs)]), len(self._first.titles)
+        return crossed_from_scores(drawn, a - b, documents=documents, rng=rng)
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        return draw_documents(np.random.default_rng(SEED), self.documents, self.resamples)
+        return draw_documents(np.random.default_rng(SEED), len(self._first.titles), self.resamples)
 
-    def _under_draws(self, keys: Sequence[tuple[Path, str]]) -> np.ndarray:
-        """Scores of these runs on one measure under the shared draws, [resamples, runs]."""
+    def _under_draws(self, keys: Sequence[tuple[Path, str]], score: str) -> np.ndarray:
+        """Scores of these runs under the shared draws, [resamples, runs]."""
         if new := [key for key in keys if key not in self._drawn]:
             counts = np.stack([self._tables[key] for key in new])
-            scores = scores_under(self._weights, counts, MEASURES[SOURCES[new[0][1]][1]])
+            scores = scores_under(self._weights, counts, MEASURES[score])
             self._drawn |= dict(zip(new, scores.T, strict=True))
         return np.stack([self._drawn[key] for key in keys], axis=1)
-
-    def _as_observed(self, keys: Sequence[tuple[Path, str]]) -> np.ndarray:
-        return np.array([_score(self._tables[key], SOURCES[key[1]][1]) for key in keys])
 
     def _add(self, run: StoredRun) -> None:
         directory = RunDirectory(run.path)

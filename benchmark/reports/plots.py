@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,14 @@ class Sample:
 
     @staticmethod
     def of_json(
-        content: Any, relations: Sequence[tuple[str, str]], frequent: Collection[str], where: Path
+        content: Any, relations: Sequence[tuple[str, str]], frequent: Collection[str]
     ) -> Sample:
-        """Raises UserError when the content of `where` is no sample with these relations."""
-        try:
-            labels = {kind: [list(map(int, p)) for p in content[kind]["labels"]] for kind in KINDS}
-            rows = {
-                kind: np.array(content[kind]["rows"], dtype=float).reshape(len(labels[kind]), -1)
-                for kind in KINDS
-            }
-            known = {r for pairs in labels.values() for pair in pairs for r in pair}
-            sound = known <= set(range(len(relations)))
-            sound = sound and all(np.isfinite(table).all() for table in rows.values())
-            sound = sound and len({t.shape[1] for t in rows.values() if len(t)}) <= 1
-        except (KeyError, TypeError, ValueError):
-            sound = False
-        if not sound:
-            raise UserError(
-                f"{where}: not a sample of real and generated pairs; delete it and quality.json, "
-                "and measure again"
-            )
+        """Raises KeyError, TypeError or ValueError for content of another form."""
+        labels = {kind: content[kind]["labels"] for kind in KINDS}
+        rows = {
+            kind: np.array(content[kind]["rows"], dtype=float).reshape(len(labels[kind]), -1)
+            for kind in KINDS
+        }
         return Sample(rows, labels, relations, frequent)
 
     def shown(self, asked: Sequence[str] | None) -> list[int]:
@@ -77,40 +66,32 @@ class Sample:
 
         None asks for the first SHOWN rare ones.
 
-        Raises:
-            UserError: a relation is unknown or has no pair in the sample, or there are more than
-                MOST_RELATIONS.
+        Raises UserError for a relation without a pair, and for more than MOST_RELATIONS.
         """
-        counts = Counter(relation for pair in self.labels["real"] for relation in pair)
-        everywhere = counts + Counter(r for pair in self.labels["generated"] for r in pair)
-        ranked = sorted(everywhere, key=lambda relation: (-counts[relation], relation))
-        name = lambda position: self.relations[position][0]
+        real, generated = (Counter(chain.from_iterable(self.labels[kind])) for kind in KINDS)
+        ranked = sorted(real + generated, key=lambda relation: (-real[relation], relation))
+        having = {self.relations[position][0]: position for position in ranked}
         if asked is None:
-            return [position for position in ranked if name(position) not in self.frequent][:SHOWN]
+            return [at for name, at in having.items() if name not in self.frequent][:SHOWN]
         if len(asked) > MOST_RELATIONS:
             raise UserError(
                 f"--relations: at most {MOST_RELATIONS} can be told apart by their colours, not "
                 f"{len(asked)}"
             )
-        having = [name(position) for position in ranked]
         for relation in asked:
             if relation not in having:
-                known = any(relation == id for id, _ in self.relations)
-                what = "has no pair in the sample" if known else "is no relation of the dataset"
                 raise UserError(
-                    f"--relations: '{relation}' {what}. Relations with pairs: {', '.join(having)}"
+                    f"--relations: '{relation}' has no pair in the sample. Relations with pairs: "
+                    f"{', '.join(having)}"
                 )
-        return [position for position in ranked if name(position) in asked]
+        return [position for name, position in having.items() if name in asked]
 
     def members(self, kind: str, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the pairs with a relation of `shown`, and for each the last of these."""
+        """The rows of the pairs with a relation of `shown`, and for each the last of these."""
         rank = {relation: position for position, relation in enumerate(shown)}
-        of_pair = np.array(
-            [max((rank.get(r, -1) for r in pair), default=-1) for pair in self.labels[kind]],
-            dtype=int,
-        )
-        chosen = np.flatnonzero(of_pair >= 0)
-        return chosen, of_pair[chosen]
+        last = [max((rank.get(r, -1) for r in pair), default=-1) for pair in self.labels[kind]]
+        last = np.array(last, dtype=int)
+        return self.rows[kind][last >= 0], last[last >= 0]
 
 
 def generated_pairs(sample: Sample, shown: Sequence[int], title: str, out: Path) -> list[Path]:
@@ -126,13 +107,13 @@ def generated_pairs(sample: Sample, shown: Sequence[int], title: str, out: Path)
         UserError: too few pairs, a package is missing, or the folder cannot be written.
     """
     plt = _pyplot()
-    chosen, of_pair = zip(*(sample.members(kind, shown) for kind in KINDS), strict=True)
-    tables = [sample.rows[kind][numbers] for kind, numbers in zip(KINDS, chosen, strict=True)]
-    rows = np.concatenate([table for table in tables if len(table)] or [np.zeros((0, 1))])
-    if len(rows) < 5:
+    tables, of_pair = zip(*(sample.members(kind, shown) for kind in KINDS), strict=True)
+    if sum(map(len, tables)) < 5:
         raise UserError(
-            f"{out.name}: {len(rows)} pairs of these relations are too few for a t-SNE figure"
+            f"{out.name}: {sum(map(len, tables))} pairs of these relations are too few for a t-SNE "
+            "figure"
         )
+    rows = np.concatenate([table for table in tables if len(table)])
     placed = np.split(_tsne(rows), [len(tables[0])])
     colours = plt.get_cmap("tab10").colors
     figure, axes = plt.subplots(figsize=(8, 5.2), layout="constrained")
@@ -147,13 +128,8 @@ def generated_pairs(sample: Sample, shown: Sequence[int], title: str, out: Path)
             axes.scatter([], [], color=colours[position], marker="s", label=label)
     axes.scatter([], [], color="0.35", marker="o", s=18, label="real pairs (dev)")
     axes.scatter([], [], color="0.35", marker="x", s=22, label="generated pairs")
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.0, 0.5),
-        fontsize=8,
-        frameon=False,
-        title="relation (real / generated)",
-    )
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": 8, "frameon": False}
+    axes.legend(title="relation (real / generated)", **beside)
     axes.set(xticks=[], yticks=[])
     axes.set_title(plain(title), fontsize=10)
     return _saved(plt, figure, out)
@@ -173,16 +149,13 @@ def relation_frequency(
         out: as in `generated_pairs`.
     """
     plt = _pyplot()
-    size = (6.4 * len(frequencies), 3.6)
-    figure, panels = plt.subplots(
-        1, len(frequencies), figsize=size, layout="constrained", squeeze=False
-    )
+    shape = {"figsize": (6.4 * len(frequencies), 3.6), "layout": "constrained", "squeeze": False}
+    figure, panels = plt.subplots(1, len(frequencies), **shape)
     for axes, (dataset, (counts, frequent)) in zip(panels[0], frequencies.items(), strict=True):
         ranked = sorted(counts, key=lambda relation: (-counts[relation], relation))
-        total = sum(counts.values())
+        heights, total = [counts[relation] for relation in ranked], sum(counts.values())
         usual = [frequent is None or relation in frequent for relation in ranked]
         colours = [FREQUENT if is_usual else RARE for is_usual in usual]
-        heights = [counts[relation] for relation in ranked]
         axes.bar(range(len(ranked)), heights, width=0.9, color=colours)
         if frequent is not None:
             share = float(np.dot(heights, usual)) / max(total, 1)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import UserError
+from benchmark.reports.study import Study
 from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.shipped import shipped
 from benchmark.store.runs import StoredRun
@@ -131,23 +132,16 @@ class Reported:
     instead: str = ""
 
 
-def reported_beside(
-    runs: Sequence[StoredRun], backbones: Iterable[str], folder: Path = PUBLISHED
-) -> Reported:
-    """The published tables of the dataset of `runs`.
+def reported_beside(studies: Sequence[Study], folder: Path = PUBLISHED) -> Reported:
+    """The published tables of the dataset of some experiments.
 
-    The row of one of our backbones is shown if the experiment has that backbone; rows of other
+    The row of one of our backbones is shown if an experiment has that backbone; rows of other
     methods are always shown.
 
-    Args:
-        runs: finished runs on one dataset, of any number of experiments.
-        backbones: those of the experiments.
-
-    Raises:
-        UserError: a file in `folder` is not a published table.
+    Raises UserError for a file in `folder` that is no published table.
     """
-    published, dataset, backbones = read_published(folder), runs[0].dataset, set(backbones)
-    tables = [_reported(table, runs, backbones) for table in published if table.dataset == dataset]
+    published, dataset = read_published(folder), studies[0].dataset
+    tables = [_reported(table, studies) for table in published if table.dataset == dataset]
     if tables := [table for table in tables if table.rows]:
         return Reported(tables)
     known = ", ".join(sorted({table.dataset for table in published})) or "nothing"
@@ -173,15 +167,14 @@ def read_published(folder: Path = PUBLISHED) -> list[PublishedTable]:
     return tables
 
 
-def _reported(published: PublishedTable, runs: Sequence[StoredRun], backbones: set[str]) -> Table:
-    columns = tuple(
-        Column(column.key, column.label, column.split, ()) for column in published.columns
-    )
-    shown = [row for row in published.rows if row.backbone is None or row.backbone in backbones]
+def _reported(published: PublishedTable, studies: Sequence[Study]) -> Table:
+    columns = tuple(Column(column.key, column.label, column.split) for column in published.columns)
+    ours = {None, *(backbone for study in studies for backbone in study.backbones)}
+    shown = [row for row in published.rows if row.backbone in ours]
     title = f"Reported, not run here: {published.dataset}, Table {published.table} of "
     title += published.source.short
-    notes, rows = tuple(_notes(published, shown, runs)), tuple(_row(row, columns) for row in shown)
-    return Table(title, notes, "Encoder", "Method", columns, rows)
+    rows, notes = (_row(row, columns) for row in shown), _notes(published, shown, studies)
+    return Table(title, tuple(notes), "Encoder", "Method", columns, tuple(rows))
 
 
 def _row(row: PublishedRow, columns: Iterable[Column]) -> Row:
@@ -197,7 +190,7 @@ def _row(row: PublishedRow, columns: Iterable[Column]) -> Row:
 
 
 def _notes(
-    published: PublishedTable, shown: list[PublishedRow], runs: Sequence[StoredRun]
+    published: PublishedTable, shown: list[PublishedRow], studies: Sequence[Study]
 ) -> Iterator[str]:
     """The caption: whose numbers these are, why ours may differ, and what the paper says."""
     yield (
@@ -205,9 +198,9 @@ def _notes(
         "that paper's data, settings and selection. They are context for our rows, and no part of "
         "our means, marks and differences."
     )
-    experiments = {run.path.resolve().parents[2]: run for run in reversed(runs)}
-    for run in reversed(experiments.values()):  # all runs of an experiment share their settings
-        of = f"Of {run.experiment}: " if len(experiments) > 1 else ""
+    for study in studies:
+        run = study.runs[0]  # all runs of an experiment share their settings
+        of = f"Of {run.experiment}: " if len(studies) > 1 else ""
         yield from (of + sentence for sentence in _differences(published, shown, run))
     yield f"Source: {published.source.citation} {published.source.url}"
     yield f'Its caption: "{published.caption}" Neither bold nor underlining is kept.'

@@ -6,11 +6,11 @@ pairs with the same label sets, and Gaussian noise. The caption names what has c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.cells import Expected, expected_of, title_of
+from benchmark.reports.study import Study
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.store.runs import RunDirectory, StoredRun
 
@@ -18,41 +18,40 @@ QUALITY = "quality.json"
 GENERATED = "generated"
 YARDSTICKS = {"dev": "(real, dev)", "train": "(real, train)", "noise": "(noise)"}
 _NO_SHARES = {"kl", "frechet", "flags"}  # all other measures are shown in percent
+_ABSENT = object()  # a number that this kind of pairs does not have
 _Measured = Mapping[int, Mapping[str, Any]]  # seed -> the content of its quality.json
 
 
-def _column(place: str, label: str, heading: str, decimals: int = 0) -> Column:
-    """place: "diagnosis.kl", or "mmd.tail" for a measure of a group of pairs."""
-    first, last = place.split(".")
-    of_group = first != "diagnosis"
-    path = ("groups", last, first) if of_group else ("diagnosis", last)
-    return Column(place if of_group else last, label, heading, path, decimals=decimals)
+def _of_fit(name: str, label: str) -> Column:
+    return Column(name, label, "fit", ("diagnosis", name), decimals=1)
+
+
+def _of_group(measure: str, label: str, heading: str, decimals: int, group: str = "all") -> Column:
+    key = f"{measure}.{group}"
+    return Column(key, label, heading, ("groups", group, measure), decimals=decimals)
 
 
 def _of_groups(measure: str, label: str, heading: str, decimals: int) -> list[Column]:
     groups = {"all": label, "tail": f"{label} tail", "frequent": f"{label} freq"}
-    return [_column(f"{measure}.{g}", name, heading, decimals) for g, name in groups.items()]
+    return [_of_group(measure, name, heading, decimals, group) for group, name in groups.items()]
 
 
-_FIT = {
-    "reconstruction_explained": "VAE expl.",
-    "labels_kept": "kept",
-    "labels_kept_tail": "kept tail",
-    "active_share": "active",
-    "kl": "KL",
-    "prior_explained": "prior expl.",
-    "class_effect": "class",
-}
 COLUMNS = (
-    *(_column(f"diagnosis.{name}", label, "fit", 1) for name, label in _FIT.items()),
+    _of_fit("reconstruction_explained", "VAE expl."),
+    _of_fit("labels_kept", "kept"),
+    _of_fit("labels_kept_tail", "kept tail"),
+    _of_fit("active_share", "active"),
+    _of_fit("kl", "KL"),
+    _of_fit("prior_explained", "prior expl."),
+    _of_fit("class_effect", "class"),
     *_of_groups("exact_match", "exact", "labels", 1),
-    _column("micro_f1.all", "F1", "labels", 1),
+    _of_group("micro_f1", "F1", "labels", 1),
     *_of_groups("mmd", "MMD²", "distance", 2),
     *_of_groups("frechet", "Fréchet", "distance", 2),
-    _column("spread.all", "spread", "variety"),
-    _column("within_spread.all", "within", "variety"),
-    _column("between_share.all", "between", "variety"),
-    _column("neighbour.all", "nearest", "variety"),
+    _of_group("spread", "spread", "variety", 0),
+    _of_group("within_spread", "within", "variety", 0),
+    _of_group("between_share", "between", "variety", 0),
+    _of_group("neighbour", "nearest", "variety", 0),
     Column("flags", "flags", "variety", ("flags",), decimals=1),
 )
 FIT = {  # key of a column -> what it shows
@@ -68,41 +67,33 @@ FIT = {  # key of a column -> what it shows
 }
 
 
-def quality_tables(runs: Iterable[StoredRun], expected: Expected | None = None) -> list[Table]:
+def quality_tables(study: Study) -> list[Table]:
     """The table of generative quality; none if no run has a `quality.json`.
 
-    Args:
-        runs: finished runs of one experiment on one dataset.
-        expected: the cells that the experiment asks for; None: those that have run.
-
-    Raises:
-        UserError: a `quality.json` is torn, or was changed after its run was done.
+    Raises UserError for one that is torn, or was changed after its run was done.
     """
-    runs = sorted((run for run in runs if run.augmenter != BASELINE), key=lambda run: run.seed)
-    asked = {
-        cell: tuple(seeds)
-        for cell, seeds in (expected_of(runs) if expected is None else expected).items()
+    measured = {
+        cell: {seed: found for seed, run in runs.items() if (found := quality_of(run)) is not None}
+        for cell, runs in study.cells.items()
         if cell[1] != BASELINE
     }
-    measured: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
-    for run in runs:
-        cell = run.backbone, run.augmenter
-        if run.seed in asked.get(cell, ()) and (found := quality_of(run)) is not None:
-            measured.setdefault(cell, {})[run.seed] = found
-    if not measured:
-        return []
     every = [found for seeds in measured.values() for found in seeds.values()]
+    if not every:
+        return []
     columns = tuple(column for column in COLUMNS if any(_known(column, found) for found in every))
+    make = lambda label, kind, found, expected: Row(
+        *label, tuple(_cell(c, kind, found) for c in columns), tuple(found), expected
+    )
     rows: list[Row] = []
-    for backbone in dict.fromkeys(backbone for backbone, _ in asked):
-        here = {cell: seeds for cell, seeds in asked.items() if cell[0] == backbone}
+    for backbone in study.backbones:
+        here = {cell: found for cell, found in measured.items() if cell[0] == backbone}
         # real pairs and noise are the same for every augmenter of a seed, so any one's will do
-        by_seed = {seed: found for cell in here for seed, found in measured.get(cell, {}).items()}
+        by_seed = {seed: numbers for found in here.values() for seed, numbers in found.items()}
         by_seed = dict(sorted(by_seed.items()))
         for kind, label in YARDSTICKS.items() if by_seed else ():
-            rows.append(_row((backbone, label), kind, by_seed, tuple(by_seed), columns))
-        rows += [_row(c, GENERATED, measured.get(c, {}), here[c], columns) for c in here]
-    title, notes = f"{title_of(runs)}, generative quality", tuple(_notes(measured, rows, columns))
+            rows.append(make((backbone, label), kind, by_seed, tuple(by_seed)))
+        rows += [make(cell, GENERATED, found, study.expected[cell]) for cell, found in here.items()]
+    notes, title = tuple(_notes(measured, rows, columns)), f"{study.title}, generative quality"
     return [Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))]
 
 
@@ -131,36 +122,25 @@ def _known(column: Column, numbers: Mapping[str, Any]) -> bool:
     return section == "flags" or rest[0] in numbers[section]
 
 
-def _row(
-    cell: tuple[str, str],
-    kind: str,
-    found: _Measured,
-    expected: tuple[int, ...],
-    columns: tuple[Column, ...],
-) -> Row:
-    cells = tuple(_cell(column, kind, found) for column in columns)
-    return Row(*cell, cells, tuple(found), expected)
-
-
 def _cell(column: Column, kind: str, found: _Measured) -> Cell:
     """A measure of one kind of pairs over seeds; blank where that kind has no such number."""
     if not found:
         return Cell(absent=MISSING)
     values = {seed: _value(column, kind, numbers) for seed, numbers in found.items()}
-    values = {seed: value for seed, value in values.items() if value is not ...}
+    values = {seed: value for seed, value in values.items() if value is not _ABSENT}
     return Cell(absent=UNDEFINED) if None in values.values() else Cell(values)
 
 
 def _value(column: Column, kind: str, numbers: Mapping[str, Any]) -> Any:
-    """A number; None where it is undefined; ... where there is no such number."""
+    """A number; None where it is undefined; _ABSENT where there is no such number."""
     section, *rest = column.path
     if section == "groups":
         group, measure = rest
-        value = numbers["groups"].get(group, {}).get(measure, {}).get(kind, ...)
+        value = numbers["groups"].get(group, {}).get(measure, {}).get(kind, _ABSENT)
     elif kind != GENERATED:
-        return ...
+        return _ABSENT
     else:
-        value = len(numbers["flags"]) if not rest else numbers[section].get(rest[0], ...)
+        value = len(numbers["flags"]) if not rest else numbers[section].get(rest[0], _ABSENT)
     shared = isinstance(value, (int, float)) and column.path[-1] not in _NO_SHARES
     return 100 * value if shared else value
 
@@ -168,13 +148,13 @@ def _value(column: Column, kind: str, numbers: Mapping[str, Any]) -> Any:
 def _notes(
     measured: Mapping[tuple[str, str], _Measured], rows: list[Row], columns: tuple[Column, ...]
 ) -> Iterator[str]:
-    settings = next(iter(next(iter(measured.values())).values())).get("settings", {})
+    first = next(found for seeds in measured.values() for found in seeds.values())
     yield (
         "In the representation space of the stage 1 model, against dev pairs that nothing was "
         "trained on, with dev's own label sets; in percent but for KL (nats), Fréchet and the "
         "number of flags."
     )
-    if fit := "; ".join(dict.fromkeys(FIT[column.key] for column in columns if column.key in FIT)):
+    if fit := "; ".join(FIT[column.key] for column in columns if column.key in FIT):
         yield f"{fit[0].upper()}{fit[1:]}."
     yield (
         "exact, F1: the frozen stage 1 classifier finds exactly the labels asked for; micro F1 of "
@@ -182,8 +162,8 @@ def _notes(
     )
     yield (
         "MMD²: unbiased, RBF kernel, bandwidth the median distance of dev pairs. Fréchet: on "
-        f"{settings.get('components', '?')} principal components of the training pairs. Good is "
-        "near (real, train), bad near (noise)."
+        f"{first.get('settings', {}).get('components', '?')} principal components of the training "
+        "pairs. Good is near (real, train), bad near (noise)."
     )
     yield (
         "spread: against dev's; within: about the mean of a label set, against dev's; between: "

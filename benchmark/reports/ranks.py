@@ -8,58 +8,41 @@ when the interval of their difference in test F1, over the seeds that both have,
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from benchmark.reports.evidence import Evidence
-from benchmark.reports.studies import Study
+from benchmark.reports.study import Seeds, common
 from benchmark.reports.tables import BASELINE, Row
 
-_Entries = Sequence[tuple[Study, Row]]
 
-
-def with_ranks(studies: Sequence[Study], evidence: Evidence) -> list[Study]:
-    """The studies of one board with ranks in their tables, explained in `board_notes`.
+def ranks(
+    entries: Sequence[tuple[Row, float | None, Seeds]], evidence: Evidence
+) -> tuple[list[str], tuple[str, ...]]:
+    """The rank of each entry of a board, "" where it has none, and a note that explains them.
 
     Where no entry can be compared with the best, all ranks go by the mean alone.
+
+    entries: rows with their mean test F1 and their runs.
     """
-    entries = [(study, row) for study in studies for row in study.table.rows]
-    complete = {i: study.cell(row, "test.f1").mean for i, (study, row) in enumerate(entries)}
-    complete = {
-        i: mean for i, mean in complete.items() if mean is not None and entries[i][1].complete
-    }
-    ranks, notes = _by_mean(complete), ()
+    rows, means, runs = zip(*entries, strict=True)
+    complete = {i: means[i] for i, row in enumerate(rows) if row.complete and means[i] is not None}
+    found, notes = _by_mean(complete), ()
     if complete:
         best = max(complete, key=complete.get)
-        within, behind = _compared(entries, best, evidence)
-        if len(within) + len(behind) > 1 or len(entries) == 1:
-            ranks = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
-            unranked = [row for i, (_, row) in enumerate(entries) if row.seeds and i not in ranks]
-            notes = (_note(entries[best][1], unranked),)
-    numbers = iter(range(len(entries)))
-    ranked = []
-    for study in studies:
-        rows = tuple(replace(row, rank=ranks.get(next(numbers), "")) for row in study.table.rows)
-        table = replace(study.table, rows=rows)
-        ranked.append(replace(study, table=table, board_notes=(*study.board_notes, *notes)))
-    return ranked
-
-
-def _compared(
-    entries: _Entries, best: int, evidence: Evidence
-) -> tuple[list[int], dict[int, float]]:
-    """Which entries are within noise of the best, and the means of those behind it."""
-    leader, within, behind = entries[best][0].of(entries[best][1]), [best], {}
-    for i, (study, row) in enumerate(entries):
-        runs = study.of(row)
-        pairs = [(leader[seed], runs[seed]) for seed in sorted(leader.keys() & runs.keys())]
-        interval = evidence.interval(pairs, "f1") if i != best else None
-        if interval is None or interval.low is None:
-            continue
-        if interval.low <= 0:
-            within.append(i)
-        else:
-            behind[i] = study.cell(row, "test.f1").mean
-    return within, behind
+        within, behind = [best], {}
+        for i in range(len(rows)):
+            pairs = common(runs[best], runs[i])
+            interval = evidence.interval(pairs, "f1") if i != best else None
+            if interval is None or interval.low is None:
+                continue
+            if interval.low <= 0:
+                within.append(i)
+            else:
+                behind[i] = means[i]
+        if len(within) + len(behind) > 1 or len(rows) == 1:
+            found = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
+            unranked = [row for i, row in enumerate(rows) if row.seeds and i not in found]
+            notes = (_note(rows[best], unranked),)
+    return [found.get(i, "") for i in range(len(rows))], notes
 
 
 def _by_mean(means: Mapping[int, float], first: int = 1) -> dict[int, str]:

@@ -8,21 +8,20 @@ about the method; the interval is over seeds and documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from benchmark.reports.ablation import CALIBRATED, score_cell
-from benchmark.reports.cells import Expected, Seeds, asked_for
 from benchmark.reports.evidence import SEED, Evidence
+from benchmark.reports.study import Study
 from benchmark.reports.tables import BASELINE, Cell, Column
 from benchmark.statistics.comparison import ALPHA, NAMES
 from benchmark.statistics.corrections import holm
 from benchmark.statistics.effects import cohens_dz
 from benchmark.statistics.results import Interval, Result
 from benchmark.statistics.tests import SEED_TESTS
-from benchmark.store.runs import StoredRun
 
 PLAIN = {  # measure -> the difference that is tested
     name: Column(f"test.{name}.difference", "Δ", f"test {NAMES[name]}", ("test", name), True)
@@ -87,14 +86,14 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Significance:
-    """The comparisons of an experiment.
+    """The comparisons of an experiment; false without any.
 
     families: measure -> (backbone, augmenter) -> its comparison.
-    problems: "backbone/augmenter (seed 0)" -> why this run's counts cannot be used.
     """
 
+    study: Study
+    evidence: Evidence
     families: Mapping[str, Mapping[tuple[str, str], Contrast]]
-    problems: Mapping[str, str]
 
     def __bool__(self) -> bool:
         return any(self.families.values())
@@ -114,67 +113,49 @@ class Significance:
         """The number of comparisons of a family."""
         return len(self.first)
 
-    @property
-    def intervals(self) -> dict[tuple[str, str], Interval]:
-        """Of the differences in the first family."""
-        found = {cell: contrast.interval for cell, contrast in self.first.items()}
-        return {cell: interval for cell, interval in found.items() if interval is not None}
-
 
 def significance(
-    runs: Iterable[StoredRun],
-    expected: Expected,
-    evidence: Evidence,
-    measures: Mapping[str, Column] = PLAIN,
+    study: Study, evidence: Evidence, measures: Mapping[str, Column] = PLAIN
 ) -> Significance:
     """All declared comparisons of one experiment on one dataset.
 
     Args:
-        runs: its finished runs.
-        expected: the cells and seeds that it asks for; other runs take no part.
-        evidence: of these runs, and of any others on the same documents.
+        evidence: of its runs, and of any others on the same documents.
         measures: PLAIN or FURTHER.
 
     Raises:
         UserError: a run does not hold a score, see `score_cell`.
     """
-    runs = list(runs)
-    cells, families = asked_for(runs, expected), {}
+    families = {}
     for measure, column in measures.items():
-        contrasts = [
-            _contrast(
-                cell, measure, column, cells[cell], cells.get((cell[0], BASELINE), {}), evidence
-            )
-            for cell in cells
+        contrasts = {
+            cell: _contrast(study, cell, measure, column, evidence)
+            for cell in study.cells
             if cell[1] != BASELINE
-        ]
-        adjusted = holm([contrast.test.p if contrast.test else None for contrast in contrasts])
-        families[measure] = {
-            (contrast.backbone, contrast.augmenter): replace(contrast, adjusted=p)
-            for contrast, p in zip(contrasts, adjusted, strict=True)
         }
-    problems = {
-        f"{run.backbone}/{run.augmenter} (seed {run.seed})": evidence.problems[run.path]
-        for run in runs
-        if run.path in evidence.problems
-    }
-    return Significance(families, problems)
+        adjusted = holm([contrast.test and contrast.test.p for contrast in contrasts.values()])
+        families[measure] = {
+            cell: replace(contrast, adjusted=p)
+            for (cell, contrast), p in zip(contrasts.items(), adjusted, strict=True)
+        }
+    return Significance(study, evidence, families)
+
+
+def calibrated_significance(study: Study, evidence: Evidence) -> Significance | None:
+    """The comparisons FURTHER; None with older runs, which have no such scores."""
+    if not study.has("calibrated", "average_precision"):
+        return None
+    return significance(study, evidence, FURTHER)
 
 
 def _contrast(
-    cell: tuple[str, str],
-    measure: str,
-    column: Column,
-    runs: Seeds,
-    baseline: Seeds,
-    evidence: Evidence,
+    study: Study, cell: tuple[str, str], measure: str, column: Column, evidence: Evidence
 ) -> Contrast:
-    difference = score_cell(column, runs, baseline)
+    difference = score_cell(column, study.cells[cell], study.cells.get((cell[0], BASELINE), {}))
     values = np.array(list(difference.values.values()))
     if not len(values):
         return Contrast(*cell, measure, difference)
-    pairs = [(runs[seed], baseline[seed]) for seed in difference.values]
-    interval = evidence.interval(pairs, measure)
+    interval = evidence.interval(study.pairs(cell), measure)
     if len(values) < 2:
         return Contrast(*cell, measure, difference, interval)
     test = SEED_TESTS["auto"](values, rng=np.random.default_rng([SEED, len(values)]))

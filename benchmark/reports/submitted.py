@@ -17,6 +17,10 @@ from benchmark.scoring.counts import Counts, score
 from benchmark.scoring.submission import Reference, read_predictions
 
 LABEL = "predictions only"
+UNRANKED = (
+    "Predictions made elsewhere stand at their score, without a rank: compare them with a run by "
+    "`compare`."
+)
 
 
 def predictions_table(
@@ -27,21 +31,20 @@ def predictions_table(
     Args:
         files: name of a system -> its predictions in the official submission format.
         reference: the gold documents, and the training facts if there are any.
-        evidence: of runs on this dataset.
+        evidence: of runs on this dataset, see `require_same_documents`.
 
     Raises:
-        DataError: a file is faulty, or the gold documents are not the runs' test documents.
+        DataError: a file is faulty.
     """
     where = "made elsewhere, scored here on the test documents of our runs"
     rows, notes = [], [f"{LABEL.capitalize()}: {where}; no seeds, no dev scores."]
     for name, path in files.items():
         counts = reference.count(read_predictions(path), str(path))
-        evidence.against_gold(counts, "f1")
         scores, lacking = score(counts), []
         if reference.train is None:
             scores["ign_f1"] = None
             lacking.append("Ign F1")
-        if not _same_tail(counts, evidence):
+        if _difference(counts, evidence, "ltail_f1"):
             scores["freq_f1"] = scores["ltail_f1"] = None
         if scores["ltail_f1"] is None:
             lacking.append("Freq and LTail F1")
@@ -64,26 +67,24 @@ def require_same_documents(
 
     Raises DataError, saying what differs, if they are those of none.
     """
-    empty, fits = reference.count([], gold), []
-    reason = "no run holds counts per document (counts_test.json)"
-    for each in evidence:
-        fits.append(bool(each))
-        try:
-            if each:
-                each.against_gold(empty, "f1")
-        except DataError as error:
-            fits[-1], reason = False, str(error)
-    if not any(fits):
-        raise DataError(f"{gold}: not the documents that the runs were tested on: {reason}")
-    return fits
+    empty = reference.count([], gold)
+    differences = [_difference(empty, each, "f1") for each in evidence]
+    if all(differences):
+        raise DataError(
+            f"{gold}: not the documents that the runs were tested on: {differences[-1]}"
+        )
+    return [not difference for difference in differences]
 
 
-def _same_tail(counts: Counts, evidence: Evidence) -> bool:
+def _difference(counts: Counts, evidence: Evidence, measure: str) -> str:
+    """What sets the gold facts behind counts apart from those of the runs; empty for nothing."""
+    if not evidence:
+        return "no run holds counts per document (counts_test.json)"
     try:
-        evidence.against_gold(counts, "ltail_f1")
-    except DataError:
-        return False
-    return True
+        evidence.against_gold(counts, measure)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _cell(column: Column, scores: Mapping[str, Any]) -> Cell:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 BASELINE = "none"
 MISSING, UNDEFINED = "missing", "undefined"
@@ -28,7 +29,7 @@ class Column:
     key: str
     label: str
     heading: str
-    path: tuple[str, ...]
+    path: tuple[str, ...] = ()
     difference: bool = False
     decimals: int = 2
     least: float | None = None
@@ -48,10 +49,10 @@ class Cell:
     values: Mapping[int, float] = field(default_factory=dict)
     absent: str | None = None
     best: bool = False
-    mark: str = field(default="", kw_only=True)
-    number: float | None = field(default=None, kw_only=True)
-    spread: float | None = field(default=None, kw_only=True)
-    over: int = field(default=0, kw_only=True)
+    mark: str = ""
+    number: float | None = None
+    spread: float | None = None
+    over: int = 0
 
     @property
     def n(self) -> int:
@@ -85,9 +86,9 @@ class Row:
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...] = ()
     expected: tuple[int, ...] = ()
-    rank: str = field(default="", kw_only=True)
-    elsewhere: str | None = field(default=None, kw_only=True)
-    origin: Mapping[str, Mapping[str, str]] = field(default_factory=dict, kw_only=True)
+    rank: str = ""
+    elsewhere: str | None = None
+    origin: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -103,6 +104,17 @@ class Row:
         if self.complete:
             return str(len(self.seeds))
         return f"{len(set(self.seeds) & set(self.expected))}/{len(self.expected)}"
+
+    @property
+    def visible(self) -> bool:
+        """Whether to show the row: it has run or holds a number."""
+        return bool(self.seeds) or any(cell.mean is not None for cell in self.cells)
+
+    def changed(self, index: int, **changes: Any) -> Row:
+        """The row with fields of one of its cells replaced."""
+        cells = list(self.cells)
+        cells[index] = replace(cells[index], **changes)
+        return replace(self, cells=tuple(cells))
 
 
 @dataclass(frozen=True)
@@ -121,9 +133,7 @@ class Table:
 
     @property
     def visible(self) -> tuple[Row, ...]:
-        """The rows to show: those that have run or that hold a number."""
-        number = lambda row: any(cell.mean is not None for cell in row.cells)
-        return tuple(row for row in self.rows if row.seeds or number(row))
+        return tuple(row for row in self.rows if row.visible)
 
     @property
     def groups(self) -> list[tuple[str, list[Row]]]:
@@ -147,6 +157,11 @@ class Table:
             for row, first in zip(rows, [name, *[""] * len(rows)], strict=False)
         ]
 
+    def cell(self, row: Row, key: str) -> Cell:
+        """A row's cell in the column of this key; blank if there is no such column."""
+        keys = [column.key for column in self.columns]
+        return row.cells[keys.index(key)] if key in keys else Cell()
+
 
 def headings(columns: tuple[Column, ...]) -> list[tuple[str, int, int]]:
     """(heading, first, last) of neighbouring columns that share a heading, counted from 0."""
@@ -162,10 +177,7 @@ def headings(columns: tuple[Column, ...]) -> list[tuple[str, int, int]]:
 class Shown:
     """The parts of a cell as text; "" where there is no such part.
 
-    absent: "missing" or "n/a"; the other parts are then empty.
-    number: with its sign for a difference; "< 0.0001" for a small p-value.
-    spread: the standard deviation.
-    n: the number of seeds, where it is not the row's.
+    absent: "missing" or "n/a"; the other parts are then empty. n: where it is not the row's.
     """
 
     absent: str = ""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from benchmark.grid.status import description_of
 from benchmark.reports.ablation import CALIBRATED, ablation_table
-from benchmark.reports.cells import expected_of
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
+from benchmark.reports.study import Study
 from benchmark.reports.summary import signed, summary
 from benchmark.reports.tables import Column, Row
 from benchmark.store.files import written_atomically
@@ -31,16 +31,16 @@ def findings(results: Path) -> str:
     """Markdown: of each experiment with an augmenter what it shows, and its table."""
     parts = []
     for experiment in sorted({run.experiment for run in find_runs(results)}):
-        runs = [run.read() for run in find_runs(experiment)]
-        evidence, expected = Evidence(runs), expected_of(runs)
-        plain = significance(runs, expected, evidence)
+        study = Study.of(run.read() for run in find_runs(experiment))
+        evidence = Evidence(study.runs)
+        plain = significance(study, evidence)
         if not plain:
             continue
-        further = significance(runs, expected, evidence, FURTHER)
-        tables = (ablation_table(runs), ablation_table(runs, columns=CALIBRATED))
+        further = significance(study, evidence, FURTHER)
+        tables = (ablation_table(study), ablation_table(study, CALIBRATED))
         name = experiment.relative_to(ROOT).as_posix()
         parts += [f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"]
-        parts += summary(runs, plain, further, evidence)
+        parts += summary(plain, further)
         lines = [f"| Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
         lines.append("|---|---|" + "---:|" * (1 + len(HEADINGS)))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):

@@ -8,6 +8,7 @@ from stored_runs import relations, run, write
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
+from benchmark.store.runs import RunDirectory
 
 NAMES = {"P1": "first", "P2": "second"}
 
@@ -59,8 +60,8 @@ def test_mistakes(results, tmp_path):
     for arguments, message in (
         ([tmp_path / "nowhere"], "no such folder"),
         ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
-        ([results, "--relations", "P7"], "'P7' is no relation of the dataset"),
-        ([results, "--out", tmp_path / "file"], "cannot be made"),
+        ([results, "--relations", "P7"], "'P7' has no pair in the sample"),
+        ([results, "--out", tmp_path / "file"], "a file stands where"),
         ([results, "--relations", ","], "an empty list"),
     ):
         done = figures(*arguments)
@@ -68,9 +69,12 @@ def test_mistakes(results, tmp_path):
 
 
 def test_an_edited_sample_is_named(results):
-    (results / "atlop" / "vae" / "seed-0" / "sample.json").write_text("{}")
+    directory = RunDirectory(results / "atlop" / "vae" / "seed-0")
+    (directory.path / "sample.json").write_text('{"real": {}}')
     done = figures(results)
     assert done.exit_code == 2 and "sample.json: changed after the run was done" in done.stderr
+    directory.finish()
+    assert "sample.json: not a sample of real and generated pairs" in figures(results).stderr
 
 
 def test_a_missing_package_is_named(results, monkeypatch):

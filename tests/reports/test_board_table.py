@@ -1,20 +1,14 @@
 """The leaderboard as a Table, and the augmenters across settings."""
 
 import pytest
-from stored_runs import scored
+from stored_runs import boards_of, compared_with_none, scored
 
 from benchmark.reports.board_table import across_settings, board_table
-from benchmark.reports.cells import expected_of
-from benchmark.reports.evidence import Evidence
-from benchmark.reports.leaderboard import boards
-from benchmark.reports.ranks import with_ranks
 from benchmark.reports.render.text import csv_text, markdown
-from benchmark.reports.significance import significance
-from benchmark.reports.studies import studies
 
 
 def board(runs):
-    (found,) = boards(with_ranks(studies(runs)[0], Evidence(runs, resamples=199)))
+    (found,) = boards_of(runs)
     return board_table(found)
 
 
@@ -43,10 +37,7 @@ def test_across_settings_by_hand(tmp_path):
     runs += scored(tmp_path, "vae", (0.51, 0.49, 0.50, 0.52, 0.48, 0.50))
     other = scored(tmp_path, "none", (0.40,), dataset="b", experiment="b")
     other += scored(tmp_path, "vae", (0.39,), dataset="b", experiment="b")
-    found = [
-        significance(part, expected_of(part), Evidence(part, resamples=99))
-        for part in (runs, other)
-    ]
+    found = [compared_with_none(runs), compared_with_none(other)]
     table = across_settings(found)
     (row,) = table.rows
     assert [cell.mean for cell in row.cells] == pytest.approx([2, 4.5, 1, 1, 1])

@@ -12,6 +12,7 @@ from benchmark.registry import AUGMENTERS, BACKBONES
 from benchmark.reports.ablation import ablation_table
 from benchmark.reports.published import PUBLISHED, read_published, reported_beside
 from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.reports.study import Study
 from benchmark.store.runs import RunDirectory, find_runs
 
 FOUR = ("ign_f1", "f1", "freq_f1", "ltail_f1")
@@ -156,6 +157,7 @@ def ours(
     freeze="none",
     notes=(),
     backbone="baseline",
+    others=(),
     **of_data,
 ):
     score = dict.fromkeys((*FOUR, "precision", "recall", "macro_f1", "intra_f1", "inter_f1"), 0.5)
@@ -173,7 +175,8 @@ def ours(
         run.start(config, facts={"corpus": dataset, "corpus_notes": list(notes)})
         run.write_json("metrics.json", {"dev": score, "test": {**score, "f1": 0.4 + 0.1 * seed}})
         run.finish()
-    return [run.read() for run in find_runs(folder)]
+    expected = {(name, "none"): (0, 1) for name in (backbone, *others)}
+    return Study.of([run.read() for run in find_runs(folder)], expected)
 
 
 def caption(table):
@@ -181,7 +184,7 @@ def caption(table):
 
 
 def test_the_tables_of_the_dataset_are_marked_as_reported(tmp_path):
-    tables = reported_beside(ours(tmp_path), ["baseline", "kd_docre", "atlop"]).tables
+    tables = reported_beside([ours(tmp_path, others=("kd_docre", "atlop"))]).tables
     title = "Reported, not run here: re-docred, Table {} of Tran et al. (2025)"
     assert [table.title for table in tables] == [title.format(number) for number in (1, 4)]
     text = markdown(tables)
@@ -195,7 +198,7 @@ def test_the_tables_of_the_dataset_are_marked_as_reported(tmp_path):
 
 def test_rows_of_backbones_that_the_experiment_lacks_are_left_out_and_named(tmp_path):
     # the ablation has no row of atlop
-    (table,) = reported_beside(ours(tmp_path, backbone="atlop"), ["atlop"]).tables
+    (table,) = reported_beside([ours(tmp_path, backbone="atlop")]).tables
     methods = {row.label for row in table.rows}
     assert {"ATLOP (Zhang et al., 2021)", "JEREX (Eberts and Ulges, 2021)"} <= methods
     assert not any(method.startswith(("VaeDiff", "KD-DocRE")) for method in methods)
@@ -204,7 +207,7 @@ def test_rows_of_backbones_that_the_experiment_lacks_are_left_out_and_named(tmp_
 
 
 def test_the_same_setting_needs_no_warning(tmp_path):
-    table = reported_beside(ours(tmp_path), ["baseline"]).tables[1]  # Table 4: BERT-base only
+    table = reported_beside([ours(tmp_path)]).tables[1]  # Table 4: BERT-base only
     assert "Not comparable" not in caption(table) and "Our encoder" not in caption(table)
 
 
@@ -234,12 +237,12 @@ NOT_OURS = "Not comparable with ours: "
     ],
 )
 def test_settings_that_differ_are_named(tmp_path, setting, sentences):
-    table = reported_beside(ours(tmp_path, **setting), ["baseline"]).tables[0]
+    table = reported_beside([ours(tmp_path, **setting)]).tables[0]
     assert all(sentence in caption(table) for sentence in sentences)
 
 
 def test_a_dataset_without_published_scores_gets_a_plain_sentence(tmp_path):
-    reported = reported_beside(ours(tmp_path, dataset="biored"), ["baseline"])
+    reported = reported_beside([ours(tmp_path, dataset="biored")])
     sentence = (
         "No published scores are kept here for biored and these backbones; there are tables of "
         "dwie, re-docred."
@@ -248,9 +251,9 @@ def test_a_dataset_without_published_scores_gets_a_plain_sentence(tmp_path):
 
 
 def test_csv_keeps_published_numbers_out_of_our_columns(tmp_path):
-    runs = ours(tmp_path, dataset="dwie")
-    reported = reported_beside(runs, ["baseline", "atlop"]).tables
-    texts = (csv_text([ablation_table(runs)], tables) for tables in ([], reported))
+    study = ours(tmp_path, dataset="dwie", others=("atlop",))
+    reported = reported_beside([study]).tables
+    texts = (csv_text([ablation_table(study)], tables) for tables in ([], reported))
     before, after = (list(csv.DictReader(io.StringIO(text))) for text in texts)
     mine, published = after[: len(before)], after[len(before) :]
     assert [{key: line[key] for key in before[0]} for line in mine] == before
@@ -269,7 +272,7 @@ def test_csv_keeps_published_numbers_out_of_our_columns(tmp_path):
 @pytest.mark.parametrize("width", [80, 200])
 def test_terminal_cuts_nothing_off(tmp_path, width):
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    terminal(reported_beside(ours(tmp_path), ["baseline", "kd_docre", "atlop"]).tables, console)
+    terminal(reported_beside([ours(tmp_path, others=("kd_docre", "atlop"))]).tables, console)
     text = console.file.getvalue()
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     values = ("Reported, not run here", "75.89", "± 0.38", "LLaMA2-13B-Chat", "- Gaus Noise")

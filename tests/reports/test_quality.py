@@ -8,6 +8,7 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.reports.quality import quality_tables
 from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.reports.study import Study
 from benchmark.reports.tables import Cell
 from benchmark.store.runs import RunDirectory, find_runs
 
@@ -70,13 +71,17 @@ def grid(tmp_path):
 
 
 def table_of(folder, expected=EXPECTED):
-    (table,) = quality_tables([run.read() for run in find_runs(folder)], expected)
+    (table,) = quality_tables(study_of(folder, expected))
     return table
+
+
+def study_of(folder, expected=None):
+    return Study.of([run.read() for run in find_runs(folder)], expected)
 
 
 def cell(table, label, key):
     (row,) = [row for row in table.rows if row.label == label]
-    return row.cells[[column.key for column in table.columns].index(key)]
+    return table.cell(row, key)
 
 
 def test_rows_are_the_yardsticks_and_the_augmenters(grid):
@@ -141,9 +146,9 @@ def test_columns_that_nobody_has_are_left_out(tmp_path):
 
 def test_without_measurements_there_is_no_table(tmp_path):
     store(tmp_path, "vae", 0, None)
-    assert quality_tables([run.read() for run in find_runs(tmp_path)], EXPECTED) == []
+    assert quality_tables(study_of(tmp_path, EXPECTED)) == []
     store(tmp_path, "none", 0, None)
-    assert quality_tables([run.read() for run in find_runs(tmp_path)]) == []
+    assert quality_tables(study_of(tmp_path)) == []
 
 
 def test_without_an_experiment_the_rows_are_those_there_are(grid):
@@ -186,24 +191,3 @@ def test_terminal_cuts_nothing_off(grid, width):
     text = console.file.getvalue()
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     assert "60.0" in text and "posterior collapsed" in text.replace("\n", " ")
-
-
-def test_the_report_shows_it(grid, monkeypatch):
-    """Below the tables of scores (here stood in for by this very table) in report.md, and in the
-    terminal.
-    """
-    from rich.console import Console
-
-    from benchmark.commands import report
-    from benchmark.grid.status import statuses
-    from benchmark.reports import ablation, significance
-
-    monkeypatch.setattr(ablation, "ablation_table", lambda *_, **__: table_of(grid))
-    nothing = significance.Significance(
-        {"f1": {}, "ltail_f1": {}}, {}
-    )  # these runs have no scores to test
-    monkeypatch.setattr(significance, "significance", lambda *_: nothing)
-    console = Console(width=200, file=io.StringIO(), force_terminal=False)
-    report.publish(statuses(grid / "demo", grid), grid / "demo", console)
-    assert (grid / "demo" / "report.md").read_text().count("generative quality") == 3
-    assert console.file.getvalue().count("generative quality") >= 2

@@ -2,21 +2,16 @@
 compared has none.
 """
 
-from stored_runs import counted, run, scored
+from stored_runs import boards_of, counted, run, scored
 
-from benchmark.reports.evidence import Evidence
-from benchmark.reports.ranks import with_ranks
-from benchmark.reports.studies import folder_of, studies
+from benchmark.reports.study import folder_of
 
 
 def ranks(runs, expected=None):
-    found, _ = studies(runs, expected)
-    ranked = with_ranks(found, Evidence(runs, resamples=199))
-    return {
-        (study.label, row.group, row.label): row.rank
-        for study in ranked
-        for row in study.table.rows
-    }, ranked
+    """(experiment, augmenter) -> rank, and the notes of the one board."""
+    (board,) = boards_of(runs, expected)
+    found = {(entry.member.label, entry.row.label): entry.row.rank for entry in board.entries}
+    return found, board.notes
 
 
 def test_the_first_rank_is_shared_within_noise(tmp_path):
@@ -28,10 +23,9 @@ def test_the_first_rank_is_shared_within_noise(tmp_path):
         "vaediff": (0.49, 0.51, 0.50),
     }
     runs = [run for name, f1 in values.items() for run in scored(tmp_path, name, f1)]
-    found, (study,) = ranks(runs)
+    found, (note,) = ranks(runs)
     expected = {"none": "4", "copies": "4", "gaussian": "3", "vae": "1", "vaediff": "1"}
-    assert {label: rank for (_, _, label), rank in found.items()} == expected
-    (note,) = study.board_notes
+    assert {label: rank for (_, label), rank in found.items()} == expected
     assert note.startswith("Rank 1: `atlop + vaediff`, the highest mean test F1")
     assert "over seeds and documents" in note and "Not ranked" not in note
 
@@ -41,35 +35,39 @@ def test_noise_of_documents_counts_too(tmp_path):
         *scored(folder, "none", (0.50,), spread=spread),
         *scored(folder, "vae", (0.51,), spread=-spread),
     ]
-    found, (study,) = ranks(pair(tmp_path / "a", 300))
-    assert set(found.values()) == {"1"}
-    assert "this speaks of trained models alone" in study.board_notes[0]
-    assert list(ranks(pair(tmp_path / "b", 0))[0].values()) == ["2", "1"]
+    found, (note,) = ranks(pair(tmp_path / "a", 300))
+    assert set(found.values()) == {"1"} and "this speaks of trained models alone" in note
+    assert ranks(pair(tmp_path / "b", 0))[0] == {("demo", "none"): "2", ("demo", "vae"): "1"}
 
 
 def test_an_entry_short_of_seeds_is_compared_over_those_it_has_and_never_the_best(tmp_path):
     values = {"none": (0.50, 0.40), "vae": (0.55,), "copies": (0.45,)}
     runs = [run for name, f1 in values.items() for run in scored(tmp_path, name, f1)]
     expected = {folder_of(runs[0]): {("atlop", name): (0, 1) for name in values}}
-    found, (study,) = ranks(runs, expected)
-    assert list(found.values()) == ["1", "1", "3"] and "`atlop + none`" in study.board_notes[0]
+    found, (note,) = ranks(runs, expected)
+    assert "`atlop + none`" in note
+    assert {name: rank for (_, name), rank in found.items()} == {
+        "none": "1",
+        "vae": "1",
+        "copies": "3",
+    }
 
 
 def test_without_a_common_seed_or_counts_there_is_no_rank(tmp_path):
     runs = scored(tmp_path, "none", (0.5,)) + scored(tmp_path, "copies", (0.4,))
     runs.append(run(tmp_path, "vae", 0, 0.3))
     runs.append(counted(tmp_path, "none", 7, 0.2, experiment="other"))
-    found, ranked = ranks(runs)
-    assert {(label, augmenter): rank for (label, _, augmenter), rank in found.items()} == {
+    found, (note,) = ranks(runs)
+    assert found == {
         ("demo", "none"): "1",
         ("demo", "copies"): "2",
         ("demo", "vae"): "",
         ("other", "none"): "",
     }
     unranked = "Not ranked, without a common seed or without counts: atlop + vae, atlop + none."
-    assert unranked in ranked[0].board_notes[0]
+    assert unranked in note
 
 
 def test_without_counts_ranks_go_by_the_mean(tmp_path):
-    found, (study,) = ranks([run(tmp_path, "none", 0, 0.5), run(tmp_path, "vae", 0, 0.6)])
-    assert list(found.values()) == ["2", "1"] and study.board_notes == ()
+    found, notes = ranks([run(tmp_path, "none", 0, 0.5), run(tmp_path, "vae", 0, 0.6)])
+    assert found == {("demo", "none"): "2", ("demo", "vae"): "1"} and notes == ()

@@ -8,16 +8,14 @@ import pytest
 from reports.render.test_html import Parsed
 from rich.console import Console
 from scipy.stats import ttest_1samp
-from stored_runs import counted, counts, run, write
+from stored_runs import compared_with_none, counted, counts, run, write
 
 from benchmark.reports.ablation import ablation_table
-from benchmark.reports.cells import expected_of
 from benchmark.reports.difference_table import difference_table, marked
-from benchmark.reports.evidence import Evidence
 from benchmark.reports.render.html import html, html_document
 from benchmark.reports.render.latex import latex
 from benchmark.reports.render.text import csv_text, markdown, terminal
-from benchmark.reports.significance import Contrast, significance
+from benchmark.reports.significance import Contrast
 from benchmark.reports.tables import Cell
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import crossed_interval
@@ -46,10 +44,8 @@ def grid(folder, differences, *, backbone="atlop", base=0.5, tails=None, spread=
 
 def examined(runs, expected=None, *, resamples=199):
     """The comparisons, the marked ablation table and the table of differences."""
-    evidence, expected = Evidence(runs, resamples=resamples), expected or expected_of(runs)
-    found = significance(runs, expected, evidence)
-    differences = difference_table(runs, expected, found, resamples=resamples)
-    return found, marked(ablation_table(runs, expected), found), differences
+    found = compared_with_none(runs, expected, resamples=resamples)
+    return found, marked(ablation_table(found.study), found), difference_table(found)
 
 
 def marks(table, key=F1):
@@ -150,7 +146,7 @@ def test_documents_and_seeds_that_do_not_vary_leave_no_width(tmp_path):
 
 def test_the_interval_is_the_crossed_one(tmp_path):
     runs = grid(tmp_path, {"vae": (1, 3, 2, 2.5, 0.5, 4)}, spread=60)
-    interval = examined(runs, resamples=9999)[0].intervals["atlop", "vae"]
+    interval = examined(runs, resamples=9999)[0].first["atlop", "vae"].interval
     spread = lambda run: 60 if run.augmenter == "none" else -60
     each = [counts(run.metrics["test"]["f1"], spread=spread(run)) for run in runs]
     tables = document_counts(each, MEASURES["f1"])
@@ -164,7 +160,7 @@ def test_the_interval_is_the_crossed_one(tmp_path):
 def test_other_cells_change_no_interval_and_twice_is_the_same(tmp_path):
     few = grid(tmp_path, {"vae": (1, 3, 2)}, spread=50)
     more = few + grid(tmp_path, {"vae": (4, 5, 6)}, backbone="kd_docre", spread=10)
-    found = [examined(runs)[0].intervals["atlop", "vae"] for runs in (few, few, more)]
+    found = [examined(runs)[0].first["atlop", "vae"].interval for runs in (few, few, more)]
     assert found[0] == found[1] == found[2]
 
 
@@ -224,7 +220,7 @@ def test_counts_that_cannot_be_trusted_are_named(tmp_path, content, reason):
     found, _, differences = examined(runs)
     (note,) = [note for note in differences.notes if note.startswith("No intervals")]
     assert "atlop/vae (seed 1)" in note and reason in note
-    assert set(found.intervals) == {("atlop", "copies")}
+    assert {c.augmenter for c in found.first.values() if c.interval} == {"copies"}
 
 
 def test_without_frequent_relations_there_is_no_second_family(tmp_path):
@@ -235,12 +231,13 @@ def test_without_frequent_relations_there_is_no_second_family(tmp_path):
         stored.metrics["test"]["ltail_f1"] = None
         write(stored, files={"counts_test.json": Counts(**only | {"groups": groups}).to_json()})
     found, _, differences = examined(runs)
-    assert {column.heading for column in differences.columns} == {"test F1"} and found.intervals
+    assert {column.heading for column in differences.columns} == {"test F1"}
+    assert found.first["atlop", "vae"].interval
 
 
 def test_without_augmenters_nothing_is_added(tmp_path):
-    runs = [counted(tmp_path, "none", 0, 0.5)]
-    table, found = ablation_table(runs), significance(runs, expected_of(runs), Evidence(runs))
+    found = compared_with_none([counted(tmp_path, "none", 0, 0.5)])
+    table = ablation_table(found.study)
     assert not found and marked(table, found) == table
 
 

@@ -15,10 +15,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from benchmark.reports.leaderboard import Board, Entry, boards, relations_of
+from benchmark.reports.leaderboard import Board, Data, Entry, Member
 from benchmark.reports.published import Reported
 from benchmark.reports.render.html import html, number_html, text_of, whole_page
-from benchmark.reports.studies import Study
 from benchmark.reports.svg import (
     Difference,
     SeedPairs,
@@ -36,9 +35,9 @@ _HEADINGS = {"test.f1": "Test F1", "dev.f1": "Dev F1"}  # other columns keep the
 
 
 def page(
-    studies: Sequence[Study],
+    boards: Sequence[Board],
     *,
-    published: Mapping[tuple[str, str | None], Reported] | None = None,
+    published: Mapping[Data, Reported] | None = None,
     left_out: Sequence[str] = (),
     across: Table | None = None,
     title: str = "Leaderboard",
@@ -48,31 +47,29 @@ def page(
     """The page as one text.
 
     Args:
-        studies: see `benchmark.reports.studies`; the page shows their ranks, marks and intervals.
-        published: by dataset and digest, tables of papers to show below the board.
+        published: tables of papers to show below the boards.
         left_out: sentences on what could not be shown.
         across: the table of augmenters over all settings, for the end.
         made: when and how, for the foot of the page.
         summary: paragraphs on what the numbers show, for its head.
     """
-    found = boards(studies)
     style, script = ((ASSETS / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    entries = [entry for board in found for entry in board.entries]
+    entries = [entry for board in boards for entry in board.entries]
     data = {
-        "studies": [relations_of(study) for study in studies],
+        "studies": [member.relations for board in boards for member in board.members],
         "entries": [entry.data() for entry in entries],
     }
     said = "".join(f"<p>{text_of(paragraph)}</p>" for paragraph in summary)
-    shown = "".join(_board(board, (published or {}).get(board.data)) for board in found)
+    shown = "".join(_board(board, (published or {}).get(board.data)) for board in boards)
     if across:
         heading = f"<h2>{escape(across.title)}</h2>"
         shown += f'<section class="across">{heading}{html([across])}</section>\n'
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in left_out)
     body = f"""<header>
 <h1>{escape(title)}</h1>
-<p>{_summary(entries, found)}</p>
+<p>{_summary(entries, boards)}</p>
 {said}
-{_filters(entries, found)}
+{_filters(entries, boards)}
 </header>
 <main>
 {shown or "<p>No finished run.</p>"}</main>
@@ -84,25 +81,24 @@ def page(
 
 
 def _board(board: Board, published: Reported | None) -> str:
-    several = len(board.studies) > 1
+    several = len(board.members) > 1
     parts = [_table(board, several)]
     parts += [_list(board.notes)] if board.notes else []
-    for study in board.studies:
-        about = f"About {study.label if several else 'this table'}"
-        parts.append(_folded(about, _list(study.table.notes)))
-    parts += [_figures(board, study, several) for study in board.studies]
+    for member in board.members:
+        about = f"About {member.label if several else 'this table'}"
+        parts.append(_folded(about, _list(member.table.notes)))
+    parts += [_figures(board, member, several) for member in board.members]
     if changes := "".join(map(_relation_figure, board.entries)):
         parts.append(_folded("Change of F1 per relation", changes, "per-relation"))
-    for study in (study for study in board.studies if study.runs):
-        rows = tuple(replace(row, rank="") for row in study.table.rows)  # ranks are the board's
-        table = replace(study.table, notes=(), rows=rows)
-        parts.append(_folded(f"Ablation table of {study.label}, dev and test", html([table])))
+    for member in (member for member in board.members if member.study):
+        table = html([replace(member.table, notes=())])
+        parts.append(_folded(f"Ablation table of {member.label}, dev and test", table))
     if published is not None:
         content = html(published.tables) or f"<p>{text_of(published.instead)}</p>"
         heading = "Published scores: reported, not run here"
         parts.append(_folded(heading, content, "published", opened=True))
     return (
-        f'<section class="board" data-dataset="{escape(board.dataset)}" '
+        f'<section class="board" data-dataset="{escape(board.data[0])}" '
         f'aria-labelledby="board-{board.number}">\n'
         f'<h2 id="board-{board.number}">{escape(board.heading)}</h2>\n'
         + "\n".join(filter(None, parts))
@@ -145,9 +141,9 @@ def _row(entry: Entry, columns: Iterable[Column], with_experiment: bool, most: f
         f'<th scope="row" data-value="{escape(row.label)}">{label}</th>',
     ]
     if with_experiment:
-        cells.append(_td(escape(entry.study.label), entry.study.label, "experiment"))
+        cells.append(_td(escape(entry.member.label), entry.member.label, "experiment"))
     cells += [_score(entry, column, most) for column in columns]
-    unknown = f'<span class="absent">{MISSING}</span>' if entry.study.runs else ""
+    unknown = f'<span class="absent">{MISSING}</span>' if entry.member.study else ""
     seconds, devices = entry.seconds, ", ".join(entry.devices)
     mean = sum(seconds.values()) / len(seconds) if seconds else None
     cells += [
@@ -170,13 +166,13 @@ def _score(entry: Entry, column: Column, most: float) -> str:
     return _td(text, cell.mean, "number")
 
 
-def _figures(board: Board, study: Study, several: bool) -> str:
+def _figures(board: Board, member: Member, several: bool) -> str:
     """Differences to `none` of all backbones, then seed by seed, a figure per backbone."""
-    own = sorted((e for e in board.entries if e.study is study), key=lambda e: e.row.group)
-    of, figures = f" ({study.label})" if several else "", []
+    own = sorted((e for e in board.entries if e.member is member), key=lambda e: e.row.group)
+    of, figures = f" ({member.label})" if several else "", []
     if rows := [_difference(entry) for entry in own if entry.cell(_DIFFERENCE).mean is not None]:
         title = f"Difference in test F1 to {BASELINE}, in points{of}"
-        figures.append(_figure(differences(rows, title), title + _explained(study, rows)))
+        figures.append(_figure(differences(rows, title), title + _explained(own, rows)))
     for backbone, entries in groupby(own, key=lambda entry: entry.row.group):
         pairs = [SeedPairs(entry.row.label, _seed_pairs(entry)) for entry in entries]
         if any(pair.values for pair in pairs):
@@ -197,13 +193,14 @@ def _relation_figure(entry: Entry) -> str:
 
 def _difference(entry: Entry) -> Difference:
     cell = entry.cell(_DIFFERENCE)
-    interval = entry.study.intervals.get((entry.row.group, entry.row.label))
+    interval = entry.member.interval(entry.row)
     ends = (interval and interval.points) or (None, None)
     return Difference(entry.name, cell.mean, *ends, tuple(cell.values.values()))
 
 
-def _explained(study: Study, rows: Sequence[Difference]) -> str:
-    known = (interval for interval in study.intervals.values() if interval.low is not None)
+def _explained(entries: Sequence[Entry], rows: Sequence[Difference]) -> str:
+    intervals = (entry.member.interval(entry.row) for entry in entries)
+    known = [interval for interval in intervals if interval and interval.low is not None]
     kinds = dict.fromkeys(f"{interval.level:.0%}, {interval.name}" for interval in known)
     told = f". Bars: intervals ({'; '.join(kinds)})" if kinds else ". No intervals were computed"
     return told + (". Small ticks: the seeds" if any(len(row.values) > 1 for row in rows) else "")
@@ -232,7 +229,7 @@ def _list(notes: Iterable[str]) -> str:
 def _summary(entries: Sequence[Entry], found: Sequence[Board]) -> str:
     many = lambda n, one, more: f"{n} {one if n == 1 else more}"
     runs = sum(len(entry.runs) for entry in entries)
-    datasets = len({board.dataset for board in found})
+    datasets = len({board.data[0] for board in found})
     return (
         f"{many(runs, 'finished run', 'finished runs')}, "
         f"{many(len(entries), 'entry', 'entries')}, {many(datasets, 'dataset', 'datasets')}."
@@ -243,7 +240,7 @@ def _filters(entries: Sequence[Entry], found: Sequence[Board]) -> str:
     """Hidden until the script shows them, since they do nothing without it."""
     augmenters = sorted({e.row.label for e in entries}, key=lambda name: (name != BASELINE, name))
     choices = {
-        "dataset": dict.fromkeys(board.dataset for board in found),
+        "dataset": dict.fromkeys(board.data[0] for board in found),
         "backbone": sorted({entry.row.group for entry in entries}),
         "augmenter": augmenters,
     }

@@ -12,24 +12,16 @@ from dataclasses import replace
 
 import pytest
 from reports.render.test_html import Parsed
-from stored_runs import relations, run
+from stored_runs import boards_of, relations, run, scored
 
-from benchmark.reports.evidence import Evidence
-from benchmark.reports.ranks import with_ranks
 from benchmark.reports.render.page import ASSETS, page
-from benchmark.reports.studies import folder_of, studies
-from benchmark.statistics.results import Interval
+from benchmark.reports.study import folder_of
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&<!--"
 
 
 def page_of(runs, expected=None, **options):
-    found, left_out = studies(runs, expected)
-    boards = {}
-    for study in found:
-        boards.setdefault((study.dataset, study.digest), []).append(study)
-    ranked = [study for members in boards.values() for study in with_ranks(members, Evidence([]))]
-    return page(ranked, left_out=left_out, **options)
+    return page(boards_of(runs, expected), **options)
 
 
 def rows_of(text):
@@ -93,17 +85,6 @@ def test_equal_as_shown_is_equal_in_rank(tmp_path):
     assert [cells[0] for _, cells in rows] == ["1", "1", "3"]
 
 
-def test_ranks_and_marks_of_the_table_are_kept(runs):
-    (study,), _ = studies(runs[:4])
-    mark = lambda row: replace(
-        row, rank="1", cells=tuple(replace(cell, mark="†") for cell in row.cells)
-    )
-    study = replace(study, table=replace(study.table, rows=tuple(map(mark, study.table.rows))))
-    rows = rows_of(page([study]))
-    assert [cells[0] for _, cells in rows] == ["1", "1"] and rows[0][1][3] == "54.00 ± 1.41†"
-    assert page([study]).count('data-value="1" class="number rank">1<') == 2  # what it is sorted by
-
-
 def test_versions_of_the_data_are_not_mixed(tmp_path):
     new = run(tmp_path, "none", 0, 0.6, experiment="new", digest="bb")
     text = page_of([run(tmp_path, "none", 0, 0.5), new])
@@ -132,12 +113,12 @@ def test_settings_that_differ_between_seeds_are_told_apart(runs):
     assert dict(entry["settings"])["facts.commit"] == "seed 0: abc; seed 1: def"
 
 
-def test_intervals_are_drawn_as_given(runs):
-    (study,), _ = studies(runs[:4])
-    interval = Interval("crossed bootstrap", 0.03, 0.01, 0.05, 0.95)
-    text = page([replace(study, intervals={("atlop", "vae"): interval})])
-    assert "+3.00 [+1.00, +5.00]" in text and "95%, crossed bootstrap" in text
-    assert "No intervals were computed" in page([study])
+def test_intervals_are_drawn(tmp_path):
+    text = page_of(scored(tmp_path, "none", (0.5,)) + scored(tmp_path, "vae", (0.53,)))
+    assert "+3.00 [+3.00, +3.00]" in text and "95%, bootstrap over documents" in text
+    assert "No intervals were computed" in page_of(
+        [run(tmp_path / "b", name, 0, f1) for name, f1 in (("none", 0.5), ("vae", 0.53))]
+    )
 
 
 def test_runs_without_the_newer_numbers_are_shown_all_the_same(tmp_path):
@@ -164,10 +145,12 @@ def test_hostile_texts_are_texts_everywhere(tmp_path):
     for stored in runs:
         stored.config["train"] = {HOSTILE: HOSTILE}
         stored.facts["corpus_notes"] = [HOSTILE]
-    (study,), left_out = studies(runs)
-    study = replace(study, label=HOSTILE, relation_names={HOSTILE: HOSTILE})
-    parsed = Parsed(page([study], left_out=[HOSTILE], title=HOSTILE, made=HOSTILE))
-    assert left_out == [] and len(parsed.of("script")) == 2 and parsed.of("img") == []
+    (board,) = boards_of(runs)
+    member = replace(board.members[0], label=HOSTILE)
+    entries = tuple(replace(entry, member=member) for entry in board.entries)
+    board = replace(board, members=(member,), entries=entries)
+    parsed = Parsed(page([board], left_out=[HOSTILE], title=HOSTILE, made=HOSTILE))
+    assert len(parsed.of("script")) == 2 and parsed.of("img") == []
     names = [name for _, attributes, _ in parsed.elements for name in attributes]
     assert not any(name.startswith("on") for name in names)
     (content,) = [text for of, text in parsed.of("script") if of.get("id") == "data"]

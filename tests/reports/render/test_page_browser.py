@@ -8,10 +8,9 @@ be looked at.
 import pytest
 from browser import CHROMIUM, Browser
 from reports.render.test_page import HOSTILE, page_of
-from stored_runs import relations, run
+from stored_runs import boards_of, relations, run
 
 from benchmark.reports.render.page import page
-from benchmark.reports.studies import studies
 
 pytestmark = [
     pytest.mark.long,
@@ -248,7 +247,7 @@ def test_hostile_names_do_nothing(browser, tmp_path):
     for stored in runs:
         stored.config["train"] = {HOSTILE: HOSTILE}
     path = tmp_path / "hostile.html"
-    text = page(studies(runs)[0], title=HOSTILE, left_out=[HOSTILE], made=HOSTILE)
+    text = page(boards_of(runs), title=HOSTILE, left_out=[HOSTILE], made=HOSTILE)
     path.write_text(text, encoding="utf-8")
     browser.events.clear()
     browser.open(path.as_uri())

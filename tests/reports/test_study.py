@@ -3,7 +3,8 @@
 import pytest
 from stored_runs import run, write
 
-from benchmark.reports.studies import folder_of, studies
+from benchmark.reports.ablation import ablation_table
+from benchmark.reports.study import folder_of, studies
 
 
 def test_a_study_per_experiment_dataset_and_version_of_the_data(tmp_path):
@@ -15,13 +16,13 @@ def test_a_study_per_experiment_dataset_and_version_of_the_data(tmp_path):
         run(tmp_path, "none", 0, 0.5, experiment="fourth", dataset="another"),
     ]
     found, left_out = studies(runs)
-    assert [(s.dataset, s.digest, s.label) for s in found] == [
-        ("another", "aa", "fourth"),
-        ("toy", "aa", "demo"),
-        ("toy", "aa", "other"),
-        ("toy", "bb", "third"),
+    assert [(study.data, study.label) for study in found] == [
+        (("another", "aa"), "fourth"),
+        (("toy", "aa"), "demo"),
+        (("toy", "aa"), "other"),
+        (("toy", "bb"), "third"),
     ]
-    assert left_out == [] and [row.label for row in found[1].table.rows] == ["none", "vae"]
+    assert left_out == [] and list(found[1].cells) == [("atlop", "none"), ("atlop", "vae")]
 
 
 def test_experiments_of_one_name_are_told_apart_by_their_folders(tmp_path):
@@ -29,12 +30,12 @@ def test_experiments_of_one_name_are_told_apart_by_their_folders(tmp_path):
         [run(tmp_path / folder / "results", "none", 0, 0.5) for folder in ("a", "b")]
     )
     assert [study.label for study in found] == ["a/results/demo", "b/results/demo"]
-    assert [len(study.runs["atlop", "none"]) for study in found] == [1, 1]
+    assert [len(study.runs) for study in found] == [1, 1]
 
 
 def test_a_run_that_comes_twice_counts_once(tmp_path):
     found, _ = studies([run(tmp_path, "none", 0, 0.5)] * 2)
-    assert found[0].table.rows[0].seeds == (0,)
+    assert [run.seed for run in found[0].runs] == [0]
 
 
 def test_an_experiment_that_fits_no_table_leaves_the_others_alone(tmp_path):
@@ -55,11 +56,9 @@ def test_what_was_asked_for_and_is_not_there_is_missing(tmp_path):
     stored = run(tmp_path, "none", 0, 0.5)
     asked = {("atlop", "none"): [0, 1], ("atlop", "vae"): [0, 1]}
     found, _ = studies([stored], {folder_of(stored): asked}, {folder_of(stored): "A try."})
-    assert [(row.label, row.coverage) for row in found[0].table.rows] == [
-        ("none", "1/2"),
-        ("vae", "missing"),
-    ]
-    assert found[0].table.notes[0] == "A try."
+    table = ablation_table(found[0])
+    assert [row.coverage for row in table.rows] == ["1/2", "missing"]
+    assert table.notes[0] == "A try."
 
 
 @pytest.mark.parametrize("names", [{"P17": "country"}, None])

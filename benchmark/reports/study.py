@@ -1,0 +1,213 @@
+"""The finished runs of one experiment on one dataset: what every table is made of."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.registry import AUGMENTERS
+from benchmark.reports.tables import BASELINE
+from benchmark.store.differences import differing
+from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory, StoredRun
+
+Expected = Mapping[tuple[str, str], Iterable[int]]
+"""(backbone, augmenter) -> the seeds that the experiment asks for, in the order of the rows."""
+Seeds = Mapping[int, StoredRun]
+Pairs = list[tuple[StoredRun, StoredRun]]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One experiment on one dataset.
+
+    cells: (backbone, augmenter) -> seed -> finished run; empty where none has finished.
+    expected: the seeds asked for, of the same cells.
+    description: what the experiment says of itself.
+    label: its name, with its folder where another experiment has the same name.
+    """
+
+    cells: Mapping[tuple[str, str], Seeds]
+    expected: Mapping[tuple[str, str], tuple[int, ...]]
+    description: str = ""
+    label: str = ""
+
+    @staticmethod
+    def of(
+        runs: Iterable[StoredRun],
+        expected: Expected | None = None,
+        description: str = "",
+        label: str = "",
+    ) -> Study:
+        """The runs by cell and seed.
+
+        expected: None for the cells that have run, each with every seed that any of them has.
+
+        Raises UserError for no run, two of one cell and seed, and settings that differ.
+        """
+        found: dict[tuple[str, str], dict[int, StoredRun]] = {}
+        order = lambda run: (run.backbone, run.augmenter != BASELINE, run.augmenter)
+        for run in sorted(runs, key=order):
+            other = found.setdefault((run.backbone, run.augmenter), {}).setdefault(run.seed, run)
+            if other is not run:
+                raise UserError(
+                    f"two runs of {run.backbone}, {run.augmenter}, seed {run.seed}: {other.path} "
+                    f"and {run.path}. Report on one results folder at a time"
+                )
+        if expected is None:
+            every = sorted({seed for seeds in found.values() for seed in seeds})
+            expected = dict.fromkeys(found, every)
+        cells = {cell: dict(sorted(found.get(cell, {}).items())) for cell in expected}
+        asked = {cell: tuple(seeds) for cell, seeds in expected.items()}
+        study = Study(cells, asked, description, label)
+        if not study.runs:
+            raise UserError("no finished run to make a table of")
+        _require_comparable(study.runs)
+        return study
+
+    @property
+    def runs(self) -> list[StoredRun]:
+        return [run for seeds in self.cells.values() for run in seeds.values()]
+
+    @property
+    def dataset(self) -> str:
+        return self.runs[0].dataset
+
+    @property
+    def data(self) -> tuple[str, str | None]:
+        """The dataset and the digest of what was trained and tested on: one board's studies."""
+        return self.dataset, self.runs[0].facts.get("corpus_digest")
+
+    @property
+    def title(self) -> str:
+        """ "experiment: dataset"."""
+        return ": ".join(filter(None, (self.runs[0].experiment, self.dataset)))
+
+    @property
+    def backbones(self) -> list[str]:
+        return list(dict.fromkeys(backbone for backbone, _ in self.cells))
+
+    def pairs(self, cell: tuple[str, str], other: str = BASELINE) -> Pairs:
+        """(run of the cell, run of another augmenter) for each seed that both have."""
+        return common(self.cells.get(cell, {}), self.cells.get((cell[0], other), {}))
+
+    def has(self, *scores: str) -> bool:
+        """Whether all runs hold these scores on test; older ones have no calibrated ones."""
+        return all(score in run.metrics["test"] for run in self.runs for score in scores)
+
+    def best_control(self, backbone: str) -> str | None:
+        """The control with the highest mean dev F1, among those with the most seeds."""
+        f1 = {
+            augmenter: [run.metrics["dev"]["f1"] or 0.0 for run in runs.values()]
+            for (of, augmenter), runs in self.cells.items()
+            if of == backbone and runs and is_control(augmenter)
+        }
+        return max(f1, key=lambda name: (len(f1[name]), math.fsum(f1[name])), default=None)
+
+    @cached_property
+    def relation_names(self) -> dict[str, str]:
+        """Relation -> its name in words, where that is known."""
+        try:
+            return dict(inventory(self.runs[0]).get("relations", ()))
+        except UserError:
+            return {}
+
+
+def common(runs: Seeds, others: Seeds) -> Pairs:
+    """The two runs of each seed that both have."""
+    return [(runs[seed], others[seed]) for seed in sorted(runs.keys() & others.keys())]
+
+
+def inventory(run: StoredRun) -> dict[str, Any]:
+    """The "relations" of the run's dataset with their names, and which are "frequent"; empty for an
+    older run.
+    """
+    directory = RunDirectory(run.path)
+    if not (run.path / "relations.json").is_file():
+        return {}
+    directory.verify("relations.json")
+    return directory.read_json("relations.json")
+
+
+def is_control(augmenter: str) -> bool:
+    return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
+
+
+def chosen_before_augmentation(run: StoredRun) -> bool:
+    """Whether the scored model is from the warm-up, before augmentation began."""
+    warmup = (run.config.get("augment") or {}).get("warmup_epochs", 0)
+    return 0 < run.metrics.get("best_epoch", warmup + 1) <= warmup
+
+
+def _require_comparable(runs: list[StoredRun]) -> None:
+    """Raises UserError when runs of one table differ in more than backbone, augmenter and seed."""
+    first: dict[tuple[str, str], tuple[StoredRun, Any]] = {}
+    for run in runs:
+        settings = {(key, ""): run.config.get(key) for key in ("dataset", "encoder", "train")}
+        settings["backbone", run.backbone] = run.config["backbone"]
+        settings["augmenter", run.augmenter] = run.config["augmenter"]
+        if run.augmenter != BASELINE:
+            settings["augment", ""] = run.config.get("augment")
+        known = {fact: run.facts.get(fact) for fact in IDENTIFYING_FACTS}
+        settings |= {(fact, ""): value for fact, value in known.items() if value is not None}
+        for (key, name), value in settings.items():
+            other, expected = first.setdefault((key, name), (run, value))
+            for where, left, right in differing({key: expected}, {key: value}):
+                if "nothing" in (left, right):
+                    continue  # a setting that a later version added; its default keeps the numbers
+                raise UserError(
+                    "these runs cannot share a table, because their settings differ: "
+                    f"{where} is {left} in {other.path}, and {right} in {run.path}"
+                )
+
+
+def studies(
+    runs: Iterable[StoredRun],
+    expected: Mapping[Path, Expected] | None = None,
+    descriptions: Mapping[Path, str] | None = None,
+) -> tuple[list[Study], list[str]]:
+    """The studies among runs of any experiments, and in words which cannot share a table.
+
+    Experiments are told apart by their folder: two results folders may hold experiments of one
+    name. A run that comes twice counts once.
+
+    expected, descriptions: by the experiment's folder (resolved).
+    """
+    groups: dict[tuple[Path, str, str | None], dict[Path, StoredRun]] = {}
+    for run in runs:
+        key = (folder_of(run), run.dataset, run.facts.get("corpus_digest"))
+        groups.setdefault(key, {})[run.path.resolve()] = run
+    labels = _labels({folder for folder, _, _ in groups})
+    found, left_out = [], []
+    for (folder, _, _), members in groups.items():
+        asked = (expected or {}).get(folder)
+        description = (descriptions or {}).get(folder, "")
+        try:
+            found.append(Study.of(members.values(), asked, description, labels[folder]))
+        except UserError as error:
+            left_out.append(f"{labels[folder]}: {error}")
+    order = lambda study: (study.dataset, study.data[1] or "", study.label)
+    return sorted(found, key=order), left_out
+
+
+def folder_of(run: StoredRun) -> Path:
+    """The experiment's folder: <experiment>/<backbone>/<augmenter>/seed-<k>."""
+    return run.path.resolve().parents[2]
+
+
+def _labels(folders: Iterable[Path]) -> dict[Path, str]:
+    """Each folder by its name, with as many parents as tell it from others of that name."""
+    depth = dict.fromkeys(folders, 1)
+    while True:
+        labels = {folder: "/".join(folder.parts[-count:]) for folder, count in depth.items()}
+        seen = Counter(labels.values())
+        longer = [f for f in labels if seen[labels[f]] > 1 and depth[f] < len(f.parts)]
+        if not longer:
+            return labels
+        for folder in longer:
+            depth[folder] += 1
