@@ -29,7 +29,7 @@ def existing_file(path: str | os.PathLike) -> Path:
         if not file.exists():
             file = Path(str(path).replace("\\", "/")).expanduser()
         if file.is_dir():
-            raise DataError(f"{path}: is a folder; expected a JSON file")
+            raise DataError(f"{path}: is a folder; expected a file")
         if not file.exists():
             raise DataError(f"{path}: no such file (looked for {Path(os.path.abspath(file))})")
     # no path at all, a name too long, a null character, no permission, an unknown "~user"
@@ -38,12 +38,20 @@ def existing_file(path: str | os.PathLike) -> Path:
     return file
 
 
+def read_text(path: str | os.PathLike) -> str:
+    """The text of a file in UTF-8. Raises DataError."""
+    try:
+        return existing_file(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
 def read_json(path: str | os.PathLike) -> Any:
     """The whole of a small JSON file, such as a relation inventory. Raises DataError when it is
     missing or not JSON.
     """
     try:
-        return _DECODER.decode(_text(path))
+        return _DECODER.decode(read_text(path))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
 
@@ -54,7 +62,7 @@ def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
     Raises DataError, with line and column, at the first character that is not valid.
     """
     try:
-        yield from _elements(_text(path))
+        yield from _elements(read_text(path))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
 
@@ -78,13 +86,6 @@ def _past(pattern: re.Pattern, text: str, at: int, expected: str) -> int:
     if not (found := pattern.match(text, at)):
         raise json.JSONDecodeError(f"expected {expected}", text, at)
     return found.end()
-
-
-def _text(path: str | os.PathLike) -> str:
-    try:
-        return existing_file(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

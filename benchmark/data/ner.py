@@ -1,20 +1,20 @@
 """Entities of plain text, found by a library that the user has: spaCy or GLiNER.
 
-What they find is marked as one would by hand (benchmark/data/text.py). Neither resolves
-coreference: mentions with the same words and type are one entity, whatever their case.
+Neither resolves coreference: mentions with the same words and type are one entity, whatever their
+case.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from benchmark.data.text import Mention, Pieces
 from benchmark.errors import UserError
 
 Span = tuple[int, int, str]  # first character, one past the last, type
 Finder = Callable[[str], Sequence[Span]]
 
-SPECIAL = re.compile(r"[\\\[\]|]")
 # the types of DocRED, as spaCy's models and a prompt of GLiNER call them
 SPACY = {"PERSON": "PER", "NORP": "MISC", "FAC": "LOC", "GPE": "LOC", "DATE": "TIME"}
 SPACY |= dict.fromkeys(("CARDINAL", "ORDINAL", "QUANTITY", "PERCENT", "MONEY"), "NUM")
@@ -22,8 +22,8 @@ GLINER = {"person": "PER", "organization": "ORG", "location": "LOC", "date or ti
 GLINER |= {"number": "NUM", "work, event or other name": "MISC"}
 
 
-def marker(ner: str) -> Callable[[str], str]:
-    """A function that marks the entities of a text, by "spacy:MODEL" or "gliner:MODEL".
+def marker(ner: str) -> Callable[[str], Pieces]:
+    """A function that finds the mentions of a text, by "spacy:MODEL" or "gliner:MODEL".
 
     Raises UserError when it is neither, or the library or its model is not installed.
     """
@@ -40,29 +40,25 @@ def marker(ner: str) -> Callable[[str], str]:
     except (OSError, ValueError) as error:  # no such model, or not one of entities
         reason = " ".join(str(error).split())
         raise UserError(f"--ner {ner}: the model cannot be loaded: {reason:.300}") from error
-    return lambda text: mark(text, find(text))
+    return lambda text: pieces(text, find(text))
 
 
-def mark(text: str, spans: Sequence[Span]) -> str:
-    """The text with these spans marked; of two that overlap, the longer one."""
+def pieces(text: str, spans: Sequence[Span]) -> Iterator[str | Mention]:
+    """The text with these spans as mentions; of two that overlap, the longer one."""
     chosen: list[Span] = []
     for start, end, kind in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
         if all(end <= other[0] or other[1] <= start for other in chosen):
             chosen.append((start, end, kind))
     numbers: dict[tuple[str, str], int] = {}
-    parts, at = [], 0
+    at = 0
     for start, end, kind in sorted(chosen):
         name = " ".join(text[start:end].split())
-        if not re.search(r"\w", name):
-            continue
-        number = numbers.setdefault((name.casefold(), kind), len(numbers) + 1)
-        parts += [_escaped(text[at:start]), f"[{_escaped(name)}|{number}|{_escaped(kind)}]"]
-        at = end
-    return "".join([*parts, _escaped(text[at:])])
-
-
-def _escaped(text: str) -> str:
-    return SPECIAL.sub(r"\\\g<0>", text)
+        if re.search(r"\w", name):
+            number = numbers.setdefault((name.casefold(), kind), len(numbers) + 1)
+            yield text[at:start]
+            yield Mention(name, number, kind)
+            at = end
+    yield text[at:]
 
 
 def _spacy(model: str) -> Finder:

@@ -13,31 +13,17 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from benchmark.data import synthetic_words
-from benchmark.data.corpora import cached, relation_frequencies
-from benchmark.data.synthetic_words import (
-    ANAPHORA,
-    BODIES,
-    ENDINGS,
-    GIVEN,
-    NEUTRAL,
-    OPENERS,
-    PLACES,
-    PLAIN,
-    QUALITIES,
-    RELATIONS,
-    SYLLABLES,
-    TYPES,
-    UNNAMED,
-    VAGUE,
-    WHEN,
-    Relation,
-)
-from benchmark.errors import ConfigError
+from pydantic import Field
+
+from benchmark.data import synthetic_words as lexicon
+from benchmark.data.corpora import cached, corpus_of_splits
+from benchmark.data.synthetic_words import RELATIONS, Relation
+from benchmark.options import OptionModel, Probability, whole
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
 
@@ -78,56 +64,49 @@ def synthetic(
             bound to the nearest mentions.
         aliases: share of mentions, after an entity's first, by its short name.
     """
-    from benchmark.data.documents import Corpus
-
-    difficulty = Difficulty(
-        zipf, cue_noise, cross_sentence, multi_label, distractors, joined, aliases
+    for option, count in (("train", train), ("dev", dev), ("test", test)):
+        whole(option, count)
+    whole("seed", seed, 0)
+    difficulty = Difficulty.of(
+        {
+            "zipf": zipf,
+            "cue_noise": cue_noise,
+            "cross_sentence": cross_sentence,
+            "multi_label": multi_label,
+            "distractors": distractors,
+            "joined": joined,
+            "aliases": aliases,
+        }
     )
-    for option, value in (("train", train), ("dev", dev), ("test", test), ("seed", seed)):
-        least = 0 if option == "seed" else 1
-        if type(value) is not int or value < least:
-            raise ConfigError(
-                f"dataset 'synthetic': {option}: expected an integer from {least}, got {value!r}"
-            )
-    splits = {
-        name: _split(name, count, seed, difficulty)
-        for name, count in (("train", train), ("dev", dev), ("test", test))
-    }
-    counts = relation_frequencies(splits["train"])
-    names = tuple(relation.name for relation in RELATIONS)
-    return Corpus(
-        name="synthetic",
-        **splits,
-        relations=names,
-        relation_names={name: name.replace("_", " ") for name in names},
-        frequent=frozenset(sorted(counts, key=lambda name: (-counts[name], name))[:10]),
-        notes=("made-up documents: scores say nothing about real text",),
+    splits = {}
+    for name, count in (("train", train), ("dev", dev), ("test", test)):
+        key = f"synthetic {_source()} {name} {count} {seed} {difficulty!r}"
+        splits[name] = cached(partial(documents, name, count, seed, difficulty), key=key)
+    return corpus_of_splits(
+        "synthetic",
+        splits,
+        inventory=[relation.name for relation in RELATIONS],
+        relation_names={r.name: r.name.replace("_", " ") for r in RELATIONS},
+        notes=["made-up documents: scores say nothing about real text"],
     )
 
 
-@dataclass(frozen=True)
-class Difficulty:
-    """The options of `synthetic` that shape a document. Raises ConfigError when one is out of
-    range.
-    """
+class Difficulty(OptionModel):
+    """The options of `synthetic` that shape a document."""
 
-    zipf: float
-    cue_noise: float
-    cross_sentence: float
-    multi_label: float
-    distractors: float
-    joined: float
-    aliases: float
+    zipf: Annotated[float, Field(ge=0, le=5)] = 1.2
+    cue_noise: Probability = 0.04
+    cross_sentence: Probability = 0.1
+    multi_label: Probability = 0.1
+    distractors: Annotated[float, Field(ge=0, le=5)] = 0.25
+    joined: Probability = 0.1
+    aliases: Probability = 0.5
 
-    def __post_init__(self):
-        for option in fields(self):
-            value = getattr(self, option.name)
-            most = 5 if option.name in ("zipf", "distractors") else 1
-            if type(value) not in (int, float) or not 0 <= value <= most:
-                raise ConfigError(
-                    f"dataset 'synthetic': {option.name}: expected a number from 0 to {most}, "
-                    f"got {value!r}"
-                )
+
+def _source() -> str:
+    """The digest of these files: the cache must not outlive their text."""
+    files = (__file__, lexicon.__file__)
+    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
 
 
 def documents(
@@ -137,14 +116,6 @@ def documents(
     for index in range(count):
         rng = random.Random(derive(seed, f"synthetic {split}", index))
         yield _Writer(rng, difficulty).document(f"Synthetic {split} {index}")
-
-
-def _split(name: str, count: int, seed: int, difficulty: Difficulty) -> Any:
-    # the cache must not outlive the text of these files
-    source = [Path(file).read_bytes() for file in (__file__, synthetic_words.__file__)]
-    digest = hashlib.sha256(b"".join(source)).hexdigest()
-    key = f"synthetic {digest} {name} {count} {seed} {asdict(difficulty)}"
-    return cached(lambda: documents(name, count, seed, difficulty), key=key)
 
 
 @dataclass
@@ -196,22 +167,21 @@ class _Writer:
         share a name.
         """
         count = self.rng.randint(6, 9)
-        types = ["PER", *TYPES, *self.rng.choices(list(TYPES), list(TYPES.values()), k=count - 5)]
+        kinds, shares = list(lexicon.TYPES), list(lexicon.TYPES.values())
+        types = ["PER", *kinds, *self.rng.choices(kinds, shares, k=count - 5)]
         self.rng.shuffle(types)
-        stems = [f"{first}{second}".capitalize() for first in SYLLABLES for second in ENDINGS]
+        stems = self.rng.sample(lexicon.STEMS, count)
         return [
-            _Entity(type, self._names(type, stem))
-            for type, stem in zip(types, self.rng.sample(stems, count), strict=True)
+            _Entity(type, self._names(type, stem)) for type, stem in zip(types, stems, strict=True)
         ]
 
     def _names(self, type: str, stem: str) -> tuple[str, str]:
-        if type == "PER":
-            return f"{self.rng.choice(GIVEN)} {stem}", stem
+        """The full name and the short one."""
+        if type == "MISC":
+            return f"The {self.rng.choice(lexicon.QUALITIES)} {stem}", f"The {stem}"
         if type == "ORG":
-            return f"{stem} {self.rng.choice(BODIES)}", stem
-        if type == "LOC":
-            return f"{self.rng.choice(PLACES)} {stem}", stem
-        return f"The {self.rng.choice(QUALITIES)} {stem}", f"The {stem}"
+            return f"{stem} {self.rng.choice(lexicon.BODIES)}", stem
+        return f"{self.rng.choice(lexicon.GIVEN if type == 'PER' else lexicon.PLACES)} {stem}", stem
 
     def _draw_statements(self) -> list[list[list]]:
         """Draws about as many facts as there are entities, and states each."""
@@ -246,7 +216,7 @@ class _Writer:
         self._add(relation, head, tail)
         phrase = rng.choice(relation.active)
         if rng.random() < difficulty.cue_noise:
-            phrase = VAGUE[relation.head, relation.tail]
+            phrase = lexicon.VAGUE[relation.head, relation.tail]
         elif rng.random() < difficulty.multi_label and (second := self._second(relation)):
             self._add(second, head, tail)
             phrase = f"{phrase} and {rng.choice(second.active)}"
@@ -257,8 +227,8 @@ class _Writer:
             return [[head, *phrase.split(), tail]]
         if rng.random() < 2 / 3:
             return [
-                self._fill(rng.choice(PLAIN), a=head),
-                [*rng.choice(ANAPHORA[relation.head]).split(), *phrase.split(), tail],
+                self._fill(rng.choice(lexicon.PLAIN), a=head),
+                [*rng.choice(lexicon.ANAPHORA[relation.head]).split(), *phrase.split(), tail],
             ]
         others = [other for other, to in self._free_pairs(relation) if to == tail]
         if not others or relation.symmetric:
@@ -268,20 +238,17 @@ class _Writer:
         return [[head, *phrase.split(), tail], ["the", "same", "holds", "for", other]]
 
     def _second(self, relation: Relation) -> Relation | None:
-        """Another relation between the same types, all alike likely."""
+        """Another relation between the same types, all alike likely. None is symmetric."""
         types = (relation.head, relation.tail)
-        others = [
-            other
-            for other in RELATIONS
-            if (other.head, other.tail) == types and other != relation and not other.symmetric
-        ]
-        return self.rng.choice(others) if others and not relation.symmetric else None
+        others = [r for r in RELATIONS if (r.head, r.tail) == types and r != relation]
+        others = [r for r in others if not r.symmetric and not relation.symmetric]
+        return self.rng.choice(others) if others else None
 
     def _draw_distractors(self, statements: list[list[list]]) -> list[list[list]]:
         rng = self.rng
         named = {item for block in statements for clause in block for item in clause}
         blocks = [
-            [self._fill(rng.choice(PLAIN), a=entity)]
+            [self._fill(rng.choice(lexicon.PLAIN), a=entity)]
             for entity in range(len(self.entities))
             if entity not in named
         ]
@@ -289,11 +256,12 @@ class _Writer:
         for _ in range(int(expected) + (rng.random() < expected % 1)):
             first, second = rng.sample(range(len(self.entities)), 2)
             if rng.random() < 0.5:
-                blocks.append([self._fill(rng.choice(NEUTRAL), a=first, b=second)])
+                blocks.append([self._fill(rng.choice(lexicon.NEUTRAL), a=first, b=second)])
             else:
                 kind = self.entities[first].type
                 relation = rng.choice([other for other in RELATIONS if other.head == kind])
-                phrase, unnamed = rng.choice(relation.active), rng.choice(UNNAMED[relation.tail])
+                phrase = rng.choice(relation.active)
+                unnamed = rng.choice(lexicon.UNNAMED[relation.tail])
                 blocks.append([[first, *phrase.split(), *unnamed.split()]])
         return blocks
 
@@ -302,7 +270,7 @@ class _Writer:
         clause: list = []
         for word in template.split():
             if word == "{when}":
-                clause += self.rng.choice(WHEN).split()
+                clause += self.rng.choice(lexicon.WHEN).split()
             else:
                 clause.append(entities[word[1:-1]] if word.startswith("{") else word)
         return clause
@@ -312,10 +280,9 @@ class _Writer:
         self.rng.shuffle(blocks)
         joined: list[list[list]] = []
         for block in blocks:
-            open_end = (
-                joined and len(joined[-1]) == len(block) == 1 and "while" not in joined[-1][0]
-            )
-            if open_end and self.rng.random() < self.difficulty.joined:
+            may_join = joined and len(joined[-1]) == len(block) == 1
+            may_join = may_join and "while" not in joined[-1][0]
+            if may_join and self.rng.random() < self.difficulty.joined:
                 joined[-1][0] += [",", "while", *block[0]]
             else:
                 joined.append(block)
@@ -326,7 +293,7 @@ class _Writer:
         entity is its full name.
         """
         rng = self.rng
-        words = rng.choice(OPENERS).split() if rng.random() < 0.15 else []
+        words = rng.choice(lexicon.OPENERS).split() if rng.random() < 0.15 else []
         for item in clause:
             if isinstance(item, str):
                 words.append(item)
@@ -339,7 +306,7 @@ class _Writer:
                 {"name": name, "sentence": len(self.sentences), "start": start, "end": len(words)}
             )
         if rng.random() < 0.15:
-            words += rng.choice(WHEN).split()
+            words += rng.choice(lexicon.WHEN).split()
         if words[0].islower():
             words[0] = words[0].capitalize()
         self.sentences.append([*words, "."])

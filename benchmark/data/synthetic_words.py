@@ -7,17 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation between entities of two types, and how it is said.
-
-    `active` phrases stand between head and tail, `passive` ones between tail and head. A relation
-    without passive phrases is symmetric.
-    """
+    """A relation between entities of two types, and how it is said."""
 
     name: str
     head: str
     tail: str
-    active: tuple[str, ...]
-    passive: tuple[str, ...]
+    active: tuple[str, ...]  # phrases between head and tail
+    passive: tuple[str, ...]  # phrases between tail and head; none: the relation is symmetric
 
     @property
     def symmetric(self) -> bool:
@@ -105,17 +101,16 @@ ANAPHORA = {
     "LOC": ("it", "the place", "this area"),
     "MISC": ("it", "the work", "this piece"),
 }
-_WHEN = "in 1962, in 1978, in 1985, in 1994, in 2003, in 2011, last year, long ago, in spring, "
-WHEN = tuple((_WHEN + "after the war").split(", "))
+WHEN = ("in 1962", "in 1978", "in 1985", "in 1994", "in 2003", "in 2011", "last year", "long ago")
+WHEN += ("in spring", "after the war")
 OPENERS = ("in fact ,", "as we know ,", "today ,", "of course ,", "according to a friend ,")
 
 _SYLLABLES = """
 bar bel bor cal cor dan del dor fal fen gar gol hal hel jor kal kel kor lan lor mar mel nor pel
 ral sel tal tor val vel
 """
-SYLLABLES = tuple(_SYLLABLES.split())
 _ENDINGS = "ak am an ard as ek en eth ik in is ok on or um us"
-ENDINGS = tuple(_ENDINGS.split())
+STEMS = [f"{a}{b}".capitalize() for a in _SYLLABLES.split() for b in _ENDINGS.split()]  # of names
 _GIVEN = "Ada Ben Cleo Dirk Edna Finn Gita Hugo Ines Jan Kira Leon Mona Nils Olga Paul"
 GIVEN = tuple(_GIVEN.split())
 BODIES = ("Group", "Bank", "Union", "Press", "Works", "College", "Party", "Institute")

@@ -34,10 +34,9 @@ def write_documents(folder: Path, count: int) -> None:
     """train.json, dev.json and test.json of synthetic documents in DocRED's format."""
     from benchmark.data.synthetic import Difficulty, documents
 
-    difficulty = Difficulty(1.2, 0.04, 0.1, 0.1, 0.25, 0.1, 0.5)
     for split, size in (("train", count), ("dev", HELD_OUT), ("test", HELD_OUT)):
         with (folder / f"{split}.json").open("w") as file:
-            for index, document in enumerate(documents(split, size, 0, difficulty)):
+            for index, document in enumerate(documents(split, size, 0, Difficulty())):
                 file.write(("[" if index == 0 else ",\n") + json.dumps(in_docred_format(document)))
             file.write("]\n")
 

@@ -19,6 +19,7 @@ from benchmark.data.docred import load_split, read_documents
 from benchmark.data.documents import FEATURES
 from benchmark.data.features import featurise
 from benchmark.data.jsonstream import read_json
+from benchmark.data.text import read_marked
 from benchmark.data.validate import MOST_ENTITIES, faults
 from benchmark.errors import DataError
 
@@ -233,6 +234,13 @@ def test_every_value_at_every_place_is_a_fault_or_loads(tmp_path):
 def test_small_files_are_read_as_carefully(tmp_path, content):
     with pytest.raises(DataError, match="hostile.json: not valid JSON"):
         read_json(written(tmp_path, content))
+
+
+def test_a_marked_text_must_be_one(tmp_path):
+    with pytest.raises(DataError, match="cannot be read as UTF-8 text"):
+        read_marked(written(tmp_path, b"\xff\xfe\x00"))
+    with pytest.raises(DataError, match="no such file"):
+        read_marked(tmp_path / "nowhere.txt")
 
 
 @pytest.mark.parametrize("path", ["~nobody-here/x.json", "a\0b", "x" * 5000, "", 5, "absent.json"])

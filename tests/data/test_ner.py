@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.data.ner import mark, marker
-from benchmark.data.text import read_marked
+from benchmark.data.ner import marker, pieces
 from benchmark.errors import UserError
 from benchmark.interop.predict import own_documents
 
@@ -59,21 +58,9 @@ def test_a_plain_text_becomes_documents(libraries, tmp_path, ner):
     assert second["entities"] == [] and second["title"] == "plain 2"
 
 
-def test_of_two_that_overlap_the_longer_is_marked():
-    assert mark("New York City", [(0, 8, "A"), (0, 13, "B"), (4, 13, "C")]) == "[New York City|1|B]"
-
-
-def test_what_is_marked_reads_back_as_it_was(tmp_path):
-    text = "A [b] | c\\d, Ada|Bob."
-    file = tmp_path / "odd.txt"
-    file.write_text(text)
-    start = text.index("Ada")
-    (document,) = read_marked(file, lambda part: mark(part, [(start, start + 7, "P|Q")]))
-    words = [word for sentence in document["sents"] for word in sentence]
-    assert "".join(words) == text.replace(" ", "").strip()
-    assert document["vertexSet"] == [
-        [{"name": "Ada|Bob", "sent_id": 0, "pos": [9, 12], "type": "P|Q"}]
-    ]
+def test_of_two_that_overlap_the_longer_is_taken():
+    found = [(0, 8, "A"), (0, 13, "B"), (4, 13, "C")]
+    assert [*pieces("New York City", found)] == ["", ("New York City", 1, "B"), ""]
 
 
 @pytest.mark.parametrize(
@@ -105,4 +92,5 @@ def test_with_spacy_itself(tmp_path):
     model = spacy.blank("en")
     model.add_pipe("entity_ruler").add_patterns([{"label": "GPE", "pattern": "Warsaw"}])
     model.to_disk(tmp_path / "model")
-    assert marker(f"spacy:{tmp_path / 'model'}")("To Warsaw!") == "To [Warsaw|1|LOC]!"
+    found = marker(f"spacy:{tmp_path / 'model'}")("To Warsaw!")
+    assert [*found] == ["To ", ("Warsaw", 1, "LOC"), "!"]

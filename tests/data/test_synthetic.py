@@ -5,7 +5,8 @@ import datasets
 import pytest
 
 from benchmark.data.stats import statistics
-from benchmark.data.synthetic import RELATIONS, VAGUE, Difficulty, documents, synthetic
+from benchmark.data.synthetic import Difficulty, documents, synthetic
+from benchmark.data.synthetic_words import RELATIONS, VAGUE
 from benchmark.errors import ConfigError
 
 
@@ -16,41 +17,40 @@ def corpus(tmp_path_factory):
         yield synthetic()
 
 
-def test_sizes_titles_and_inventory(corpus):
+def facts_of(row):
+    return {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
+
+
+def pairs_of(row):
+    return itertools.permutations(range(len(row["entities"])), 2)
+
+
+def test_every_document_is_sound(corpus):
+    """Titles differ, mentions spell their names, facts fit the types of their relations, and
+    symmetric ones hold both ways.
+    """
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (240, 60, 100)
-    titles = [
-        title for split in (corpus.train, corpus.dev, corpus.test) for title in split["title"]
-    ]
-    assert len(set(titles)) == 400
     assert corpus.relations == tuple(relation.name for relation in RELATIONS)
     assert len(corpus.frequent) == 10
-
-
-def test_every_mention_spells_its_name_and_every_fact_fits_its_relations_types(corpus):
+    rows = [*corpus.train, *corpus.dev, *corpus.test]
+    assert len({row["title"] for row in rows}) == 400
     types = {relation.name: (relation.head, relation.tail) for relation in RELATIONS}
-    for row in itertools.chain(corpus.train, corpus.dev, corpus.test):
+    symmetric = {relation.name for relation in RELATIONS if relation.symmetric}
+    found = 0
+    for row in rows:
         for entity in row["entities"]:
             assert entity["mentions"]
             for mention in entity["mentions"]:
                 sentence = row["sentences"][mention["sentence"]]
-                words = sentence[mention["start"] : mention["end"]]
-                assert " ".join(words) == mention["name"]
-        for fact in row["facts"]:
-            assert fact["head"] != fact["tail"]
-            kinds = tuple(row["entities"][fact[role]]["type"] for role in ("head", "tail"))
-            assert kinds == types[fact["relation"]]
-        keys = [(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]]
-        assert len(set(keys)) == len(keys)
-
-
-def test_symmetric_relations_hold_both_ways(corpus):
-    symmetric = {relation.name for relation in RELATIONS if relation.symmetric}
-    found = 0
-    for row in corpus.train:
-        facts = {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
-        both_ways = {fact for fact in facts if fact[2] in symmetric}
-        assert {(tail, head, name) for head, tail, name in both_ways} == both_ways
-        found += len(both_ways)
+                assert " ".join(sentence[mention["start"] : mention["end"]]) == mention["name"]
+        facts = facts_of(row)
+        assert len(facts) == len(row["facts"])
+        for head, tail, name in facts:
+            kinds = tuple(row["entities"][entity]["type"] for entity in (head, tail))
+            assert head != tail and kinds == types[name]
+            if name in symmetric:
+                assert (tail, head, name) in facts
+                found += 1
     assert found
 
 
@@ -80,53 +80,39 @@ def test_phrases_tell_relations_apart():
     assert all(len(names) == 1 for names in said.values()) and not set(said) & set(VAGUE.values())
 
 
-def _pairs(rows):
-    """(document, head, tail, types) of every ordered pair, and the gold facts."""
-    pairs, gold = [], set()
-    for d, row in enumerate(rows):
-        types = [entity["type"] for entity in row["entities"]]
-        pairs += [
-            (d, h, t, (types[h], types[t])) for h, t in itertools.permutations(range(len(types)), 2)
-        ]
-        gold |= {(d, fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
-    return pairs, gold
-
-
 def test_types_alone_do_not_tell_the_relations(corpus):
     """The best rule "predict these relations for every pair of these types": rates from train,
     threshold the best on test.
     """
-    pairs, gold = _pairs(corpus.train)
-    types = {(d, h, t): kinds for d, h, t, kinds in pairs}
-    of_types = Counter(kinds for *_, kinds in pairs)
-    rate = {
-        (kinds, name): count / of_types[kinds]
-        for (kinds, name), count in Counter((types[d, h, t], r) for d, h, t, r in gold).items()
-    }
-    pairs, gold = _pairs(corpus.test)
-    of_types = Counter(kinds for *_, kinds in pairs)
-    types = {(d, h, t): kinds for d, h, t, kinds in pairs}
-    hits = Counter((types[d, h, t], r) for d, h, t, r in gold)
+
+    def counted(rows):
+        """Pairs of each two types; facts of each two types and relation."""
+        pairs, facts = Counter(), Counter()
+        for row in rows:
+            types = [entity["type"] for entity in row["entities"]]
+            pairs.update((types[h], types[t]) for h, t in pairs_of(row))
+            facts.update(((types[h], types[t]), name) for h, t, name in facts_of(row))
+        return pairs, facts
+
+    pairs, facts = counted(corpus.train)
+    rate = {rule: count / pairs[rule[0]] for rule, count in facts.items()}
+    pairs, facts = counted(corpus.test)
     best, predicted, correct = 0.0, 0, 0
     for rule in sorted(rate, key=rate.get, reverse=True):  # each threshold takes one rule more
-        predicted, correct = predicted + of_types[rule[0]], correct + hits[rule]
-        best = max(best, 2 * correct / (predicted + len(gold)))
+        predicted, correct = predicted + pairs[rule[0]], correct + facts[rule]
+        best = max(best, 2 * correct / (predicted + facts.total()))
     assert 0.1 < best < 0.30
 
 
-def _context(row, head, tail):
+def context(row, head, tail):
     """The words between the nearest mentions of one sentence, and who comes first; None if the two
     never meet.
     """
-    meetings = [
-        (abs(a["start"] - b["start"]), a, b)
-        for a in row["entities"][head]["mentions"]
-        for b in row["entities"][tail]["mentions"]
-        if a["sentence"] == b["sentence"]
-    ]
+    mentions = itertools.product(*(row["entities"][e]["mentions"] for e in (head, tail)))
+    meetings = [(a, b) for a, b in mentions if a["sentence"] == b["sentence"]]
     if not meetings:
         return None
-    _, a, b = min(meetings, key=lambda meeting: meeting[0])
+    a, b = min(meetings, key=lambda pair: abs(pair[0]["start"] - pair[1]["start"]))
     first, second = sorted((a, b), key=lambda mention: mention["start"])
     return " ".join(row["sentences"][a["sentence"]][first["end"] : second["start"]]), a is first
 
@@ -137,22 +123,19 @@ def test_the_text_does_tell_them(corpus):
     """
     seen, relations = Counter(), defaultdict(Counter)
     for row in corpus.train:
-        gold = {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
-        for h, t in itertools.permutations(range(len(row["entities"])), 2):
-            seen[_context(row, h, t)] += 1
-            relations[_context(row, h, t)].update(
-                r for head, tail, r in gold if (head, tail) == (h, t)
-            )
+        seen.update(context(row, *pair) for pair in pairs_of(row))
+        for head, tail, name in facts_of(row):
+            relations[context(row, head, tail)][name] += 1
     correct = predicted = total = 0
     for row in corpus.test:
-        gold = {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
-        total += len(gold)
-        for h, t in itertools.permutations(range(len(row["entities"])), 2):
-            context = _context(row, h, t)
-            found = {
-                (h, t, r) for r, count in relations[context].items() if count > seen[context] / 2
-            }
-            predicted, correct = predicted + len(found), correct + len(found & gold)
+        found = {
+            (*pair, name)
+            for pair in pairs_of(row)
+            for name, count in relations[context(row, *pair)].items()
+            if count > seen[context(row, *pair)] / 2
+        }
+        total += len(facts_of(row))
+        predicted, correct = predicted + len(found), correct + len(found & facts_of(row))
     assert 2 * correct / (predicted + total) > 0.7
 
 
@@ -161,20 +144,20 @@ EASY = Difficulty(
 )
 
 
-def _numbers(**changes):
-    return statistics(documents("train", 60, 0, Difficulty(**{**EASY.__dict__, **changes})))
+def numbers_of(**changes):
+    return statistics(documents("train", 60, 0, Difficulty(**{**dict(EASY), **changes})))
 
 
 def test_each_knob_turns_what_it_says():
-    easy = _numbers()
+    easy = numbers_of()
     assert easy["inter_share"] == 0 and set(easy["labels_per_pair"]) == {1}
-    assert _numbers(cross_sentence=0.5)["inter_share"] > 0.2
-    assert _numbers(multi_label=0.5)["labels_per_pair"][2] > 50
-    assert _numbers(distractors=1)["sentences"] > 1.5 * easy["sentences"]
-    assert _numbers(joined=0.5)["sentences"] < 0.9 * easy["sentences"]
-    shares = [made["frequent_share"] for made in (_numbers(zipf=0), easy, _numbers(zipf=2))]
+    assert numbers_of(cross_sentence=0.5)["inter_share"] > 0.2
+    assert numbers_of(multi_label=0.5)["labels_per_pair"][2] > 50
+    assert numbers_of(distractors=1)["sentences"] > 1.5 * easy["sentences"]
+    assert numbers_of(joined=0.5)["sentences"] < 0.9 * easy["sentences"]
+    shares = [made["frequent_share"] for made in (numbers_of(zipf=0), easy, numbers_of(zipf=2))]
     assert shares[0] < shares[1] < shares[2]
-    vague = list(documents("train", 10, 0, Difficulty(**{**EASY.__dict__, "cue_noise": 1})))
+    vague = list(documents("train", 10, 0, Difficulty(**{**dict(EASY), "cue_noise": 1})))
     text = " ".join(word for row in vague for sentence in row["sentences"] for word in sentence)
     said = sum(text.count(phrase) for phrase in VAGUE.values())
     assert said >= 0.9 * sum(len(row["facts"]) for row in vague) - 10
