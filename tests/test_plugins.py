@@ -75,9 +75,9 @@ def test_it_trains_and_goes_on_where_it_was_stopped(plugin, tmp_path, monkeypatc
 
     close = Loop._close_epoch
 
-    def killed(loop, optimizer, state, *rest):
-        close(loop, optimizer, state, *rest)
-        if state.epoch == 2:
+    def killed(loop, seconds):
+        close(loop, seconds)
+        if loop.state.epoch == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from backbones.base import Backbone
 from benchmark import processes
-from benchmark.data.batches import Batch, Encoded
+from benchmark.config import RunConfig
 from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
+from benchmark.progress import Progress
 from benchmark.quality.recording import (
     Stage1,
     discard_quality,
@@ -30,115 +27,32 @@ from benchmark.store.cleaning import AUGMENTER, PAIRS
 from benchmark.training import tracking
 from benchmark.training.checkpoints import is_sound, read_pairs, read_tensors, write_tensors
 from benchmark.training.evaluation import Evaluator
-from benchmark.training.gathering import joined
-from benchmark.training.model import DocreModel, restore_model
+from benchmark.training.model import restore_model
 from benchmark.training.objective import Mixing
-from benchmark.training.requests import Requests
 from benchmark.training.resume import facts_of
 from benchmark.training.session import Session, stage1_weights
+from benchmark.training.step import Requests, Step
 
 
-class Step:
-    """The augmentation of one training step; `rng` makes it a function of seed and step alone."""
-
-    def __init__(self, augmenter: Augmenter, requests: Requests, rng: torch.Generator):
-        self.augmenter, self.requests, self.rng = augmenter, requests, rng
-        self.does = augmenter.does()
-        self.adjust = augmenter.adjust if self.does == "adjust" else None
-        self.weigh = augmenter.weigh if self.does == "weigh" else None
-        perturb = functools.partial(augmenter.perturb, rng=rng)
-        self.perturb = perturb if self.does == "perturb" else None
-
-    def generate(
-        self,
-        backbone: Backbone,
-        real: Pairs,
-        encoded: Encoded,
-        batch: Batch,
-        again: Callable[[Batch], Encoded],
-    ) -> Pairs | None:
-        """The extra pairs of a batch whose pairs are `real`; None if there are none to come.
-
-        again: encodes a batch, the same one with other dropout.
-        """
-        if self.does == "documents":
-            return self._further(backbone, batch.further, again, real.labels.shape[1])
-        if self.does not in ("augment", "view"):
-            return None
-        positive = real.only_positive()
-        chosen = self.requests.choose(positive.labels, self.rng)
-        if self.does == "view":
-            start = again if self.augmenter.encodes_again else lambda batch: encoded
-            return self._viewed(backbone, real, chosen, start, batch)
-        generated, labels = self.augmenter.augment(
-            positive.representations.float()[chosen], positive.labels[chosen], rng=self.rng
-        )
-        if backbone.bounds is not None:
-            generated = generated.clamp(*backbone.bounds)
-        return Pairs(generated, labels, torch.arange(len(labels), device=labels.device))
-
-    @staticmethod
-    def _further(
-        backbone: Backbone, batch: Batch, encode: Callable[[Batch], Encoded], classes: int
-    ) -> Pairs:
-        """All pairs of the further documents of a step."""
-        found = backbone.represent(encode(batch), batch)
-        return joined(Pairs(found, batch.labels(classes), batch.positive))
-
-    def _viewed(
-        self,
-        backbone: Backbone,
-        real: Pairs,
-        chosen: Tensor,
-        start: Callable[[Batch], Encoded],
-        batch: Batch,
-    ) -> Pairs:
-        """One view of the batch for each copy that is asked for, represented by the backbone."""
-        views = []
-        for part in chosen.tensor_split(self.requests.copies):
-            view = self.augmenter.view(start(batch), batch, rng=self.rng)
-            seen = backbone.represent(view, batch)
-            seen = joined(Pairs(seen, batch.labels(real.labels.shape[1]), batch.positive))
-            if self.augmenter.pairs_of_view == "positive":
-                seen = seen.only_positive().at(part)
-                seen = Pairs(*seen, torch.arange(len(part), device=part.device))
-            views.append(seen)
-        return functools.reduce(Pairs.joined_with, views)
-
-
-@dataclass
 class Augmentation:
-    """Stage 2, and the source of generated pairs in stage 3."""
+    """The augmenter of a run, fitted and prepared. `stage1` is the folder of the `none` run."""
 
-    session: Session
-    stage1: Path | None
-
-    def __post_init__(self):
+    def __init__(self, session: Session, stage1: Path | None):
         began = time.perf_counter()
-        run, directory = self.session.run, self.session.directory
+        self.session, self.stage1, run = session, stage1, session.run
         self.augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
-        device = self.session.accelerator.device
         if self.augmenter.needs_fitting:
             train, dev = self._stage1_pairs()
+            self._fit(train, dev)
             label_sets = train.labels
-            stored = directory.path / AUGMENTER
-            restore = lambda: self.augmenter.load_state_dict(read_tensors(stored)[0])
-            fit = lambda: self._fit(
-                Pairs(*(t.to(device) for t in train)), Pairs(*(t.to(device) for t in dev))
-            )
-            processes.on_main(
-                lambda: restore() if stored.is_file() and self._fitted_before() else fit()
-            )
-            if not processes.is_main():
-                restore()
         else:
-            label_sets = self.session.label_sets()
+            label_sets = session.label_sets()
         self.requests = Requests(run.augment.copies, run.augment.rarity, label_sets)
-        with self.session.progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
-            rng = torch.Generator().manual_seed(derive(run.seed, "prepare"))
-            self.augmenter.prepare(label_sets.to(device), rng=rng, progress=bar.update_to)
+        prepare(self.augmenter, run, label_sets.to(session.accelerator.device), session.progress)
         if self.augmenter.does() == "documents":
-            self._take_documents()
+            rng = _generator(run.seed, "documents")
+            rows = self.augmenter.documents(list(session.corpus.train), rng=rng)
+            session.take_further(rows, rewrites=self.augmenter.rewrites)
         self.seconds = time.perf_counter() - began
 
     def mixing(self, epoch: int) -> Mixing:
@@ -153,12 +67,11 @@ class Augmentation:
         run = self.session.run
         if epoch < run.augment.warmup_epochs:
             return None
-        rng = torch.Generator().manual_seed(derive(run.seed, "augmentation", step))
-        return Step(self.augmenter, self.requests, rng)
+        return Step(self.augmenter, self.requests, _generator(run.seed, "augmentation", step))
 
     def measure(self) -> None:
-        """Write `quality.json`; where it cannot be had, say why. A restarted run measures again,
-        and finds the same.
+        """Write `quality.json`, or say why there is none. A restarted run measures again, and
+        finds the same.
         """
         session, progress = self.session, self.session.progress
         reason = hindrance(self.stage1)
@@ -169,48 +82,42 @@ class Augmentation:
             discard_quality(session.directory)
             return
         train, dev = self._stage1_pairs()
-        device = session.accelerator.device
-        with torch.random.fork_rng(
-            [device] if device.type == "cuda" else [], device_type="cuda"
-        ):  # a model's making is random
+        corpus, device = session.corpus, session.accelerator.device
+        # making a model draws from the global generators
+        with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
             backbone = restore_model(session.run, self.stage1, session.model.classes).backbone
-        stage1 = Stage1(
-            train, dev, backbone, rare_relations(session.corpus.relations, session.corpus.frequent)
-        )
+        tail = rare_relations(corpus.relations, corpus.frequent)
+        stage1 = Stage1(train, dev, backbone, tail)
         record_quality(session.run, session.directory, self.augmenter, stage1, device, progress)
 
-    def _take_documents(self) -> None:
-        rng = torch.Generator().manual_seed(derive(self.session.run.seed, "documents"))
-        rows = self.augmenter.documents(list(self.session.corpus.train), rng=rng)
-        self.session.take_further(rows, rewrites=self.augmenter.rewrites)
-
     def _fit(self, train: Pairs, dev: Pairs) -> None:
-        run, directory = self.session.run, self.session.directory
-        with self.session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
-            rng = torch.Generator().manual_seed(derive(run.seed, "fit"))
-            history = self.augmenter.fit(*train, rng=rng, held_out=dev, progress=bar.update_to)
-        directory.write_json("stage2_history.json", history)
-        if history:
-            tracking.log(self.session.accelerator, "stage2/", history[-1], 0)
-        write_tensors(
-            directory.path / AUGMENTER,
-            self.augmenter.state_dict(),
-            {"identity": self.session.identity},
-        )
+        """Fit the augmenter, unless a killed attempt at this very run did."""
+        session, run, device = self.session, self.session.run, self.session.accelerator.device
+        stored = session.directory.path / AUGMENTER
 
-    def _fitted_before(self) -> bool:
-        """A killed attempt at this very run got past stage 2."""
-        stored = facts_of(self.session.directory.path / AUGMENTER)
-        return stored.get("identity") == self.session.identity
+        def fit() -> None:
+            if facts_of(stored).get("identity") == session.identity:
+                return
+            on_device = [Pairs(*(t.to(device) for t in pairs)) for pairs in (train, dev)]
+            with session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
+                settings = {"rng": _generator(run.seed, "fit"), "progress": bar.update_to}
+                history = self.augmenter.fit(*on_device[0], held_out=on_device[1], **settings)
+            session.directory.write_json("stage2_history.json", history)
+            if history:
+                tracking.log(session.accelerator, "stage2/", history[-1], 0)
+            write_tensors(stored, self.augmenter.state_dict(), {"identity": session.identity})
+
+        processes.on_main(fit)
+        self.augmenter.load_state_dict(read_tensors(stored)[0])
 
     def _stage1_pairs(self) -> tuple[Pairs, Pairs]:
-        """Representations of the positive train and dev pairs in the stage 1 model; computed once
+        """The positive pairs of train and dev as the stage 1 model represents them; computed once
         per `none` run.
         """
+        name = self.session.run.augmenter.name
         if self.stage1 is None:
             raise UserError(
-                f"augmenter '{self.session.run.augmenter.name}' is fitted to the `none` run of its "
-                "seed, which is not there"
+                f"augmenter '{name}' is fitted to the `none` run of its seed, which is not there"
             )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
         processes.on_main(lambda: all(map(is_sound, files)) or self._represent(files))
@@ -218,27 +125,25 @@ class Augmentation:
         return train, dev
 
     def _represent(self, files: list[Path]) -> None:
-        """Write the representations of the positive pairs of train and dev."""
         stage1_weights(self.stage1, "stage 2")
-        session, device = self.session, self.session.accelerator.device
-        model: DocreModel = restore_model(session.run, self.stage1, session.model.classes).to(
-            device
-        )
-        evaluator = Evaluator(
-            model,
-            session.accelerator,
-            session.corpus,
-            session.progress,
-            max_labels=session.run.train.max_labels,
-        )
+        session, run = self.session, self.session.run
+        model = restore_model(run, self.stage1, session.model.classes)
+        given = model.to(session.accelerator.device), session.accelerator, session.corpus
+        evaluator = Evaluator(*given, session.progress, max_labels=run.train.max_labels)
         for split, file in zip(("train", "dev"), files, strict=True):
-            pairs = evaluator.positive_pairs(
-                session.loader(split, encoded=session.run.encoder.freeze == "all"),
-                f"stage 1 representations of {split}",
-            )
-            frequent = None if session.corpus.frequent is None else sorted(session.corpus.frequent)
-            tensors = {
-                "representations": pairs.representations,
-                "labels": pairs.labels.to(torch.uint8),
-            }
-            write_tensors(file, tensors, {"frequent": frequent})
+            # the stage 1 model has the same encoder only if none of the two is trained
+            loader = session.loader(split, encoded=run.encoder.freeze == "all")
+            pairs = evaluator.positive_pairs(loader, f"stage 1 representations of {split}")
+            labels = pairs.labels.to(torch.uint8)
+            write_tensors(file, {"representations": pairs.representations, "labels": labels})
+
+
+def prepare(augmenter: Augmenter, run: RunConfig, label_sets: Tensor, progress: Progress) -> None:
+    """Make the augmenter ready for the label sets [N, R] of all positive training pairs."""
+    with progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
+        rng = _generator(run.seed, "prepare")
+        augmenter.prepare(label_sets, rng=rng, progress=bar.update_to)
+
+
+def _generator(seed: int, purpose: str, *indices: int) -> torch.Generator:
+    return torch.Generator().manual_seed(derive(seed, purpose, *indices))

@@ -9,8 +9,10 @@ overfits, and whatever regularises it looks like a gain.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,7 +26,7 @@ from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.seeds import derive
 from benchmark.store.cleaning import ENCODINGS
-from benchmark.training.checkpoints import digest_of, read_facts, read_tensors, write_tensors
+from benchmark.training.checkpoints import DIGEST, read_facts, read_tensors, write_tensors
 
 
 class EncodedSplit:
@@ -47,6 +49,7 @@ class EncodedSplit:
         return states, flat.view(mentions, self.heads, length)
 
 
+@dataclass
 class EncodedCollator:
     """A collator whose batches bring the encoder's outputs along.
 
@@ -57,48 +60,40 @@ class EncodedCollator:
         again: batches bring another pass as well, where there is one.
     """
 
-    def __init__(
-        self,
-        collator: Collator,
-        passes: Sequence[EncodedSplit],
-        batches: DocumentBatches | None = None,
-        seed: int = 0,
-        again: bool = False,
-    ):
-        self.collator, self.passes, self.batches, self.seed = collator, passes, batches, seed
-        self.again = again
+    collator: Collator
+    passes: Sequence[EncodedSplit]
+    batches: DocumentBatches | None = None
+    seed: int = 0
+    again: bool = False
 
-    def __call__(self, rows) -> Batch:
+    def __call__(self, rows: Sequence[dict]) -> Batch:
         batch = self.collator(rows)
-        documents = batch.rows.tolist()
-        batch.encoded = joined_encodings(batch, [self._pass(row) for row in documents])
+        batch.encoded = self._joined(batch, 0)
         if self.again:
-            others = [self._pass(row, 1) for row in documents]
-            batch.encoded_again = joined_encodings(batch, others)
+            batch.encoded_again = self._joined(batch, 1)
         return batch
 
+    def _joined(self, batch: Batch, further: int) -> Encoded:
+        """The encoding of a batch, in float32; `further`: so many passes after the drawn one."""
+        width, heads = self.passes[0].states.shape[1], self.passes[0].heads
+        states = torch.zeros(len(batch.rows), batch.width, width)
+        rows = torch.zeros(len(batch.mention_state), heads, batch.width)
+        done = 0
+        for slot, document in enumerate(batch.rows.tolist()):
+            if document == BLANK:
+                continue
+            of_tokens, of_mentions = self._pass(document, further).of(document)
+            length, mentions = len(of_tokens), len(of_mentions)
+            states[slot, :length] = of_tokens
+            rows[done : done + mentions, :, :length] = of_mentions
+            done += mentions
+        return Encoded(states, rows if heads else None)
+
     def _pass(self, document: int, further: int = 0) -> EncodedSplit:
-        if len(self.passes) == 1 or document == BLANK:
+        if len(self.passes) == 1:
             return self.passes[0]
         drawn = derive(self.seed, "pass", self.batches.epoch, document)
         return self.passes[(drawn + further) % len(self.passes)]
-
-
-def joined_encodings(batch: Batch, splits: Sequence[EncodedSplit]) -> Encoded:
-    """The encoding of a batch, in float32; `splits`: where that of each document is."""
-    width, heads = splits[0].states.shape[1], splits[0].heads
-    states = torch.zeros(len(splits), batch.width, width)
-    rows = torch.zeros(len(batch.mention_state), heads, batch.width)
-    done = 0
-    for slot, (document, split) in enumerate(zip(batch.rows.tolist(), splits, strict=True)):
-        if document == BLANK:
-            continue
-        of_tokens, of_mentions = split.of(document)
-        length, mentions = len(of_tokens), len(of_mentions)
-        states[slot, :length] = of_tokens
-        rows[done : done + mentions, :, :length] = of_mentions
-        done += mentions
-    return Encoded(states, rows if heads else None)
 
 
 def encode_once(
@@ -106,24 +101,23 @@ def encode_once(
 ) -> EncodedSplit:
     """The split's encoding from `folder`, or computed and stored there.
 
-    The file's name identifies weights, their configuration, tokens and windows. A torn file is
-    replaced.
+    The file's name identifies weights, their configuration, tokens and windows.
     """
     kind = f"{type(encoder).__module__}.{type(encoder).__qualname__}"
     text = f"{features._fingerprint}{encoder.windows}{kind}{encoder.settings()}"
     sha = hashlib.sha256(text.encode())
     for tensor in encoder.state_dict().values():
         sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    path = folder / f"encoded-{sha.hexdigest()[:16]}.safetensors"
+    digest = sha.hexdigest()[:16]
     encode = lambda: _encode(encoder.to(device).eval(), features, device, progress)
-    return _stored(path, sha.hexdigest()[:16], encode, progress)
+    return _stored(folder / f"encoded-{digest}.safetensors", digest, encode)
 
 
 def encode_with_stage1(
     encoder: Encoder,
-    weights: Path,
     features: Dataset,
-    split: str,
+    weights: Path,
+    name: str,
     device: torch.device,
     progress: Progress,
     dropout_seed: int | None = None,
@@ -132,46 +126,36 @@ def encode_with_stage1(
 
     Args:
         encoder: that of stage 1.
-        split: names the file.
+        name: of the split, in the file's name.
         dropout_seed: the encoder is in training mode, with this seed; None: it is not.
     """
-    facts = f"{features._fingerprint}{encoder.windows}{dropout_seed}{digest_of(weights)}"
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    of_weights = read_facts(weights).get(DIGEST)
+    facts = f"{features._fingerprint}{encoder.windows}{dropout_seed}{of_weights}"
 
     def encode() -> dict[str, Tensor]:
         with torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
             torch.manual_seed(dropout_seed or 0)
             encoder.to(device).train(dropout_seed is not None)
             found = _encode(encoder, features, device, progress)
-        halves = {name: found[name].half() for name in ("states", "rows")}
-        return found | halves
+        return found | {name: found[name].half() for name in ("states", "rows")}
 
-    path = weights.parent / ENCODINGS.replace("*", split)
-    return _stored(path, digest, encode, progress)
+    path = weights.parent / ENCODINGS.replace("*", name)
+    return _stored(path, hashlib.sha256(facts.encode()).hexdigest()[:16], encode)
 
 
-def _stored(
-    path: Path, digest: str, encode: Callable[[], dict[str, Tensor]], progress: Progress
-) -> EncodedSplit:
-    """The encoding in `path`, made first if the file is not there, torn or of something else."""
+def _stored(path: Path, digest: str, encode: Callable[[], dict[str, Tensor]]) -> EncodedSplit:
+    """The encoding in `path`, made first if the file is missing, torn or of something else."""
 
     def store() -> None:
-        if not path.is_file() or not _fits(path, digest, progress):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(path, encode(), {"of": digest})
+        # the header is enough: it tells a torn file as well
+        with contextlib.suppress(UserError):
+            if read_facts(path).get("of") == digest:
+                return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, encode(), {"of": digest})
 
     processes.on_main(store)
     return EncodedSplit(read_tensors(path)[0])
-
-
-def _fits(path: Path, digest: str, progress: Progress) -> bool:
-    try:
-        # looks at the header, and whether the file is as long as it says; files of earlier
-        # versions of the code have their digest in their name alone
-        return read_facts(path).get("of", digest) == digest
-    except UserError as error:
-        progress.message(f"encoded anew: {error}")
-        return False
 
 
 @torch.no_grad()
@@ -185,18 +169,16 @@ def _encode(
     with progress.task("encoding documents once", total=len(order)) as bar:
         for numbers in order:
             batch = collate([rows_of[i] for i in numbers]).to(device)
+            document = batch.mention_state // batch.width
+            mentions = torch.bincount(document, minlength=len(numbers)).tolist()
             encoded = encoder(batch)
-            mentions = torch.bincount(
-                batch.mention_state // batch.width, minlength=len(numbers)
-            ).tolist()
             found = encoded.rows
             if found is None:
                 found = encoded.states.new_zeros(sum(mentions), 0, batch.width)
             of_document, heads = found.split(mentions), found.shape[1]
-            for slot, document in enumerate(numbers):
-                length = int(batch.lengths[slot])
-                states[document] = encoded.states[slot, :length].float().cpu()
-                rows[document] = of_document[slot][..., :length].float().cpu()
+            for slot, (number, length) in enumerate(zip(numbers, batch.lengths, strict=True)):
+                states[number] = encoded.states[slot, :length].float().cpu()
+                rows[number] = of_document[slot][..., :length].float().cpu()
             bar.advance()
     return {
         "states": torch.cat(states),

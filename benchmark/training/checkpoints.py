@@ -22,49 +22,56 @@ from benchmark.errors import UserError
 from benchmark.store.files import written_atomically
 
 DIGEST = "digest of the content"  # its key among the facts of a file
-UMASK = os.umask(0)  # it can only be read by setting it
+UMASK = os.umask(0)  # reading it means setting it
 os.umask(UMASK)
 
 
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None
 ) -> None:
-    """Write `tensors`, and `facts` as JSON in the file's header, to `path`, replacing it in one
-    step.
+    """Write `tensors`, and `facts` as JSON in the file's header, replacing `path` in one step.
 
     Raises:
         UserError: the disk is full or the folder cannot be written; an earlier file of that name is
-        left as it was.
+            left as it was.
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    known = (facts or {}) | {DIGEST: _digest(contiguous, facts or {})}
     with written_atomically(path) as part:
-        known = (facts or {}) | {DIGEST: _digest(contiguous, facts or {})}
-        save_file(
-            contiguous, part, metadata={"facts": json.dumps(known, allow_nan=False)}
-        )  # one key: the order of several varies
+        # all facts under one key: safetensors writes several in any order
+        save_file(contiguous, part, metadata={"facts": json.dumps(known, allow_nan=False)})
         part.chmod(0o666 & ~UMASK)  # safetensors lets nobody else read it
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and facts of a file written by `write_tensors`.
 
-    Raises UserError when it is missing, damaged, or was changed since (as far as it has a digest:
-    other programs' files do not).
+    Raises UserError when it is missing, damaged or changed. Other programs' files have no digest to
+    tell a change by.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a safetensors handle is no mapping)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
-    digest = facts.pop(DIGEST, None) if isinstance(facts, dict) else ""
-    if digest not in (None, _digest(tensors, facts)):
+    tensors, facts = _read(path)
+    if facts.pop(DIGEST, None) not in (None, _digest(tensors, facts)):
         raise UserError(
             f"{path}: damaged: its content is not what was written (the digest in it differs)"
         )
     return tensors, facts
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts alone, and under DIGEST that of the content; the tensors are not read."""
+    return _read(path, with_tensors=False)[1]
+
+
+def _read(path: Path, *, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            names = file.keys() if with_tensors else ()
+            return {name: file.get_tensor(name) for name in names}, dict(facts)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
 def _digest(tensors: Mapping[str, Tensor], facts: Any) -> str:
@@ -85,23 +92,10 @@ def is_sound(path: Path) -> bool:
     return True
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts alone, without reading the tensors."""
-    return {key: value for key, value in _header(path).items() if key != DIGEST}
-
-
-def digest_of(path: Path) -> str:
-    """The digest of a file's content that is stored in it, without reading the tensors."""
-    return str(_header(path).get(DIGEST))
-
-
-def _header(path: Path) -> dict[str, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: missing, damaged or not a safetensors file ({error})") from error
-    return facts if isinstance(facts, dict) else {}
+def read_pairs(file: Path) -> Pairs:
+    """Stored positive pairs."""
+    tensors, _ = read_tensors(file)
+    return Pairs(tensors["representations"], tensors["labels"].float())
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
@@ -110,64 +104,53 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Raises UserError when names or shapes differ from the model's."""
-    tensors, _ = read_tensors(path)
-    _load(model, tensors, path)
+    _load(model, read_tensors(path)[0], path)
 
 
 def save_state(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
 ) -> None:
-    """All that training needs to go on as if it had never stopped; random states are functions of
+    """All that training needs to go on as if it had never stopped. Random states are functions of
     (seed, step) and need no storing.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {
-            f"optimizer.{index}.{key}": torch.as_tensor(value) for key, value in state.items()
-        }
+        for key, value in state.items():
+            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
     write_tensors(path, tensors, facts)
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Restore `save_state`'s file; returns its facts."""
     tensors, facts = read_tensors(path)
-    _load(
-        model,
-        {
-            name.removeprefix("model."): t
-            for name, t in tensors.items()
-            if name.startswith("model.")
-        },
-        path,
-    )
+    weights: dict[str, Tensor] = {}
     state: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    _require_fitting(state, optimizer, path)
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+        whose, _, rest = name.partition(".")
+        if whose == "model":
+            weights[rest] = tensor
+            continue
+        index, key = rest.split(".", 1)
+        # a fused optimiser would read beyond the end of a state of another shape
+        if tensor.shape not in (parameters[int(index)].shape, torch.Size([])):
+            raise UserError(
+                f"{path}: optimiser state {rest} does not fit this model; remove the file to begin "
+                "anew"
+            )
+        state.setdefault(int(index), {})[key] = tensor
+    _load(model, weights, path)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
     return facts
 
 
-def _require_fitting(
-    state: dict[int, dict[str, Tensor]], optimizer: torch.optim.Optimizer, path: Path
-) -> None:
-    """A fused optimiser would read beyond the end of a state of another shape."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for index, values in state.items():
-        for key, tensor in values.items():
-            fits = 0 <= index < len(parameters) and tensor.shape in (
-                parameters[index].shape,
-                torch.Size([]),
-            )
-            if not fits:
-                raise UserError(
-                    f"{path}: optimiser state {index}.{key} does not fit this model; remove the "
-                    "file to begin anew"
-                )
+def _load(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise UserError(f"{path} does not fit this model: {reason}") from error
 
 
 def link(source: Path, target: Path) -> None:
@@ -180,18 +163,3 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         with written_atomically(target) as part:
             shutil.copyfile(source, part)
-
-
-def _load(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} does not fit this model: {str(error).splitlines()[1].strip()}"
-        ) from error
-
-
-def read_pairs(file: Path) -> Pairs:
-    """Stored positive pairs."""
-    tensors, _ = read_tensors(file)
-    return Pairs(tensors["representations"], tensors["labels"].float())

@@ -4,9 +4,9 @@ by document title.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,15 +18,12 @@ FILE = "logits_train.safetensors"
 
 
 def store_logits(
-    folder: Path, logits: list[Tensor], titles: list[str], relations: tuple[str, ...]
+    folder: Path, logits: list[Tensor], titles: list[str], relations: Sequence[str]
 ) -> None:
     """Write each training document's pair logits [P, R]."""
     pairs = torch.tensor([len(document) for document in logits])
-    write_tensors(
-        folder / FILE,
-        {"logits": torch.cat(logits), "pairs": pairs},
-        {"titles": titles, "relations": list(relations)},
-    )
+    facts = {"titles": titles, "relations": list(relations)}
+    write_tensors(folder / FILE, {"logits": torch.cat(logits), "pairs": pairs}, facts)
 
 
 def require_teacher(run: str) -> Path:
@@ -39,45 +36,38 @@ def require_teacher(run: str) -> Path:
     return path
 
 
-class Teacher:
-    """The stored logits of a finished run.
+class TaughtCollator:
+    """A collator whose batches bring along the logits that a finished run stored of their pairs.
+
+    Args:
+        run: the folder of the teacher.
+        titles: of the training documents, by row number.
 
     Raises:
         UserError: the run stored no logits, has another relation inventory, or lacks one of the
-        documents.
+            documents.
     """
 
-    def __init__(self, run: str, titles: list[str], relations: tuple[str, ...]):
+    def __init__(
+        self, collator: Collator, run: str, titles: Sequence[str], relations: Sequence[str]
+    ):
         path = require_teacher(run)
         tensors, facts = read_tensors(path)
         if facts["relations"] != list(relations):
             raise UserError(f"distill_from: {path} was made with another relation inventory")
-        missing = sorted(set(titles) - set(facts["titles"]))
-        if missing:
+        if missing := sorted(set(titles) - set(facts["titles"])):
             raise UserError(
                 f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. "
                 f"'{missing[0]}'"
             )
-        split = dict(
-            zip(facts["titles"], tensors["logits"].split(tensors["pairs"].tolist()), strict=True)
-        )
-        self.logits = [split[title] for title in titles]
+        split = tensors["logits"].split(tensors["pairs"].tolist())
+        known = dict(zip(facts["titles"], split, strict=True))
+        self.collator, self.logits = collator, [known[title] for title in titles]
 
-    def attach(self, batch: Batch) -> Batch:
-        """The batch with the teacher's logits [P, R] of its pairs."""
+    def __call__(self, rows: Sequence[dict]) -> Batch:
+        batch = self.collator(rows)
         logits = [self.logits[row] for row in batch.rows.tolist() if row != BLANK]
         batch.teacher = torch.cat([self.logits[0][:0], *logits])
-        expected = np.asarray(batch.entities) * (np.asarray(batch.entities) - 1)
-        if len(batch.teacher) != int(expected.sum()):
+        if len(batch.teacher) != len(batch.pair_cell):
             raise UserError("distill_from: the teacher saw other entities in these documents")
         return batch
-
-
-class TaughtCollator:
-    """A collator whose batches bring the teacher's logits along."""
-
-    def __init__(self, collator: Collator, teacher: Teacher):
-        self.collator, self.teacher = collator, teacher
-
-    def __call__(self, rows) -> Batch:
-        return self.teacher.attach(self.collator(rows))

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 
 import torch
 from accelerate import Accelerator
+from datasets import Dataset
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmark import processes
-from benchmark.data.batches import Batch
+from benchmark.data.batches import Batch, Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.pairs import Pairs
 from benchmark.progress import Progress
@@ -21,6 +22,15 @@ from benchmark.scoring.calibration import DECIMALS, PER_ENTITY
 from benchmark.training.model import DocreModel
 
 Choice = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
+
+
+def in_order(features: Dataset, model: DocreModel, batch_size: int) -> DataLoader:
+    """Batches of tokenised documents to evaluate, the longest first."""
+    return DataLoader(
+        Rows(features, model.needs),
+        batch_sampler=DocumentBatches(features["length"], batch_size, order="sorted"),
+        collate_fn=Collator(model.encoder.windows, model.needs),
+    )
 
 
 class Evaluator:
@@ -48,7 +58,7 @@ class Evaluator:
         """Facts above the threshold as {title, h_idx, t_idx, r, score}, ordered by document, head,
         tail and class. The score is the margin over the threshold.
 
-        Of several processes each predicts those of its part of the loader, and all get all of them.
+        With several processes, each predicts its part of the loader, and all get all facts.
         """
         return self._facts(loader, titles, description, self._above)[0]
 
@@ -56,9 +66,8 @@ class Evaluator:
         self, loader: DataLoader, titles: list[str], description: str
     ) -> tuple[list[dict], list[dict]]:
         """What `predict` gives, and the candidates of benchmark/scoring/calibration.py alike."""
-        predicted, candidates = self._facts(
-            loader, titles, description, self._above, self._candidates
-        )
+        choices = self._above, self._candidates
+        predicted, candidates = self._facts(loader, titles, description, *choices)
         rounded = [fact | {"score": round(fact["score"], DECIMALS)} for fact in candidates]
         return predicted, rounded
 
@@ -76,21 +85,14 @@ class Evaluator:
                 pairs = batch.pairs[facts[:, 0]]
                 rows = [batch.rows[pairs[:, 0]], pairs[:, 1], pairs[:, 2], facts[:, 1]]
                 chosen += zip(torch.stack(rows, 1).tolist(), scores.tolist(), strict=True)
+        of_all = zip(*processes.exchanged(found), strict=True)  # by choice, a part of each process
         return [
             [
-                {
-                    "title": titles[row],
-                    "h_idx": head,
-                    "t_idx": tail,
-                    "r": relations[relation - 1],
-                    "score": score,
-                }
-                for (row, head, tail, relation), score in sorted(everything)
+                dict(title=titles[row], h_idx=head, t_idx=tail, r=relations[r - 1], score=score)
+                for (row, head, tail, r), score in sorted(itertools.chain(*parts))
                 if not undirected or head < tail
             ]
-            for everything in (
-                itertools.chain(*parts) for parts in zip(*processes.exchanged(found), strict=True)
-            )
+            for parts in of_all
         ]
 
     def _above(self, batch: Batch, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,9 +121,8 @@ class Evaluator:
         """Representations and labels of all pairs that hold a relation, in the loader's order."""
         found = []
         for batch in self._batches(loader, description):
-            pairs = Pairs(
-                self.model.represent(batch).float(), batch.labels(self.model.classes)
-            ).only_positive()
+            labels = batch.labels(self.model.classes)
+            pairs = Pairs(self.model.represent(batch).float(), labels).only_positive()
             found.append(Pairs(*(t.cpu() for t in pairs)))
         return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from benchmark.data.batches import BLANK, Batch, DocumentBatches, Rows
 from benchmark.seeds import derive
 
 
+@dataclasses.dataclass
 class FurtherCollator:
     """A collator whose batches bring further documents along, after the warm-up.
 
@@ -29,21 +29,14 @@ class FurtherCollator:
             Else each epoch deals them out anew.
     """
 
-    def __init__(
-        self,
-        collator: Callable[[Sequence[dict]], Batch],
-        further: Rows,
-        collate_further: Callable[[Sequence[dict]], Batch],
-        batches: DocumentBatches,
-        *,
-        warmup_epochs: int,
-        seed: int,
-        rewrites: bool,
-    ):
-        self.collator, self.further, self.collate_further = collator, further, collate_further
-        self.batches, self.warmup_epochs = batches, warmup_epochs
-        self.seed, self.rewrites = seed, rewrites
-        self.dealt: tuple[int, Any] = (-1, None)  # (epoch, order of the further documents)
+    collator: Callable[[Sequence[dict]], Batch]
+    further: Rows
+    collate_further: Callable[[Sequence[dict]], Batch]
+    batches: DocumentBatches
+    warmup_epochs: int
+    seed: int
+    rewrites: bool
+    _dealt: tuple[int, Sequence[int]] = (-1, ())  # (epoch, order of the further documents)
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
         batch = self.collator(rows)
@@ -58,8 +51,8 @@ class FurtherCollator:
         if document == BLANK or self.rewrites:
             return document
         epoch = self.batches.epoch
-        if self.dealt[0] != epoch:
+        if self._dealt[0] != epoch:
             rng = np.random.default_rng(derive(self.seed, "further", epoch))
-            self.dealt = epoch, rng.permutation(len(self.further))
-        order = self.dealt[1]
+            self._dealt = epoch, rng.permutation(len(self.further))
+        order = self._dealt[1]
         return int(order[document % len(order)])

@@ -6,7 +6,7 @@ Eq. (27) and Eq. (29) for the paper's baseline; Algorithm 1, lines 31-34, with g
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ def training_loss(
     encoded: Encoded,
     batch: Batch,
     *,
-    mixing: Mixing,
+    mixing: Mixing = Mixing(),
     teacher: Tensor | None = None,
     perturb: Callable[[Tensor, Tensor], Tensor] | None = None,
     adjust: Callable[[Tensor, Tensor], Tensor] | None = None,
@@ -81,10 +81,9 @@ def training_loss(
     if not mixing.auxiliary:
         return loss
     with torch.autocast(logits.device.type, enabled=False):
-        dtype = torch.promote_types(everything.representations.dtype, torch.float32)
-        wide = Pairs(
-            everything.representations.to(dtype), everything.labels, everything.known_positives
-        )
+        found = everything.representations
+        dtype = torch.promote_types(found.dtype, torch.float32)
+        wide = replace(everything, representations=found.to(dtype))
         return loss + backbone.auxiliary_loss(wide, encoded, batch)
 
 

@@ -13,25 +13,34 @@ from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.registry import AUGMENTERS
 from benchmark.store.cleaning import AUGMENTER, BRANCH, BRANCH_BEST, CHECKPOINT
-from benchmark.store.differences import difference_lines, differing
+from benchmark.store.differences import difference_lines
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import is_sound, link, read_facts, read_tensors
 
 
 def require_fitting_state(
-    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any]
+    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], *, restart: bool = False
 ) -> None:
     """Refuse what an earlier attempt saved for another configuration, other data or other code.
+
+    A file that is torn or missing does not count. With `restart`, what does not fit is discarded.
 
     Raises:
         UserError: the run's training state or fitted augmenter does not fit. It is kept.
     """
-    if differences := state_differences(run, directory, facts):
+    differences: list[str] = []
+    for name in (CHECKPOINT, AUGMENTER):
+        with contextlib.suppress(UserError):
+            differences = differences or _differences(read_facts(directory.path / name), run, facts)
+    if differences and not restart:
+        head = f"{directory.path} holds an unfinished run of another configuration:"
         raise UserError(
-            f"{directory.path}: what an earlier attempt saved does not fit this run:\n  "
-            + "\n  ".join(differences)
-            + "\nIt is kept. `run` with --restart discards it and begins the run anew."
+            "\n  ".join([head, *differences]) + "\nNothing is overwritten: give the experiment "
+            "another name (--set name=...) or another folder (--results), or discard what is saved "
+            "with --restart."
         )
+    if differences:
+        directory.discard_saved_state()
 
 
 def starting_point(
@@ -39,7 +48,7 @@ def starting_point(
 ) -> Path | None:
     """The training state to go on from, if there is one.
 
-    It is the run's own if it was killed, else that of `base`, the `none` run, at the end of
+    It is the run's own if it was killed, else that of `base`, the `none` run, at the end of the
     warm-up. The run's own state must have passed `require_fitting_state`.
     """
     own, best = directory.path / CHECKPOINT, directory.path / "best.safetensors"
@@ -50,47 +59,31 @@ def starting_point(
     own.unlink(missing_ok=True)
     if run == run.plain() or base is None or not run.augment.repeats_stage1:
         return None
-    state, best = base / BRANCH, base / BRANCH_BEST
-    if not (state.is_file() and is_sound(best)):
-        return None
-    saved = facts_of(state)
+    saved = facts_of(base / BRANCH)
     if (
-        differing(_identity_in(saved), state_identity(run.plain(), facts))
-        or saved["epoch"] != run.augment.warmup_epochs
+        saved.get("epoch") != run.augment.warmup_epochs
+        or _differences(saved, run.plain(), facts)
+        or not is_sound(base / BRANCH_BEST)
     ):
         return None
-    link(best, directory.path / "best.safetensors")
-    return state
+    link(base / BRANCH_BEST, best)
+    return base / BRANCH
 
 
 def facts_of(state: Path) -> dict[str, Any]:
-    """What a file says of itself; nothing if it was damaged, and then it counts as not there."""
+    """What a file says of itself; nothing if it is missing or damaged."""
     try:
         return read_tensors(state)[1]
     except UserError:
         return {}
 
 
-def state_differences(
-    run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any]
-) -> list[str]:
-    """What sets the run's training state or its fitted augmenter apart from it, a sentence per key.
-
-    Empty if they fit. A file that is torn or not there does not count.
-    """
-    asked = state_identity(run, facts)
-    for name in (CHECKPOINT, AUGMENTER):
-        with contextlib.suppress(UserError):
-            saved = _identity_in(read_facts(directory.path / name))
-            if differences := difference_lines(saved, asked):
-                return differences
-    return []
-
-
-def _identity_in(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity stored with a state; earlier versions of the code stored a digest."""
+def _differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, Any]) -> list[str]:
+    """What sets a run apart from the one that a state was saved for, a sentence per key."""
     identity = saved.get("identity")
-    return identity if isinstance(identity, dict) else {"saved by": "an earlier version"}
+    if not isinstance(identity, dict):  # earlier versions of the code stored a digest
+        identity = {"saved by": "an earlier version"}
+    return difference_lines(identity, state_identity(run, facts))
 
 
 def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,15 +23,17 @@ from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
 from benchmark.scoring.calibration import above, rank, tuned_threshold
-from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
+from benchmark.scoring.counts import Counts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
 from benchmark.training.cache import EncodedCollator, EncodedSplit, encode_once, encode_with_stage1
-from benchmark.training.distillation import TaughtCollator, Teacher
+from benchmark.training.distillation import TaughtCollator
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.further import FurtherCollator
 from benchmark.training.model import build_model, take_encoder
 from benchmark.training.resume import state_identity
+
+TRAINING, FURTHER = "training", "further"
 
 
 class Session:
@@ -41,6 +43,8 @@ class Session:
         facts: what the run's numbers depend on besides its configuration.
         identity: of what this run computes; stored with its training states.
         features: {"train" | "dev" | "test": tokenised documents}.
+        encodings: the outputs of an encoder that is not trained: "dev", "test", TRAINING, FURTHER.
+        further: tokenised documents that an augmenter adds.
     """
 
     def __init__(
@@ -61,24 +65,20 @@ class Session:
         self.stage1 = stage1
         if run.on_head:
             take_encoder(self.model, stage1_weights(stage1, "augment.stage3: head"))
-        self.documents: dict[str, Dataset] = {
-            "train": corpus.train,
-            "dev": corpus.dev,
-            "test": corpus.test,
-        }
+        self.documents = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
         self.features = {
             split: self._featurised(documents, training=split == "train")
             for split, documents in self.documents.items()
         }
-        self.evaluator = Evaluator(
-            self.model, accelerator, corpus, progress, max_labels=run.train.max_labels
-        )
+        most = run.train.max_labels
+        self.evaluator = Evaluator(self.model, accelerator, corpus, progress, max_labels=most)
         scored = itertools.chain(corpus.dev, corpus.test)
-        self.train_facts: TrainFacts = train_facts(
-            corpus.train, undirected=corpus.undirected, asked_by=scored
-        )
-        self.encodings = self._encodings()
-        self.further: Dataset | None = None  # tokenised documents that an augmenter adds
+        self.train_facts = train_facts(corpus.train, undirected=corpus.undirected, asked_by=scored)
+        self.encodings = {s: self._encoded(self.features[s], s) for s in ("dev", "test")}
+        self.encodings[TRAINING] = self._encoded(self.features["train"], "train", training=True)
+        if run.encoder.freeze == "all":
+            self.encodings["train"] = self.encodings[TRAINING]
+        self.further: Dataset | None = None
 
     def take_further(self, rows: list[dict[str, Any]], *, rewrites: bool) -> None:
         """Train on these documents too, from the end of the warm-up on.
@@ -93,14 +93,15 @@ class Session:
         name = self.run.augmenter.name
         documents = further_documents(rows, self.corpus, f"documents of '{name}'")
         self.further, self.rewrites = self._featurised(documents, training=True), rewrites
-        self.encodings |= self._further_encodings()
+        name = f"{name}-{self.further._fingerprint[:8]}"
+        self.encodings[FURTHER] = self._encoded(self.further, name, training=True)
 
     def loader(self, split: str, *, training: bool = False, encoded: bool = True) -> DataLoader:
-        """Batches of a split; if `training`, in that order and with the teacher's logits.
+        """Batches of a split; if `training`, in that order and with all that a step reads.
 
-        encoded: they bring the outputs of an encoder that is not trained along, if there is one.
+        encoded: they bring along the outputs of an encoder that is not trained.
         """
-        config, features = self.run.train, self.features[split]
+        config, features, needs = self.run.train, self.features[split], self.model.needs
         batches = DocumentBatches(
             features["length"],
             config.batch_size if training else config.eval_batch_size,
@@ -108,18 +109,26 @@ class Session:
             seed=self.run.seed,
             share=(processes.rank(), processes.count()),
         )
-        collate: Any = Collator(self.model.encoder.windows, self.model.needs)
-        if encoded and (passes := self.encodings.get(TRAINING if training else split)):
-            again = training and AUGMENTERS[self.run.augmenter.name].encodes_again
-            collate = EncodedCollator(collate, passes, batches, self.run.seed, again=again)
+        collate: Any = Collator(self.model.encoder.windows, needs)
+        if encoded:
+            collate = self._with_encodings(TRAINING if training else split, collate, batches)
         if training and self.further is not None:
-            collate = self._with_further(collate, batches)
+            of_further = Collator(self.model.encoder.windows, needs)
+            collate = FurtherCollator(
+                collate,
+                Rows(self.further, needs),
+                self._with_encodings(FURTHER, of_further, batches),
+                batches,
+                warmup_epochs=self.run.augment.warmup_epochs,
+                seed=self.run.seed,
+                rewrites=self.rewrites,
+            )
         if training and (teacher := config.distill_from):
             titles = list(self.corpus.train["title"])
-            collate = TaughtCollator(collate, Teacher(teacher, titles, self.corpus.relations))
+            collate = TaughtCollator(collate, teacher, titles, self.corpus.relations)
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
-            Rows(features, self.model.needs),
+            Rows(features, needs),
             batch_sampler=batches,
             collate_fn=collate,
             pin_memory=on_gpu,
@@ -159,88 +168,39 @@ class Session:
         return torch.cat([of_document[of_document[:, 0] == 0] for of_document in labels])
 
     def _featurised(self, documents: Dataset, *, training: bool) -> Dataset:
-        return featurise(
-            documents,
-            self.corpus,
-            self.model.encoder.tokenizer,
-            training=training,
-            mention=self.run.encoder.mention,
-        )
+        tokenizer, mention = self.model.encoder.tokenizer, self.run.encoder.mention
+        return featurise(documents, self.corpus, tokenizer, training=training, mention=mention)
 
-    def _with_further(self, collate: Any, batches: DocumentBatches) -> FurtherCollator:
-        """`collate`, and the further documents beside what it collates."""
-        needs = self.model.needs
-        collate_further: Any = Collator(self.model.encoder.windows, needs)
-        if passes := self.encodings.get(FURTHER):
-            collate_further = EncodedCollator(collate_further, passes, batches, self.run.seed)
-        return FurtherCollator(
-            collate,
-            Rows(self.further, needs),
-            collate_further,
-            batches,
-            warmup_epochs=self.run.augment.warmup_epochs,
-            seed=self.run.seed,
-            rewrites=self.rewrites,
-        )
+    def _with_encodings(self, of: str, collate: Collator, batches: DocumentBatches) -> Any:
+        if not (passes := self.encodings.get(of)):
+            return collate
+        again = of == TRAINING and AUGMENTERS[self.run.augmenter.name].encodes_again
+        return EncodedCollator(collate, passes, batches, self.run.seed, again=again)
 
-    def _encodings(self) -> dict[str, list[EncodedSplit]]:
-        """The outputs of an encoder that is not trained: one encoding of a split or several."""
+    def _encoded(
+        self, features: Dataset, name: str, *, training: bool = False
+    ) -> list[EncodedSplit]:
+        """The outputs of an encoder that is not trained; nothing if it is.
+
+        With `augment.stage3: head`, documents to train on are encoded several times, with dropout.
+        """
+        where = {"device": self.accelerator.device, "progress": self.progress}
         if self.run.encoder.freeze == "all":
-            once = {split: [self._encode_once(rows)] for split, rows in self.features.items()}
-            return once | {TRAINING: once["train"]}
+            return [encode_once(self.model.encoder, features, self.directory.cache, **where)]
         if not self.run.on_head:
-            return {}
-        found = {s: [self._encode_with_stage1(self.features[s], s)] for s in ("dev", "test")}
-        return found | {TRAINING: self._passes(self.features["train"], "train")}
-
-    def _further_encodings(self) -> dict[str, list[EncodedSplit]]:
-        """The same of the further documents."""
-        if self.run.encoder.freeze == "all":
-            return {FURTHER: [self._encode_once(self.further)]}
-        if not self.run.on_head:
-            return {}
-        name = f"{self.run.augmenter.name}-{self.further._fingerprint[:8]}"
-        return {FURTHER: self._passes(self.further, name)}
-
-    def _passes(self, features: Dataset, name: str) -> list[EncodedSplit]:
-        """Documents to train on, encoded `augment.passes` times with dropout."""
+            return []
+        given = self.model.encoder, features, stage1_weights(self.stage1, "augment.stage3: head")
+        if not training:
+            return [encode_with_stage1(*given, name, **where)]
+        seeds = [derive(self.run.seed, "encoding", k) for k in range(self.run.augment.passes)]
         return [
-            self._encode_with_stage1(
-                features, f"{name}-{number}", derive(self.run.seed, "encoding", number)
-            )
-            for number in range(self.run.augment.passes)
+            encode_with_stage1(*given, f"{name}-{k}", **where, dropout_seed=seed)
+            for k, seed in enumerate(seeds)
         ]
-
-    def _encode_once(self, features: Dataset) -> EncodedSplit:
-        return encode_once(
-            self.model.encoder,
-            features,
-            self.directory.cache,
-            self.accelerator.device,
-            self.progress,
-        )
-
-    def _encode_with_stage1(
-        self, features: Dataset, name: str, dropout_seed: int | None = None
-    ) -> EncodedSplit:
-        return encode_with_stage1(
-            self.model.encoder,
-            stage1_weights(self.stage1, "augment.stage3: head"),
-            features,
-            name,
-            self.accelerator.device,
-            self.progress,
-            dropout_seed,
-        )
-
-
-TRAINING, FURTHER = "training", "further"
 
 
 def stage1_weights(stage1: Path | None, wanted_by: str) -> Path:
-    """The weights that stage 1 chose. Raises UserError when there is no such run, or when it kept
-    none.
-    """
+    """The weights that stage 1 chose. Raises UserError when there are none."""
     if stage1 is None:
         raise UserError(
             f"{wanted_by} needs the `none` run of the same backbone and seed, which is not there"

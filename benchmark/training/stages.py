@@ -108,8 +108,7 @@ def train_run(
 
 def train_stage1(session: Session, branch_epoch: int | None, save_every: float) -> Trained:
     """Train on the documents alone: the whole model, or a new head on the encoder of stage 1."""
-    loop = _loop(session, save_every)
-    loop.branch_epoch = branch_epoch
+    loop = Loop(session, save_every, branch_epoch=branch_epoch)
     return loop.run(start_from=_start(session, None))
 
 
@@ -130,31 +129,10 @@ def train_stage3(
     run left there, if it did (not with `augment.start: stage1`, which trains the stage 1 model on
     with a new optimiser, nor with `augment.warmup_contrastive: false`, which changes the warm-up).
     """
-    loop = _loop(session, save_every)
-    loop.augment_at, loop.mixing = augmentation.at, augmentation.mixing
     start = _start(session, base)
     if start is None and session.run.augment.start == "stage1":
         load_weights(session.model, stage1_weights(session.stage1, "augment.start: stage1"))
-    return loop.run(start_from=start)
-
-
-def _loop(session: Session, save_every: float) -> Loop:
-    run = session.run
-    return Loop(
-        model=session.model,
-        loader=session.loader("train", training=True),
-        titles=session.corpus.train["title"],
-        config=run.train,
-        seed=run.seed,
-        accelerator=session.accelerator,
-        evaluate=session.dev_score,
-        folder=session.directory.path,
-        progress=session.progress,
-        description=f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}",
-        identity=session.identity,
-        save_every=save_every,
-        on_epoch=session.directory.write_history,
-    )
+    return Loop(session, save_every, augmentation).run(start_from=start)
 
 
 def _start(session: Session, base: Path | None) -> Path | None:
@@ -166,13 +144,11 @@ def _start(session: Session, base: Path | None) -> Path | None:
 
 def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
     """Score the chosen weights on dev and test, and write what a run leaves."""
-    corpus, directory = session.corpus, session.directory
-    load_weights(session.model, directory.path / "best.safetensors")
-    names = [[name, corpus.relation_names.get(name, name)] for name in corpus.relations]
-    frequent = None if corpus.frequent is None else sorted(corpus.frequent)
+    corpus = session.corpus
+    load_weights(session.model, session.directory.path / "best.safetensors")
     inventory = {
-        "relations": names,
-        "frequent": frequent,
+        "relations": [[name, corpus.relation_names.get(name, name)] for name in corpus.relations],
+        "frequent": None if corpus.frequent is None else sorted(corpus.frequent),
         "undirected": corpus.undirected,
         "entity_types": list(corpus.type_ids),
     }
@@ -213,27 +189,19 @@ def _store(session: Session, written: dict[str, Any]) -> None:
     """Write what a trained run leaves beside its weights. What it is continued from stays until it
     is declared done.
     """
-    directory = session.directory
+    directory, corpus = session.directory, session.corpus
     session.model.encoder.save(directory.path / "encoder")
     for name, content in written.items():
         directory.write_json(name, content)
     if session.run.train.store_logits:
-        titles = list(session.documents["train"]["title"])
-        logits = session.evaluator.document_logits(
-            session.loader("train"), len(titles), "storing logits"
-        )
-        store_logits(directory.path, logits, titles, session.corpus.relations)
+        titles, loader = list(corpus.train["title"]), session.loader("train")
+        logits = session.evaluator.document_logits(loader, len(titles), "storing logits")
+        store_logits(directory.path, logits, titles, corpus.relations)
 
 
 def _device_name(device: torch.device) -> str:
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type}, {_threads()}"
-    )
+    threads = torch.get_num_threads()
+    name = f"{device.type}, {threads} thread{'s' * (threads > 1)}"
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
     return name if processes.count() == 1 else f"{processes.count()} x {name}"
-
-
-def _threads() -> str:
-    count = torch.get_num_threads()
-    return "1 thread" if count == 1 else f"{count} threads"

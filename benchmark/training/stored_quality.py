@@ -12,11 +12,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader
 
 from augmenters.base import Augmenter
 from benchmark.config import RunConfig
-from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.data.pairs import Pairs
@@ -24,11 +22,11 @@ from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.recording import Stage1, hindrance, rare_relations, record_quality
 from benchmark.registry import AUGMENTERS
-from benchmark.seeds import derive
 from benchmark.store.cleaning import PAIRS
 from benchmark.store.runs import RunDirectory
-from benchmark.training.checkpoints import read_facts, read_pairs, read_tensors
-from benchmark.training.evaluation import Evaluator
+from benchmark.training.augmentation import prepare
+from benchmark.training.checkpoints import read_pairs, read_tensors
+from benchmark.training.evaluation import Evaluator, in_order
 from benchmark.training.model import DocreModel, restore_model
 
 
@@ -69,55 +67,41 @@ class StoredRunQuality:
         if self._last is None or self._last[0] != none.path:
             self._last = none.path, self._stage1(run, none, stored.facts, accelerator)
         stage1, device = self._last[1], accelerator.device
-        with self.progress.task(f"preparing {run.augmenter.name}", total=1) as bar:
-            rng = torch.Generator().manual_seed(derive(run.seed, "prepare"))
-            augmenter.prepare(stage1.train.labels.to(device), rng=rng, progress=bar.update_to)
+        prepare(augmenter, run, stage1.train.labels.to(device), self.progress)
         record_quality(run, directory, augmenter, stage1, device, self.progress)
 
     def _stage1(
         self, run: RunConfig, none: RunDirectory, facts: dict[str, Any], accelerator: Accelerator
     ) -> Stage1:
-        relations = [relation for relation, _ in none.read_json("relations.json")["relations"]]
+        inventory = none.read_json("relations.json")
+        relations = [relation for relation, _ in inventory["relations"]]
         model = restore_model(run, none.path, len(relations) + 1).to(accelerator.device)
-        files = {split: none.path / PAIRS.format(split=split) for split in ("train", "dev")}
-        if all(file.is_file() and "frequent" in read_facts(file) for file in files.values()):
-            train, dev = map(read_pairs, files.values())
-            frequent = read_facts(files["dev"])["frequent"]
+        files = [none.path / PAIRS.format(split=split) for split in ("train", "dev")]
+        if all(file.is_file() for file in files):
+            train, dev = map(read_pairs, files)
         else:
             corpus = self.load_corpus(run)
             if facts.get("corpus_digest") not in (None, corpus.digest):
                 raise UserError(
                     f"{none.path}: was trained on other documents than {run.dataset.name} holds now"
                 )
-            train, dev = (self._represented(run, model, corpus, s, accelerator) for s in files)
-            frequent = corpus.frequent
-        return Stage1(train, dev, model.backbone, rare_relations(relations, frequent))
+            given = run, model, corpus, accelerator
+            train, dev = (self._represented(*given, split) for split in ("train", "dev"))
+        return Stage1(train, dev, model.backbone, rare_relations(relations, inventory["frequent"]))
 
     def _represented(
         self,
         run: RunConfig,
         model: DocreModel,
         corpus: Corpus,
-        split: str,
         accelerator: Accelerator,
+        split: str,
     ) -> Pairs:
         """The split's positive pairs, in the order and the batches of the run itself."""
-        features = featurise(
-            getattr(corpus, split),
-            corpus,
-            model.encoder.tokenizer,
-            training=split == "train",
-            mention=run.encoder.mention,
-        )
-        batches = DocumentBatches(
-            features["length"], run.train.eval_batch_size, order="sorted", seed=run.seed
-        )
-        loader = DataLoader(
-            Rows(features, model.needs),
-            batch_sampler=batches,
-            collate_fn=Collator(model.encoder.windows, model.needs),
-        )
-        evaluator = Evaluator(
-            model, accelerator, corpus, self.progress, max_labels=run.train.max_labels
-        )
+        documents, tokenizer = getattr(corpus, split), model.encoder.tokenizer
+        settings = {"training": split == "train", "mention": run.encoder.mention}
+        features = featurise(documents, corpus, tokenizer, **settings)
+        most = run.train.max_labels
+        evaluator = Evaluator(model, accelerator, corpus, self.progress, max_labels=most)
+        loader = in_order(features, model, run.train.eval_batch_size)
         return evaluator.positive_pairs(loader, f"stage 1 representations of {split}")

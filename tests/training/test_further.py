@@ -16,8 +16,8 @@ from benchmark.data.further import further_documents
 from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 from benchmark.errors import DataError
-from benchmark.training.augmentation import Step
 from benchmark.training.further import FurtherCollator
+from benchmark.training.step import Step
 
 
 def collator(count, *, rewrites=False, size=6, seed=0):

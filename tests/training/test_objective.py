@@ -9,9 +9,8 @@ from benchmark.data.batches import Encoded
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 from benchmark.registry import AUGMENTERS, BACKBONES
-from benchmark.training.augmentation import Step
 from benchmark.training.objective import Mixing, training_loss
-from benchmark.training.requests import Requests
+from benchmark.training.step import Requests, Step
 
 CLASSES = 6
 
@@ -171,15 +170,14 @@ def test_a_step_of_every_unfitted_augmenter_trains_the_head(given, name):
     again = lambda batch: Encoded(*(1.1 * part for part in encoded))
     batch = replace(batch, further=batch)
     generated = step.generate(backbone, real, encoded, batch, again)
-    changes = {"perturb": step.perturb, "adjust": step.adjust, "weigh": step.weigh}
     makes_pairs = augmenter.does() in ("augment", "view", "documents")
     assert (generated is not None) == makes_pairs
     if augmenter.does() == "documents":
         assert torch.equal(generated.labels, real.labels)
     elif makes_pairs and name != "none":
         assert len(generated.labels) == 2 * len(positive)
-    assert sum(change is not None for change in changes.values()) == (not makes_pairs)
-    found = loss(given, generated, **changes)
+    assert len(step.changes) == (not makes_pairs)
+    found = loss(given, generated, **step.changes)
     found.backward()
     assert found.isfinite()
     assert (found != loss(given)) == (name != "none")

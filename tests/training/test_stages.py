@@ -21,7 +21,7 @@ from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
 from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
-from benchmark.training.distillation import TaughtCollator, Teacher
+from benchmark.training.distillation import TaughtCollator
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel, build_encoder, restore_model
@@ -101,10 +101,10 @@ def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
     weights, began = read_tensors(stage1.path / "best.safetensors")[0], []
     epoch = Loop._epoch
 
-    def look_then_train(loop, model, optimizer, loader, state, bar):
+    def look_then_train(loop, bar):
         weights_now = {name: t.clone() for name, t in loop.model.state_dict().items()}
-        began.append((weights_now, len(optimizer.optimizer.state), state.epoch))
-        epoch(loop, model, optimizer, loader, state, bar)
+        began.append((weights_now, len(loop.optimizer.optimizer.state), loop.state.epoch))
+        epoch(loop, bar)
 
     monkeypatch.setattr(Loop, "_epoch", look_then_train)
     warm = execute(tmp_path, config("atlop", "copies", augment={"start": "stage1"}))
@@ -159,9 +159,9 @@ def test_a_killed_run_goes_on_where_it_stopped(
     whole = execute(tmp_path / "whole", run)
     close_epoch, epochs = Loop._close_epoch, []
 
-    def close_then_die(loop, optimizer, state, *rest):
-        close_epoch(loop, optimizer, state, *rest)
-        epochs.append(state.epoch)
+    def close_then_die(loop, seconds):
+        close_epoch(loop, seconds)
+        epochs.append(loop.state.epoch)
         if len(epochs) == 2:
             raise Killed
 
@@ -295,8 +295,8 @@ def other_code():
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_kept(tmp_path, monkeypatch, what, difference):
-    def dies_in_epoch_2(loop, model, optimizer, loader, state, bar):
-        if state.epoch == 1:
+    def dies_in_epoch_2(loop, bar):
+        if loop.state.epoch == 1:
             raise Killed
 
     run, options = config(augmenter="copies"), {}
@@ -352,10 +352,10 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
     epoch = Loop._epoch
 
     def die_in(number):
-        def run_epoch(loop, model, optimizer, loader, state, bar):
-            if state.epoch == number:
+        def run_epoch(loop, bar):
+            if loop.state.epoch == number:
                 raise Killed
-            epoch(loop, model, optimizer, loader, state, bar)
+            epoch(loop, bar)
 
         monkeypatch.setattr(Loop, "_epoch", run_epoch)
 
@@ -444,8 +444,9 @@ def test_a_batch_brings_the_teachers_logits_of_its_own_pairs(tmp_path):
     teacher = execute(tmp_path, run)
     model = restore_model(run, teacher.path, len(corpus.relations) + 1).eval()
     rows = Rows(featurise(corpus.train, corpus, model.encoder.tokenizer, training=True))
-    stored = Teacher(str(teacher.path), list(corpus.train["title"]), corpus.relations)
-    batch = TaughtCollator(Collator(model.encoder.windows), stored)([rows[i] for i in (3, 0, 2)])
+    titles, collate = list(corpus.train["title"]), Collator(model.encoder.windows)
+    taught = TaughtCollator(collate, str(teacher.path), titles, corpus.relations)
+    batch = taught([rows[i] for i in (3, 0, 2)])
     torch.testing.assert_close(batch.teacher, model.logits(batch), rtol=1e-4, atol=1e-5)
 
 
@@ -517,10 +518,10 @@ def test_what_is_not_as_it_was_written_counts_as_not_there(tmp_path, monkeypatch
     execute(tmp_path, config(), branch_epoch=1)
     epoch = Loop._epoch
 
-    def die(loop, model, optimizer, loader, state, bar):
-        if state.epoch == 2:
+    def die(loop, bar):
+        if loop.state.epoch == 2:
             raise Killed
-        epoch(loop, model, optimizer, loader, state, bar)
+        epoch(loop, bar)
 
     monkeypatch.setattr(Loop, "_epoch", die)
     with pytest.raises(Killed):

@@ -33,7 +33,7 @@ def step():
 class Shrinking:
     """An augmentation without the checks, which do ask for values."""
 
-    adjust = perturb = weigh = None
+    changes = {}
 
     def generate(self, backbone, real, encoded, batch, encode_again):
         positive = real.only_positive()

@@ -1,8 +1,8 @@
-"""Which pairs are augmented."""
+"""Which pairs a step augments."""
 
 import torch
 
-from benchmark.training.requests import Requests
+from benchmark.training.step import Requests
 
 # relation 1 holds 90 times in train, relation 2 ten times
 TRAIN = torch.tensor([[0.0, 1, 0]] * 90 + [[0.0, 0, 1]] * 10)
