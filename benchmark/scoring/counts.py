@@ -87,18 +87,11 @@ class Counts:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], source: str = "counts") -> Counts:
-        """The inverse of `to_json`.
-
-        Raises DataError naming `source` (a file) and the field when a key or a row is missing.
-        """
+        """The inverse of `to_json`. Raises DataError naming `source` (a file) for anything else."""
         table = lambda rows, *shape: np.asarray(rows, dtype=np.int64).reshape(shape)
         try:
-            if values["columns"] != list(COLUMNS):
-                raise DataError(
-                    f"{source}: columns are {values['columns']}, expected {list(COLUMNS)}"
-                )
-            if "all" not in values["groups"]:
-                raise DataError(f"{source}: groups lack 'all'")
+            if values["columns"] != list(COLUMNS) or "all" not in values["groups"]:
+                raise ValueError(f"expected columns {list(COLUMNS)} and a group 'all'")
             titles, relations = tuple(values["titles"]), tuple(values["relations"])
             groups, buckets = (
                 {name: table(rows, len(titles), 4) for name, rows in values[kind].items()}
@@ -106,10 +99,9 @@ class Counts:
             )
             by_relation = table(values["by_relation"], len(relations), 3)
             frequency = table(values["train_frequency"], len(relations))
-        except KeyError as error:
-            raise DataError(f"{source}: the key {error} is missing") from error
-        except (TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{source}: not the counts of one run: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise DataError(f"{source}: not the counts of one run ({what})") from error
         return cls(titles, groups, buckets, relations, by_relation, frequency)
 
 
@@ -183,13 +175,15 @@ def count(
             f"undirected={undirected}"
         )
     documents = list(documents)
-    known = _Known(documents, relations, undirected)
+    read = _Reader(documents, relations, undirected)
     gold = {
-        known.fact(d, fact["head"], fact["tail"], fact["relation"])
+        read.fact("gold", d, fact["head"], fact["tail"], fact["relation"])
         for d, document in enumerate(documents)
         for fact in document["facts"]
     }
-    predicted = {known.predicted(n, item, source) for n, item in enumerate(predictions)}
+    predicted = {
+        read.prediction(f"{source}: prediction {n}", item) for n, item in enumerate(predictions)
+    }
     facts = list(gold | predicted)  # K facts that are gold, predicted or both
     names = [_names(document) for document in documents]
     sentences = [
@@ -234,7 +228,7 @@ def count(
     }
     by_relation = table(relation, len(relations))[:, :3]
     tables = per_document(groups), per_document(buckets)
-    return Counts(tuple(known.index), *tables, tuple(relations), by_relation, frequency)
+    return Counts(tuple(read.place), *tables, tuple(relations), by_relation, frequency)
 
 
 def score(counts: Counts) -> dict[str, Any]:
@@ -313,52 +307,47 @@ def _ordered(head: int, tail: int, undirected: bool) -> tuple[int, int]:
     return (tail, head) if undirected and tail < head else (head, tail)
 
 
-class _Known:
-    """The documents, entities and relations that there are, to check facts against."""
+class _Reader:
+    """Facts as integers, checked against the documents, entities and relations that there are."""
 
     def __init__(self, documents: list[Mapping], relations: Sequence[str], undirected: bool):
         self.undirected = undirected
-        self.sizes = [len(document["entities"]) for document in documents]
-        self.titles = [document["title"] for document in documents]
-        self.index = {title: d for d, title in enumerate(self.titles)}
-        self.relation = {name: index for index, name in enumerate(relations)}
-        for title, times in Counter(self.titles).items():
+        self.entities = [len(document["entities"]) for document in documents]
+        self.place = {document["title"]: d for d, document in enumerate(documents)}
+        self.relation = {name: r for r, name in enumerate(relations)}
+        for title, times in Counter(document["title"] for document in documents).items():
             if times > 1:
                 raise DataError(
                     f"two documents have the title '{title}'; predictions are matched by title"
                 )
 
-    def predicted(self, number: int, item: Mapping, source: str) -> tuple[int, int, int, int]:
+    def prediction(self, where: str, item: Mapping) -> tuple[int, int, int, int]:
         """The fact of an item of a submission."""
-        where = f"{source}: prediction {number}"
         try:
             title, head, tail, relation = item["title"], item["h_idx"], item["t_idx"], item["r"]
         except (TypeError, KeyError) as error:
             raise DataError(
                 f"{where}: expected an object with title, h_idx, t_idx and r, got {item!r:.200}"
             ) from error
-        d = self.index.get(title) if isinstance(title, str) else None
-        if d is None:
-            raise DataError(f"{where}: title {title!r} is none of the {len(self.sizes)} documents")
-        return self.fact(d, head, tail, relation, where, ("h_idx", "t_idx", "r"))
+        if not isinstance(title, str) or title not in self.place:
+            raise DataError(
+                f"{where}: title {title!r} is none of the {len(self.entities)} documents"
+            )
+        return self.fact(f"{where}: document '{title}'", self.place[title], head, tail, relation)
 
     def fact(
-        self, d: int, head, tail, relation, where="gold", fields=("head", "tail", "relation")
+        self, where: str, d: int, head: int, tail: int, relation: str
     ) -> tuple[int, int, int, int]:
-        """(document, head, tail, relation) as integers, in canonical order, if all exist."""
-        where = f"{where}: document '{self.titles[d]}'"
-        for field, entity in zip(fields, (head, tail), strict=False):
+        """(document, head, tail, relation), in canonical order."""
+        for field, entity in (("h_idx", head), ("t_idx", tail)):
             whole = isinstance(entity, (int, np.integer)) and not isinstance(entity, bool)
-            if not whole or not 0 <= entity < self.sizes[d]:
-                allowed = f"0 to {self.sizes[d] - 1}"
-                allowed = allowed if self.sizes[d] else "none: the document has no entities"
+            if not whole or not 0 <= entity < self.entities[d]:
                 raise DataError(
-                    f"{where}: {field} is {entity!r}, which is no entity index (allowed: {allowed})"
+                    f"{where}: {field} is {entity!r}, which is none of the document's "
+                    f"{self.entities[d]} entities, counted from 0"
                 )
-        r = self.relation.get(relation) if isinstance(relation, str) else None
-        if r is None:
+        if not isinstance(relation, str) or relation not in self.relation:
             raise DataError(
-                f"{where}: {fields[2]} is {relation!r}, none of the dataset's "
-                f"{len(self.relation)} relations"
+                f"{where}: r is {relation!r}, none of the dataset's {len(self.relation)} relations"
             )
-        return (d, *_ordered(head, tail, self.undirected), r)
+        return (d, *_ordered(head, tail, self.undirected), self.relation[relation])

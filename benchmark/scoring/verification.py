@@ -35,15 +35,7 @@ from benchmark.scoring.calibration import (
     thresholds_by_relation,
     tuned_threshold,
 )
-from benchmark.scoring.counts import (
-    COLUMNS,
-    Counts,
-    TrainFacts,
-    count,
-    score,
-    score_relations,
-    train_facts,
-)
+from benchmark.scoring.counts import COLUMNS, Counts, count, score, score_relations, train_facts
 from benchmark.store.differences import flat
 from benchmark.store.runs import RunDirectory, StoredRun
 
@@ -74,21 +66,21 @@ class Documents:
 
     def __init__(self, dataset: Mapping[str, Any] | None = None):
         self.dataset = dataset
-        self._loaded: dict[str, _Corpus | UserError] = {}
+        self._loaded: dict[str, _Gold | UserError] = {}
 
-    def of(self, run: StoredRun) -> _Corpus:
+    def of(self, run: StoredRun) -> _Gold:
         """Raises UserError when they are not at hand, or are not those of the run."""
         dataset = self.dataset or run.config["dataset"]
         key = json.dumps(dataset, sort_keys=True)
         if key not in self._loaded:
             try:
-                self._loaded[key] = _Corpus.load(dataset["name"], dataset.get("options") or {})
+                self._loaded[key] = _Gold(dataset["name"], dataset.get("options") or {})
             except UserError as error:
                 self._loaded[key] = error
         found = self._loaded[key]
         if isinstance(found, UserError):
             raise found
-        if run.facts.get("corpus_digest") not in (None, found.digest):
+        if run.facts.get("corpus_digest") not in (None, found.corpus.digest):
             raise UserError(
                 f"{dataset['name']} holds other documents now than those of the run (another "
                 "corpus_digest)"
@@ -96,31 +88,20 @@ class Documents:
         return found
 
 
-@dataclass(frozen=True)
-class _Corpus:
-    splits: dict[str, list[dict]]
-    train: TrainFacts
-    relations: tuple[str, ...]
-    frequent: frozenset[str] | None
-    undirected: bool
-    digest: str
-
-    @classmethod
-    def load(cls, name: str, options: Mapping[str, Any]) -> _Corpus:
-        corpus = DATASETS[name](**complete_options(DATASETS, name, dict(options)))
-        facts = train_facts(corpus.train, undirected=corpus.undirected)
-        splits = {split: list(getattr(corpus, split)) for split in SPLITS}
-        known = (corpus.relations, corpus.frequent, corpus.undirected, corpus.digest)
-        return cls(splits, facts, *known)
+class _Gold:
+    def __init__(self, name: str, options: Mapping[str, Any]):
+        self.corpus = DATASETS[name](**complete_options(DATASETS, name, dict(options)))
+        self.train = train_facts(self.corpus.train, undirected=self.corpus.undirected)
+        self.splits = {split: list(getattr(self.corpus, split)) for split in SPLITS}
 
     def count(self, split: str, predictions: list, source: str) -> Counts:
         return count(
             self.splits[split],
             predictions,
-            relations=self.relations,
-            frequent=self.frequent,
+            relations=self.corpus.relations,
+            frequent=self.corpus.frequent,
             train_documents=self.train,
-            undirected=self.undirected,
+            undirected=self.corpus.undirected,
             source=source,
         )
 
@@ -133,16 +114,16 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
         config, metrics = (directory.read_json(f"{name}.json") for name in ("config", "metrics"))
         run = StoredRun(directory.path, config, config.pop("facts", {}), metrics)
         found.differences += _of_history(directory, metrics)
-        corpus = None
+        gold = None
         try:
-            corpus = documents.of(run)
+            gold = documents.of(run)
         except UserError as error:
             found.unverified.append(f"not compared with gold documents: {error}")
         for split in SPLITS:
-            _of_split(found, metrics, split, corpus)
+            _of_split(found, metrics, split, gold)
             for name in CALIBRATIONS:
                 if name in metrics[split]:  # older runs have none
-                    _of_calibration(found, metrics, split, name, corpus)
+                    _of_calibration(found, metrics, split, name, gold)
     except UserError as error:
         found.differences.append(str(error))
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON that was edited
@@ -162,28 +143,27 @@ def _of_history(directory: RunDirectory, metrics: Mapping[str, Any]) -> Iterator
     yield from _unequal(directory, stored, given, "history.jsonl gives")
 
 
-def _of_split(
-    found: Verified, metrics: Mapping[str, Any], split: str, corpus: _Corpus | None
-) -> None:
+def _of_split(found: Verified, metrics: Mapping[str, Any], split: str, gold: _Gold | None) -> None:
     """The scores of one split, from the best that there is."""
-    names = f"counts_{split}.json", f"predictions_{split}.json"
-    counts, source = _counts(found, split, corpus, names, lambda predictions: predictions)
+    names, directory = (f"counts_{split}.json", f"predictions_{split}.json"), found.directory
+    counts, source = _counts(found, split, gold, names, lambda predictions: predictions)
     if counts is None:
         return
-    file = found.directory.path / names[0]
-    if corpus is None and (found.directory.path / names[1]).is_file():
-        predictions = found.directory.read_json(names[1])
-        undirected = found.directory.read_json("relations.json")["undirected"]
-        found.differences += _of_predictions(counts, predictions, undirected, str(file), names[1])
+    if gold is None and (directory.path / names[1]).is_file():
+        undirected = directory.read_json("relations.json")["undirected"]
+        predictions = directory.read_json(names[1])
+        found.differences += _of_predictions(
+            counts, predictions, undirected, str(directory.path / names[0]), names[1]
+        )
     relations = f"{split}_relations"
     plain = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
     stored = {split: plain, relations: metrics[relations]}
     given = {split: score(counts), relations: score_relations(counts)}
-    found.differences += _unequal(found.directory, flat(stored), flat(given), source)
+    found.differences += _unequal(directory, stored, given, source)
 
 
 def _of_calibration(
-    found: Verified, metrics: Mapping[str, Any], split: str, name: str, corpus: _Corpus | None
+    found: Verified, metrics: Mapping[str, Any], split: str, name: str, gold: _Gold | None
 ) -> None:
     """The thresholds of one of CALIBRATIONS, the scores at them and the average precision, from the
     best that there is.
@@ -192,47 +172,45 @@ def _of_calibration(
     names = (f"counts_{split}_{name}.json", f"candidates_{split}.json")
     candidates_of = lambda columns: from_columns(columns, str(directory.path / names[1]))
     chosen = lambda columns: above(candidates_of(columns), metrics[key])
-    counts, source = _counts(found, split, corpus, names, chosen)
+    counts, source = _counts(found, split, gold, names, chosen)
     if counts is None:
         return
-    stored, given = {name: metrics[split][name]}, {name: score(counts)}
-    if corpus is not None and (directory.path / names[1]).is_file():
-        candidates = candidates_of(directory.read_json(names[1]))
-        ranking = rank(corpus.splits[split], candidates, undirected=corpus.undirected)
-        stored["average_precision"] = metrics[split]["average_precision"]
+    given = {name: score(counts)}
+    if gold is not None and (directory.path / names[1]).is_file():
+        corpus, candidates = gold.corpus, candidates_of(directory.read_json(names[1]))
+        ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
         given["average_precision"] = average_precisions(ranking, corpus.relations, corpus.frequent)
-        if split == "dev":
-            tuned = tuned_threshold(ranking)
-            if key == "thresholds":
-                tuned = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
-            stored[key], given[key] = metrics[key], tuned
-    stored, given = flat({split: stored}), flat({split: given})
-    found.differences += _unequal(directory, stored, given, source)
+        if split == "dev" and key == "threshold":
+            given[key] = tuned_threshold(ranking)
+        elif split == "dev":
+            given[key] = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
+    stored = {part: (metrics | metrics[split])[part] for part in given}
+    found.differences += _unequal(directory, {split: stored}, {split: given}, source)
 
 
 def _counts(
     found: Verified,
     split: str,
-    corpus: _Corpus | None,
+    gold: _Gold | None,
     names: tuple[str, str],
     predictions_of: Callable[[Any], list],
 ) -> tuple[Counts | None, str]:
     """The counts made of the second file and gold documents, or the first file; and from what."""
     directory, counts, source = found.directory, None, f"{names[0]} gives"
-    there = [(directory.path / name).is_file() for name in names]
-    gone = [
-        f"there is no {name}" for name, is_there in zip(names, there, strict=True) if not is_there
-    ]
-    found.unverified += [reason for reason in gone if reason not in found.unverified]
-    file, of = (str(directory.path / name) for name in names)
-    if there[0]:
-        counts = Counts.from_json(directory.read_json(names[0]), file)
-        found.differences += _inconsistent(counts, file)
-    if there[1] and corpus is not None:
-        made = corpus.count(split, predictions_of(directory.read_json(names[1])), of)
+    file, of = (directory.path / name for name in names)
+    for path in (file, of):
+        reason = f"there is no {path.name}"
+        if not path.is_file() and reason not in found.unverified:
+            found.unverified.append(reason)
+    if file.is_file():
+        counts = Counts.from_json(directory.read_json(names[0]), str(file))
+        found.differences += _inconsistent(counts, str(file))
+    if of.is_file() and gold is not None:
+        made = gold.count(split, predictions_of(directory.read_json(names[1])), str(of))
+        source = f"{names[1]} and the gold documents give"
         if counts is not None:
-            found.differences += _unlike(counts, made, file, names[1])
-        counts, source = made, f"{names[1]} and the gold documents give"
+            found.differences += _unlike(counts, made, str(file), source)
+        counts = made
     return counts, source
 
 
@@ -240,6 +218,7 @@ def _unequal(
     directory: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any], source: str
 ) -> Iterator[str]:
     """Each key of metrics.json that is not what `source` gives."""
+    stored, given = flat(stored), flat(given)
     number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
     for key in dict.fromkeys([*stored, *given]):
         one, other = stored.get(key, "nothing"), given.get(key, "nothing")
@@ -292,21 +271,18 @@ def _unlike(stored: Counts, made: Counts, file: str, source: str) -> Iterator[st
         if getattr(stored, what) != getattr(made, what):
             yield f"{file}: its {what} are not those of the gold documents"
             return
-    for name in dict.fromkeys([*stored.tables, *made.tables]):
-        left, right = (counts.tables.get(name) for counts in (stored, made))
-        if left is None or right is None:
-            fault = "missing" if left is None else "not defined in the gold documents"
-            yield f"{file}: the group '{name}' is {fault}"
-        elif (different := np.argwhere(left != right)).size:
-            d, c = different[0]
+    left, right = (
+        of.tables | {"by_relation": of.by_relation, "train_frequency": of.train_frequency}
+        for of in (stored, made)
+    )
+    if missing := left.keys() ^ right.keys():
+        yield f"{file}: not the groups of the gold documents ({', '.join(sorted(missing))})"
+    for name in (name for name in left if name in right):
+        if (different := np.argwhere(left[name] != right[name])).size:
+            at = tuple(different[0])
+            of = (stored.titles if name in stored.tables else stored.relations)[at[0]]
+            column = f"{COLUMNS[at[1]]} " if len(at) > 1 else ""
             yield (
-                f"{file}: {name}, document '{stored.titles[d]}': {COLUMNS[c]} is {left[d, c]}; "
-                f"{source} and the gold documents give {right[d, c]} ({len(different)} such "
-                "numbers)"
-            )
-    for what in ("by_relation", "train_frequency"):
-        if (different := np.argwhere(getattr(stored, what) != getattr(made, what))).size:
-            yield (
-                f"{file}: {what} of '{stored.relations[different[0][0]]}' is not what predictions "
-                "and gold documents give"
+                f"{file}: {name}, '{of}': {column}is {left[name][at]}; {source} {right[name][at]} "
+                f"({len(different)} such numbers)"
             )
