@@ -125,10 +125,7 @@ class Loop:
         return state
 
     def _epoch(self, bar: Bar) -> None:
-        """The rest of an epoch. Saves the state where that is due, and stops where it is asked to.
-
-        Its numbered lines are those of Algorithm 1.
-        """
+        """The rest of an epoch. Saves the state where that is due, and stops where asked to."""
         state, steps, epoch = self.state, len(self.loader), self.state.epoch
         mixing = self.augmentation.mixing(epoch) if self.augmentation else Mixing()
         process = [processes.rank()] if processes.rank() else []
@@ -137,7 +134,8 @@ class Loop:
         self.batches.skip = state.step
         unseen: list[Tensor] = []  # losses since the last look
         total = torch.tensor(state.loss, device=self.accelerator.device)
-        for index, batch in enumerate(self.loader, start=state.step):  # lines 1-2
+        # Algorithm 1, lines 1-2: a batch is drawn
+        for index, batch in enumerate(self.loader, start=state.step):
             number = epoch * steps + index
             torch.manual_seed(derive(self.session.run.seed, "dropout", number, *process))
             for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -155,7 +153,7 @@ class Loop:
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip)
-                self.optimizer.step()  # lines 36-37
+                self.optimizer.step()  # Algorithm 1, lines 36-37
                 self.optimizer.zero_grad()
             total += loss.detach()
             unseen.append(loss.detach())
