@@ -8,11 +8,7 @@ generator that does not beat it has added nothing of its own.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from augmenters.base import Progress, Tensors
-from augmenters.pool import KeepsPairs, LabelSets, Pool
+from augmenters.pool import KeepsPairs
 from benchmark.registry import AUGMENTERS
 
 
@@ -27,11 +23,7 @@ class Bank(KeepsPairs):
     def __init__(self):
         """It has no options."""
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
-        sets = LabelSets(self.stored.labels)
-        self._pool = Pool(sets, sets.ids)
-
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         """A label set that no training pair has takes pairs of the largest Jaccard overlap."""
-        drawn = self._pool.draw_nearest(labels, rng)
+        drawn = self.pool.draw_nearest(labels, rng)
         return self.stored.representations[drawn.to(labels.device)], labels.clone()

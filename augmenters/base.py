@@ -11,24 +11,8 @@ the private method of that thing; the public methods check what goes in and what
 * `_documents`: the training documents in, further ones out, once before stage 3. A step then takes
   as many of them as of its own documents, and all their pairs enter the loss.
 
-`_perturb`, `_adjust` and `_weigh` generate nothing. They serve controls: cheap
-rivals that a generator has to beat.
-
-The smallest one::
-
-    @AUGMENTERS.register("mixup")
-    class Mixup(Augmenter):
-        '''Convex combinations of two pairs, labelled with the union of their labels.'''
-
-        differentiable = True
-
-        def __init__(self, *, share: float = 0.2):
-            self.share = share
-
-        def _augment(self, representations, labels, *, rng):
-            other = torch.randperm(len(representations), generator=rng).to(representations.device)
-            mixed = torch.lerp(representations, representations[other], self.share)
-            return mixed, torch.maximum(labels, labels[other])
+`_perturb`, `_adjust` and `_weigh` generate nothing: they serve controls, cheap rivals that a
+generator has to beat. `none.py`, `copies.py` and `gaussian.py` are small examples.
 
 One that learns sets `needs_fitting = True`, creates its modules in `_build` and trains them in
 `_fit`. Every `nn.Module` among its attributes is then stored, loaded and moved between devices.
@@ -52,18 +36,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from augmenters.soundness import AugmenterError, check_pairs, describe, isolated, plain, require
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
-from benchmark.errors import UserError
 
 THINGS = ("augment", "view", "perturb", "adjust", "weigh", "documents")  # what an augmenter may do
 Progress = Callable[..., None]  # progress(done, total, **numbers)
 Document = dict[str, Any]  # a row of `benchmark.data.documents.FEATURES`
 Tensors = tuple[Tensor, Tensor]  # representations and their labels
-
-
-class AugmenterError(UserError):
-    """An augmenter was given, or returned, something that breaks the contract."""
+CPU = torch.device("cpu")
 
 
 class Augmenter:
@@ -98,8 +79,12 @@ class Augmenter:
     @classmethod
     def does(cls) -> str:
         """Which of THINGS the class has written."""
-        written = [name for name in THINGS if _writes(cls, f"_{name}")]
-        return written[-1] if written else "augment"
+        return (cls.written() or ["augment"])[-1]
+
+    @classmethod
+    def written(cls) -> list[str]:
+        own = lambda method: getattr(cls, method) is not getattr(Augmenter, method)
+        return [name for name in THINGS if own(f"_{name}")]
 
     def fit(
         self,
@@ -119,22 +104,17 @@ class Augmenter:
         Returns one dict of numbers per epoch. Raises AugmenterError on pairs that break the
         contract.
         """
-        self._check_rng(rng)
-        self._check_pairs(representations, labels)
-        self._require(len(labels), ".fit: there is no positive pair to learn from")
-        d, classes = representations.shape[1], labels.shape[1]
+        check_pairs(self._says, representations, labels)
+        require(len(labels), f"{self._says}there is no positive pair to learn from")
+        self.fitted_shape = (representations.shape[1], labels.shape[1])
         if held_out is not None:
-            self._check_pairs(*held_out, where="held_out ", shape=(d, classes))
-            held_out = Pairs(*plain(*held_out))
-            held_out = held_out if len(held_out.labels) else None
-        representations, labels = plain(representations, labels)
-        with isolated(rng, representations.device):
-            self._build(d, classes)
-            self.fitted_shape = (d, classes)
-            self._move(representations.device)
-            return self._fit(
-                representations, labels, rng=rng, held_out=held_out, progress=progress or _silent
-            )
+            check_pairs(f"{self._says}held_out ", *held_out, shape=self.fitted_shape)
+            held_out = Pairs(*plain(*held_out)) if len(held_out.labels) else None
+        options = {"held_out": held_out, "progress": progress or _silent}
+        with self._working("fit", rng, labels.device):
+            self._build(*self.fitted_shape)
+            self._move(labels.device)
+            return self._fit(*plain(representations, labels), rng=rng, **options)
 
     def prepare(
         self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress | None = None
@@ -143,11 +123,7 @@ class Augmenter:
 
         Always called, on the device that stage 3 runs on.
         """
-        self._check_rng(rng)
-        self._check_fitted("prepare")
-        self._check_labels(label_sets, shape=self.fitted_shape)
-        with isolated(rng, label_sets.device), torch.no_grad():
-            self._move(label_sets.device)
+        with self._working("prepare", rng, label_sets.device, gradient=False):
             self._prepare(label_sets.detach().float(), rng=rng, progress=progress or _silent)
 
     def augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
@@ -156,62 +132,45 @@ class Augmenter:
         Any Q is allowed, 0 included; most augmenters return one pair for each pair. Dtype and
         device are those of the pairs given.
         """
-        self._check_rng(rng)
-        self._check_fitted("augment")
-        self._check_pairs(representations, labels, shape=self.fitted_shape)
-        given, wanted = plain(representations, labels, detach=not self.differentiable)
-        with isolated(rng, given.device), torch.set_grad_enabled(self._keeps_gradient):
-            self._move(given.device)
-            result = self._augment(given, wanted, rng=rng)
+        check_pairs(self._says, representations, labels, shape=self.fitted_shape)
+        given = plain(representations, labels, detach=not self.differentiable)
+        with self._working("augment", rng, labels.device, gradient=self.differentiable):
+            result = self._augment(*given, rng=rng)
         is_pair = isinstance(result, tuple) and len(result) == 2
-        self._require(
-            is_pair and all(isinstance(part, Tensor) for part in result),
-            "._augment must return (representations, labels), two tensors",
-        )
+        require(is_pair, f"{self._says}_augment must return (representations, labels)")
         shape = (representations.shape[1], labels.shape[1])
-        self._check_pairs(*result, where="returned ", shape=shape, soft=self.soft_labels)
+        check_pairs(f"{self._says}returned ", *result, shape=shape, soft=self.soft_labels)
         return result[0].to(representations), result[1].to(labels)
 
     def view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of an encoded batch: states [D,L,d] and attention rows [M,heads,L] or None,
         of the same shapes.
         """
-        self._check_rng(rng)
-        self._check_fitted("view")
-        given = encoded if self.differentiable else Encoded(*map(_detached, encoded))
-        with isolated(rng, encoded.states.device), torch.set_grad_enabled(self._keeps_gradient):
-            self._move(encoded.states.device)
+        given = (
+            encoded
+            if self.differentiable
+            else Encoded(*(p if p is None else p.detach() for p in encoded))
+        )
+        with self._working("view", rng, encoded.states.device, gradient=self.differentiable):
             result = self._view(given, batch, rng=rng)
-        for name, before, after in zip(("states", "rows"), encoded, result, strict=True):
-            if before is None:
-                self._require(after is None, f"._view must return no {name} if it gets none")
-                continue
-            self._check_same_shape("_view", name, after, before)
-            self._require(after.isfinite().all(), f"._view returned {name} with NaN or infinity")
-        return Encoded(*(a if a is None else a.to(b) for a, b in zip(result, encoded, strict=True)))
+        parts = zip(Encoded._fields, result, encoded, strict=True)
+        return Encoded(*(self._like("_view", *part) for part in parts))
 
     def perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
         """The representations [P,d] of all pairs of a batch as the classifier will see them."""
-        self._check_rng(rng)
-        self._check_fitted("perturb")
-        with isolated(rng, representations.device):
+        with self._working("perturb", rng, representations.device):
             result = self._perturb(representations, labels, rng=rng)
-        self._check_same_shape("_perturb", "representations", result, representations)
-        return result.to(representations)
+        return self._like("_perturb", "representations", result, representations)
 
     def weigh(self, labels: Tensor) -> Tensor:
         """The weight [P] of each pair of a batch in the loss, given their labels [P,R]."""
-        self._check_fitted("weigh")
-        result = self._weigh(labels)
-        self._check_same_shape("_weigh", "weights", result, labels[:, 0])
-        return result
+        self._require_fitted("weigh")
+        return self._like("_weigh", "weights", self._weigh(labels), labels[:, 0])
 
     def adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The logits [P,R] of a batch's pairs, given their labels, as the loss will see them."""
-        self._check_fitted("adjust")
-        result = self._adjust(logits, labels)
-        self._check_same_shape("_adjust", "logits", result, logits)
-        return result
+        self._require_fitted("adjust")
+        return self._like("_adjust", "logits", self._adjust(logits, labels), logits)
 
     def documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
         """Further training documents, given those of the corpus.
@@ -219,17 +178,13 @@ class Augmenter:
         All are rows of `benchmark.data.documents.FEATURES`. What comes back is checked by the rules
         of `data validate` before it is used.
         """
-        self._check_rng(rng)
-        self._check_fitted("documents")
-        with isolated(rng, torch.device("cpu")):
+        with self._working("documents", rng, CPU):
             result = self._documents(documents, rng=rng)
-        self._require(
-            isinstance(result, list) and result,
-            "._documents must return a list of at least one document",
-        )
-        self._require(
+        sound = isinstance(result, list) and result
+        require(sound, f"{self._says}_documents must return a list of at least one document")
+        require(
             not self.rewrites or len(result) == len(documents),
-            f".rewrites is set, so _documents must return one document for each of the "
+            f"{self._says}rewrites is set, so _documents must return one document for each of the "
             f"{len(documents)}; it returned {len(result)}",
         )
         return result
@@ -239,7 +194,7 @@ class Augmenter:
 
         It leaves out what `prepare` makes, which is made again.
         """
-        self._check_fitted("state_dict")
+        self._require_fitted("state_dict")
         if self.fitted_shape is None:
             return {}
         state = {"fitted_shape": torch.tensor(self.fitted_shape)}
@@ -255,21 +210,18 @@ class Augmenter:
         """
         if not state and not self.needs_fitting:
             return
-        self._require(
-            "fitted_shape" in state,
-            ": the stored state has no 'fitted_shape'; state_dict() did not write it",
-        )
-        shape = tuple(state["fitted_shape"].tolist())
+        left = dict(state)
+        require("fitted_shape" in left, f"{self._says}the stored state has no 'fitted_shape'")
+        shape = tuple(left.pop("fitted_shape").tolist())
         # the initial weights are overwritten
-        with isolated(torch.Generator().manual_seed(0), torch.device("cpu")):
+        with isolated(torch.Generator().manual_seed(0), CPU):
             self._build(*shape)
         self.fitted_shape = shape
-        left = {key: value for key, value in state.items() if key != "fitted_shape"}
         for name, module in self._modules().items():
             own = [key for key in left if key.startswith(f"{name}.")]
             self._load(module, {key.removeprefix(f"{name}."): left.pop(key) for key in own})
         unknown = ", ".join(sorted(left)[:5])
-        self._require(not left, f": the stored state holds unknown tensors: {unknown}")
+        require(not left, f"{self._says}the stored state holds unknown tensors: {unknown}")
 
     # The private methods: what an augmenter writes.
 
@@ -320,16 +272,24 @@ class Augmenter:
         """Further training documents; those given stay unchanged."""
         raise NotImplementedError
 
-    # Checks.
-
-    def _require(self, condition: Any, message: str) -> None:
-        """`message` goes on from the class's name."""
-        if not condition:
-            raise AugmenterError(f"{type(self).__name__}{message}")
+    # What the public methods share.
 
     @property
-    def _keeps_gradient(self) -> bool:
-        return self.differentiable and torch.is_grad_enabled()
+    def _says(self) -> str:
+        """How messages begin."""
+        return f"{type(self).__name__}: "
+
+    @contextlib.contextmanager
+    def _working(
+        self, method: str, rng: torch.Generator, device: torch.device, *, gradient: bool = True
+    ) -> Iterator[None]:
+        """Where a private method runs: isolated, its modules on the device."""
+        on_cpu = isinstance(rng, torch.Generator) and rng.device == CPU
+        require(on_cpu, f"{self._says}rng must be a torch.Generator on the CPU, got {rng!r}")
+        self._require_fitted(method)
+        with isolated(rng, device), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            self._move(device)
+            yield
 
     def _modules(self) -> dict[str, nn.Module]:
         return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
@@ -350,148 +310,25 @@ class Augmenter:
             module.load_state_dict(state)
         except RuntimeError as error:
             raise AugmenterError(
-                f"{type(self).__name__}: the stored state does not fit; "
+                f"{self._says}the stored state does not fit; "
                 f"was it fitted with other options? {error}"
             ) from error
 
-    def _check_fitted(self, method: str) -> None:
-        self._require(
-            self.fitted_shape is not None or not self.needs_fitting,
-            f".{method}: not fitted yet; call fit() or load_state_dict() first",
+    def _require_fitted(self, method: str) -> None:
+        fitted = self.fitted_shape is not None or not self.needs_fitting
+        require(fitted, f"{self._says}not fitted yet; call fit() before {method}()")
+
+    def _like(self, method: str, what: str, result: Any, given: Tensor | None) -> Tensor | None:
+        """A result of the same shape, with the dtype and device of what was given."""
+        if given is None and result is None:
+            return None
+        require(
+            given is not None and isinstance(result, Tensor) and result.shape == given.shape,
+            f"{self._says}{method} must return {what} like {describe(given)}, "
+            f"got {describe(result)}",
         )
-
-    def _check_rng(self, rng: Any) -> None:
-        on_cpu = isinstance(rng, torch.Generator) and rng.device.type == "cpu"
-        self._require(on_cpu, f": rng must be a torch.Generator on the CPU, got {rng!r}")
-
-    def _check_same_shape(self, method: str, what: str, result: Any, given: Tensor) -> None:
-        self._require(
-            isinstance(result, Tensor) and result.shape == given.shape,
-            f".{method} must return {what} {list(given.shape)}, got {_describe(result)}",
-        )
-
-    def _check_pairs(
-        self,
-        representations: Any,
-        labels: Any,
-        *,
-        where: str = "",
-        shape: tuple[int, int] | None = None,
-        soft: bool = False,
-    ) -> None:
-        """Raise AugmenterError unless these are finite [P,d] and label sets [P,R] of one device.
-
-        Args:
-            where: what stands before "representations" and "labels" in messages.
-            shape: (d, R) that is expected.
-            soft: labels may lie between 0 and 1.
-        """
-        what = f": {where}representations"
-        self._require(
-            _is_float_matrix(representations),
-            f"{what} must be a float tensor [pairs, width], got {_describe(representations)}",
-        )
-        count, d = representations.shape
-        self._require(
-            shape is None or d == shape[0], f"{what} are {d} wide, expected {shape and shape[0]}"
-        )
-        self._check_labels(labels, where=where, shape=shape, soft=soft)
-        self._require(
-            count == len(labels), f"{what}: there are {count}, but {len(labels)} label sets"
-        )
-        devices = representations.device, labels.device
-        self._require(
-            devices[0] == devices[1], f"{what} are on {devices[0]}, the labels on {devices[1]}"
-        )
-        finite = representations.isfinite()
-        if not finite.all():
-            first = _first(~finite.all(1))
-            self._require(False, f"{what} hold NaN or infinity, first in pair {first}")
-
-    def _check_labels(
-        self,
-        labels: Any,
-        *,
-        where: str = "",
-        shape: tuple[int, int] | None = None,
-        soft: bool = False,
-    ) -> None:
-        what = f": {where}labels"
-        self._require(
-            _is_float_matrix(labels) and labels.shape[1] > 1,
-            f"{what} must be a float tensor [pairs, relations + 1], got {_describe(labels)}",
-        )
-        classes = labels.shape[1]
-        self._require(
-            shape is None or classes == shape[1],
-            f"{what} have {classes} classes, expected {shape and shape[1]}",
-        )
-        if soft:
-            allowed, fault = (labels >= 0) & (labels <= 1), "must lie between 0 and 1"
-            positive = torch.ones_like(labels[:, 0], dtype=torch.bool)
-        else:
-            allowed = (labels == 0) | (labels == 1)
-            fault = "are not multi-hot (only 0 and 1); soft ones need soft_labels = True"
-            positive = labels[:, 0] == 0
-        some = (labels[:, 1:] != 0).any(1)
-        if allowed.all() & positive.all() & some.all():  # one sync with the device
-            return
-        only = "only positive pairs are augmented"
-        for found, text in (
-            (allowed.all(1), fault),
-            (positive, f"have the threshold class (column 0) set; {only}"),
-            (some, f"have no relation; {only}"),
-        ):
-            if not found.all():
-                self._require(False, f"{what} {text}: pair {_first(~found)}")
-
-
-def plain(representations: Tensor, labels: Tensor, *, detach: bool = True) -> Tensors:
-    """Detached, and half precision widened: augmenters compute in float32."""
-    if detach:
-        representations = representations.detach()
-    if representations.element_size() < 4:
-        representations = representations.float()
-    return representations, labels.detach().float()
-
-
-@contextlib.contextmanager
-def isolated(rng: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Global generators forked and seeded from `rng`; the caller's autocast off."""
-    seed = int(torch.randint(2**63 - 1, (), generator=rng))
-    on_cuda = device.type == "cuda"
-    with (
-        torch.random.fork_rng([device] if on_cuda else [], device_type="cuda"),
-        torch.autocast(device.type, enabled=False),
-    ):
-        # not torch.manual_seed, which would reseed devices that are not forked
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
-
-
-def _writes(cls: type, method: str) -> bool:
-    return getattr(cls, method) is not getattr(Augmenter, method)
+        return result.to(given)
 
 
 def _silent(done: int, total: int, **numbers: Any) -> None:
     pass
-
-
-def _detached(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach()
-
-
-def _is_float_matrix(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 2 and value.is_floating_point()
-
-
-def _describe(value: Any) -> str:
-    is_tensor = isinstance(value, Tensor)
-    return f"{value.dtype} {list(value.shape)}" if is_tensor else type(value).__name__
-
-
-def _first(found: Tensor) -> int:
-    return int(found.nonzero()[0, 0])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from augmenters.base import Progress, Tensors
-from augmenters.pool import KeepsPairs, LabelSets, Pool
+from augmenters.pool import KeepsPairs
 from benchmark.options import number, whole
 from benchmark.registry import AUGMENTERS
 
@@ -43,9 +41,9 @@ class Calibrated(KeepsPairs):
         self.own, self.alpha = number("own", own, least=0), number("alpha", alpha, least=0)
         self.draws = whole("draws", draws)
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
-        sets, rows = LabelSets(self.stored.labels), self.stored.representations
-        self._sets, self._pool = sets, Pool(sets, sets.ids)
+    def _prepare(self, label_sets, *, rng, progress):
+        super()._prepare(label_sets, rng=rng, progress=progress)
+        sets, rows = self.pool.sets, self.stored.representations
         ids, n = sets.ids.to(rows.device), sets.counts.to(rows)
         means = rows.new_zeros(len(sets), rows.shape[1]).index_add_(0, ids, rows) / n[:, None]
         self.residuals = rows - means[ids]
@@ -59,13 +57,13 @@ class Calibrated(KeepsPairs):
         self.means = torch.lerp(borrowed, means, weight[:, None])
         self.near, self.weight = near.cpu(), weight.cpu()
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         device, shape = labels.device, (len(labels), self.draws)
-        ids = self._sets.ids[self._pool.draw_nearest(labels, rng)]  # [Q] a known label set each
+        ids = self.pool.sets.ids[self.pool.draw_nearest(labels, rng)]  # [Q] a known label set each
         borrowed = self.near[ids].gather(1, torch.randint(self.near.shape[1], shape, generator=rng))
         is_own = torch.rand(shape, generator=rng) < self.weight[ids, None]
         source = torch.where(is_own, ids[:, None], borrowed)
-        drawn = self._pool.draw(source.flatten(), rng).view(shape).to(device)
+        drawn = self.pool.draw(source.flatten(), rng).view(shape).to(device)
         factors = torch.randn(shape, generator=rng).to(representations)[:, None]
         spread = (factors @ self.residuals[drawn]).squeeze(1) / self.draws**0.5
         noise = torch.randn(spread.shape, generator=rng).to(representations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Progress
+from augmenters.base import Augmenter
 from benchmark.options import number
 from benchmark.registry import AUGMENTERS
 
@@ -27,13 +27,13 @@ class ClassBalanced(Augmenter):
     def __init__(self, *, beta: float = 0.99):
         self.beta = number("beta", beta, least=0, below=1)
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+    def _prepare(self, label_sets, *, rng, progress):
         counts = label_sets.sum(0).clamp(min=1).double()
         self.weights = ((1 - self.beta) / (1 - self.beta**counts)).float()
         if len(label_sets):
             self.weights = self.weights / self._of_pairs(label_sets).mean()
 
-    def _weigh(self, labels: Tensor) -> Tensor:
+    def _weigh(self, labels):
         return torch.where(labels[:, 0] > 0, 1.0, self._of_pairs(labels))
 
     def _of_pairs(self, labels: Tensor) -> Tensor:

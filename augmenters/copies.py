@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from augmenters.base import Augmenter, Progress, Tensors
+from augmenters.base import Augmenter
 from benchmark.options import number, switch
 from benchmark.registry import AUGMENTERS
 
@@ -27,10 +26,10 @@ class Copies(Augmenter):
         self.differentiable = not switch("detach", detach)
         self.rarity = number("rarity", rarity, least=0)
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+    def _prepare(self, label_sets, *, rng, progress):
         self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         if self.rarity == 0 or len(labels) == 0:
             return representations.clone(), labels.clone()
         held = labels[:, 1:] > 0

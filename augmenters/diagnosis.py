@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, isolated, plain
+from augmenters.base import Augmenter
+from augmenters.soundness import check_pairs, plain, require
 
 
 class Diagnosed(Augmenter):
@@ -31,21 +32,16 @@ class Diagnosed(Augmenter):
         Raises AugmenterError on pairs that break the contract, and on values that are no finite
         numbers.
         """
-        self._check_rng(rng)
-        self._check_fitted("diagnose")
-        self._check_pairs(representations, labels, shape=self.fitted_shape)
+        check_pairs(self._says, representations, labels, shape=self.fitted_shape)
         if len(labels) == 0:
             return {}
-        given, wanted = plain(representations, labels)
-        with isolated(rng, given.device), torch.no_grad():
-            self._move(given.device)
-            found = self._diagnose(given, wanted, rng=rng)
-        plain_numbers = isinstance(found, dict) and all(
+        given = plain(representations, labels)
+        with self._working("diagnose", rng, labels.device, gradient=False):
+            found = self._diagnose(*given, rng=rng)
+        sound = isinstance(found, dict) and all(
             isinstance(v, (int, float)) and math.isfinite(v) for v in found.values()
         )
-        self._require(
-            plain_numbers, f"._diagnose must return a dict of finite plain numbers, got {found!r}"
-        )
+        require(sound, f"{self._says}_diagnose must return finite plain numbers, got {found!r}")
         return found
 
     def reconstruct(self, representations: Tensor) -> Tensor | None:

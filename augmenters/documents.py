@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-
-from augmenters.base import Augmenter, Document
+from augmenters.base import Augmenter
 from benchmark.data.docred import read_documents
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
@@ -37,5 +35,5 @@ class Documents(Augmenter):
         self.path = Path(path).expanduser()
         next(read_documents(self.path))  # a file of another kind is better refused at once
 
-    def _documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
+    def _documents(self, documents, *, rng):
         return list(read_documents(self.path))

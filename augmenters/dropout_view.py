@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from augmenters.base import Augmenter
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import Encoded
 from benchmark.options import one_of
 from benchmark.registry import AUGMENTERS
 
@@ -27,5 +25,5 @@ class DropoutView(Augmenter):
     def __init__(self, *, pairs: str = "positive"):
         self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
 
-    def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
+    def _view(self, encoded, batch, *, rng):
         return Encoded(*(part if part is None else part.clone() for part in encoded))

@@ -32,7 +32,7 @@ class EntityReplacement(Augmenter):
     def __init__(self, *, share: float = 0.2):
         self.share = number("share", share, above=0, below=1.0001)
 
-    def _documents(self, documents: list[Document], *, rng: torch.Generator) -> list[Document]:
+    def _documents(self, documents, *, rng):
         names: defaultdict[str, list[list[Name]]] = defaultdict(list)
         for document in documents:
             for entity in document["entities"]:
@@ -42,20 +42,29 @@ class EntityReplacement(Augmenter):
     def _rewritten(
         self, document: Document, names: dict[str, list[list[Name]]], rng: torch.Generator
     ) -> Document:
-        draws = torch.rand(len(document["entities"]), 2, generator=rng).tolist()
-        apart = _apart(document)
-        new: dict[tuple[int, int], Name] = {}  # (entity, mention) -> its words
-        for e, (entity, (chance, which)) in enumerate(
-            zip(document["entities"], draws, strict=True)
-        ):
-            if e in apart and chance < self.share:
-                known = names[entity["type"]]
-                others = known[int(which * len(known))]
-                own = _names(document, entity)
-                for m, mention in enumerate(entity["mentions"]):
-                    rank = own.index(_words(document, mention))
-                    new[e, m] = others[min(rank, len(others) - 1)]
-        return _with_names(document, new)
+        document = copy.deepcopy(document)
+        entities = document["entities"]
+        draws = torch.rand(len(entities), 2, generator=rng).tolist()
+        owners = Counter(place for entity in entities for place in _places(entity))
+        for entity, (chance, which) in zip(entities, draws, strict=True):
+            overlaps = any(owners[place] > 1 for place in _places(entity))
+            if overlaps or chance >= self.share:
+                continue
+            own, known = _names(document, entity), names[entity["type"]]
+            others = known[int(which * len(known))]
+            for mention in entity["mentions"]:
+                rank = own.index(_words(document, mention))
+                _rename(document, mention, others[min(rank, len(others) - 1)])
+        return document
+
+
+def _places(entity: Document) -> list[tuple[int, int]]:
+    """(sentence, word) of every word of an entity's mentions."""
+    return [
+        (mention["sentence"], word)
+        for mention in entity["mentions"]
+        for word in range(mention["start"], mention["end"])
+    ]
 
 
 def _words(document: Document, mention: Document) -> Name:
@@ -68,51 +77,13 @@ def _names(document: Document, entity: Document) -> list[Name]:
     return sorted(found, key=lambda words: (-len(" ".join(words)), words))
 
 
-def _apart(document: Document) -> set[int]:
-    """The entities none of whose words belongs to another mention."""
-    owners = Counter(
-        (mention["sentence"], word)
-        for entity in document["entities"]
-        for mention in entity["mentions"]
-        for word in range(mention["start"], mention["end"])
-    )
-    return {
-        e
-        for e, entity in enumerate(document["entities"])
-        if all(
-            owners[mention["sentence"], word] == 1
-            for mention in entity["mentions"]
-            for word in range(mention["start"], mention["end"])
-        )
-    }
-
-
-def _with_names(document: Document, new: dict[tuple[int, int], Name]) -> Document:
-    """The document with other words for some mentions; later mentions of a sentence move along."""
-    document = copy.deepcopy(document)
-    replaced: defaultdict[int, list[tuple[int, int, Name]]] = defaultdict(list)
-    for (e, m), words in new.items():
-        mention = document["entities"][e]["mentions"][m]
-        replaced[mention["sentence"]].append((mention["start"], mention["end"], words))
-        mention["name"] = " ".join(words)
-    for s, spans in replaced.items():
-        sentence, moved, at = [], {}, 0  # moved: word of the old sentence -> word of the new one
-        old = document["sentences"][s]
-        for start, end, words in [*sorted(spans), (len(old), len(old) + 1, ())]:
-            for word in range(at, start):
-                moved[word] = len(sentence)
-                sentence.append(old[word])
-            moved[start] = len(sentence)
-            sentence += words
-            at = end
-        document["sentences"][s] = sentence
-        for e, entity in enumerate(document["entities"]):
-            for m, mention in enumerate(entity["mentions"]):
-                if mention["sentence"] != s:
-                    continue
-                length = mention["end"] - mention["start"]
-                if (e, m) in new:
-                    length = len(new[e, m])
-                mention["start"] = moved[mention["start"]]
-                mention["end"] = mention["start"] + length
-    return document
+def _rename(document: Document, mention: Document, words: Name) -> None:
+    """Other words for a mention that overlaps no other; what stands behind it moves along."""
+    start, end = mention["start"], mention["end"]
+    document["sentences"][mention["sentence"]][start:end] = words
+    for entity in document["entities"]:
+        for other in entity["mentions"]:
+            if other["sentence"] == mention["sentence"] and other["start"] > start:
+                other["start"] += len(words) - (end - start)
+                other["end"] += len(words) - (end - start)
+    mention |= {"end": start + len(words), "name": " ".join(words)}

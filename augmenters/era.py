@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from augmenters.base import Augmenter, AugmenterError
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import Encoded
 from benchmark.options import number, one_of
 from benchmark.registry import AUGMENTERS
 
@@ -30,7 +30,7 @@ class Era(Augmenter):
         self.rate = number("rate", rate, least=0, below=1)
         self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
 
-    def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
+    def _view(self, encoded, batch, *, rng):
         if encoded.rows is None:
             raise AugmenterError("era hides tokens from attention, and this encoder has none")
         documents, width = encoded.states.shape[:2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from augmenters.base import Augmenter, Tensors
+from augmenters.base import Augmenter
 from benchmark.options import number, switch
 from benchmark.registry import AUGMENTERS
 
@@ -25,11 +25,10 @@ class GaussianNoise(Augmenter):
         self.scale = number("scale", scale, least=0)
         self.differentiable = not switch("detach", detach)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         noise = torch.randn(representations.shape, generator=rng).to(representations)
-        return representations + self.scale * spread(
-            representations.detach()
-        ) * noise, labels.clone()
+        noise = self.scale * spread(representations.detach()) * noise
+        return representations + noise, labels.clone()
 
 
 def spread(representations: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from augmenters.base import Augmenter
 from benchmark.options import number
@@ -23,6 +22,6 @@ class InputDropout(Augmenter):
     def __init__(self, *, rate: float = 0.15):
         self.rate = number("rate", rate, least=0, below=1)
 
-    def _perturb(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensor:
+    def _perturb(self, representations, labels, *, rng):
         kept = torch.rand(representations.shape, generator=rng) >= self.rate
         return representations * kept.to(representations) / (1 - self.rate)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from augmenters.base import Augmenter, Progress
+from augmenters.base import Augmenter
 from benchmark.options import number
 from benchmark.registry import AUGMENTERS
 
@@ -27,7 +26,7 @@ class LogitAdjustment(Augmenter):
     def __init__(self, *, tau: float = 1.0):
         self.tau = number("tau", tau, least=0)
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+    def _prepare(self, label_sets, *, rng, progress):
         counts = label_sets.sum(0)
         seen = counts > 0
         seen[0] = False
@@ -35,5 +34,5 @@ class LogitAdjustment(Augmenter):
         mean = (logs * seen).sum() / seen.sum().clamp(min=1)
         self.shift = self.tau * torch.where(seen, logs - mean, 0.0)
 
-    def _adjust(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _adjust(self, logits, labels):
         return logits + self.shift.to(logits)

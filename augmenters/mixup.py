@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from augmenters.base import Augmenter, Progress, Tensors
+from augmenters.base import Augmenter
 from benchmark.options import number, one_of, switch
 from benchmark.registry import AUGMENTERS
 
@@ -43,10 +43,10 @@ class Mixup(Augmenter):
         self.remix = switch("remix", remix)
         self.kappa, self.tau = number("kappa", kappa, least=1), number("tau", tau, least=0)
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
+    def _prepare(self, label_sets, *, rng, progress):
         self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         P, device = len(labels), labels.device
         if P == 0:
             return representations.clone(), labels.clone()

@@ -1,7 +1,5 @@
 """Rows filed by label set, and drawn at random for requested label sets.
 
-There is no Python loop over pairs.
-
 The rows are the training pairs themselves (`vae` samples their posteriors) or latents generated in
 advance (`vaediff`). The tables stay on the CPU, where the random numbers are drawn; only the
 numbers of the drawn rows go to the device.
@@ -11,20 +9,14 @@ Suffixes: N filed rows, U distinct label sets, Q requested rows, R classes.
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter, Progress
-from benchmark.data.pairs import Pairs
+from augmenters.base import Augmenter
 
 
 class LabelSets:
-    """The distinct label sets among rows of labels.
-
-    Args:
-        labels: multi-hot [N,R].
+    """The distinct label sets among rows of labels, multi-hot [N,R].
 
     Attributes:
         sets: [U,R] bool, the distinct label sets.
@@ -37,20 +29,15 @@ class LabelSets:
         self.sets, self.ids, self.counts = torch.unique(
             labels, dim=0, return_inverse=True, return_counts=True
         )
-        self._hash = _hash_weights(self.sets)
-        self._keys, self._order = torch.sort(_keys(self.sets, self._hash))
+        self._ids = {row.tobytes(): number for number, row in enumerate(self.sets.numpy())}
 
     def __len__(self) -> int:
         return len(self.sets)
 
     def lookup(self, labels: Tensor) -> Tensor:
         """Ids [Q] of the label sets of `labels` [Q,R]; -1 for one that does not occur."""
-        labels = labels.detach().cpu().bool()
-        if not len(self) or not len(labels):
-            return torch.full((len(labels),), -1)
-        place = torch.searchsorted(self._keys, _keys(labels, self._hash)).clamp_(max=len(self) - 1)
-        ids = self._order[place]
-        return torch.where((self.sets[ids] == labels).all(1), ids, -1)
+        rows = labels.detach().cpu().bool().numpy()
+        return torch.tensor([self._ids.get(row.tobytes(), -1) for row in rows], dtype=torch.long)
 
     def overlap(self, labels: Tensor) -> Tensor:
         """Jaccard overlap [Q,U] of each row of `labels` [Q,R] with each label set."""
@@ -64,11 +51,11 @@ class Pool:
 
     Args:
         sets: the label sets.
-        ids: [N], the label set of each filed row.
+        ids: [N], the label set of each filed row; None: the rows are those that `sets` came from.
     """
 
-    def __init__(self, sets: LabelSets, ids: Tensor):
-        self.sets = sets
+    def __init__(self, sets: LabelSets, ids: Tensor | None = None):
+        self.sets, ids = sets, sets.ids if ids is None else ids
         self._rows = torch.argsort(ids, stable=True)  # rows of one label set stand together
         self._count = torch.bincount(ids, minlength=len(sets))
         self._start = self._count.cumsum(0) - self._count
@@ -109,37 +96,18 @@ class StoredPairs(nn.Module):
 
 
 class KeepsPairs(Augmenter):
-    """An augmenter that is fitted by keeping the training pairs, in `self.stored`."""
+    """An augmenter that is fitted by keeping the training pairs, in `self.stored`, and draws from
+    them by `self.pool`.
+    """
 
     needs_fitting = True
 
-    def _build(self, width: int, classes: int) -> None:
+    def _build(self, width, classes):
         self.stored = StoredPairs(width, classes)
 
-    def _fit(
-        self,
-        representations: Tensor,
-        labels: Tensor,
-        *,
-        rng: torch.Generator,
-        held_out: Pairs | None,
-        progress: Progress,
-    ) -> list[dict]:
+    def _fit(self, representations, labels, *, rng, held_out, progress):
         self.stored.representations, self.stored.labels = representations, labels.bool()
         return []
 
-
-def _keys(labels: Tensor, weights: Tensor) -> Tensor:
-    """One 64-bit number per row of labels (sums wrap around)."""
-    return (labels.long() * weights).sum(1)
-
-
-def _hash_weights(sets: Tensor) -> Tensor:
-    """Random weights [R] under which the distinct label sets have distinct keys: the first seed,
-    except by a miracle.
-    """
-    for seed in itertools.count():
-        rng = torch.Generator().manual_seed(seed)
-        weights = torch.randint(-(2**63), 2**63 - 1, (sets.shape[1],), generator=rng)
-        if len(_keys(sets, weights).unique()) == len(sets):
-            return weights
+    def _prepare(self, label_sets, *, rng, progress):
+        self.pool = Pool(LabelSets(self.stored.labels))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from augmenters.base import Progress, Tensors
-from augmenters.pool import KeepsPairs, LabelSets, Pool
+from augmenters.pool import KeepsPairs
 from benchmark.options import whole
 from benchmark.registry import AUGMENTERS
 
@@ -29,10 +27,9 @@ class Smote(KeepsPairs):
     def __init__(self, *, neighbours: int = 5):
         self.neighbours = whole("neighbours", neighbours)
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
-        sets = LabelSets(self.stored.labels)
-        self._pool = Pool(sets, sets.ids)
-        rows, labels = self.stored.representations, self.stored.labels
+    def _prepare(self, label_sets, *, rng, progress):
+        super()._prepare(label_sets, rng=rng, progress=progress)
+        sets, rows, labels = self.pool.sets, self.stored.representations, self.stored.labels
         ids, counts = sets.ids.to(rows.device), sets.counts.to(rows.device)
         alone = counts[ids] == 1
         frequency = labels.sum(0).expand_as(labels).masked_fill(~labels, len(labels) + 1)
@@ -52,9 +49,9 @@ class Smote(KeepsPairs):
         self.nearest = torch.cat(found)  # [N, k], those that exist first
         self.known = (self.nearest != torch.arange(len(rows), device=rows.device)[:, None]).sum(1)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         device, Q = labels.device, len(labels)
-        base = self._pool.draw_nearest(labels, rng).to(device)
+        base = self.pool.draw_nearest(labels, rng).to(device)
         place, share = torch.rand(2, Q, generator=rng).to(device)
         chosen = (place * self.known[base]).long()
         stored = self.stored.representations

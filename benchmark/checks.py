@@ -12,7 +12,10 @@ import functools
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from torch import Tensor, nn
 
 from benchmark.errors import UserError
 
@@ -28,10 +31,20 @@ class Case:
 
     Args:
         options: go over the class's own `check_options`.
+
+    Attributes:
+        base: what the class must derive from.
+        required: the methods of the base that the class must write.
+        tolerance: of numbers that should be the same.
     """
+
+    base: ClassVar[type]
+    required: ClassVar[tuple[str, ...]] = ()
+    tolerance: ClassVar[dict[str, float]] = {"rtol": 1e-8, "atol": 1e-10}
 
     def __init__(self, kind: type, options: dict[str, Any] | None = None):
         self.kind, self.name = kind, getattr(kind, "__name__", str(kind))
+        self.derived = inspect.isclass(kind) and issubclass(kind, self.base)
         inherited = getattr(kind, "check_options", {})
         if "check_options" not in getattr(kind, "__dict__", {}):
             # another constructor may not know all of them
@@ -49,10 +62,33 @@ class Case:
         if not condition:
             self.fail(message)
 
+    def expect_same(self, found: Any, expected: Any, message: str, **tolerance: float) -> None:
+        """Tensors, or mappings or sequences of them, are as good as equal."""
+        try:
+            torch.testing.assert_close(found, expected, **(tolerance or self.tolerance))
+        except AssertionError as error:
+            self.fail(f"{message} ({' '.join(str(error).split())})")
+
+    def expect_gradients(
+        self, loss: Tensor, module: nn.Module, *, everywhere: bool = False
+    ) -> None:
+        """The gradients of a loss are finite; with `everywhere`, they reach every parameter."""
+        loss.backward()
+        trained = [(name, p.grad) for name, p in module.named_parameters() if p.requires_grad]
+        idle = [name for name, gradient in trained if gradient is None]
+        if everywhere:
+            self.expect(not idle, f"no gradient reaches {', '.join(idle[:3])}; is it used?")
+        for name, gradient in trained:
+            finite = gradient is None or gradient.isfinite().all()
+            self.expect(finite, f"the gradient of {name} is NaN or infinite")
+
 
 def run_each(case: Case, checks: Iterable[Callable[[Any], None]]) -> Checks:
-    """The name of each check and a function that runs it on the case."""
-    for check in checks:
+    """The name of each check and a function that runs it on the case: those of every kind, then,
+    if the class derives from the base of its kind, the given ones.
+    """
+    of_all = (has_the_base_of_its_kind, has_a_docstring, options_are_keywords_with_literal_defaults)
+    for check in (*of_all, *(checks if case.derived else ())):
         yield check.__name__.replace("_", " "), functools.partial(_run, check, case)
 
 
@@ -71,33 +107,32 @@ def _run(check: Callable[[Case], None], case: Case) -> None:
         ) from error
 
 
+def has_the_base_of_its_kind(case: Case) -> None:
+    base = f"{case.base.__module__}.{case.base.__qualname__}"
+    case.expect(case.derived, f"must be a class derived from {base}")
+    for method in case.required:
+        written = getattr(case.kind, method) is not getattr(case.base, method)
+        case.expect(written, f"has no {method}()")
+
+
 def has_a_docstring(case: Case) -> None:
     case.expect(case.kind.__doc__, "has no docstring; its first paragraph stands in `list`")
 
 
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
     """Every parameter behind a bare `*` is an option of the experiment file."""
-    positional = ("self", "encoder_width", "classes", "sentences")  # given by the benchmark
+    given = ("self", "encoder_width", "classes", "sentences")  # by the benchmark
     if hasattr(case.kind, "Options") or case.kind.__init__ is object.__init__:
         return
     for name, parameter in inspect.signature(case.kind.__init__).parameters.items():
-        if name in positional:
+        if name in given:
             continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            case.fail(f"the constructor takes *{name}: name every option, for the experiment files")
         if parameter.kind is not parameter.KEYWORD_ONLY:
-            case.fail(f"make '{name}' keyword-only in the constructor (behind a bare *)")
+            case.fail(f"every option needs a name of its own behind a bare *; '{name}' has none")
         default = parameter.default
-        if not (default is not parameter.empty or name in case.options):
-            case.fail(
-                f"'{name}' has no default, so there is nothing to check with; "
-                f"give the class check_options = {{'{name}': ...}}"
-            )
-        if not (
-            default in (None, parameter.empty)
-            or isinstance(default, (bool, int, float, str, list, dict))
+        if default is parameter.empty and name not in case.options:
+            case.fail(f"'{name}' has no default: give one in check_options = {{'{name}': ...}}")
+        if default not in (None, parameter.empty) and not isinstance(
+            default, (bool, int, float, str, list, dict)
         ):
-            case.fail(
-                f"the default of '{name}' must be a value that an experiment file can hold, "
-                f"got {default!r}"
-            )
+            case.fail(f"the default of '{name}' is nothing that an experiment file can hold")

@@ -118,6 +118,19 @@ def accelerate_from_scratch():
         freeze_libraries()
 
 
+@pytest.fixture
+def one_thread():
+    """Tensors this small gain nothing from threads, and lose much when two processes share the
+    cores.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @cache
 def freeze_libraries():
     """Every run ends in a full garbage collection, which takes 0.4 s for the libraries' objects

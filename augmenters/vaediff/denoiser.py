@@ -46,8 +46,8 @@ class Denoiser(nn.Module):
         width: int,
         depth: int,
         dropout: float,
-        label_embedding: str,
-        null_class: str,
+        label_embedding: str = "mean",
+        null_class: str = "omit",
         attention: str = "linear",
     ):
         super().__init__()

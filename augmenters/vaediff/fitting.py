@@ -1,15 +1,36 @@
-"""What the training loops of stage 2 share: batches of cached pairs, optimiser and schedule, best
+"""What the training loops of stage 2 share: epochs, batches, optimiser and schedule, best
 checkpoint, averages.
 """
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from augmenters.base import AugmenterError
+from augmenters.base import Progress
+from augmenters.soundness import AugmenterError
+
+
+def run_epochs(
+    epochs: int, train: Callable[[int], dict[str, float]], progress: Progress
+) -> list[dict[str, float]]:
+    """The history of `train(epoch)`, from epoch 1 on. Raises AugmenterError when it diverges."""
+    history = []
+    for epoch in range(1, epochs + 1):
+        numbers = train(epoch)
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise AugmenterError(
+                    f"stage 2 diverged: {name} is {value} in epoch {epoch}; lower the learning "
+                    "rate (lr, lr_prior)"
+                )
+        history.append({"epoch": epoch, **numbers})
+        progress(epoch, epochs, **numbers)
+    return history
 
 
 def batches(pairs: int, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -34,9 +55,9 @@ class Descent:
         lr: float,
         lr_min: float,
         total: int,
-        cycles: int,
-        weight_decay: float,
-        clip: float,
+        cycles: int = 1,
+        weight_decay: float = 0.01,
+        clip: float = 1.0,
     ):
         self.parameters = list(module.parameters())
         self.optimiser = torch.optim.AdamW(
@@ -51,9 +72,7 @@ class Descent:
         return self.lr_min + 0.5 * (self.lr - self.lr_min) * (1 + math.cos(math.pi * phase))
 
     def step(self, loss: Tensor) -> None:
-        """One update of these parameters and no others. Gradients are zeroed first (the official
-        stage 2 never does).
-        """
+        """One update of these parameters alone. Gradients are zeroed (official stage 2: never)."""
         self.optimiser.zero_grad()
         loss.backward(inputs=self.parameters)
         nn.utils.clip_grad_norm_(self.parameters, self.clip)
@@ -73,10 +92,7 @@ class Best:
     def offer(self, loss: float) -> None:
         if loss < self.loss:
             self.loss = loss
-            self.states = [
-                {key: value.clone() for key, value in module.state_dict().items()}
-                for module in self.modules
-            ]
+            self.states = copy.deepcopy([module.state_dict() for module in self.modules])
 
     def restore(self) -> None:
         """Go back to it; stay at the last epoch if none was offered."""
@@ -101,13 +117,3 @@ class Averages:
             name: float(torch.stack(sums).cpu().double().sum()) / self.rows[name]
             for name, sums in self.sums.items()
         }
-
-
-def check_finite(numbers: dict[str, float], epoch: int) -> None:
-    """Raises AugmenterError when training has diverged."""
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise AugmenterError(
-                f"stage 2 diverged: {name} is {value} in epoch {epoch}; lower the learning rate "
-                "(lr, lr_prior)"
-            )

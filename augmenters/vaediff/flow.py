@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter, Progress, Tensors
+from augmenters.base import Augmenter
 from augmenters.vaediff.denoiser import Denoiser
-from augmenters.vaediff.fitting import Averages, Descent, batches, check_finite
-from benchmark.data.pairs import Pairs
+from augmenters.vaediff.fitting import Averages, Descent, batches, run_epochs
 from benchmark.options import Least, OptionModel, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
 
@@ -48,38 +48,27 @@ class Flow(Augmenter):
     def __init__(self, **options: Any):
         self.options = self.Options.of(options)
 
-    def _build(self, width: int, classes: int) -> None:
+    def _build(self, width, classes):
         self.scale = Standardised(width)
-        network = self.options.only("width", "depth", "dropout")
-        plain = {"label_embedding": "mean", "null_class": "omit"}
-        self.velocity = Denoiser(width, classes, **network, **plain)
+        self.velocity = Denoiser(width, classes, **self.options.only("width", "depth", "dropout"))
 
-    def _fit(
-        self,
-        representations: Tensor,
-        labels: Tensor,
-        *,
-        rng: torch.Generator,
-        held_out: Pairs | None,
-        progress: Progress,
-    ) -> list[dict]:
+    def _fit(self, representations, labels, *, rng, held_out, progress):
         self.scale.fit(representations)
-        rows, N = self.scale(representations), len(representations)
-        total = self.options.epochs * len(batches(N, self.options.batch, torch.Generator()))
-        schedule = self.options.only("lr", "lr_min") | {"weight_decay": 0.01, "clip": 1.0}
-        descent = Descent(self.velocity, total=total, cycles=1, **schedule)
-        history = []
-        self.velocity.train()
-        for epoch in range(1, self.options.epochs + 1):
+        rows, options = self.scale(representations), self.options
+        total = options.epochs * math.ceil(len(rows) / options.batch)
+        descent = Descent(self.velocity, total=total, **options.only("lr", "lr_min"))
+
+        def train(epoch: int) -> dict[str, float]:
             averages = Averages()
-            for numbers in batches(N, self.options.batch, rng):
+            for numbers in batches(len(rows), options.batch, rng):
                 numbers = numbers.to(rows.device)
                 losses = self.losses(rows[numbers], labels[numbers], rng)
                 descent.step(losses.mean())
                 averages.add(loss=losses)
-            history.append({"epoch": epoch, **averages.read()})
-            check_finite({"loss": history[-1]["loss"]}, epoch)
-            progress(epoch, self.options.epochs, loss=history[-1]["loss"])
+            return averages.read()
+
+        self.velocity.train()
+        history = run_epochs(options.epochs, train, progress)
         self.velocity.eval()
         return history
 
@@ -91,7 +80,7 @@ class Flow(Augmenter):
         found = self.velocity(torch.lerp(z, rows, t[:, None]), None, condition)
         return (found - (rows - z)).square().mean(1)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         self.velocity.eval()
         x = torch.randn(representations.shape, generator=rng).to(representations)
         for step in range(self.options.steps):

@@ -12,19 +12,19 @@ Suffixes: B rows, U distinct label sets, z latent size, R classes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from augmenters.base import Progress
 from augmenters.vaediff.denoiser import Denoiser
 from augmenters.vaediff.diffusion import Diffusion, guide
+from benchmark.options import OptionModel
 
 CHUNK = 2048  # rows sampled at a time
 # rows diagnosed at a time: self-conditioning is drawn for a whole batch, and its share should be
 # the expected one
 FEW = 256
+DENOISER = ("width", "depth", "dropout", "label_embedding", "null_class", "attention")
 
 
 class DiffusionPrior(nn.Module):
@@ -32,36 +32,15 @@ class DiffusionPrior(nn.Module):
     in training lives in its loop.
 
     Args:
-        network: hyper-parameters of the `Denoiser`: width, depth, dropout, label_embedding,
-            null_class, attention.
-        steps, variance: of the `Diffusion`.
-        self_condition: probability of training on the network's own first estimate.
-        class_drop: probability of training without class; class_drop_per: drawn for each "sample"
-            or "batch".
-        guidance, guidance_form: w and the form of Eq. (6), see `guide`.
+        options: `VaeDiff.Options`.
     """
 
-    def __init__(
-        self,
-        latent: int,
-        classes: int,
-        *,
-        network: dict[str, Any],
-        steps: int,
-        variance: str,
-        self_condition: float,
-        class_drop: float,
-        class_drop_per: str,
-        guidance: float,
-        guidance_form: str,
-    ):
+    def __init__(self, classes: int, options: OptionModel):
         super().__init__()
-        self.denoiser = Denoiser(latent, classes, **network)
-        self.denoiser.requires_grad_(False).eval()
-        self.diffusion = Diffusion(steps, variance=variance)
-        self.self_condition = self_condition
-        self.class_drop, self.class_drop_per = class_drop, class_drop_per
-        self.guidance, self.guidance_form = guidance, guidance_form
+        latent, self.options = options.latent, options
+        network = options.only(*DENOISER)
+        self.denoiser = Denoiser(latent, classes, **network).requires_grad_(False).eval()
+        self.diffusion = Diffusion(options.steps, variance=options.variance)
         self.register_buffer("latent_mean", torch.zeros(latent))
         self.register_buffer("latent_scale", torch.ones(latent))
 
@@ -101,7 +80,7 @@ class DiffusionPrior(nn.Module):
         t = t.to(x0.device)
         condition = lambda: denoiser.condition(t, labels, self._drop(labels, rng) if drop else None)
         estimate = None
-        if torch.rand((), generator=rng) < self.self_condition:
+        if torch.rand((), generator=rng) < self.options.self_condition:
             with torch.no_grad():
                 estimate = denoiser(xt, None, condition())
         return (denoiser(xt, estimate, condition()) - x0).square().sum(-1)
@@ -135,8 +114,10 @@ class DiffusionPrior(nn.Module):
 
     def _drop(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Which rows [B] lose their class."""
-        draws = torch.rand(len(labels) if self.class_drop_per == "sample" else 1, generator=rng)
-        return (draws < self.class_drop).expand(len(labels)).to(labels.device)
+        draws = torch.rand(
+            len(labels) if self.options.class_drop_per == "sample" else 1, generator=rng
+        )
+        return (draws < self.options.class_drop).expand(len(labels)).to(labels.device)
 
     def sample(
         self,
@@ -162,7 +143,7 @@ class DiffusionPrior(nn.Module):
     @torch.no_grad()
     def _sample(self, labels: Tensor, index: Tensor, rng: torch.Generator) -> Tensor:
         """Algorithm 1, lines 8-28, on standardised latents: rows [B] point at label sets [K,R]."""
-        kinds, rows, guided = len(labels), len(index), self.guidance != 0
+        kinds, rows, guided = len(labels), len(index), self.options.guidance != 0
         if guided:  # one more condition, without class: both estimates come out of one call
             labels = torch.cat([labels, torch.zeros_like(labels[:1])])
             index = torch.cat([index, torch.full_like(index, kinds)])
@@ -171,14 +152,14 @@ class DiffusionPrior(nn.Module):
         def predict(x: Tensor, t: int, estimate: Tensor | None) -> Tensor:
             times = torch.full((len(labels),), t, device=x.device)
             condition = self.denoiser.condition(times, labels, dropped)
-            if self.self_condition == 0:
+            if self.options.self_condition == 0:
                 estimate = None  # the network was never trained on estimates
             if not guided:
                 return self.denoiser(x, estimate, condition, index)
             twice = None if estimate is None else estimate.repeat(2, 1)  # Algorithm 1, lines 11-18
             both = self.denoiser(x.repeat(2, 1), twice, condition, index)
             # Algorithm 1, lines 20-21
-            return guide(*both.chunk(2), self.guidance, self.guidance_form)
+            return guide(*both.chunk(2), self.options.guidance, self.options.guidance_form)
 
         self.denoiser.eval()  # no dropout (the official stage 3 leaves it on)
         draw = lambda: torch.randn(rows, len(self.latent_mean), generator=rng).to(labels.device)

@@ -10,22 +10,21 @@ set. A label set that does not occur in training takes the pairs with the larges
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from augmenters.base import AugmenterError, Progress, Tensors
 from augmenters.diagnosis import Diagnosed
 from augmenters.pool import LabelSets, Pool
+from augmenters.soundness import require
 from augmenters.vaediff.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
-from augmenters.vaediff.fitting import Averages, Best, Descent, batches, check_finite
-from benchmark.data.pairs import Pairs
+from augmenters.vaediff.fitting import Averages, Best, Descent, batches, run_epochs
 from benchmark.options import Least, OptionModel, Positive, Whole
 from benchmark.registry import AUGMENTERS
 
-EP_VAE = ("latent", "hidden", "norm", "reconstruction", "clamp_means")  # options of `EPVAE`
 EVALUATION_ROWS = 4096  # rows encoded at a time without gradients
 # variance of the posterior mean over the pairs from which a latent unit counts as active (Burda et
 # al., 2016)
@@ -34,21 +33,95 @@ ACTIVE = 0.01
 
 def consistent_fit(options: OptionModel) -> OptionModel:
     """A warm-up that ends, and batches that BatchNorm can take."""
-    if options.warmup_epochs >= options.epochs:
-        raise ValueError(
-            f"option 'warmup_epochs' ({options.warmup_epochs}) must be below 'epochs' "
-            f"({options.epochs})"
-        )
+    warmup, epochs = options.warmup_epochs, options.epochs
+    if warmup >= epochs:
+        raise ValueError(f"option 'warmup_epochs' ({warmup}) must be below 'epochs' ({epochs})")
     if options.norm == "batchnorm" and options.batch_size < 3:
         raise ValueError(
-            f"option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch of "
+            "option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch of "
             f"one; got {options.batch_size}"
         )
     return options
 
 
+class FittedVae(Diagnosed):
+    """What `vae` and `vaediff` share: the EP-VAE, its fit by epochs, reconstruction, diagnosis."""
+
+    needs_fitting = True
+
+    def __init__(self, **options: Any):
+        self.options = self.Options.of(options)
+
+    def _build(self, width, classes):
+        shape = self.options.only("latent", "hidden", "norm", "reconstruction", "clamp_means")
+        self.vae = EPVAE(width, **shape).eval()
+
+    def _fit(self, representations, labels, *, rng, held_out, progress):
+        options, best = self.options, Best(*self._modules().values())
+        train = self.training(representations, labels, rng)
+        noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
+
+        def epoch(number: int) -> dict[str, float]:
+            numbers = train(number)
+            if held_out is not None:
+                noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
+                numbers |= self.held_out(*held_out, number, noise)
+                if options.checkpoint == "best" and number > options.warmup_epochs:
+                    best.offer(numbers["held_out"])
+            return numbers
+
+        history = run_epochs(options.epochs, epoch, progress)
+        best.restore()
+        return history
+
+    def training(
+        self, representations: Tensor, labels: Tensor, rng: torch.Generator
+    ) -> Callable[[int], dict[str, float]]:
+        """A function that trains for one epoch, given its number, and returns means per pair."""
+        raise NotImplementedError
+
+    def held_out(
+        self, representations: Tensor, labels: Tensor, epoch: int, rng: torch.Generator
+    ) -> dict[str, float]:
+        """After an epoch: "held_out", the loss that checkpoints are chosen by, on held-out pairs;
+        perhaps nothing during the warm-up.
+        """
+        raise NotImplementedError
+
+    def descent(self, module: nn.Module, pairs: int, **schedule: float) -> Descent:
+        """Over the whole fit to so many pairs."""
+        options = self.options.model_copy(update=schedule)
+        total = options.epochs * math.ceil(pairs / options.batch_size)
+        rates = options.only("lr", "lr_min", "weight_decay", "clip")
+        return Descent(module, total=total, cycles=options.lr_cycles, **rates)
+
+    def reconstruct(self, representations: Tensor) -> Tensor:
+        with torch.no_grad():
+            means = posteriors(self.vae, representations)[0].split(EVALUATION_ROWS)
+            return torch.cat([self.vae.decode(mean)[0] for mean in means])
+
+    def _diagnose(self, representations, labels, *, rng):
+        """`sampled_mse` is the reconstruction's error from a sample of the posterior, as in
+        training; `reconstruction_mse` that from its mean.
+        """
+        averages = Averages()
+        everything = (representations, *posteriors(self.vae, representations))
+        for x, mean, log_variance in zip(
+            *(part.split(EVALUATION_ROWS) for part in everything), strict=True
+        ):
+            sample = sample_posterior(mean, log_variance, rng)
+            for name, latents in (("reconstruction_mse", mean), ("sampled_mse", sample)):
+                averages.add(**{name: (self.vae.decode(latents)[0] - x).square().mean(-1)})
+        _, mean, log_variance = everything
+        return averages.read() | {
+            "active_units": int((mean.var(0, correction=0) > ACTIVE).sum()),
+            "latent_units": mean.shape[1],
+            "kl": float(kl_to_standard_normal(mean, log_variance).mean()),
+        }
+
+
 @AUGMENTERS.register("vae")
-class Vae(Diagnosed):
+class Vae(FittedVae):
     """EP-VAE with a standard normal prior; classes through the aggregate posterior."""
 
     class Options(OptionModel):
@@ -79,92 +152,55 @@ class Vae(Diagnosed):
 
         _consistent = model_validator(mode="after")(consistent_fit)
 
-    needs_fitting = True
     check_options = {"latent": 6, "epochs": 3, "warmup_epochs": 1, "batch_size": 8}
 
-    def __init__(self, **options: Any):
-        self.options = self.Options.of(options)
-
-    def _build(self, width: int, classes: int) -> None:
-        self.vae = EPVAE(width, **self.options.only(*EP_VAE)).eval()
+    def _build(self, width, classes):
+        super()._build(width, classes)
         self.filed = Posteriors(self.options.latent, classes)
 
-    def _fit(
-        self,
-        representations: Tensor,
-        labels: Tensor,
-        *,
-        rng: torch.Generator,
-        held_out: Pairs | None,
-        progress: Progress,
-    ) -> list[dict]:
-        options = self.options
-        descent = descent_of(self.vae, options, len(labels))
-        best, history = Best(self.vae), []
-        noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
-        for epoch in range(1, options.epochs + 1):
-            kl_weight = options.kl_warmup if epoch <= options.warmup_epochs else options.kl_weight
-            numbers = train_epoch(
-                self.vae, descent, representations, options.batch_size, kl_weight, rng
-            )
-            if held_out is not None:
-                noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
-                numbers["held_out"] = held_out_loss(
-                    self.vae, held_out.representations, options.kl_weight, noise
-                )
-                if options.checkpoint == "best" and epoch > options.warmup_epochs:
-                    best.offer(numbers["held_out"])
-            check_finite(numbers, epoch)
-            history.append({"epoch": epoch, **numbers, "lr": descent.rate})
-            progress(epoch, options.epochs, **numbers)
-        best.restore()
-        self.filed.file(*posteriors(self.vae, representations), labels)
+    def _fit(self, representations, labels, **options):
+        history = super()._fit(representations, labels, **options)
+        self.filed.mean, self.filed.log_variance = posteriors(self.vae, representations)
+        self.filed.labels = labels.bool()
         return history
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
-        mean, log_variance = self.filed.draw(labels, rng)
-        rows, _ = self.vae.decode(sample_posterior(mean, log_variance, rng))
-        return rows, labels.clone()
+    def training(self, representations, labels, rng):
+        options, descent = self.options, self.descent(self.vae, len(labels))
 
-    def reconstruct(self, representations: Tensor) -> Tensor:
-        return reconstructed(self.vae, representations)
+        def train(epoch: int) -> dict[str, float]:
+            warm = epoch <= options.warmup_epochs
+            kl_weight = options.kl_warmup if warm else options.kl_weight
+            size = options.batch_size
+            return train_epoch(self.vae, descent, representations, size, kl_weight, rng)
 
-    def _diagnose(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> dict[str, float]:
-        return diagnose_vae(self.vae, representations, rng)
+        return train
+
+    @torch.no_grad()
+    def held_out(self, representations, labels, epoch, rng):
+        """Eq. (4) on held-out pairs, with the weight of the KL term after the warm-up."""
+        averages = Averages()
+        for x in representations.split(EVALUATION_ROWS):
+            reconstruction, kl = eq_4(self.vae, x, rng)
+            averages.add(held_out=reconstruction + self.options.kl_weight * kl)
+        return averages.read()
+
+    def _prepare(self, label_sets, *, rng, progress):
+        self._pool = Pool(LabelSets(self.filed.labels))
+
+    def _augment(self, representations, labels, *, rng):
+        drawn = self._pool.draw_nearest(labels, rng).to(labels.device)
+        latents = sample_posterior(self.filed.mean[drawn], self.filed.log_variance[drawn], rng)
+        return self.vae.decode(latents)[0], labels.clone()
 
 
 class Posteriors(nn.Module):
-    """The posteriors [N,z] of the training pairs and their label sets [N,R], filed by label set."""
+    """The posteriors [N,z] of the training pairs and their label sets [N,R]."""
 
     def __init__(self, latent: int, classes: int):
         super().__init__()
         self.register_buffer("mean", torch.empty(0, latent))
         self.register_buffer("log_variance", torch.empty(0, latent))
         self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))
-        self._pool = None
-
-    def file(self, mean: Tensor, log_variance: Tensor, labels: Tensor) -> None:
-        self.mean, self.log_variance, self.labels = mean, log_variance, labels.bool()
-        self._pool = None
-
-    def draw(self, labels: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Posteriors [Q,z], [Q,z] of training pairs that have the label sets [Q,R], or the nearest
-        ones.
-        """
-        if self._pool is None:  # rebuilt after loading
-            sets = LabelSets(self.labels)
-            self._pool = Pool(sets, sets.ids)
-        rows = self._pool.draw_nearest(labels, rng).to(self.mean.device)
-        return self.mean[rows], self.log_variance[rows]
-
-
-def descent_of(vae: EPVAE, options: OptionModel, pairs: int) -> Descent:
-    """Over the whole fit to so many pairs."""
-    total = options.epochs * math.ceil(pairs / options.batch_size)
-    schedule = options.only("lr", "lr_min", "weight_decay", "clip")
-    return Descent(vae, total=total, cycles=options.lr_cycles, **schedule)
 
 
 def train_epoch(
@@ -181,35 +217,25 @@ def train_epoch(
     The minus before the sum of Eq. (4) stands for both terms: the divergence is added, as in Eq.
     (9).
     """
-    if len(representations) == 1 and vae.has_batchnorm:
-        raise AugmenterError("norm: batchnorm needs at least two training pairs")
+    alone = len(representations) == 1 and vae.has_batchnorm
+    require(not alone, "norm: batchnorm needs at least two training pairs")
     vae.train()
     averages = Averages()
     for rows in batches(len(representations), batch_size, rng):
         x = representations[rows.to(representations.device)]
-        mean, log_variance = vae.encode(x)
-        reconstruction = vae.reconstruction_error(x, sample_posterior(mean, log_variance, rng))
-        kl = kl_to_standard_normal(mean, log_variance)
+        reconstruction, kl = eq_4(vae, x, rng)
         loss = reconstruction + kl_weight * kl
         descent.step(loss.mean())
         averages.add(loss=loss, reconstruction=reconstruction, kl=kl)
     vae.eval()
-    return averages.read()
+    return averages.read() | {"lr": descent.rate}
 
 
-@torch.no_grad()
-def held_out_loss(
-    vae: EPVAE, representations: Tensor, kl_weight: float, rng: torch.Generator
-) -> float:
-    """Eq. (4) on held-out pairs [N,d], with the weight of the KL term that holds after the
-    warm-up.
-    """
-    averages = Averages()
-    for x in representations.split(EVALUATION_ROWS):
-        mean, log_variance = vae.encode(x)
-        reconstruction = vae.reconstruction_error(x, sample_posterior(mean, log_variance, rng))
-        averages.add(loss=reconstruction + kl_weight * kl_to_standard_normal(mean, log_variance))
-    return averages.read()["loss"]
+def eq_4(vae: EPVAE, x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Both terms of Eq. (4) [B], [B] for pairs [B,d]."""
+    mean, log_variance = vae.encode(x)
+    reconstruction = vae.reconstruction_error(x, sample_posterior(mean, log_variance, rng))
+    return reconstruction, kl_to_standard_normal(mean, log_variance)
 
 
 @torch.no_grad()
@@ -218,30 +244,3 @@ def posteriors(vae: EPVAE, representations: Tensor) -> tuple[Tensor, Tensor]:
     parts = [vae.encode(x) for x in representations.split(EVALUATION_ROWS)]
     means, log_variances = zip(*parts, strict=True)
     return torch.cat(means), torch.cat(log_variances)
-
-
-@torch.no_grad()
-def reconstructed(vae: EPVAE, representations: Tensor) -> Tensor:
-    """Rows [N,d] decoded from the means of their posteriors."""
-    means = posteriors(vae, representations)[0].split(EVALUATION_ROWS)
-    return torch.cat([vae.decode(mean)[0] for mean in means])
-
-
-@torch.no_grad()
-def diagnose_vae(vae: EPVAE, representations: Tensor, rng: torch.Generator) -> dict[str, float]:
-    """What EP-VAE keeps of held-out rows [N,d]; see `Diagnosed.diagnose` for the names.
-
-    sampled_mse is the reconstruction's error from a sample of the posterior, as in training;
-    reconstruction_mse that from its mean.
-    """
-    averages = Averages()
-    mean, log_variance = posteriors(vae, representations)
-    for x, m, v in zip(
-        *(part.split(EVALUATION_ROWS) for part in (representations, mean, log_variance)),
-        strict=True,
-    ):
-        error = lambda latents, x=x: (vae.decode(latents)[0] - x).square().mean(-1)
-        averages.add(reconstruction_mse=error(m), sampled_mse=error(sample_posterior(m, v, rng)))
-    active = int((mean.var(0, correction=0) > ACTIVE).sum())
-    kl = float(kl_to_standard_normal(mean, log_variance).mean())
-    return {**averages.read(), "active_units": active, "latent_units": mean.shape[1], "kl": kl}

@@ -10,40 +10,30 @@ sampling.
 from __future__ import annotations
 
 import copy
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from augmenters.base import Progress, Tensors
-from augmenters.diagnosis import Diagnosed
 from augmenters.pool import LabelSets, Pool
 from augmenters.vaediff.denoiser import HEAD, Denoiser
-from augmenters.vaediff.ep_vae import EPVAE, entropy, sample_posterior
-from augmenters.vaediff.fitting import Averages, Best, Descent, batches, check_finite
+from augmenters.vaediff.ep_vae import entropy, sample_posterior
+from augmenters.vaediff.fitting import Averages, Descent, batches
 from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
 from augmenters.vaediff.vae import (
-    EP_VAE,
     EVALUATION_ROWS,
+    FittedVae,
     consistent_fit,
-    descent_of,
-    diagnose_vae,
     posteriors,
-    reconstructed,
     train_epoch,
 )
-from benchmark.data.pairs import Pairs
 from benchmark.options import Least, OptionModel, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
 
-DENOISER = ("width", "depth", "dropout", "label_embedding", "null_class", "attention")
-PRIOR = ("steps", "variance", "self_condition", "class_drop", "class_drop_per")
-PRIOR += ("guidance", "guidance_form")
-
 
 @AUGMENTERS.register("vaediff")
-class VaeDiff(Diagnosed):
+class VaeDiff(FittedVae):
     """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE)."""
 
     class Options(OptionModel):
@@ -106,69 +96,32 @@ class VaeDiff(Diagnosed):
                 )
             return self
 
-    needs_fitting = True
     check_options = dict(
         latent=6, width=16, depth=1, steps=4, epochs=3, warmup_epochs=1, batch_size=8, draws=2
     )
 
-    def __init__(self, **options: Any):
-        self.options = self.Options.of(options)
-        self._pool: LatentPool | None = None
-
-    def _build(self, width: int, classes: int) -> None:
-        self._pool = None
-        options = self.options
-        self.vae = EPVAE(width, **options.only(*EP_VAE)).eval()
-        network, process = options.only(*DENOISER), options.only(*PRIOR)
-        self.prior = DiffusionPrior(options.latent, classes, network=network, **process)
+    def _build(self, width, classes):
+        super()._build(width, classes)
+        self.prior, self._pool = DiffusionPrior(classes, self.options), None
 
     # Stage 2.
 
-    def _fit(
-        self,
-        representations: Tensor,
-        labels: Tensor,
-        *,
-        rng: torch.Generator,
-        held_out: Pairs | None,
-        progress: Progress,
-    ) -> list[dict]:
-        options = self.options
+    def training(self, representations, labels, rng):
+        options, pairs = self.options, len(labels)
         # this one is trained; the prior's own is its average
         denoiser = copy.deepcopy(self.prior.denoiser).requires_grad_(True)
-        vae_descent = descent_of(self.vae, options, len(labels))
-        constant = options.model_copy(
-            update={"lr": options.lr_prior, "lr_min": options.lr_prior, "lr_cycles": 1}
-        )
-        prior_descent = descent_of(denoiser, constant, len(labels))
-        best, history = Best(self.vae, self.prior), []
-        noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
-        for epoch in range(1, options.epochs + 1):
+        constant = {"lr": options.lr_prior, "lr_min": options.lr_prior, "lr_cycles": 1}
+        descents = self.descent(self.vae, pairs), self.descent(denoiser, pairs, **constant)
+
+        def train(epoch: int) -> dict[str, float]:
+            if epoch <= options.warmup_epochs:
+                size, weight = options.batch_size, options.kl_warmup
+                return train_epoch(self.vae, descents[0], representations, size, weight, rng)
             if epoch == options.warmup_epochs + 1:
                 self.prior.set_scale(*posteriors(self.vae, representations))
-            if epoch <= options.warmup_epochs:
-                numbers = train_epoch(
-                    self.vae,
-                    vae_descent,
-                    representations,
-                    options.batch_size,
-                    options.kl_warmup,
-                    rng,
-                )
-            else:
-                numbers = self._co_train(
-                    denoiser, vae_descent, prior_descent, representations, labels, rng
-                )
-                if held_out is not None:
-                    noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
-                    numbers |= self._held_out(*held_out, noise)
-                    if options.checkpoint == "best":
-                        best.offer(numbers["held_out"])
-            check_finite(numbers, epoch)
-            history.append({"epoch": epoch, **numbers, "lr": vae_descent.rate})
-            progress(epoch, options.epochs, **numbers)
-        best.restore()
-        return history
+            return self._co_train(denoiser, *descents, representations, labels, rng)
+
+        return train
 
     def _co_train(
         self,
@@ -209,18 +162,18 @@ class VaeDiff(Diagnosed):
                 prior=error / options.latent,
             )
         vae.eval()
-        return averages.read()
+        return averages.read() | {"lr": vae_descent.rate}
 
     @torch.no_grad()
-    def _held_out(
-        self, representations: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> dict[str, float]:
+    def held_out(self, representations, labels, epoch, rng):
         """Eq. (9) on held-out pairs with the averaged denoiser, and the prior's share of it.
 
         The weights are the paper's, 1: under the training weight of 0.001 the prior would not
         count, and the checkpoint would be chosen by the VAE alone, whose best epoch may come long
         before the prior's.
         """
+        if epoch <= self.options.warmup_epochs:
+            return {}
         averages = Averages()
         parts = (part.split(EVALUATION_ROWS) for part in (representations, labels))
         for x, y in zip(*parts, strict=True):
@@ -233,53 +186,32 @@ class VaeDiff(Diagnosed):
 
     # Stage 3.
 
-    def _prepare(self, label_sets: Tensor, *, rng: torch.Generator, progress: Progress) -> None:
-        """Fill the pool: `draws` latents for every training pair. They are decoded when drawn,
-        being narrower than the rows.
+    def _prepare(self, label_sets, *, rng, progress):
+        """Fill the pool: `draws` latents [N,z] for every training pair. They are decoded when
+        drawn, being narrower than the rows.
         """
         if self.options.generate == "pool":
             sets = LabelSets(label_sets)
             ids = torch.arange(len(sets)).repeat_interleave(sets.counts * self.options.draws)
-            latents = self.prior.sample(sets.sets, ids, rng, progress)
-            self._pool = LatentPool(Pool(sets, ids), latents)
+            self._latents = self.prior.sample(sets.sets, ids, rng, progress)
+            self._pool = Pool(sets, ids)
 
-    def _augment(self, representations: Tensor, labels: Tensor, *, rng: torch.Generator) -> Tensors:
+    def _augment(self, representations, labels, *, rng):
         """Algorithm 1, line 29: generated latents, decoded. From the pool; a label set that it
         lacks is generated here.
         """
-        latents = torch.empty(len(labels), self.options.latent, device=labels.device)
-        ids = torch.full((len(labels),), -1) if self._pool is None else self._pool.lookup(labels)
+        device, pool = labels.device, self._pool
+        latents = torch.empty(len(labels), self.options.latent, device=device)
+        ids = torch.full((len(labels),), -1) if pool is None else pool.sets.lookup(labels)
         held = ids >= 0
         if held.any():
-            latents[held.to(labels.device)] = self._pool.draw(ids[held], rng).to(labels.device)
+            drawn = pool.draw(ids[held], rng).to(device)
+            latents[held.to(device)] = self._latents[drawn]
         if not held.all():
-            fresh = LabelSets(labels[~held.to(labels.device)])
-            latents[~held.to(labels.device)] = self.prior.sample(fresh.sets, fresh.ids, rng)
-        rows, _ = self.vae.decode(latents)
-        return rows, labels.clone()
+            fresh = LabelSets(labels[~held.to(device)])
+            latents[~held.to(device)] = self.prior.sample(fresh.sets, fresh.ids, rng)
+        return self.vae.decode(latents)[0], labels.clone()
 
-    def reconstruct(self, representations: Tensor) -> Tensor:
-        return reconstructed(self.vae, representations)
-
-    def _diagnose(
-        self, representations: Tensor, labels: Tensor, *, rng: torch.Generator
-    ) -> dict[str, float]:
-        return {
-            **diagnose_vae(self.vae, representations, rng),
-            **self.prior.diagnose(posteriors(self.vae, representations)[0], labels, rng),
-        }
-
-
-class LatentPool:
-    """Generated latents [N,z], drawn by the ids of their label sets."""
-
-    def __init__(self, rows: Pool, latents: Tensor):
-        self._rows, self.latents = rows, latents
-
-    def lookup(self, labels: Tensor) -> Tensor:
-        """Ids [Q] of label sets [Q,R]; -1 for one that the pool does not hold."""
-        return self._rows.sets.lookup(labels)
-
-    def draw(self, ids: Tensor, rng: torch.Generator) -> Tensor:
-        """Latents [Q,z]."""
-        return self.latents[self._rows.draw(ids, rng).to(self.latents.device)]
+    def _diagnose(self, representations, labels, *, rng):
+        found = super()._diagnose(representations, labels, rng=rng)
+        return found | self.prior.diagnose(posteriors(self.vae, representations)[0], labels, rng)

@@ -5,7 +5,6 @@ Texts are tiny and made up. Each message says what is wrong and how to mend it.
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,30 +14,27 @@ from typing import Any
 import torch
 
 from backbones.encoders.base import Encoder
-from benchmark.checks import (
-    Case,
-    Checks,
-    has_a_docstring,
-    options_are_keywords_with_literal_defaults,
-    run_each,
-)
+from benchmark.checks import Case, Checks, run_each
 from benchmark.data.batches import Batch, Collator, Encoded
 from benchmark.data.made_up import made_up_document
 
 WORDS = [f"w{number}" for number in range(60)]
 SENTENCES = [WORDS[start : start + 12] for start in range(0, 60, 6)] * 2
-CLOSE = {"rtol": 1e-6, "atol": 1e-8}
 
 
 def check_encoder(kind: type, options: dict[str, Any] | None = None) -> Checks:
     """Names and checks for a class. Each check raises CheckFailed or returns."""
-    yield from run_each(EncoderCase(kind, options), CHECKS)
+    return run_each(EncoderCase(kind, options), CHECKS)
 
 
 class EncoderCase(Case):
-    def make(self, seed: int = 0) -> Encoder:
+    base = Encoder
+    required = ("forward",)
+    tolerance = {"rtol": 1e-6, "atol": 1e-8}
+
+    def make(self) -> Encoder:
         """In evaluation mode and double precision, its weights far from those of a fresh start."""
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         encoder = self.kind(SENTENCES, **self.options).double().eval()
         for parameter in encoder.parameters():
             parameter.data.mul_(2)
@@ -52,112 +48,85 @@ class EncoderCase(Case):
             row["tokens"] = [encoder.tokenizer(word)[0] for word in words]
         return rows
 
-    def encode(self, encoder: Encoder, documents: list[dict]) -> tuple[Encoded, Batch]:
+    def encode(
+        self, encoder: Encoder, documents: list[dict] | None = None
+    ) -> tuple[Encoded, Batch]:
+        documents = self.documents(encoder) if documents is None else documents
         batch = Collator(encoder.windows, encoder.needs)(documents)
-        with torch.no_grad():
-            return encoder(batch), batch
-
-    def expect_same(self, found: Encoded, expected: Encoded, message: str) -> None:
-        for one, other in zip(found, expected, strict=True):
-            same = one is other or torch.allclose(one, other, **CLOSE)
-            self.expect(same, message)
-
-
-def is_an_encoder(case: EncoderCase) -> None:
-    if not (inspect.isclass(case.kind) and issubclass(case.kind, Encoder)):
-        case.fail("must be a class derived from backbones.encoders.base.Encoder")
-    encoder = case.make()
-    for name in ("width", "windows", "tokenizer"):
-        case.expect(hasattr(encoder, name), f"the constructor must set self.{name}")
+        return encoder(batch), batch
 
 
 def the_tokenizer_gives_ids(case: EncoderCase) -> None:
     tokenizer = case.make().tokenizer
     for word in (WORDS[0], "*", "neverseen"):
         ids = tokenizer(word)
-        whole = len(ids) > 0 and all(isinstance(number, int) for number in ids)
-        case.expect(whole, f"tokenizer({word!r}) must be a list of ids, at least one, got {ids!r}")
+        sound = len(ids) > 0 and all(isinstance(number, int) for number in ids)
+        case.expect(sound, f"tokenizer({word!r}) must be a list of ids, at least one, got {ids!r}")
     case.expect(isinstance(tokenizer.key, str), "tokenizer.key must be a text")
 
 
 def shapes_are_as_declared(case: EncoderCase) -> None:
     encoder = case.make()
-    encoded, batch = case.encode(encoder, case.documents(encoder))
-    expected = (len(batch.rows), batch.width, encoder.width)
-    if encoded.states.shape != expected:
-        case.fail(
-            f"states must be [documents, tokens, width] = {list(expected)}, "
-            f"got {list(encoded.states.shape)}"
-        )
-    padding = torch.arange(batch.width) >= batch.lengths[:, None]
-    if not (encoded.states[padding] == 0).all():
-        case.fail("states must be 0 at padding: end with by_document")
+    encoded, batch = case.encode(encoder)
+    M, L, shape = len(batch.mention_state), batch.width, list(encoded.states.shape)
+    expected = [len(batch.rows), L, encoder.width]
+    message = f"states must be [documents, tokens, width] {expected}, got {shape}"
+    case.expect(shape == expected, message)
+    padding = torch.arange(L) >= batch.lengths[:, None]
+    silent = (encoded.states[padding] == 0).all()
+    case.expect(silent, "states must be 0 at padding: end with by_document")
     case.expect(encoded.states.isfinite().all(), "states are NaN or infinite")
-
-
-def attention_rows_are_as_declared(case: EncoderCase) -> None:
-    encoder = case.make()
-    encoded, batch = case.encode(encoder, case.documents(encoder))
-    if encoded.rows is None or not encoder.gives_attention:
-        if not (encoded.rows is None and not encoder.gives_attention):
-            case.fail("gives_attention must be False if and only if forward returns None as rows")
+    if not encoder.gives_attention or encoded.rows is None:
+        none = encoded.rows is None and not encoder.gives_attention
+        case.expect(none, "gives_attention must be False if and only if rows are None")
         return
-    M, L = len(batch.mention_state), batch.width
-    shape = list(encoded.rows.shape)
-    if not (len(shape) == 3 and shape[0] == M and shape[2] == L):
-        case.fail(f"rows must be [mentions, heads, tokens] = [{M}, heads, {L}], got {shape}")
-    sums = encoded.rows.sum(-1)
-    if not ((encoded.rows >= 0).all() and (sums <= 1 + 1e-6).all()):
-        case.fail("a mention's attention must be at least 0 and sum to 1 at most")
+    rows = encoded.rows
+    shape = rows.shape == (M, rows.shape[1], L)
+    case.expect(shape, f"rows must be [mentions {M}, heads, tokens {L}], got {list(rows.shape)}")
+    sound = (rows >= 0).all() and (rows.sum(-1) <= 1 + 1e-6).all()
+    case.expect(sound, "a mention's attention must be at least 0 and sum to 1 at most")
 
 
 def packed_and_one_by_one_agree(case: EncoderCase) -> None:
     encoder = case.make()
-    documents = case.documents(encoder)
-    together, batch = case.encode(encoder, documents)
+    together, batch = case.encode(encoder)
     of_document = batch.mention_state // batch.width
-    for slot, document in enumerate(documents):
+    for slot, document in enumerate(case.documents(encoder)):
         alone, single = case.encode(encoder, [document])
         rows = together.rows
         if rows is not None:
             rows = rows[of_document == slot][..., : single.width]
-        case.expect_same(
-            Encoded(together.states[slot : slot + 1, : single.width], rows),
-            alone,
-            "a document's encoding depends on the other documents; mask the padding",
-        )
+        found = Encoded(together.states[slot : slot + 1, : single.width], rows)
+        message = "a document's encoding depends on the other documents; mask the padding"
+        case.expect_same(found, alone, message)
 
 
 def long_documents_are_cut_into_windows(case: EncoderCase) -> None:
     """Some of the windows hold no mention."""
     encoder = case.make()
-    documents = case.documents(encoder)
-    whole, _ = case.encode(encoder, documents)
-    longest = max(len(document["tokens"]) for document in documents)
-    encoder.windows = replace(encoder.windows, size=longest + 2, overlap=0)
-    fitting, _ = case.encode(encoder, documents)
-    case.expect_same(fitting, whole, "the window's size matters although every text fits")
+    whole, batch = case.encode(encoder)
+    encoder.windows = replace(encoder.windows, size=batch.width, overlap=0)
+    message = "the window's size matters although every text fits"
+    case.expect_same(case.encode(encoder)[0], whole, message)
     encoder.windows = replace(encoder.windows, size=14, overlap=4)
-    cut, batch = case.encode(encoder, documents)
-    expected = (len(documents), batch.width, encoder.width)
-    if not (cut.states.shape == expected and cut.states.isfinite().all()):
-        case.fail("texts longer than a window must come back whole: end with by_document")
+    states = case.encode(encoder)[0].states
+    sound = states.shape == whole.states.shape and states.isfinite().all()
+    case.expect(sound, "texts longer than a window must come back whole: end with by_document")
 
 
 def evaluation_is_deterministic(case: EncoderCase) -> None:
     encoder = case.make()
-    documents = case.documents(encoder)
     torch.manual_seed(1)
-    first, _ = case.encode(encoder, documents)
+    first, _ = case.encode(encoder)
     torch.manual_seed(2)
-    again, _ = case.encode(encoder, documents)
-    case.expect_same(again, first, "two passes in evaluation mode differ; dropout is for training")
+    message = "two passes in evaluation mode differ; dropout is for training"
+    case.expect_same(case.encode(encoder)[0], first, message)
 
 
 def the_seed_decides_the_weights(case: EncoderCase) -> None:
-    one, other = case.make().state_dict(), case.make().state_dict()
-    if not all(torch.equal(one[name], other[name]) for name in one):
-        case.fail("two encoders of one seed differ: draw weights from torch's generator alone")
+    one, other = dict(case.make().state_dict()), dict(case.make().state_dict())
+    message = "two encoders of one seed differ: draw weights from torch's generator alone"
+    case.expect_same(one, other, message, rtol=0, atol=0)
 
 
 def is_restored_from_its_folder(case: EncoderCase) -> None:
@@ -166,39 +135,23 @@ def is_restored_from_its_folder(case: EncoderCase) -> None:
         encoder.save(Path(folder))
         torch.manual_seed(5)
         restored = case.kind.load(Path(folder), **case.options).double().eval()
-    if restored.tokenizer.key != encoder.tokenizer.key:
-        case.fail("load() gives another tokenizer than the one that was saved")
+    same_ids = restored.tokenizer.key == encoder.tokenizer.key
+    case.expect(same_ids, "load() gives another tokenizer than the one that was saved")
     restored.load_state_dict(encoder.state_dict())
-    documents = case.documents(encoder)
-    case.expect_same(
-        case.encode(restored, documents)[0],
-        case.encode(encoder, documents)[0],
-        "save(), load() and the same weights give other states",
-    )
+    message = "save(), load() and the same weights give other states"
+    case.expect_same(case.encode(restored)[0], case.encode(encoder)[0], message)
 
 
 def every_parameter_learns(case: EncoderCase) -> None:
     encoder = case.make().train()
-    batch = Collator(encoder.windows, encoder.needs)(case.documents(encoder))
-    encoded = encoder(batch)
-    loss = encoded.states.square().mean()
-    if encoded.rows is not None:
-        loss = loss + encoded.rows.square().mean()
-    loss.backward()
-    idle = [name for name, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
-    case.expect(not idle, f"no gradient reaches {', '.join(idle[:3])}; is it used?")
-    for name, parameter in encoder.named_parameters():
-        finite = parameter.grad is None or parameter.grad.isfinite().all()
-        case.expect(finite, f"the gradient of {name} is NaN or infinite")
+    encoded, _ = case.encode(encoder)
+    loss = sum(part.square().mean() for part in encoded if part is not None)
+    case.expect_gradients(loss, encoder, everywhere=True)
 
 
 CHECKS: tuple[Callable[[EncoderCase], None], ...] = (
-    is_an_encoder,
-    has_a_docstring,
-    options_are_keywords_with_literal_defaults,
     the_tokenizer_gives_ids,
     shapes_are_as_declared,
-    attention_rows_are_as_declared,
     packed_and_one_by_one_agree,
     long_documents_are_cut_into_windows,
     evaluation_is_deterministic,

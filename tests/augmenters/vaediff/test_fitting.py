@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from augmenters.base import AugmenterError
-from augmenters.vaediff.fitting import Averages, Best, Descent, batches, check_finite
+from augmenters.vaediff.fitting import Averages, Best, Descent, batches, run_epochs
 
 
 def test_batches_cover_every_row_once_in_nearly_equal_parts():
@@ -41,21 +41,16 @@ def test_gradients_are_of_the_step_alone():
     assert one.parameters[0].grad.tolist() == [[1.0, 2.0]]
 
 
-def test_best_goes_back_to_the_lowest_loss():
+@pytest.mark.parametrize(("losses", "kept"), [([3.0, 1.0, 2.0], 2.0), ([None, None, None], 3.0)])
+def test_best_goes_back_to_the_lowest_loss_or_stays_at_the_last_epoch(losses, kept):
     layer = nn.Linear(1, 1)
     best = Best(layer)
-    for value, loss in ((1.0, 3.0), (2.0, 1.0), (3.0, 2.0)):
+    for value, loss in enumerate(losses, 1):
         nn.init.constant_(layer.weight, value)
-        best.offer(loss)
+        if loss is not None:
+            best.offer(loss)
     best.restore()
-    assert layer.weight.item() == 2.0
-
-
-def test_best_stays_at_the_last_epoch_when_nothing_was_offered():
-    layer = nn.Linear(1, 1)
-    nn.init.constant_(layer.weight, 4.0)
-    Best(layer).restore()
-    assert layer.weight.item() == 4.0
+    assert layer.weight.item() == kept
 
 
 def test_averages_are_over_rows_not_over_batches():
@@ -65,6 +60,13 @@ def test_averages_are_over_rows_not_over_batches():
     assert averages.read() == {"loss": 2.0}
 
 
-def test_divergence_is_an_error():
-    with pytest.raises(AugmenterError, match="loss is nan in epoch 3"):
-        check_finite({"loss": math.nan}, 3)
+def test_epochs_make_a_history_until_training_diverges():
+    calls = []
+    progress = lambda done, total, **numbers: calls.append((done, total, numbers))
+    assert run_epochs(2, lambda epoch: {"loss": 1.0 / epoch}, progress) == [
+        {"epoch": 1, "loss": 1.0},
+        {"epoch": 2, "loss": 0.5},
+    ]
+    assert calls == [(1, 2, {"loss": 1.0}), (2, 2, {"loss": 0.5})]
+    with pytest.raises(AugmenterError, match="loss is nan in epoch 1"):
+        run_epochs(2, lambda epoch: {"loss": math.nan}, progress)

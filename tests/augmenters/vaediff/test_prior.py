@@ -6,84 +6,61 @@ from tensors import rng
 
 from augmenters.vaediff.diffusion import guide
 from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
-
-NETWORK = {"width": 16, "depth": 1, "dropout": 0.0, "label_embedding": "mean", "null_class": "omit"}
-OPTIONS = dict(
-    steps=50,
-    variance="beta",
-    self_condition=0.5,
-    class_drop=0.1,
-    class_drop_per="sample",
-    guidance=0.1,
-    guidance_form="paper",
-)
-
-
-def make(latent=4, classes=5, network=NETWORK, **options):
-    torch.manual_seed(0)
-    prior = DiffusionPrior(latent, classes, network=network, **{**OPTIONS, **options})
-    torch.nn.init.normal_(
-        prior.denoiser.condition_layers.weight, std=0.3
-    )  # so that the class matters before any training
-    return prior
-
+from augmenters.vaediff.vaediff import VaeDiff
 
 SETS, IDS = torch.eye(5)[1:4].bool(), torch.tensor([0, 0, 1, 2])
 
 
-def spy(prior, monkeypatch, method):
-    """Records the arguments of every call to a method of the denoiser."""
-    calls, original = [], getattr(prior.denoiser, method)
-    monkeypatch.setattr(prior.denoiser, method, lambda *a: calls.append(a) or original(*a))
+def make(**options):
+    torch.manual_seed(0)
+    small = {"latent": 4, "width": 16, "depth": 1, "dropout": 0.0}
+    prior = DiffusionPrior(5, VaeDiff.Options.of(small | options))
+    # so that the class matters before any training
+    torch.nn.init.normal_(prior.denoiser.condition_layers.weight, std=0.3)
+    return prior
+
+
+def spy(denoiser, monkeypatch, method):
+    """Records (arguments, result) of every call to a method of a denoiser."""
+    calls, original = [], getattr(denoiser, method)
+
+    def watched(*arguments):
+        calls.append((arguments, original(*arguments)))
+        return calls[-1][1]
+
+    monkeypatch.setattr(denoiser, method, watched)
     return calls
 
 
 def test_every_one_of_the_50_steps_sees_the_class(monkeypatch):
     # the official sampler shows it to the first step alone (reference analysis, section 0, item 3)
     prior = make()
-    calls = spy(prior, monkeypatch, "condition")
+    calls = spy(prior.denoiser, monkeypatch, "condition")
     prior.sample(SETS, IDS, rng())
-    assert [t.unique().tolist() for t, *_ in calls] == [[t] for t in reversed(range(50))]
-    for _, labels, dropped in calls:
-        assert torch.equal(labels[:3], SETS.float()) and dropped.tolist() == [
-            False,
-            False,
-            False,
-            True,
-        ]
+    assert [t.unique().tolist() for (t, *_), _ in calls] == [[t] for t in reversed(range(50))]
+    for (_, labels, dropped), _ in calls:
+        assert torch.equal(labels[:3], SETS.float())
+        assert dropped.tolist() == [False, False, False, True]
 
 
 def test_estimates_of_a_step_are_guided_and_shared_by_both_passes(monkeypatch):
     prior = make(steps=3, guidance=0.3)
-    calls, outputs, original = [], [], prior.denoiser.forward
-
-    def watch(x, estimate, condition, index):
-        calls.append((x, estimate, index))
-        outputs.append(original(x, estimate, condition, index))
-        return outputs[-1]
-
-    monkeypatch.setattr(prior.denoiser, "forward", watch)
+    calls = spy(prior.denoiser, monkeypatch, "forward")
     prior.sample(SETS, IDS, rng())
-    assert calls[0][1] is None
-    for (x, estimate, index), output in zip(calls[1:], outputs, strict=False):
+    assert calls[0][0][1] is None
+    for ((x, estimate, _, index), _), (_, output) in zip(calls[1:], calls[:-1], strict=True):
         expected = guide(*output.chunk(2), 0.3, "paper")
         torch.testing.assert_close(estimate, expected.repeat(2, 1))
         torch.testing.assert_close(x[:4], x[4:])
         assert index.tolist() == [0, 0, 1, 2, 3, 3, 3, 3]
 
 
-def test_without_guidance_the_unconditional_pass_is_saved(monkeypatch):
-    prior = make(steps=2, guidance=0.0)
-    calls = spy(prior, monkeypatch, "forward")
+def test_what_is_not_needed_in_sampling_is_saved(monkeypatch):
+    """Without guidance the unconditional pass, without self-conditioning the estimates."""
+    prior = make(steps=3, guidance=0.0, self_condition=0.0)
+    calls = spy(prior.denoiser, monkeypatch, "forward")
     prior.sample(SETS, IDS, rng())
-    assert [len(x) for x, *_ in calls] == [4, 4]
-
-
-def test_without_self_conditioning_in_training_there_is_none_in_sampling(monkeypatch):
-    prior = make(steps=3, self_condition=0.0)
-    calls = spy(prior, monkeypatch, "forward")
-    prior.sample(SETS, IDS, rng())
-    assert [estimate for _, estimate, *_ in calls] == [None, None, None]
+    assert [(len(x), estimate) for (x, estimate, *_), _ in calls] == [(4, None)] * 3
 
 
 def test_samples_return_to_the_latents_own_scale(monkeypatch):
@@ -109,34 +86,26 @@ def test_errors_are_squared_distances_summed_over_the_latent():
     x0 = torch.randn(6, 4, generator=rng())
     denoiser = copy.deepcopy(prior.denoiser)
     denoiser.forward = lambda xt, estimate, condition: x0 + 2.0
-    torch.testing.assert_close(
-        prior.errors(denoiser, x0, torch.eye(5)[[1, 2, 3, 1, 2, 3]], rng()), torch.full((6,), 16.0)
-    )
+    errors = prior.errors(denoiser, x0, torch.eye(5)[[1, 2, 3, 1, 2, 3]], rng())
+    torch.testing.assert_close(errors, torch.full((6,), 16.0))
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_self_conditioning_makes_a_first_estimate_without_gradient(monkeypatch, probability):
     prior = make(self_condition=probability)
     denoiser = copy.deepcopy(prior.denoiser).requires_grad_(True)
-    calls, original = [], denoiser.forward
-
-    def watch(xt, estimate, condition):
-        output = original(xt, estimate, condition)
-        calls.append((estimate, output))
-        return output
-
-    monkeypatch.setattr(denoiser, "forward", watch)
+    calls = spy(denoiser, monkeypatch, "forward")
     prior.errors(denoiser, torch.randn(3, 4), SETS.float(), rng()).sum().backward()
-    assert len(calls) == 1 + int(probability) and calls[0][0] is None
+    estimates = [estimate for (_, estimate, _), _ in calls]
+    assert estimates[0] is None and calls[-1][1].requires_grad
     if probability:
-        (_, first), (given, second) = calls
-        assert not first.requires_grad and second.requires_grad
-        assert given is first
+        assert not calls[0][1].requires_grad
+        assert len(calls) == 2 and estimates[1] is calls[0][1]
 
 
 def test_self_conditioning_happens_with_its_probability(monkeypatch):
     prior = make(self_condition=0.5)
-    calls = spy(prior, monkeypatch, "forward")
+    calls = spy(prior.denoiser, monkeypatch, "forward")
     draws = rng()
     for _ in range(200):
         prior.errors(prior.denoiser, torch.zeros(1, 4), SETS[:1].float(), draws)
@@ -146,12 +115,11 @@ def test_self_conditioning_happens_with_its_probability(monkeypatch):
 @pytest.mark.parametrize(("per", "possible"), [("sample", None), ("batch", {0, 50})])
 def test_class_is_dropped_per_sample_or_per_batch(monkeypatch, per, possible):
     prior = make(class_drop=0.3, class_drop_per=per, self_condition=0.0)
-    calls, draws = spy(prior, monkeypatch, "condition"), rng()
+    calls, draws = spy(prior.denoiser, monkeypatch, "condition"), rng()
+    x0, labels = torch.zeros(50, 4), SETS[:1].float().repeat(50, 1)
     for _ in range(60):
-        prior.errors(
-            prior.denoiser, torch.zeros(50, 4), SETS[:1].float().repeat(50, 1), draws, drop=True
-        )
-    dropped = [int(call[2].sum()) for call in calls]
+        prior.errors(prior.denoiser, x0, labels, draws, drop=True)
+    dropped = [int(arguments[2].sum()) for arguments, _ in calls]
     assert sum(dropped) / (60 * 50) == pytest.approx(0.3, abs=0.15 if possible else 0.03)
     assert set(dropped) <= possible if possible else len(set(dropped)) > 5
 
@@ -170,9 +138,8 @@ def test_sampling_is_reproducible_and_chunks_do_not_repeat(monkeypatch):
 def test_ema_decay_warms_up():
     assert [ema_decay(n, 0.995) for n in (1, 10, 11)] == [0, 0, 0]
     assert ema_decay(12, 0.995) == pytest.approx(1 - 2 ** (-2 / 3))
-    assert (
-        ema_decay(2830, 0.995) < 0.995 and ema_decay(2850, 0.995) == 0.995
-    )  # reached after about 2,800 updates
+    # reached after about 2,800 updates
+    assert ema_decay(2830, 0.995) < 0.995 and ema_decay(2850, 0.995) == 0.995
     assert ema_decay(10_000, 0.0) == 0.0
 
 

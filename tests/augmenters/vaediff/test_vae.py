@@ -4,91 +4,75 @@ from tensors import rng
 
 from augmenters.base import AugmenterError
 from augmenters.vaediff.vae import Vae
+from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError
 
 SMALL = {"latent": 6, "hidden": 16, "epochs": 60, "warmup_epochs": 5, "batch_size": 32, "lr": 5e-3}
+SETS = torch.tensor([[0.0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0]])
+CENTRES = 3 * torch.randn(3, 10, generator=rng(50)).sign()
 
 
-def mixture(rows=240, seed=0, width=10):
-    """Three label sets at well separated centres; the rows, their labels, the centre of each
-    row.
-    """
-    centres = 3 * torch.randn(3, width, generator=rng(50)).sign()
-    sets = torch.tensor([[0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0]], dtype=torch.float32)
+def mixture(rows=240, seed=0):
+    """Pairs of three label sets at well separated centres, and the centre of each."""
     ids = torch.randint(3, (rows,), generator=rng(seed))
-    return (
-        centres[ids] + 0.2 * torch.randn(rows, width, generator=rng(seed + 1)),
-        sets[ids],
-        centres[ids],
-    )
+    noise = 0.2 * torch.randn(rows, 10, generator=rng(seed + 1))
+    return Pairs(CENTRES[ids] + noise, SETS[ids]), CENTRES[ids]
+
+
+def fit(pairs, held_out=None, **options):
+    vae = Vae(**SMALL | options)
+    history = vae.fit(*pairs, rng=rng(), held_out=held_out)
+    vae.prepare(pairs.labels, rng=rng())
+    return vae, history
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    vae = Vae(**SMALL)
-    rows, labels, _ = mixture()
-    held_out = mixture(60, seed=7)[:2]
-    return vae, vae.fit(rows, labels, rng=rng(), held_out=held_out)
+    return fit(mixture()[0], held_out=mixture(60, seed=7)[0])
 
 
 def test_generated_rows_lie_at_the_centre_of_their_label_set(fitted):
-    rows, labels, centres = mixture(seed=20)
+    (rows, labels), centres = mixture(seed=20)
     generated, wanted = fitted[0].augment(rows, labels, rng=rng(3))
     assert torch.equal(wanted, labels)
-    assert (generated - centres).norm(dim=1).mean() < 0.25 * (centres[0] - centres[1:]).norm(
-        dim=1
-    ).max()
-
-
-def test_rows_come_from_the_training_pairs_not_from_the_rows_given(fitted):
-    rows, labels, _ = mixture(seed=20)
-    first, _ = fitted[0].augment(rows, labels, rng=rng(3))
+    apart = (centres[0] - centres[1:]).norm(dim=1).max()
+    assert (generated - centres).norm(dim=1).mean() < 0.25 * apart
+    # they come from the training pairs, not from the rows given, and posteriors are sampled
     again, _ = fitted[0].augment(torch.zeros_like(rows), labels, rng=rng(3))
-    assert torch.equal(first, again)
-
-
-def test_posteriors_are_sampled(fitted):
-    _, labels, _ = mixture(1)
-    rows, _ = fitted[0].augment(torch.zeros(50, 10), labels.repeat(50, 1), rng=rng(3))
-    assert len(rows.unique(dim=0)) == 50
+    assert torch.equal(generated, again)
+    same_set, _ = fitted[0].augment(rows[:50], labels[:1].repeat(50, 1), rng=rng(3))
+    assert len(same_set.unique(dim=0)) == 50
 
 
 def test_an_unseen_label_set_takes_the_nearest(fitted):
     # {1, 2, 3} was never seen: {1, 2} shares two of three labels
-    rows, labels, centres = mixture()
-    both = centres[labels[:, 1:3].sum(1) == 2][0]
-    generated, _ = fitted[0].augment(
-        torch.zeros(20, 10), torch.tensor([[0.0, 1, 1, 1]]).repeat(20, 1), rng=rng(3)
-    )
-    assert (generated - both).norm(dim=1).max() < 3.0
+    unseen = torch.tensor([[0.0, 1, 1, 1]]).repeat(20, 1)
+    generated, _ = fitted[0].augment(torch.zeros(20, 10), unseen, rng=rng(3))
+    assert (generated - CENTRES[2]).norm(dim=1).max() < 3.0
 
 
-def test_history_falls_and_the_best_held_out_epoch_is_kept(fitted):
-    vae, history = fitted
+def test_the_history(fitted):
+    _, history = fitted
     assert [epoch["epoch"] for epoch in history] == list(range(1, 61))
     assert history[-1]["held_out"] < history[0]["held_out"] - 5
-    assert history[4]["loss"] == pytest.approx(
-        history[4]["reconstruction"] + 1e-6 * history[4]["kl"], rel=1e-6
-    )  # warm-up
-    assert history[-1]["loss"] == pytest.approx(
-        history[-1]["reconstruction"] + 1e-3 * history[-1]["kl"], rel=1e-6
-    )
+    for epoch, weight in ((history[4], 1e-6), (history[-1], 1e-3)):  # in and after the warm-up
+        assert epoch["loss"] == pytest.approx(
+            epoch["reconstruction"] + weight * epoch["kl"], rel=1e-6
+        )
     assert history[0]["lr"] > history[-1]["lr"]
 
 
 def test_the_checkpoint_is_chosen_on_held_out_pairs():
-    rows, labels, _ = mixture(64)
-    far = rows + 30.0  # held-out pairs that training on `rows` can only get worse at, or at random
-    options = {**SMALL, "epochs": 8, "warmup_epochs": 2}
-    runs = {}
+    pairs, _ = mixture(64)
+    # held-out pairs that training can only get worse at, or at random
+    far = Pairs(pairs.representations + 30.0, pairs.labels)
+    weights = {}
     for choice in ("best", "last"):
-        vae = Vae(**options, checkpoint=choice)
-        history = vae.fit(rows, labels, rng=rng(), held_out=(far, labels))
-        runs[choice] = (vae.state_dict(), history)
-    losses = [epoch["held_out"] for epoch in runs["best"][1]]
+        vae, history = fit(pairs, held_out=far, epochs=8, warmup_epochs=2, checkpoint=choice)
+        weights[choice] = vae.state_dict()["vae.mean.weight"]
+    losses = [epoch["held_out"] for epoch in history]
     best = min(range(2, 8), key=losses.__getitem__)  # after the warm-up
-    same = torch.equal(runs["best"][0]["vae.mean.weight"], runs["last"][0]["vae.mean.weight"])
-    assert same == (best == 7)
+    assert torch.equal(weights["best"], weights["last"]) == (best == 7)
 
 
 @pytest.mark.parametrize(
@@ -96,16 +80,14 @@ def test_the_checkpoint_is_chosen_on_held_out_pairs():
     [{"norm": "batchnorm"}, {"reconstruction": "mse"}, {"lr_cycles": 2}, {"kl_weight": 1.0}],
 )
 def test_options_train(options):
-    rows, labels, _ = mixture(65)
-    vae = Vae(**{**SMALL, "epochs": 3, "warmup_epochs": 1, **options})
-    vae.fit(rows, labels, rng=rng())
-    assert vae.augment(rows, labels, rng=rng())[0].isfinite().all()
+    pairs, _ = mixture(65)
+    vae, _ = fit(pairs, epochs=3, warmup_epochs=1, **options)
+    assert vae.augment(*pairs, rng=rng())[0].isfinite().all()
 
 
 def test_batchnorm_needs_two_pairs():
-    rows, labels, _ = mixture(1)
     with pytest.raises(AugmenterError, match="at least two training pairs"):
-        Vae(**SMALL, norm="batchnorm").fit(rows, labels, rng=rng())
+        fit(mixture(1)[0], norm="batchnorm")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +108,7 @@ def test_wrong_options_are_named(options, message):
 
 
 def test_reconstructed_rows_are_nearer_to_their_own_than_any_one_row_could_be(fitted):
-    augmenter, rows = fitted[0], mixture()[0]
-    error = (augmenter.reconstruct(rows) - rows).square().mean()
-    assert error < 0.5 * (rows - rows.mean(0)).square().mean()
-    assert torch.equal(augmenter.reconstruct(rows), augmenter.reconstruct(rows))
+    (rows, _), _ = mixture()
+    found = fitted[0].reconstruct(rows)
+    assert (found - rows).square().mean() < 0.5 * (rows - rows.mean(0)).square().mean()
+    assert torch.equal(found, fitted[0].reconstruct(rows))

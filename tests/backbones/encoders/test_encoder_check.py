@@ -1,30 +1,94 @@
-"""Every registered encoder passes every check, and a broken one is named."""
+"""Each check of encoders fails on one that is broken in its way."""
 
 import pytest
+import torch
+from contracts import assert_fails, assert_passes, broken, cases
+from torch import nn
 
-from backbones.encoders.check import check_encoder
-from backbones.encoders.tiny import Tiny
-from benchmark.checks import CheckFailed
-from benchmark.registry import ENCODERS
-
-
-@pytest.mark.parametrize("name", sorted(ENCODERS))
-def test_registered_encoders_pass(name):
-    for what, check in check_encoder(ENCODERS[name]):
-        try:
-            check()
-        except CheckFailed as failure:
-            pytest.fail(f"{what}: {failure}")
+from backbones.encoders.base import Encoder
+from backbones.encoders.check import CHECKS, check_encoder
+from backbones.encoders.words import WordTokenizer
+from benchmark.data.batches import Encoded
 
 
-class Narrow(Tiny):
-    """Says another width than its states have."""
+class Words(Encoder):
+    """Word embeddings and nothing more."""
 
-    def __init__(self, sentences, *, vocabulary: int = 200, width: int = 8, heads: int = 2):
-        super().__init__(sentences, vocabulary=vocabulary, width=width, heads=heads)
-        self.width = 5
+    gives_attention = False
+
+    def __init__(self, sentences):
+        super().__init__()
+        self.tokenizer = WordTokenizer(sentences)
+        self.windows, self.width = self.tokenizer.windows(), 4
+        self.embedding = nn.Embedding(len(self.tokenizer), 4)
+
+    def forward(self, batch):
+        return self.by_document(self.embedding(batch.window_ids), None, batch)
 
 
-def test_a_wrong_width_is_named():
-    with pytest.raises(CheckFailed, match=r"states must be \[documents, tokens, width\]"):
-        dict(check_encoder(Narrow))["shapes are as declared"]()
+def test_a_good_encoder_passes():
+    assert_passes(check_encoder(Words))
+
+
+def encodes(change):
+    """What Words encodes, its states changed by `change(self, states)`."""
+    forward = lambda self, batch: Encoded(change(self, Words.forward(self, batch).states), None)
+    return broken(Words, forward=forward)
+
+
+def made(change, base=Words):
+    """A Words that `change` changes once it is made."""
+
+    def init(self, sentences):
+        base.__init__(self, sentences)
+        change(self)
+
+    return broken(base, __init__=init)
+
+
+def has(**members):
+    return made(lambda self: [setattr(self, name, value) for name, value in members.items()])
+
+
+def drawn_elsewhere(self):
+    self.embedding.weight.data += torch.randn(1, generator=GENERATOR)
+
+
+GENERATOR = torch.Generator()
+with_rows = lambda self, batch: Encoded(Words.forward(self, batch).states, torch.ones(1, 1, 1))
+scaled = encodes(lambda self, x: x * self.windows.size)
+by_window = broken(Words, forward=lambda self, b: Encoded(self.embedding(b.window_ids), None))
+
+BROKEN = {
+    "the tokenizer gives ids": [(has(tokenizer=lambda word: []), "at least one, got")],
+    "shapes are as declared": [
+        (has(width=5), r"states must be \[documents, tokens, width\]"),
+        (encodes(lambda self, states: states + 1), "0 at padding"),
+        (broken(Words, gives_attention=True), "if and only if"),
+        (broken(Words, gives_attention=True, forward=with_rows), r"rows must be \[mentions"),
+    ],
+    "packed and one by one agree": [
+        (encodes(lambda self, x: x - x.mean((0, 1))), "depends on the other documents")
+    ],
+    "long documents are cut into windows": [
+        (scaled, "the window's size matters"),
+        (by_window, "end with by_document"),
+    ],
+    "evaluation is deterministic": [
+        (encodes(lambda self, x: x * torch.rand(1)), "dropout is for training")
+    ],
+    "the seed decides the weights": [(made(drawn_elsewhere), "two encoders of one seed differ")],
+    "is restored from its folder": [
+        (broken(Words, load=classmethod(lambda cls, folder: cls([]))), "another tokenizer")
+    ],
+    "every parameter learns": [(has(spare=nn.Linear(2, 2)), "spare.weight")],
+}
+
+
+def test_every_check_has_a_way_to_fail():
+    assert list(BROKEN) == [check.__name__.replace("_", " ") for check in CHECKS]
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), cases(BROKEN))
+def test_a_broken_encoder_fails_with_advice(name, kind, message):
+    assert_fails(check_encoder(kind), name, message)
