@@ -61,8 +61,7 @@ def run_jobs(
                 elsewhere.add(job.directory)
             if outcome.state in ("done", "kept"):
                 _clean_up(job, grid)
-            if outcome.state not in ("kept", "damaged"):
-                bar.advance()
+            bar.advance(outcome.state not in ("kept", "damaged"))
             yield outcome
 
 
@@ -107,13 +106,11 @@ def prepare(
         when_checked()
         progress.message("all of these runs are done; their data was not read again")
         return None
-    corpus = load_corpus()
-    facts = identity.facts(corpus, jobs[0].config.encoder)
+    corpus, encoder = load_corpus(), jobs[0].config.encoder
+    facts = identity.facts(corpus, encoder)
     _require_same(finished, facts)
-    _require_continuable(left, restart, facts)
-    _require_buildable(left)
+    _require_ready(left, restart, facts)
     _tell_other_commits(finished, facts["commit"], progress)
-    encoder = jobs[0].config.encoder
     if encoder.freeze == "all" and encoder.mention == "marker":
         progress.message(
             "encoder.freeze: all with encoder.mention: marker: a frozen encoder has never learned "
@@ -137,42 +134,29 @@ def _other_seeds(left: list[Job]) -> Iterator[Job]:
 def _require_same(finished: list[Job], facts: dict[str, Any]) -> None:
     for job in finished:
         if differences := job.differences(**facts):
-            raise UserError(_of_another_configuration(job, "a finished run", differences))
+            head = f"{job.directory.path} holds a finished run of another configuration:"
+            raise UserError(
+                "\n  ".join([head, *differences]) + "\nNothing is overwritten: give the experiment "
+                "another name (--set name=...) or another folder (--results)."
+            )
 
 
-def _require_continuable(left: list[Job], restart: bool, facts: dict[str, Any]) -> None:
-    """Refuse a saved training state or a fitted augmenter that does not fit its job.
-
-    With `restart`, discard it.
+def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any]) -> None:
+    """Refuse hyper-parameters that a backbone or an augmenter refuses, and saved states that do not
+    fit their jobs. With `restart`, discard such states.
     """
-    for job in left:
-        run = job.directory
-        if not run.has_saved_state() or run.state() not in ("killed", "failed"):
-            continue  # nothing saved, in use, or left over
-        if not (differences := job.differences(**facts)):
-            from benchmark.training.resume import state_differences
-
-            differences = state_differences(job.config, run, _identifying(facts | job.facts))
-        if differences and not restart:
-            text = _of_another_configuration(job, "an unfinished run", differences)
-            raise UserError(f"{text} Or discard its saved state with --restart.")
-        if differences:
-            run.discard_saved_state()
-
-
-def _of_another_configuration(job: Job, what: str, differences: list[str]) -> str:
-    head = f"{job.directory.path} holds {what} of another configuration:"
-    return "\n  ".join([head, *differences]) + (
-        "\nNothing is overwritten: give the experiment another name (--set name=...) "
-        "or another folder (--results)."
-    )
-
-
-def _require_buildable(jobs: list[Job]) -> None:
-    """Raise UserError for hyper-parameters that a backbone or an augmenter refuses."""
+    if not left:
+        return
     from benchmark.training import stages
 
-    runs = [job.config.model_copy(update={"seed": 0}) for job in jobs]
+    for job in left:
+        # else nothing is saved, or it is in use or left over
+        if job.directory.has_saved_state() and job.directory.state() in ("killed", "failed"):
+            from benchmark.training.resume import require_fitting_state
+
+            known = _identifying(facts | job.facts)
+            require_fitting_state(job.config, job.directory, known, restart=restart)
+    runs = [job.config.model_copy(update={"seed": 0}) for job in left]
     for run in {run.model_dump_json(): run for run in runs}.values():
         stages.require_buildable(run)
 
@@ -217,9 +201,13 @@ def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> O
     try:
         directory.start(job.config.model_dump(mode="json"), facts=facts)
         with processes.in_step(), directory.beating():
-            order = {"run": str(directory.path), "facts": _identifying(facts)}
-            order["stage1"], order["base"] = _if_done(job.stage1), _if_done(job.base)
-            order["encoder_revision"] = checked.facts["encoder_revision"]
+            order = {
+                "run": str(directory.path),
+                "facts": _identifying(facts),
+                "stage1": _if_done(job.stage1),
+                "base": _if_done(job.base),
+                "encoder_revision": facts["encoder_revision"],
+            }
             processes.start_run(order)
             _train(job, order, corpus=checked.corpus, save_every=save_every, progress=progress)
             if directory.is_others():

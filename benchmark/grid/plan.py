@@ -82,11 +82,8 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
-        teacher = self.config.train.distill_from
-        return dict(
-            teacher_digest=identity.teacher_digest(teacher),
-            files_digest=identity.files_digest(self.config),
-        )
+        teacher = identity.teacher_digest(self.config.train.distill_from)
+        return {"teacher_digest": teacher, "files_digest": identity.files_digest(self.config)}
 
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its folder."""
@@ -140,16 +137,11 @@ def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     among them.
     """
     names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
-    on_head = experiment.augment.stage3 == "head"
-    with_none = len(names) < len(experiment.augmenters) or (
-        not on_head
-        and (
-            (names and experiment.augment.start == "stage1")
-            or any(_needs_fitting(name) for name in names)
-        )
-    )
-    branches = names and experiment.augment.repeats_stage1
-    branch_epoch = experiment.augment.warmup_epochs if branches else None
+    augment, on_head = experiment.augment, experiment.augment.stage3 == "head"
+    with_none = len(names) < len(experiment.augmenters)
+    if names and not on_head:
+        with_none |= augment.start == "stage1" or any(map(_needs_fitting, names))
+    branch_epoch = augment.warmup_epochs if names and augment.repeats_stage1 else None
     jobs = []
     for seed in experiment.seeds:
         for backbone in (choice.name for choice in experiment.backbones):
@@ -184,19 +176,20 @@ def extend(
             f"--seeds: a seed is a whole number from 0 on, got {strange[0]} "
             f"(the largest is {LARGEST_SEED})"
         )
-    everything = dict(
-        backbones=_extended(BACKBONES, experiment.backbones, backbones or ()),
-        augmenters=_extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
-        seeds=list(dict.fromkeys([*experiment.seeds, *(seeds or ())])),
-    )
+    everything = {
+        "backbones": _extended(BACKBONES, experiment.backbones, backbones or ()),
+        "augmenters": _extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
+        "seeds": list(dict.fromkeys([*experiment.seeds, *(seeds or ())])),
+    }
     return experiment.model_copy(update=everything)
 
 
 def _extended(registry: Registry, choices: list[Choice], names: Iterable[str]) -> list[Choice]:
-    known = {choice.name for choice in choices}
-    new = [name for name in dict.fromkeys(names) if name not in known]
-    added = [Choice(name=name, options=complete_options(registry, name, {})) for name in new]
-    return [*choices, *added]
+    found = {choice.name: choice for choice in choices}
+    for name in names:
+        if name not in found:
+            found[name] = Choice(name=name, options=complete_options(registry, name, {}))
+    return list(found.values())
 
 
 def select(

@@ -172,21 +172,15 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     It is the mean over the finished runs of the same backbone and augmenter, else of the same
     backbone, else of all.
     """
-    known = {job.name: _cost(job.directory) for job in done}
+    seconds = {
+        job.name: job.directory.read_json("metrics.json").get("seconds") or 0 for job in done
+    }
+    sizes = {job.name: job.directory.size() for job in done}
     found: dict[str, Cost | None] = {}
     for job in jobs:
         same_backbone = [other for other in done if other.backbone == job.backbone]
         same_cell = [other for other in same_backbone if other.augmenter == job.augmenter]
-        costs = [known[other.name] for other in same_cell or same_backbone or done]
-        found[job.name] = _mean(costs) if costs else None
+        like = [other.name for other in same_cell or same_backbone or done]
+        mean = lambda known, like=like: fmean(known[name] for name in like)
+        found[job.name] = Cost(mean(seconds), round(mean(sizes))) if like else None
     return found
-
-
-def _cost(directory: RunDirectory) -> Cost:
-    seconds = directory.read_json("metrics.json").get("seconds") or 0.0
-    return Cost(seconds, directory.size())
-
-
-def _mean(costs: list[Cost]) -> Cost:
-    seconds, sizes = zip(*((cost.seconds, cost.bytes) for cost in costs), strict=True)
-    return Cost(fmean(seconds), round(fmean(sizes)))

@@ -11,8 +11,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import submitit
 
@@ -49,7 +49,7 @@ def in_workers(
     same_gpus = {"variables": {GPUS: os.environ[GPUS]}} if GPUS in os.environ else {"unset": [GPUS]}
     executor = submitit.LocalExecutor(launch.folder, python=python(**same_gpus))
     executor.update_parameters(timeout_min=YEARS, stderr_to_stdout=True)
-    waiting, at_work = list(jobs), []
+    waiting, at_work = list(jobs), list[_AtWork]()
     left = sum(job.directory.state() != "done" for job in jobs)
     if note := _crowded(min(parallel or 1, left), jobs[0].config.train.threads):
         progress.message(note)
@@ -66,9 +66,9 @@ def in_workers(
                         at_work.append(_AtWork(job, executor.submit(Worker(launch, job.cell))))
                     number, log = jobs.index(job) + 1, at_work[-1].log
                     progress.message(f"run {number} of {len(jobs)}: {job.name}, log {log}")
-                for worker in _gone(at_work):
+                for outcome in _ended(at_work, launch):
                     bar.advance()
-                    yield launch.outcome(worker.job, worker.log)
+                    yield outcome
                 time.sleep(POLL if at_work else 0)
         finally:
             _stop(at_work, launch, progress)
@@ -86,30 +86,28 @@ def _crowded(workers: int, threads: int) -> str | None:
     )
 
 
-@dataclass(frozen=True)
-class _AtWork:
-    """A worker that was started, and its run."""
+class _AtWork(NamedTuple):
+    """A run, and the worker that was started for it."""
 
     job: Job
-    submitted: submitit.Job
+    worker: submitit.Job
 
     @property
     def log(self) -> Path:
-        return Path(os.path.relpath(self.submitted.paths.stdout))
+        return Path(os.path.relpath(self.worker.paths.stdout))
 
 
 def _next(waiting: list[Job], at_work: list[_AtWork]) -> Job | None:
     """The first job that need not wait for another."""
-    to_come = {job.directory for job in [*waiting, *(worker.job for worker in at_work)]}
+    to_come = {job.directory for job in [*waiting, *(one.job for one in at_work)]}
     return next((job for job in waiting if not job.earlier & to_come), None)
 
 
-def _gone(at_work: list[_AtWork]) -> list[_AtWork]:
-    """The workers that have ended; they leave `at_work`."""
-    gone = [worker for worker in at_work if worker.submitted.done()]
-    for worker in gone:
-        at_work.remove(worker)
-    return gone
+def _ended(at_work: list[_AtWork], launch: Launch) -> Iterator[Outcome]:
+    """What became of the runs whose workers have ended; they leave `at_work`."""
+    for one in [one for one in at_work if one.worker.done()]:
+        at_work.remove(one)
+        yield launch.outcome(one.job, one.log)
 
 
 def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
@@ -119,16 +117,15 @@ def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
     with _no_keyboard():  # an interrupt here would leave some workers unasked
         with contextlib.suppress(OSError):  # with a full disk, the signal must do
             launch.stop_file.touch()
-        for worker in at_work:
+        for one in at_work:
             # to submitit's watcher of the worker, which passes it on
-            os.kill(int(worker.submitted.job_id), signal.SIGTERM)
+            os.kill(int(one.worker.job_id), signal.SIGTERM)
     progress.message(f"asking {len(at_work)} workers to save their state and stop")
     try:
         while at_work:
             time.sleep(POLL)
-            for worker in _gone(at_work):
-                ended = launch.outcome(worker.job, worker.log)
-                progress.message(f"{ended.state} {worker.job.name}: {ended.detail}")
+            for ended in _ended(at_work, launch):
+                progress.message(f"{ended.state} {ended.job.name}: {ended.detail}")
     except KeyboardInterrupt:
         progress.message(
             f"not waiting for {len(at_work)} workers: "

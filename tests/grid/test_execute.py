@@ -17,6 +17,8 @@ from benchmark.grid import identity
 from benchmark.progress import Progress
 from benchmark.store.claims import HEARTBEAT
 from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory
+from benchmark.training.checkpoints import write_tensors
+from benchmark.training.resume import state_identity
 
 GRID = [
     f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")
@@ -284,8 +286,8 @@ def stop(lab, saved="checkpoint"):
     lab.raises["left none 0"] = KeyboardInterrupt()
     assert lab(NONE).exit_code == 130
     del lab.raises["left none 0"]
-    state = lab.folder("left none 0") / f"{saved}.safetensors"
-    state.touch()
+    state, call = lab.folder("left none 0") / f"{saved}.safetensors", lab.ran[-1]
+    write_tensors(state, {}, {"identity": state_identity(call.run, call.facts)})
     return state
 
 
