@@ -114,8 +114,7 @@ def read_documents(
         DataError: the first fault; names file, document, field, and what would be right.
     """
     form = Labelled if labelled else Document
-    for document in sound(iterate_array(path), str(path), form=form):
-        yield _row(document, distinct)
+    return rows_of(iterate_array(path), str(path), form, distinct)
 
 
 def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
@@ -134,8 +133,15 @@ def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
         {"title": f"document {number}", **document} if isinstance(document, dict) else document
         for number, document in enumerate(documents, start=1)
     )
-    for document in sound(titled, where, form=OwnDocument):
-        yield _row(document, True)
+    return rows_of(titled, where, OwnDocument)
+
+
+def rows_of(
+    documents: Iterable[Any], where: str, form: type = Labelled, distinct: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Canonical rows of documents in DocRED's format. Raises DataError at the first fault."""
+    for document in sound(documents, where, form=form):
+        yield _row(document, distinct)
 
 
 def load_split(path: str | os.PathLike) -> Dataset:

@@ -27,13 +27,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-from typing_extensions import TypedDict
-
 from benchmark.data.corpora import cached, corpus_of_splits, relation_frequencies, with_source
-from benchmark.data.docred import docred_format
+from benchmark.data.docred import docred_format, rows_of
 from benchmark.data.hub import dataset_folder
-from benchmark.data.validate import Text, adapter, differences
 from benchmark.errors import ConfigError, DataError
 from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
@@ -52,34 +48,6 @@ TYPES = ("location", "organization", "person", "event", "misc", "ethnicity", "ti
 TYPES += ("money", "other")
 NO_FACT = "DW_39718698"
 WORD = re.compile(r"\w+|[^\w\s]")
-
-
-class HubMention(TypedDict):
-    begin: int
-    end: int
-    concept: int
-
-
-class Concept(TypedDict):
-    concept: int
-    tags: list[str]
-
-
-class HubRelation(TypedDict):
-    s: int
-    p: Text
-    o: int
-
-
-class Article(TypedDict):
-    """A row of the hub's table."""
-
-    id: Text
-    content: Text
-    tags: str  # "['all', 'train']"
-    mentions: list[HubMention]
-    concepts: list[Concept]
-    relations: list[HubRelation]
 
 
 @DATASETS.register("dwie")
@@ -152,39 +120,29 @@ def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:
 
 def read_rows(files: Sequence[Path], split: str) -> Iterator[dict[str, Any]]:
     """Canonical rows of one split of the hub's table. Raises DataError at the first fault."""
-    titles, found = set(), False
-    for file in files:
-        for number, row in enumerate(_table(file)):
-            where = f"{file}: document {number} {row.get('id')!r}"
-            try:
-                article = adapter(Article).validate_python(row, strict=True)
-            except ValidationError as error:
-                field, message = next(differences(error))
-                raise DataError(f"{where}, {field}: {message}") from error
-            if article["id"] in titles:
-                raise DataError(f"{where}, id: expected a text that no other document has")
-            titles.add(article["id"])
-            if _split_of(article, where) == split:
-                found = True
-                yield _row(article, where)
-    if not found:
-        raise DataError(f"{files[0].parent}: no document of the {split} split of DWIE")
+    articles = (article for file in files for article in _table(file))
+    wanted = (_as_docred(*place) for place in articles if _split_of(*place) == split)
+    return rows_of(wanted, f"{files[0].parent}, {split} split")
 
 
-def _table(file: Path) -> list[dict[str, Any]]:
+def _table(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where it stands, article) of each row."""
     import pyarrow
     import pyarrow.parquet
 
+    columns = ["id", "content", "tags", "mentions", "concepts", "relations"]
     try:
-        return (
-            pyarrow.parquet.ParquetFile(file).read(columns=[*Article.__annotations__]).to_pylist()
-        )
+        table = pyarrow.parquet.ParquetFile(file).read(columns=columns)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file}: cannot be read as a parquet file: {error}") from error
+    if missing := set(columns) - set(table.column_names):
+        raise DataError(f"{file}: no column {', '.join(sorted(missing))}")
+    for number, article in enumerate(table.to_pylist()):
+        yield f"{file}: document {number} {article['id']!r}", article
 
 
-def _split_of(article: Article, where: str) -> str | None:
-    tags = set(re.findall(r"\w+", article["tags"]))
+def _split_of(where: str, article: dict[str, Any]) -> str | None:
+    tags = set(re.findall(r"\w+", str(article["tags"])))  # on the hub the text "['all', 'train']"
     if len(tags & {"train", "test"}) != 1:
         raise DataError(f"{where}, tags: expected one of 'train' and 'test', got {sorted(tags)}")
     if "test" in tags:
@@ -192,54 +150,44 @@ def _split_of(article: Article, where: str) -> str | None:
     return "dev" if article["id"] in DEV else "train"
 
 
-def _row(article: Article, where: str) -> dict[str, Any]:
-    """One document in the canonical schema. Raises DataError."""
-    content, mentions = article["content"], article["mentions"]
-    if not content.strip():
-        raise DataError(f"{where}, content: expected a text with at least one word")
-    tags = {concept["concept"]: concept["tags"] for concept in article["concepts"]}
-    for number, mention in enumerate(mentions):
-        begin, end = mention["begin"], mention["end"]
-        if not (0 <= begin < end <= len(content) and content[begin:end].strip()):
-            raise DataError(
-                f"{where}, mentions[{number}]: offsets {begin} to {end}; expected 0 <= begin < end "
-                f"<= {len(content)}, around at least one character that is no space"
+def _as_docred(where: str, article: dict[str, Any]) -> dict[str, Any]:
+    """An article in DocRED's format; rows_of tells what is wrong with it. Raises DataError if it is
+    none.
+    """
+    try:
+        content, mentions = article["content"], article["mentions"]
+        words = tokens(content, {at for m in mentions for at in (m["begin"], m["end"])})
+        starts = [start for start, _ in words]
+        tags = {concept["concept"]: concept["tags"] for concept in article["concepts"]}
+        entities: dict[int, list[dict[str, Any]]] = {}
+        for mention in sorted(mentions, key=lambda mention: mention["concept"]):
+            begin, end, concept = mention["begin"], mention["end"], mention["concept"]
+            if not 0 <= begin < end <= len(content):
+                raise ValueError(f"a mention from {begin} to {end} of {len(content)} characters")
+            kind = next((kind for kind in TYPES if f"type::{kind}" in tags[concept]), TYPES[-1])
+            entities.setdefault(concept, []).append(
+                {
+                    "name": content[begin:end],
+                    "sent_id": 0,
+                    "pos": [bisect_left(starts, begin), bisect_left(starts, end)],
+                    "type": f"type::{kind}",
+                }
             )
-        if mention["concept"] not in tags:
-            raise DataError(
-                f"{where}, mentions[{number}]: concept {mention['concept']} is not among the "
-                "concepts of the document"
-            )
-    words = tokens(content, {at for m in mentions for at in (m["begin"], m["end"])})
-    starts = [start for start, _ in words]
-    entities: dict[int, dict[str, Any]] = {}
-    for concept in sorted({mention["concept"] for mention in mentions}):
-        kind = next((kind for kind in TYPES if f"type::{kind}" in tags[concept]), TYPES[-1])
-        entities[concept] = {"type": f"type::{kind}", "mentions": []}
-    for mention in mentions:
-        begin, end = mention["begin"], mention["end"]
-        entities[mention["concept"]]["mentions"].append(
-            {
-                "name": content[begin:end],
-                "sentence": 0,
-                "start": bisect_left(starts, begin),
-                "end": bisect_left(starts, end),
-            }
-        )
-    number_of = {concept: number for number, concept in enumerate(entities)}
-    facts = dict.fromkeys(  # gold is a set, in the file's order
-        (number_of[fact["s"]], number_of[fact["o"]], fact["p"])
-        for fact in article["relations"]
-        if fact["s"] in number_of and fact["o"] in number_of
-    )
+        number_of = {concept: number for number, concept in enumerate(entities)}
+        facts = [
+            {"h": number_of[fact["s"]], "t": number_of[fact["o"]], "r": fact["p"], "evidence": [0]}
+            for fact in article["relations"]
+            if fact["s"] in number_of and fact["o"] in number_of
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{where}: not a row of DWIE's Task_1: {type(error).__name__}: {error}"
+        ) from error
     return {
         "title": article["id"],
-        "sentences": [[content[start:end] for start, end in words]],
-        "entities": list(entities.values()),
-        "facts": [
-            {"head": head, "tail": tail, "relation": relation, "evidence": [0]}
-            for head, tail, relation in facts
-        ],
+        "sents": [[content[start:end] for start, end in words]],
+        "vertexSet": list(entities.values()),
+        "labels": facts,
     }
 
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,13 @@ def featurise(
     """
     parts = LAYOUT, documents._fingerprint, corpus.relations, corpus.undirected, corpus.type_ids
     key = hashlib.sha256("".join(map(str, (*parts, training, mention, tokenizer.key))).encode())
-    words = _Words(tokenizer, marked=mention != "unmarked")
+    pieces = cache(tokenizer)  # of a word
+    marker = [] if mention == "unmarked" else tokenizer(MARKER)
+    skipped = len(marker) if mention == "first_piece" else 0
     with explained(Path(datasets.config.HF_DATASETS_CACHE)):
         make = partial(
             documents.map,
-            lambda document: _row(
-                document, corpus, words, training, after_marker=mention == "first_piece"
-            ),
+            lambda document: _row(document, corpus, pieces, marker, skipped, training),
             features=FEATURES,
             remove_columns=documents.column_names,
             new_fingerprint=key.hexdigest()[:32],
@@ -99,56 +99,43 @@ def featurise(
             return make(load_from_cache_file=False)
 
 
-class _Words:
-    """Wordpiece ids of single words, each tokenised once; those of a marker, none if not marked."""
-
-    def __init__(self, tokenizer: Any, marked: bool):
-        self.tokenizer = tokenizer
-        self.known: dict[str, list[int]] = {}
-        self.marker = self[MARKER] if marked else []
-
-    def __getitem__(self, word: str) -> list[int]:
-        if word not in self.known:
-            self.known[word] = self.tokenizer(word)
-        return self.known[word]
-
-
 def _row(
-    document: dict, corpus: Corpus, words: _Words, training: bool, *, after_marker: bool
+    document: dict,
+    corpus: Corpus,
+    pieces: Callable[[str], list[int]],
+    marker: list[int],
+    skipped: int,
+    training: bool,
 ) -> dict[str, Any]:
-    tokens, begin, end, sentence_start = _mark(document, words)
+    """skipped: tokens between the beginning of a mention and the one that stands for it."""
+    tokens, begin, end, sentence_start = _mark(document, pieces, marker)
     mentions = [
         (e, m["sentence"], begin[m["sentence"], m["start"]], end[m["sentence"], m["end"] - 1])
         for e, entity in enumerate(document["entities"])
         for m in entity["mentions"]
     ]
-    cited: Counter[tuple[int, int, int]] = Counter()  # (head, tail, sentence)
-    facts = set()
-    for head, tail, relation, evidence in _facts(document, corpus, training):
-        if (head, tail, relation) not in facts:
-            facts.add((head, tail, relation))
-            cited.update((head, tail, sentence) for sentence in evidence)
-    facts = sorted(facts)
+    facts = _facts(document, corpus, training)
+    cited = Counter((head, tail, s) for (head, tail, _), found in facts.items() for s in found)
     sizes = len(document["entities"]), len(mentions), len(tokens)
     _require_manageable(f"{corpus.name}: document {document['title']!r:.80}", *sizes)
     return {
         "tokens": tokens,
         "length": len(tokens),
-        "mention_position": [b + len(words.marker) * after_marker for _, _, b, _ in mentions],
+        "mention_position": [b + skipped for _, _, b, _ in mentions],
         "mention_entity": [e for e, _, _, _ in mentions],
         "entities": len(document["entities"]),
-        "fact_head": [head for head, _, _ in facts],
-        "fact_tail": [tail for _, tail, _ in facts],
-        "fact_class": [relation for _, _, relation in facts],
+        **_columns("fact", ("head", "tail", "class"), sorted(facts)),
         "entity_type": [corpus.type_ids.get(e["type"], 0) for e in document["entities"]],
         "mention_sentence": [s for _, s, _, _ in mentions],
         "mention_end": [e for _, _, _, e in mentions],
         "sentence_start": sentence_start,
-        "evidence_head": [head for head, _, _ in sorted(cited)],
-        "evidence_tail": [tail for _, tail, _ in sorted(cited)],
-        "evidence_sentence": [sentence for _, _, sentence in sorted(cited)],
+        **_columns("evidence", ("head", "tail", "sentence"), sorted(cited)),
         "evidence_count": [cited[key] for key in sorted(cited)],
     }
+
+
+def _columns(table: str, names: Sequence[str], rows: Sequence[Sequence[int]]) -> dict[str, list]:
+    return {f"{table}_{name}": [row[c] for row in rows] for c, name in enumerate(names)}
 
 
 def _require_manageable(document: str, entities: int, mentions: int, tokens: int) -> None:
@@ -168,7 +155,9 @@ def _require_manageable(document: str, entities: int, mentions: int, tokens: int
 _Positions = dict[tuple[int, int], int]
 
 
-def _mark(document: dict, words: _Words) -> tuple[list[int], _Positions, _Positions, list[int]]:
+def _mark(
+    document: dict, pieces: Callable[[str], list[int]], marker: list[int]
+) -> tuple[list[int], _Positions, _Positions, list[int]]:
     """Token ids with markers; where each (sentence, word) begins and ends, its markers included;
     where each sentence begins.
     """
@@ -184,28 +173,30 @@ def _mark(document: dict, words: _Words) -> tuple[list[int], _Positions, _Positi
         for w, word in enumerate(sentence):
             begin[s, w] = len(tokens)
             if (s, w) in opening:
-                tokens += words.marker
-            tokens += words[word]
+                tokens += marker
+            tokens += pieces(word)
             if (s, w) in closing:
-                tokens += words.marker
+                tokens += marker
             end[s, w] = len(tokens)
     return tokens, begin, end, sentence_start
 
 
-def _facts(document: dict, corpus: Corpus, training: bool) -> Iterator[tuple[int, int, int, list]]:
-    """(head, tail, class, evidence), as training or evaluation wants them."""
+def _facts(document: dict, corpus: Corpus, training: bool) -> dict[tuple[int, int, int], list[int]]:
+    """{(head, tail, class): evidence}, as training or evaluation wants them."""
+    facts: dict[tuple[int, int, int], list[int]] = {}
     for fact in document["facts"]:
         head, tail, relation = fact["head"], fact["tail"], fact["relation"]
-        evidence = fact["evidence"] or []
         if relation not in corpus.relation_index:
             raise DataError(
                 f"{corpus.name}: document '{document['title']}': relation '{relation}' is not in "
                 "the dataset's inventory"
             )
+        number, evidence = corpus.relation_index[relation], fact["evidence"] or []
         if training and head == tail:
             text = "%s: '%s': %s relates entity %d to itself; left out of training"
             log.warning(text, corpus.name, document["title"], relation, head)
             continue
-        yield head, tail, corpus.relation_index[relation], evidence
+        facts.setdefault((head, tail, number), evidence)
         if training and corpus.undirected:
-            yield tail, head, corpus.relation_index[relation], evidence
+            facts.setdefault((tail, head, number), evidence)
+    return facts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -25,49 +25,40 @@ def statistics(
             ties by name.
 
     Returns:
-        documents, without_facts, under_two_entities; words, words_mean, words_max; sentences;
-        entities, entities_mean, entities_max, types ({name: entities}); mentions; facts,
-        intra_share, inter_share (two mentions in one sentence, or not), self_relations,
-        duplicate_facts; pairs (all ordered pairs of different entities), positive_pairs (those with
-        a relation), na_share; labels_per_pair ({1: pairs with one relation, 2: ...}); relations
-        ({name: facts}, most frequent first), frequent (those that occur), frequent_share,
-        tail_share (of facts).
+        COUNTED, where pairs are all ordered pairs of different entities; means and maxima for each
+        document; types ({name: entities}); intra_share and inter_share of facts (two mentions in
+        one sentence, or not); na_share of pairs; labels_per_pair ({1: pairs with one relation, 2:
+        ...}); relations ({name: facts}, most frequent first), frequent (those that occur),
+        frequent_share and tail_share of facts.
     """
     n: Counter[str] = Counter()
-    longest, most = 0, 0
+    words_max, entities_max = 0, 0
     labels_per_pair: Counter[int] = Counter()
     relations: Counter[str] = Counter()
     types: Counter[str] = Counter()
     for row in rows:
         words, entities = sum(map(len, row["sentences"])), row["entities"]
-        facts = list(
-            dict.fromkeys((fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"])
+        facts = {(fact["head"], fact["tail"], fact["relation"]) for fact in row["facts"]}
+        sentences = [{mention["sentence"] for mention in e["mentions"]} for e in entities]
+        labels = Counter((head, tail) for head, tail, _ in facts if head != tail)
+        words_max, entities_max = max(words_max, words), max(entities_max, len(entities))
+        n.update(
+            documents=1,
+            words=words,
+            sentences=len(row["sentences"]),
+            entities=len(entities),
+            mentions=sum(len(entity["mentions"]) for entity in entities),
+            pairs=len(entities) * (len(entities) - 1),
+            positive_pairs=len(labels),
+            facts=len(facts),
+            intra=sum(not sentences[h].isdisjoint(sentences[t]) for h, t, _ in facts),
+            self_relations=sum(head == tail for head, tail, _ in facts),
+            duplicate_facts=len(row["facts"]) - len(facts),
+            without_facts=not facts,
+            under_two_entities=len(entities) < 2,
         )
-        in_sentences = [
-            {mention["sentence"] for mention in entity["mentions"]} for entity in entities
-        ]
-        longest, most = max(longest, words), max(most, len(entities))
-
-        n["documents"] += 1
-        n["words"] += words
-        n["sentences"] += len(row["sentences"])
-        n["entities"] += len(entities)
-        n["mentions"] += sum(len(entity["mentions"]) for entity in entities)
-        n["pairs"] += len(entities) * (len(entities) - 1)
-        n["facts"] += len(facts)
-        n["duplicate_facts"] += len(row["facts"]) - len(facts)
-        n["without_facts"] += not facts
-        n["under_two_entities"] += len(entities) < 2
         types.update(entity["type"] for entity in entities)
-
-        labels: dict[tuple[int, int], int] = defaultdict(int)
-        for head, tail, relation in facts:
-            relations[relation] += 1
-            n["self_relations"] += head == tail
-            n["intra"] += not in_sentences[head].isdisjoint(in_sentences[tail])
-            if head != tail:
-                labels[head, tail] += 1
-        n["positive_pairs"] += len(labels)
+        relations.update(relation for _, _, relation in facts)
         labels_per_pair.update(labels.values())
 
     ordered = sorted(relations, key=lambda relation: (-relations[relation], relation))
@@ -77,9 +68,9 @@ def statistics(
     return {
         **{key: n[key] for key in COUNTED},
         "words_mean": _share(n["words"], n["documents"]),
-        "words_max": longest,
+        "words_max": words_max,
         "entities_mean": _share(n["entities"], n["documents"]),
-        "entities_max": most,
+        "entities_max": entities_max,
         "na_share": _share(n["pairs"] - n["positive_pairs"], n["pairs"]),
         "labels_per_pair": dict(sorted(labels_per_pair.items())),
         "relations": {relation: relations[relation] for relation in ordered},

@@ -64,24 +64,16 @@ def synthetic(
             bound to the nearest mentions.
         aliases: share of mentions, after an entity's first, by its short name.
     """
-    for option, count in (("train", train), ("dev", dev), ("test", test)):
-        whole(option, count)
+    given = locals()
+    for split in ("train", "dev", "test"):
+        whole(split, given[split])
     whole("seed", seed, 0)
-    difficulty = Difficulty.of(
-        {
-            "zipf": zipf,
-            "cue_noise": cue_noise,
-            "cross_sentence": cross_sentence,
-            "multi_label": multi_label,
-            "distractors": distractors,
-            "joined": joined,
-            "aliases": aliases,
-        }
-    )
+    difficulty = Difficulty.of({name: given[name] for name in Difficulty.model_fields})
     splits = {}
-    for name, count in (("train", train), ("dev", dev), ("test", test)):
-        key = f"synthetic {_source()} {name} {count} {seed} {difficulty!r}"
-        splits[name] = cached(partial(documents, name, count, seed, difficulty), key=key)
+    for split in ("train", "dev", "test"):
+        rows = partial(documents, split, given[split], seed, difficulty)
+        key = f"synthetic {_source()} {split} {given[split]} {seed} {difficulty!r}"
+        splits[split] = cached(rows, key=key)
     return corpus_of_splits(
         "synthetic",
         splits,

@@ -154,9 +154,9 @@ def _examined(
         title = title if isinstance(title, str) else None
         first = first_with_title.setdefault(title, index)
         try:
-            document = adapter(form).validate_python(document, strict=True)
+            document = _adapter(form).validate_python(document, strict=True)
         except ValidationError as error:
-            found = ((field, "error", what) for field, what in differences(error))
+            found = ((field, "error", what) for field, what in _differences(error))
         else:
             found = chain(
                 _title(title, index, first),
@@ -170,11 +170,11 @@ def _examined(
 
 
 @cache
-def adapter(form: type) -> TypeAdapter:
+def _adapter(form: type) -> TypeAdapter:
     return TypeAdapter(form)
 
 
-def differences(error: ValidationError) -> Iterator[tuple[str, str]]:
+def _differences(error: ValidationError) -> Iterator[tuple[str, str]]:
     """(field, message) of each place where a document differs from its form."""
     for fault in error.errors(include_url=False, include_context=False):
         steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"]]

@@ -34,21 +34,17 @@ def test_markers_surround_every_mention(tokenizer):
     assert following == ["a", "l", "l", "b"]  # Ada, Lovelace, London, Babbage
 
 
-def test_a_mention_may_be_its_first_wordpiece(tokenizer):
-    marker, piece = features(ADA, tokenizer), features(ADA, tokenizer, mention="first_piece")
-    text = tokenizer.fast.convert_ids_to_tokens(piece["tokens"])
-    assert piece["tokens"] == marker["tokens"]
-    assert [text[p][0] for p in piece["mention_position"]] == ["a", "l", "l", "b"]
-
-
-def test_a_text_without_markers(tokenizer):
-    row = features(ADA, tokenizer, mention="unmarked")
+@pytest.mark.parametrize("mention", ["first_piece", "unmarked"])
+def test_a_mention_may_be_its_first_wordpiece(tokenizer, mention):
+    marked, row = features(ADA, tokenizer), features(ADA, tokenizer, mention=mention)
     text = tokenizer.fast.convert_ids_to_tokens(row["tokens"])
-    assert "*" not in text
     assert [text[p][0] for p in row["mention_position"]] == ["a", "l", "l", "b"]
-    mentions = zip(row["mention_position"], row["mention_end"], strict=True)
-    first = next(" ".join(text[start:end]).replace(" ##", "") for start, end in mentions)
-    assert first == "ada lovelace"
+    star = tokenizer.fast.convert_tokens_to_ids("*")
+    kept = (token for token in marked["tokens"] if token != star or mention == "first_piece")
+    assert row["tokens"] == [*kept]
+    if mention == "unmarked":
+        first = text[row["mention_position"][0] : row["mention_end"][0]]
+        assert " ".join(first).replace(" ##", "") == "ada lovelace"
 
 
 def test_mentions_that_start_together_share_a_marker(tokenizer):

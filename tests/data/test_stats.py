@@ -3,25 +3,16 @@ import sys
 from subprocess import run
 
 import pytest
+from samples import document
 
 from benchmark.data.docred import read_documents
 from benchmark.data.stats import statistics, table
 
 
 def row(words, entities, facts):
-    """entities: for each, the sentences of its mentions."""
-    return {
-        "title": "t",
-        "sentences": [["w"] * n for n in words],
-        "entities": [
-            {
-                "type": "A",
-                "mentions": [{"name": "n", "sentence": s, "start": 0, "end": 1} for s in at],
-            }
-            for at in entities
-        ],
-        "facts": [{"head": h, "tail": t, "relation": r} for h, t, r in facts],
-    }
+    """words: of each sentence. entities: for each, the sentences of its mentions."""
+    mentions = [[(sentence, 0, 1) for sentence in at] for at in entities]
+    return document("t", ["w " * number for number in words], mentions, facts)
 
 
 ROWS = [
