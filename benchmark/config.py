@@ -12,6 +12,7 @@ One YAML file per experiment, never per cell::
 
 A backbone, augmenter or dataset is a name, or a name with options (`- vaediff: {steps: 50}`,
 `dataset: {name: dwie, train: ...}`). The command line wins over the file: `--set train.epochs=3`.
+docs/experiment_file.md is written from the descriptions here.
 """
 
 from __future__ import annotations
@@ -21,125 +22,121 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import ConfigError, UnknownNameError, did_you_mean
+from benchmark.options import Least, OptionModel, Positive, Share, Whole
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
 from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
 
-
-def _no_switch(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("expected a number, not true or false")
-    return value
-
-
+Count = Annotated[int, Field(ge=0)]
+LARGEST_SEED = 2**63 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
+Freeze = Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+OneLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "swanlab"]
-Whole = Annotated[int, BeforeValidator(_no_switch)]
-Real = Annotated[float, BeforeValidator(_no_switch)]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+def key(default: Any, said: str, **bounds: Any) -> Any:
+    """A key of the file, and what docs/experiment_file.md says of it."""
+    return Field(default, description=said, **bounds)
 
 
-class Choice(Strict):
+class Choice(OptionModel):
     """A registered name with all its hyper-parameters, defaults filled in."""
 
     name: str
     options: dict[str, Any] = {}
 
 
-class EncoderConfig(Strict):
-    """The pretrained encoder.
+class EncoderConfig(OptionModel):
+    """The encoder. The commit of the hub that is used is recorded in a run's facts."""
 
-    name: a registered one (`tiny`), a hub id, or a local folder.
-    revision: a commit, branch or tag of the hub; None: what its main branch names. The commit in
-        use is recorded in a run's facts.
-    mention: whose token state and attention stand for a mention: its opening "*" (Eq. (19)), or its
-        first wordpiece. A frozen encoder has never learned to gather anything at a "*": it wants
-        the latter. "unmarked": the first wordpiece, and no "*" is put around mentions.
-    """
-
-    name: str
-    revision: Annotated[str | None, Field(pattern=r"^\w[\w./-]{0,200}$")] = None
-    options: dict[str, Any] = {}
-    freeze: Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")] = "none"
-    attention_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None  # None: the encoder's own
-    hidden_dropout: Annotated[Real | None, Field(ge=0, lt=1)] = None
-    mention: Literal["marker", "first_piece", "unmarked"] = "marker"
-    window_overlap: Annotated[Whole, Field(ge=0)] = (
-        128  # least number of tokens that neighbouring windows share
+    name: str = key(..., "a registered encoder (`tiny`), a hub id or a local folder")
+    revision: Revision | None = key(None, "of the hub; null: what its main branch names")
+    options: dict[str, Any] = key({}, "of a registered encoder")
+    freeze: Freeze = key("none", "`none`, `all`, or `lower:K` (embeddings and K lowest layers)")
+    attention_dropout: Share | None = key(
+        None, "null: the encoder's own; 0 keeps attention fast on a CPU"
     )
+    hidden_dropout: Share | None = key(None, "null: the encoder's own")
+    mention: Literal["marker", "first_piece", "unmarked"] = key(
+        "marker",
+        "what stands for a mention: the `*` before it (Eq. (19)) or its first wordpiece. A frozen "
+        "encoder wants the latter: it never learned to gather anything at a `*`. `unmarked`: the "
+        "first wordpiece, in a text without `*`, as systems older than ATLOP have it",
+    )
+    window_overlap: Count = key(128, "least number of tokens that neighbouring windows share")
 
 
-class TrainConfig(Strict):
+class TrainConfig(OptionModel):
     """Stages 1 and 3. Defaults are the paper's (section 3.1) or, where it is silent, the official
     scripts'.
     """
 
-    epochs: Annotated[Whole, Field(ge=1)] = 30
-    batch_size: Annotated[Whole, Field(ge=1)] = 4  # documents
-    accumulation: Annotated[Whole, Field(ge=1, le=100_000)] = 1
-    lr_encoder: Annotated[Real, Field(gt=0)] = 3e-5
-    lr_head: Annotated[Real, Field(gt=0)] = 1e-4
-    weight_decay: Annotated[Real, Field(ge=0)] = 0.01
-    adam_epsilon: Annotated[Real, Field(gt=0)] = 1e-6
-    warmup: Annotated[Real, Field(ge=0, lt=1)] = 0.06  # share of the optimiser steps
-    clip: Annotated[Real, Field(gt=0)] = 1.0  # global gradient norm
-    precision: Literal["fp32", "bf16"] = "fp32"
-    batching: Literal["random", "bucketed"] = "random"
-    eval_batch_size: Annotated[Whole, Field(ge=1)] = 8
-    max_labels: Annotated[Whole, Field(ge=1)] = 4  # relations predicted for one pair at most
-    threads: Annotated[Whole, Field(ge=1, le=1024)] = 2
-    keep_weights: Literal["best", "none"] = "best"
-    store_logits: bool = False  # of the training pairs, for a student's `distill_from`
-    # folder of a finished run (trained with store_logits) whose logits teach this one: their mean
-    # squared error is added to the loss (KD-DocRE's knowledge distillation)
-    distill_from: str | None = None
-    # for charts of a run while it trains; numbers do not depend on them
-    trackers: list[Tracker] = []
+    epochs: Whole = key(30, "of stage 1, and of stage 3")
+    batch_size: Whole = key(4, "documents, of all processes together")
+    accumulation: Whole = key(1, "batches for an optimiser step", le=100_000)
+    lr_encoder: Positive = key(3e-5, "learning rate of the encoder")
+    lr_head: Positive = key(1e-4, "learning rate of the backbone's head")
+    weight_decay: Least = key(0.01, "AdamW's")
+    adam_epsilon: Positive = key(1e-6, "AdamW's")
+    warmup: Share = key(0.06, "share of the steps in which the rate rises; then it falls to 0")
+    clip: Positive = key(1.0, "largest norm of the gradient")
+    precision: Literal["fp32", "bf16"] = key("fp32", "`bf16`: autocast")
+    batching: Literal["random", "bucketed"] = key(
+        "random", "`bucketed` puts documents of similar length together"
+    )
+    eval_batch_size: Whole = key(8, "documents")
+    max_labels: Whole = key(4, "relations predicted for one pair at most")
+    threads: Whole = key(2, "of a run on a CPU", le=1024)
+    keep_weights: Literal["best", "none"] = key(
+        "best", "of a finished run; `none` keeps them while another run needs them"
+    )
+    store_logits: bool = key(False, "of the training pairs, for a student's `distill_from`")
+    distill_from: str | None = key(
+        None,
+        "folder of a finished run with stored logits, the teacher: the mean squared error to them "
+        "is added to the loss (KD-DocRE's knowledge distillation)",
+    )
+    trackers: list[Tracker] = key([], "charts while a run trains; they change no number")
 
 
-class AugmentConfig(Strict):
+class AugmentConfig(OptionModel):
     """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an
-    experiment.
-
-    stage3: `retrain` trains the whole model anew (the paper's protocol). `head`, the cheap one,
-        keeps the encoder of the stage 1 model as it is and trains the backbone's head anew on its
-        outputs, with `none` as with every augmenter (decoupled training, Kang et al. 2020). Runs
-        are stored in the folder `<name>_head`; stage 1 is the `none` run in `<name>`.
-    passes: of `head`: how often the training documents are encoded, with dropout. A step draws
-        one of these encodings for each of its documents.
+    experiment. Training the head alone is decoupled training (Kang et al. 2020).
     """
 
-    stage3: Literal["retrain", "head"] = "retrain"
-    passes: Annotated[Whole, Field(ge=1, le=100)] = 3
-
-    copies: Annotated[Whole, Field(ge=1, le=1000)] = (
-        2  # m: pairs requested for each positive pair of the batch
+    stage3: Literal["retrain", "head"] = key(
+        "retrain",
+        "`retrain` trains the whole model anew (Algorithm 1); `head`, the cheap protocol, only the "
+        "backbone's head, on the encoder of stage 1. Its runs lie in the folder `<name>_head`",
     )
-    warmup_epochs: Annotated[Whole, Field(ge=0)] = 5  # n: epochs before augmentation sets in
-    rarity: Annotated[Real, Field(ge=0)] = (
-        0.0  # requests are drawn with weight (frequency of the pair's rarest relation)^-rarity
+    passes: Whole = key(
+        3, "of `head`: how often documents are encoded with dropout; a step draws one", le=100
     )
-    combination: Literal["concatenate", "two_means"] = "concatenate"  # Algorithm 1 | official code
-    weight: Annotated[Real, Field(ge=0)] = (
-        1.0  # of a generated pair's loss, relative to a real pair's
+    copies: Whole = key(2, "m: pairs requested for each positive pair of the batch", le=1000)
+    warmup_epochs: Count = key(5, "n: epochs before augmentation sets in")
+    rarity: Least = key(
+        0.0, "requests are drawn with weight (frequency of the pair's rarest relation) ^ -rarity"
     )
-    # initial weights of stage 3: untrained | those that the `none` run chose
-    start: Literal["fresh", "stage1"] = "fresh"
-    # contrastive loss before augmentation sets in: Algorithm 1, line 5 | false: official code
-    warmup_contrastive: bool = True
+    combination: Literal["concatenate", "two_means"] = key(
+        "concatenate",
+        "`concatenate`: one mean over real and generated pairs (Algorithm 1); `two_means`: the "
+        "official code",
+    )
+    weight: Least = key(1.0, "of a generated pair's loss, relative to a real pair's")
+    start: Literal["fresh", "stage1"] = key(
+        "fresh", "initial weights of stage 3: untrained, or those of the stage 1 model"
+    )
+    warmup_contrastive: bool = key(
+        True,
+        "contrastive loss before augmentation sets in (Algorithm 1, line 5); false: the official "
+        "code",
+    )
 
     @property
     def repeats_stage1(self) -> bool:
@@ -149,44 +146,40 @@ class AugmentConfig(Strict):
         return self.start == "fresh" and self.warmup_contrastive
 
 
-LARGEST_SEED = 2**63 - 1
 OF_THE_LAUNCHER = ("array", "dependency", "error", "job-name", "output")
 
 
-class ClusterConfig(Strict):
+class ClusterConfig(OptionModel):
     """What a run asks of Slurm (`run --executor slurm`). It decides no number, and is no part of a
     run's identity.
-
-    extra: further options of `sbatch` by their long names (`{account: mine, qos: low, signal:
-        USR2@300}`); true for one without a value. They win over the other keys.
     """
 
-    partition: Annotated[str | None, Field(pattern=r"^[^\x00-\x1f\x7f]+$")] = (
-        None  # None: the cluster's own choice
+    partition: OneLine | None = key(None, "null: the cluster's own choice")
+    hours: Positive = key(24, "at its end the state is saved and the run queued again")
+    gpus: Count = key(0, "a run is one process on one device", le=1)
+    cpus: Whole | None = key(None, "null: `train.threads`")
+    memory_gb: Positive | None = key(None, "null: the cluster's own choice")
+    extra: dict[str, Any] = key(
+        {},
+        "further options of `sbatch` by their long names (`{account: mine, signal: USR2@300}`); "
+        "true for one without a value. They win over the other keys",
     )
-    hours: Annotated[Real, Field(gt=0)] = (
-        24  # at its end the state is saved and the run queued again
-    )
-    gpus: Annotated[Whole, Field(ge=0, le=1)] = 0  # a run is one process on one device
-    cpus: Annotated[Whole | None, Field(ge=1)] = None  # None: train.threads
-    memory_gb: Annotated[Real | None, Field(gt=0)] = None
-    extra: dict[str, Any] = {}
 
     @field_validator("extra")
     @classmethod
     def _lines_of_a_batch_script(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        for key, value in extra.items():
-            if key in OF_THE_LAUNCHER:
-                raise ValueError(f"'{key}' is set by the launcher; leave it out")
-            if not re.fullmatch(r"[a-z][a-z0-9-]+", key):
-                raise ValueError(f"'{key}' is no long name of an option of sbatch, such as account")
+        for option, value in extra.items():
+            if option in OF_THE_LAUNCHER:
+                raise ValueError(f"'{option}' is set by the launcher; leave it out")
+            if not re.fullmatch(r"[a-z][a-z0-9-]+", option):
+                raise ValueError(f"'{option}' is no long name of an option of sbatch")
             text = value is not False and isinstance(value, (str, int, float))
             if not text or re.search(r"[\x00-\x1f\x7f]", str(value)):
-                raise ValueError(f"'{key}' must be true, a number or one line of text")
+                raise ValueError(f"'{option}' must be true, a number or one line of text")
         return extra
 
 
-class RunConfig(Strict):
+class RunConfig(OptionModel):
     """One cell of the grid for one seed: everything that decides its numbers.
 
     `augment` is null for stage 1, the `none` run of the paper's protocol.
@@ -207,8 +200,9 @@ class RunConfig(Strict):
 
     def plain(self) -> RunConfig:
         """The `none` run of the same protocol, which does not depend on how others augment."""
-        kept = {"stage3", "passes"} if self.on_head else set()
-        augment = AugmentConfig(**self.augment.model_dump(include=kept)) if kept else None
+        if not self.on_head:
+            return self.stage1()
+        augment = AugmentConfig(stage3="head", passes=self.augment.passes)
         return self.model_copy(update={"augmenter": Choice(name="none"), "augment": augment})
 
     def stage1(self) -> RunConfig:
@@ -217,25 +211,22 @@ class RunConfig(Strict):
 
 
 def _named(registry: Registry):
-    """Validator: a name, or {name: {option: value}}, as a Choice whose every option is known and
-    present.
+    """Validator: a name, {name: {option: value}} or {"name": name, option: value}, as a Choice
+    whose every option is known and present.
     """
 
     def resolve(value: Any) -> Choice:
         if isinstance(value, Choice):
             return value
-        if isinstance(value, dict) and "name" in value:  # the long form
-            name, options = value["name"], {k: v for k, v in value.items() if k != "name"}
-            nested = options.pop("options", None) or {}
-            if not isinstance(nested, dict):
-                raise ConfigError(
-                    f"{registry.kind} '{name}': options must be a mapping, got {nested!r}"
-                )
-            options = {**nested, **options}
-        elif isinstance(value, dict) and len(value) == 1:
-            ((name, options),) = value.items()
-        else:
-            name, options = value, {}
+        match value:
+            case {"name": name, "options": dict(options), **more}:  # as it is stored
+                options = options | more
+            case {"name": name, **options}:
+                pass
+            case dict() if len(value) == 1:
+                ((name, options),) = value.items()
+            case _:
+                name, options = value, {}
         if not isinstance(name, str) or not isinstance(options or {}, dict):
             form = "a name, or a name with options ({name: {option: value}})"
             raise ConfigError(f"a {registry.kind} is {form}; got {value!r}")
@@ -246,21 +237,19 @@ def _named(registry: Registry):
 
 def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
     """`options` with the entry's defaults. Raises ConfigError on an unknown or a missing one."""
-    known = registry.entry(name).parameters
-    for key in options:
-        if key not in known:
+    known, whose = registry.entry(name).parameters, f"{registry.kind} '{name}'"
+    for option, value in options.items():
+        if option not in known:
             raise ConfigError(
-                f"{registry.kind} '{name}' has no option '{key}'.{did_you_mean(key, known)} "
+                f"{whose} has no option '{option}'.{did_you_mean(option, known)} "
                 f"Known: {', '.join(known) or 'none'}"
             )
-        if not _is_finite(value := options[key]):
-            raise ConfigError(
-                f"{registry.kind} '{name}': {key}: expected finite numbers, got {value!r:.80}"
-            )
-    missing = [key for key, default in known.items() if default is REQUIRED and key not in options]
-    if missing:
-        raise ConfigError(f"{registry.kind} '{name}' needs the option(s) {', '.join(missing)}")
-    return {key: options.get(key, default) for key, default in known.items()}
+        if not _is_finite(value):
+            raise ConfigError(f"{whose}: {option}: expected finite numbers, got {value!r:.80}")
+    complete = {**known, **options}
+    if missing := [option for option, value in complete.items() if value is REQUIRED]:
+        raise ConfigError(f"{whose} needs the option(s) {', '.join(missing)}")
+    return complete
 
 
 def _is_finite(value: Any) -> bool:
@@ -269,60 +258,63 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-class Experiment(Strict):
+class Experiment(OptionModel):
     """An experiment file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-    description: str = ""
-    dataset: Annotated[Choice, _named(DATASETS)]
-    encoder: EncoderConfig
-    backbones: Annotated[list[Annotated[Choice, _named(BACKBONES)]], Field(min_length=1)]
-    augmenters: Annotated[list[Annotated[Choice, _named(AUGMENTERS)]], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[Whole, Field(ge=0, le=LARGEST_SEED)]], Field(min_length=1)]
-    train: TrainConfig = TrainConfig()
-    augment: AugmentConfig = AugmentConfig()
-    cluster: ClusterConfig = ClusterConfig()
+    name: FolderName = key(..., "names the folder of the results")
+    description: str = key("", "stands in the captions of the tables")
+    dataset: Annotated[Choice, _named(DATASETS)] = key(
+        ..., "a name, or `{name: ..., option: ...}`; the options are below"
+    )
+    encoder: EncoderConfig = key(..., "see below; a name alone will do")
+    backbones: list[Annotated[Choice, _named(BACKBONES)]] = key(
+        ..., "names, or `name: {option: value}`; `list backbones` shows the options", min_length=1
+    )
+    augmenters: list[Annotated[Choice, _named(AUGMENTERS)]] = key(
+        ..., "names, or `name: {option: value}`; `list augmenters` shows the options", min_length=1
+    )
+    seeds: list[Seed] = key(..., "one run for each; runs of one seed are paired", min_length=1)
+    train: TrainConfig = key(TrainConfig(), "see below")
+    augment: AugmentConfig = key(AugmentConfig(), "see below")
+    cluster: ClusterConfig = key(ClusterConfig(), "see below")
 
-    @model_validator(mode="before")
+    @field_validator("encoder", mode="before")
     @classmethod
-    def _encoder_by_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("encoder"), str):
-            values = {**values, "encoder": {"name": values["encoder"]}}
-        return values
+    def _by_name(cls, encoder: Any) -> Any:
+        return {"name": encoder} if isinstance(encoder, str) else encoder
+
+    @field_validator("backbones", "augmenters", "seeds")
+    @classmethod
+    def _each_once(cls, found: list[Any]) -> list[Any]:
+        names = [choice.name if isinstance(choice, Choice) else choice for choice in found]
+        if len(set(names)) != len(names):
+            raise ValueError("a name or a seed stands twice")
+        return found
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        for key in ("backbones", "augmenters"):
-            names = [choice.name for choice in getattr(self, key)]
-            if len(set(names)) != len(names):
-                raise ValueError(f"{key}: a name stands twice in {names}")
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: a seed stands twice in {self.seeds}")
-        on_head, epochs = self.augment.stage3 == "head", self.train.epochs
-        if on_head and self.augment.start == "stage1":
+        augment, encoder, epochs = self.augment, self.encoder, self.train.epochs
+        if augment.stage3 == "head" and augment.start == "stage1":
             raise ValueError(
                 "augment.start: stage1 goes with augment.stage3: retrain; `head` trains a new head"
             )
-        if on_head and self.encoder.freeze == "all":
+        if augment.stage3 == "head" and encoder.freeze == "all":
             raise ValueError(
                 "augment.stage3: head freezes the encoder after stage 1; with encoder.freeze: all "
                 "it was never trained. Leave one of them out"
             )
         augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
-        if augmented and self.augment.warmup_epochs >= epochs:
+        if augmented and augment.warmup_epochs >= epochs:
             raise ValueError(
-                f"augment.warmup_epochs is {self.augment.warmup_epochs} and train.epochs {epochs}: "
-                f"{', '.join(augmented)} would never augment. Set augment.warmup_epochs below "
-                "train.epochs"
+                f"with augment.warmup_epochs {augment.warmup_epochs} of train.epochs {epochs}, "
+                f"{', '.join(augmented)} would never augment"
             )
-        if (encoder := self.encoder).name in ENCODERS:
-            if encoder.revision is not None:
-                raise ValueError(f"encoder.revision: '{encoder.name}' is not from the hub")
+        if encoder.name in ENCODERS:
             complete_options(ENCODERS, encoder.name, encoder.options)
-            if encoder.attention_dropout is not None or encoder.hidden_dropout is not None:
+            if (encoder.revision, encoder.attention_dropout, encoder.hidden_dropout) != (None,) * 3:
                 raise ValueError(
-                    f"encoder '{encoder.name}' is made on the spot: its dropout is "
-                    "encoder.options.dropout"
+                    f"encoder '{encoder.name}' is made on the spot: it has no revision, and its "
+                    "dropout is encoder.options.dropout"
                 )
         return self
 
@@ -362,40 +354,32 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     Raises ConfigError that names the file, the key and what would be right.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ConfigError(
-            f"{path}: is a folder; expected an experiment file, such as configs/demo.yaml"
-        )
     if not path.is_file():
         ours = shipped(path)
         hint = f"; the package brings {ours}" if ours.is_file() else ""
         raise ConfigError(f"{path}: no such experiment file{hint}")
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path}: expected a mapping with the keys {', '.join(Experiment.model_fields)}"
-        )
+        values = parse_yaml(path.read_bytes().decode())
+        if not isinstance(values, dict):
+            keys = ", ".join(Experiment.model_fields)
+            raise ConfigError(f"expected a mapping with the keys {keys}")
+    except (UnicodeDecodeError, ConfigError) as error:
+        fault = error if isinstance(error, ConfigError) else f"not valid YAML: {error}"
+        raise ConfigError(f"{path}: {fault}") from error
     for override in overrides:
         _override(values, override)
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(_explain(fault, Experiment) for fault in error.errors())
+        faults = "; ".join(map(_explain, error.errors()))
         raise ConfigError(f"{path}: {faults}") from error
     except (ConfigError, UnknownNameError) as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
 def _override(values: dict, assignment: str) -> None:
-    key, separator, text = assignment.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {assignment}: expected key=value, e.g. train.epochs=3")
-    *parents, last = key.split(".")
+    path, value = parse_assignment("--set", assignment)
+    *parents, last = path.split(".")
     for parent in parents:
         if parent in ("dataset", "encoder") and isinstance(values.get(parent), str):
             values[parent] = {"name": values[parent]}  # the file has the short form
@@ -403,24 +387,29 @@ def _override(values: dict, assignment: str) -> None:
         if not isinstance(values, dict):
             where = f"'{parent}' is not a section of the experiment file"
             raise ConfigError(f"--set {assignment}: {where}")
+    values[last] = value
+
+
+def parse_assignment(option: str, text: str) -> tuple[str, Any]:
+    """ "gamma=1.0" -> ("gamma", 1.0); values are YAML. Raises ConfigError that names the option."""
+    path, separator, value = text.partition("=")
+    if not separator or not path:
+        raise ConfigError(f"{option} {text}: expected key=value, e.g. train.epochs=3")
     try:
-        values[last] = parse_yaml(text)
+        return path, parse_yaml(value)
     except ConfigError as error:
-        reason = "the value is not valid YAML" if str(error).startswith("not valid YAML") else error
-        raise ConfigError(f"--set {assignment}: {reason}") from error
+        raise ConfigError(f"{option} {text}: {error}") from error
 
 
-def _explain(error: dict, model: type[BaseModel]) -> str:
+def _explain(error: dict) -> str:
     """One pydantic error in the user's words; an unknown key gets the nearest known one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
         got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
         return f"{where}: {message}{got}" if where else message
+    model = Experiment
     for part in error["loc"][:-1]:
-        model = model.model_fields[part].annotation if isinstance(part, str) else model
-    known = list(model.model_fields)
-    hint = did_you_mean(error["loc"][-1], known)
-    preset = "; what a preset such as 'tiny' takes stands below options"
-    below = preset if model is EncoderConfig else ""
-    return f"unknown key '{where}'.{hint} Known: {', '.join(known)}{below}"
+        model = model.model_fields[part].annotation
+    hint = did_you_mean(error["loc"][-1], model.model_fields)
+    return f"unknown key '{where}'.{hint} Known: {', '.join(model.model_fields)}"

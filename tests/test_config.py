@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.config import Choice, ConfigError, Experiment, complete_options, read_experiment
 from benchmark.errors import UnknownNameError
-from benchmark.registry import AUGMENTERS, DATASETS
+from benchmark.registry import DATASETS
 
 FILE = """
 name: trial
@@ -32,27 +32,23 @@ def test_names_are_completed_with_their_default_hyper_parameters(file):
     baseline = experiment.backbones[1].options
     assert baseline["layers"] == 2 and "block" in baseline
     assert experiment.augmenters[1] == GAUSSIAN
-    assert experiment.encoder.name == "tiny" and experiment.encoder.freeze == "none"
+    assert (experiment.encoder.name, experiment.encoder.freeze) == ("tiny", "none")
     assert (experiment.train.epochs, experiment.train.batch_size) == (4, 4)
-
-
-def test_the_long_form_of_a_name(file):
+    stored = experiment.model_dump(mode="json")
+    assert Experiment.model_validate(stored) == experiment
     file.write_text(FILE.replace("gaussian: {scale: 0.5}", "{name: gaussian, scale: 0.5}"))
-    assert read_experiment(file).augmenters[1] == GAUSSIAN
+    assert read_experiment(file) == experiment
 
 
-def test_an_experiment_survives_being_stored(file):
-    experiment = read_experiment(file)
-    assert Experiment.model_validate(experiment.model_dump(mode="json")) == experiment
-
-
-def test_the_command_line_wins_over_the_file(file):
-    experiment = read_experiment(
-        file, ["train.epochs=9", "seeds=[5]", "augment.copies=3", "dataset.dev=7", "name=other"]
-    )
+def test_the_command_line_wins_over_the_file_and_reaches_into_the_short_form(file):
+    overrides = ["train.epochs=9", "seeds=[5]", "augment.copies=3", "dataset.dev=7", "name=other"]
+    experiment = read_experiment(file, [*overrides, "encoder.name=org/other"])
     assert (experiment.train.epochs, experiment.seeds, experiment.name) == (9, [5], "other")
     sizes = experiment.dataset.options
     assert (experiment.augment.copies, sizes["train"], sizes["dev"]) == (3, 20, 7)
+    assert experiment.encoder.name == "org/other"
+    short = read_experiment(file, ["dataset=synthetic", "dataset.train=12"]).dataset
+    assert short.name == "synthetic" and short.options["train"] == 12
 
 
 def test_a_run_holds_what_decides_its_numbers(file):
@@ -75,39 +71,36 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("train.epochs=-1", "train.epochs: Input should be greater than or equal to 1 (got -1)"),
         ("train.epochs=many", "train.epochs: Input should be a valid integer"),
         ("train.epochs=1.5", "train.epochs: Input should be a valid integer"),
-        ("train.epochs=true", "train.epochs: expected a number, not true or false (got True)"),
-        ("seeds=[0, true]", "seeds.1: expected a number, not true or false"),
-        ("encoder={name: tiny, layers: 2}", "a preset such as 'tiny' takes stands below options"),
+        ("train.epochs=true", "train.epochs: Input should be a valid integer (got True)"),
+        ("seeds=[0, true]", "seeds.1: Input should be a valid integer (got True)"),
         ("train.lr_head=.inf", "train.lr_head: Input should be a finite number"),
-        ("augment.warmup_epochs=4", "gaussian, vae would never augment"),
-        ("augment.start=warm", "augment.start: Input should be 'fresh' or 'stage1' (got 'warm')"),
+        ("train.lr_head=0", "train.lr_head: Input should be greater than 0 (got 0)"),
+        ("train.precision=fp8", "train.precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
         ("augment.warmup_contrastive=maybe", "warmup_contrastive: Input should be a valid boolean"),
+        ("augment.warmup_epochs=4", "gaussian, vae would never augment"),
+        ("augment={stage3: head, start: stage1, warmup_epochs: 1}", "goes with augment.stage3: re"),
         ("encoder={name: tiny, attention_dropout: 0.1}", "encoder.options.dropout"),
+        ("encoder={name: tiny, freeze: half}", "encoder.freeze"),
+        ("encoder={name: tiny, layers: 2}", "unknown key 'encoder.layers'. Known: name, revision"),
+        ("encoder={name: tiny, options: {widht: 3}}", "no option 'widht'. Did you mean 'width'?"),
+        ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, "),
+        ("augmentors=[none]", "unknown key 'augmentors'. Did you mean 'augmenters'?"),
         ("backbones=[[1]]", "a backbone is a name, or a name with options"),
         ("backbones=[{atlop: 3}]", "a backbone is a name, or a name with options"),
         ("dataset={name: [1]}", "a dataset is a name, or a name with options"),
-        ("dataset={name: synthetic, options: 3}", "options must be a mapping"),
-        ("train.lr_head=0", "train.lr_head: Input should be greater than 0 (got 0)"),
-        ("train.precision=fp8", "train.precision: Input should be 'fp32' or 'bf16' (got 'fp8')"),
-        ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, "),
-        ("augmentors=[none]", "unknown key 'augmentors'. Did you mean 'augmenters'?"),
-        ("encoder={name: tiny, frozen: all}", "'encoder.frozen'. Did you mean 'freeze'?"),
-        ("encoder={name: tiny, freeze: half}", "encoder.freeze"),
-        ("encoder={name: tiny, options: {widht: 3}}", "no option 'widht'. Did you mean 'width'?"),
+        ("dataset={name: synthetic, options: 3}", "dataset 'synthetic' has no option 'options'"),
+        ("dataset=biored", "dataset 'biored' needs the option(s) train, test"),
         ("backbones=[atlob]", "unknown backbone 'atlob'. Did you mean 'atlop'?"),
-        ("augmenters=[vaedif]", "unknown augmenter 'vaedif'. Did you mean 'vaediff'"),
         ("augmenters=[{gaussian: {scael: 1}}]", "Did you mean 'scale'? Known: scale, detach"),
-        ("augmenters=[none, none]", "augmenters: a name stands twice"),
+        ("augmenters=[none, none]", "augmenters: a name or a seed stands twice"),
         ("augmenters=[]", "augmenters: List should have at least 1 item"),
-        ("seeds=[1, 1]", "seeds: a seed stands twice"),
+        ("seeds=[1, 1]", "seeds: a name or a seed stands twice (got [1, 1])"),
         ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0"),
         ("seeds=3", "seeds: Input should be a valid list"),
-        ("dataset=biored", "dataset 'biored' needs the option(s) train, test"),
-        ("dataset=re-dokred", "unknown dataset 're-dokred'. Did you mean 're-docred'?"),
         ("name=../elsewhere", "name: String should match pattern"),
         ("train.epochs", "--set train.epochs: expected key=value"),
         ("seeds.first=1", "--set seeds.first=1: 'seeds' is not a section"),
-        ("train.epochs=[1", "the value is not valid YAML"),
+        ("train.epochs=[1", "--set train.epochs=[1: not valid YAML"),
     ],
 )
 def test_mistakes_are_named(file, change, message):
@@ -120,6 +113,7 @@ def test_mistakes_are_named(file, change, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (None, "no such experiment file"),
         ("", "expected a mapping with the keys name"),
         ("[1, 2]", "expected a mapping"),
         ("name: [", "not valid YAML"),
@@ -127,30 +121,11 @@ def test_mistakes_are_named(file, change, message):
     ],
 )
 def test_files_that_are_no_experiment(file, text, message):
-    file.write_text(text)
-    with pytest.raises(ConfigError, match="trial.yaml") as caught:
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(ConfigError, match=f"trial.yaml: {message}"):
         read_experiment(file)
-    assert message in str(caught.value)
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere.yaml: no such experiment file"):
-        read_experiment(tmp_path / "nowhere.yaml")
-    with pytest.raises(ConfigError, match="is a folder; expected an experiment file"):
-        read_experiment(tmp_path)
 
 
 def test_required_options_are_asked_for():
     with pytest.raises(ConfigError, match="needs the option"):
         complete_options(DATASETS, "biored", {"train": "a.json"})
-    assert complete_options(AUGMENTERS, "gaussian", {}) == {"scale": 0.1, "detach": False}
-
-
-def test_an_override_reaches_into_the_short_form(tmp_path):
-    text = "name: short\ndataset: synthetic\nencoder: tiny\n"
-    text += "backbones: [atlop]\naugmenters: [none]\nseeds: [0]\n"
-    (tmp_path / "short.yaml").write_text(text)
-    overrides = ["encoder.name=org/other", "dataset.train=12"]
-    experiment = read_experiment(tmp_path / "short.yaml", overrides)
-    assert experiment.encoder.name == "org/other"
-    assert experiment.dataset.name == "synthetic" and experiment.dataset.options["train"] == 12
