@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import ConfigError, UserError, did_you_mean
 from benchmark.registry import ENCODERS
@@ -61,42 +64,61 @@ def encoder_snapshot(
 
 @functools.cache  # errors are not cached: what is missing now may be there later
 def _from_hub(name: str, revision: str | None, weights: bool) -> Snapshot:
-    hint = did_you_mean(name, ENCODERS)
-    if hint and "/" not in name:  # a typo: asking the hub for it would take a while
-        known = ", ".join(ENCODERS)
-        raise UserError(
-            f"unknown encoder '{name}'.{hint} Known: {known}, a local folder, an id of the hub"
-        )
-    if name.startswith((".", "~", "/")) or name.count("/") > 1:  # no id of the hub
-        raise UserError(f"encoder '{name}': no such folder. {INSTEAD}")
-    folder = _download(name, revision, TEXTS + SAFETENSORS * weights, hint)
-    if not weights:
-        return Snapshot(folder, folder.name)
-    if not weight_files(folder):
-        _download(name, folder.name, TEXTS + TORCH, hint)
-    if missing := missing_files(folder):
+    told = f"encoder '{name}': neither a local folder, nor could the hub or its cache give it"
+    instead = f"{did_you_mean(name, ENCODERS)} {INSTEAD}".strip()
+
+    def files(revision: str | None, patterns: list[str]) -> Path:
+        chosen = {"allow_patterns": patterns, "ignore_patterns": ["*/*"]}
+        return downloaded(name, told, instead, revision=revision, **chosen)
+
+    folder = files(revision, TEXTS + SAFETENSORS * weights)
+    if weights and not weight_files(folder):
+        files(folder.name, TEXTS + TORCH)
+    if weights and (missing := missing_files(folder)):
         raise UserError(f"encoder '{name}': {folder} holds no {missing}. {INSTEAD}")
     return Snapshot(folder, folder.name)
 
 
-def _download(name: str, revision: str | None, patterns: list[str], hint: str) -> Path:
-    """The folder of the snapshot; from the cache alone when the hub cannot be reached."""
+def downloaded(
+    repository: str, told: str, instead: str, *, kind: type[UserError] = UserError, **options: Any
+) -> Path:
+    """The folder of a snapshot; from the cache alone when the hub cannot be reached.
+
+    Raises `kind`: what is told, the hub's reason, and what to do instead.
+    """
     from huggingface_hub import snapshot_download
 
+    with _explained(told, instead, kind):
+        return Path(snapshot_download(repository, **options))
+
+
+def upload(folder: Path, repository: str, kind: str, *, message: str, private: bool) -> str:
+    """Upload a folder in one commit, to a repository that is made if it is not there.
+
+    Args:
+        repository: OWNER/NAME.
+        kind: "model" or "dataset".
+
+    Returns the repository's address. Raises UserError if the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    api, place = HfApi(), {"repo_id": repository, "repo_type": kind}
+    instead = f"Expected OWNER/NAME of a {kind} that you may write to; `hf auth login` logs you in"
+    with _explained(f"{repository}: cannot be uploaded", instead):
+        address = api.create_repo(**place, private=private, exist_ok=True)
+        api.upload_folder(**place, folder_path=folder, commit_message=message)
+    return str(address)
+
+
+@contextmanager
+def _explained(told: str, instead: str, kind: type[UserError] = UserError) -> Iterator[None]:
     try:
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]
-            )
-        )
-    # offline, no such model, a name or revision that the hub refuses: classes without a common base
+        yield
+    # offline, no such repository, a name that the hub refuses: classes without a common base
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        at = f" at revision '{revision}'" if revision else ""
-        raise UserError(
-            f"encoder '{name}'{at}: neither a local folder, nor complete in the hub's cache, nor "
-            f"could the hub give it ({reason:.300}).{hint} {INSTEAD}"
-        ) from error
+        reason = next(filter(None, str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise kind(f"{told}: {reason}. {instead}") from error
 
 
 def missing_files(folder: Path) -> str | None:
@@ -121,28 +143,3 @@ def weight_files(folder: Path) -> list[Path]:
             shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
             return [folder / shard for shard in shards]
     return []
-
-
-def upload(folder: Path, repository: str, kind: str, *, message: str, private: bool) -> str:
-    """Upload a folder in one commit, to a repository that is made if it is not there.
-
-    Args:
-        repository: OWNER/NAME.
-        kind: "model" or "dataset".
-
-    Returns the repository's address. Raises UserError if the hub refuses or cannot be reached.
-    """
-    from huggingface_hub import HfApi
-
-    api, place = HfApi(), {"repo_id": repository, "repo_type": kind}
-    try:
-        address = api.create_repo(**place, private=private, exist_ok=True)
-        api.upload_folder(**place, folder_path=folder, commit_message=message)
-    # offline, not logged in, no right to write there: classes without a common base
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(
-            f"{repository}: cannot be uploaded: {reason}. Expected OWNER/NAME of a {kind} that you "
-            "may write to; `hf auth login` logs you in"
-        ) from error
-    return str(address)

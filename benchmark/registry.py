@@ -9,11 +9,10 @@ A file that holds a decorated class is all it takes to add one::
 
         def __init__(self, *, alpha: float = 0.2): ...
 
-Files of the registry's own package are found by reading them (`ast`), not by importing them, so
-that `--help`, `list` and `run --dry-run` know every name, its one-line summary and its
-hyper-parameters without importing torch. A module is imported when one of its entries is asked for,
-or when reading does not tell its hyper-parameters: a constructor that is inherited, a default that
-is a named constant. A file that cannot be read or imported is named, and the others go on working.
+Files of the registry's own package are read (`ast`), not imported, so that `list` and `status` know
+every name, its summary and its hyper-parameters in a moment; importing torch takes seconds. A
+module is imported when one of its entries is asked for, or when reading does not tell its
+hyper-parameters (a constructor of another file, a default that is a named constant).
 Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_augmenter.py`.
 """
 
@@ -26,6 +25,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,14 @@ from typing import Any
 from benchmark.errors import UnknownNameError, UserError, did_you_mean
 
 REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has none
+CONTRACTS = ("Augmenter", "Backbone", "Encoder")  # base classes whose constructor has no options
 
 
 @dataclass
 class Entry:
     """One registered name: where it lives and what it is.
 
-    known: its keyword-only hyper-parameters (name -> default); None: only an import tells.
+    known: its hyper-parameters (name -> default); None: only an import tells.
     control: an augmenter that is a control, by its class attribute of that name.
     """
 
@@ -53,27 +54,16 @@ class Entry:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Its keyword-only hyper-parameters (name -> default). Raises UserError as `load`."""
+        """Its hyper-parameters (name -> default). Raises UserError as `load`."""
         if self.known is None:
             self.known = _parameters(self.load())
         return self.known
 
     def load(self) -> Any:
-        """The registered object; imports its module the first time.
-
-        Raises:
-            UserError: the module cannot be imported.
-        """
+        """The registered object. Raises UserError when its module cannot be imported."""
         if self.target is None:
-            try:
+            with _importing(self.module.replace(".", "/") + ".py"):
                 self.target = getattr(importlib.import_module(self.module), self.qualname)
-            except UserError:
-                raise
-            # whatever the file of an augmenter or a backbone raises is its author's to mend
-            except Exception as error:
-                file = self.module.replace(".", "/") + ".py"
-                reason = f"{type(error).__name__}: {error}"
-                raise UserError(f"'{self.name}': {file} cannot be imported: {reason}") from error
         return self.target
 
 
@@ -94,16 +84,13 @@ class Registry(Mapping[str, Any]):
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Decorator that files a class under `name`. Raises UserError when another one has it."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-            raise UserError(
-                f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'; runs are "
-                "stored under it"
-            )
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):  # runs are stored under it
+            raise UserError(f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'")
 
         def decorate(target: Any) -> Any:
-            module, qualname = target.__module__, target.__qualname__
+            place = module, qualname = target.__module__, target.__qualname__
             known = self.entries().get(name)
-            if known is not None and (known.module, known.qualname) != (module, qualname):
+            if known is not None and (known.module, known.qualname) != place:
                 places = f"in {known.module} and in {module}"
                 raise UserError(f"{self.kind} '{name}' is registered twice: {places}")
             summary, options = _summary(target.__doc__), _parameters(target)
@@ -114,7 +101,9 @@ class Registry(Mapping[str, Any]):
         return decorate
 
     def entries(self) -> dict[str, Entry]:
-        """All entries by name, found without importing them."""
+        """All entries by name, found without importing them. A file that cannot be read is named,
+        and the others go on working.
+        """
         if not self._scanned:
             self._scanned = True
             spec = importlib.util.find_spec(self.package)
@@ -122,14 +111,12 @@ class Registry(Mapping[str, Any]):
                 for file in sorted(Path(folder).rglob("*.py")):
                     parts = file.relative_to(folder).with_suffix("").parts
                     try:
-                        found = _scan(file, self.variable, ".".join([self.package, *parts]))
+                        for entry in _scan(file, self.variable, ".".join([self.package, *parts])):
+                            self._entries.setdefault(entry.name, entry)
                     except (OSError, SyntaxError, ValueError) as error:
-                        reason = f"{type(error).__name__}: {error}"
-                        left_out = f"what it registers is left out ({reason})"
-                        print(f"note: {file} cannot be read; {left_out}", file=sys.stderr)
-                        continue
-                    for entry in found:
-                        self._entries.setdefault(entry.name, entry)
+                        print(
+                            f"note: {file} cannot be read and is left out: {error}", file=sys.stderr
+                        )
         return self._entries
 
     def entry(self, name: str) -> Entry:
@@ -151,7 +138,7 @@ class Registry(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self.entries())
 
-    def __contains__(self, name: object) -> bool:
+    def __contains__(self, name: object) -> bool:  # Mapping's own would import
         return name in self.entries()
 
 
@@ -170,35 +157,38 @@ def load_plugin(path: str | Path) -> None:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise UserError(f"--plugin {path}: not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    with _importing(f"--plugin {path}"):
         spec.loader.exec_module(module)
+
+
+@contextmanager
+def _importing(what: str) -> Iterator[None]:
+    """Whatever the file of an augmenter or a backbone raises is its author's to mend."""
+    try:
+        yield
     except UserError:
         raise
-    # whatever the user's own file raises is the user's to mend
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"--plugin {path} cannot be imported: {reason}") from error
+        raise UserError(f"{what} cannot be imported: {reason}") from error
 
 
-def _scan(file: Path, variable: str, module: str) -> list[Entry]:
+def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
     """The definitions of a source file that are decorated with `<variable>.register("<name>")`."""
-    source, found = file.read_text(encoding="utf-8"), []
+    source = file.read_text(encoding="utf-8")
     if f"{variable}.register(" not in source:
-        return found
+        return
     top = ast.parse(source, filename=str(file)).body
     classes = {node.name: node for node in top if isinstance(node, ast.ClassDef)}
     for node in top:
         for decorator in getattr(node, "decorator_list", []):
             if ast.unparse(decorator).startswith(f"{variable}.register("):
-                name = ast.literal_eval(decorator.args[0])
-                summary = _summary(ast.get_docstring(node))
+                name, summary = ast.literal_eval(decorator.args[0]), ast.get_docstring(node)
                 known = _parameters_of_source(node, classes)
-                entry = Entry(name, module, summary, known, qualname=node.name)
+                entry = Entry(name, module, _summary(summary), known, qualname=node.name)
                 entry.control = any(ast.unparse(line) == "control = True" for line in node.body)
-                found.append(entry)
-    return found
+                yield entry
 
 
 def _summary(docstring: str | None) -> str:
@@ -215,29 +205,31 @@ def _parameters(target: Any) -> dict[str, Any]:
     return {p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
-CONTRACTS = ("Augmenter", "Backbone", "Encoder")  # base classes whose constructor has no options
-
-
-def _parameters_of_source(node: ast.AST, classes: dict[str, ast.ClassDef]) -> dict[str, Any] | None:
+def _parameters_of_source(
+    node: ast.AST | None, classes: dict[str, ast.ClassDef]
+) -> dict[str, Any] | None:
     """`_parameters`, read from source; None where that takes an import.
 
     classes: those of the same file, whose constructors may be inherited.
     """
-    function = node
+    if node is None:
+        return None
     if isinstance(node, ast.ClassDef):
         inside = {n.name: n for n in node.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
-        function = inside.get("Options") or inside.get("__init__")
-    if function is None:
-        bases = [ast.unparse(base) for base in node.bases]
-        if len(bases) == 1 and bases[0] in classes:
-            return _parameters_of_source(classes[bases[0]], classes)
-        return {} if all(base in CONTRACTS for base in bases) else None
-    if isinstance(function, ast.ClassDef):
-        fields = [line for line in function.body if isinstance(line, ast.AnnAssign)]
-        defaults = {field.target.id: field.value for field in fields}
-    else:
-        names = [argument.arg for argument in function.args.kwonlyargs]
-        defaults = dict(zip(names, function.args.kw_defaults, strict=True))
+        if options := inside.get("Options"):
+            fields = [line for line in options.body if isinstance(line, ast.AnnAssign)]
+            return _values({field.target.id: field.value for field in fields})
+        if "__init__" not in inside:
+            bases = [ast.unparse(base) for base in node.bases]
+            if all(base in CONTRACTS for base in bases):
+                return {}
+            return _parameters_of_source(classes.get(bases[0]), classes)
+        node = inside["__init__"]
+    names = [argument.arg for argument in node.args.kwonlyargs]
+    return _values(dict(zip(names, node.args.kw_defaults, strict=True)))
+
+
+def _values(defaults: dict[str, ast.expr | None]) -> dict[str, Any] | None:
     try:
         return {
             name: REQUIRED if default is None else ast.literal_eval(default)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.errors import DataError
+from benchmark.hub import downloaded
 
 
 def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
@@ -24,13 +25,6 @@ def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
     folder = Path(str(hub)).expanduser()
     if folder.is_dir():
         return folder
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(hub), repo_type="dataset", allow_patterns=list(patterns)))
-    # offline, no such dataset, a name that the hub refuses: classes without a common base
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(
-            f"{hub}: cannot be had from the Hugging Face hub: {reason}. {instead}"
-        ) from error
+    told = f"{hub}: cannot be had from the Hugging Face hub"
+    files = {"repo_type": "dataset", "allow_patterns": list(patterns)}
+    return downloaded(str(hub), told, instead, kind=DataError, **files)

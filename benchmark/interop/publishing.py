@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.hub import upload
+from benchmark.hub import downloaded, upload
 from benchmark.store.cleaning import WEIGHTS
-from benchmark.store.files import read_json
 from benchmark.store.runs import RunDirectory, StoredRun, find_runs
 
 LEFT_OUT = ("candidates_*.json", "sample.json")  # large, and no table needs them
@@ -27,21 +25,17 @@ def push(run: Path, repository: str, *, private: bool = False) -> str:
     directory = single_run(run)
     stored = directory.read()
     directory.verify()
-    weights = [name for name in (*WEIGHTS, "encoder") if (directory.path / name).exists()]
-    if "best.safetensors" not in weights:
+    if not (directory.path / "best.safetensors").exists():
         raise UserError(
             f"{run}: there are no weights (best.safetensors) in this folder, so there is no model "
             "to upload. Runs keep theirs with train.keep_weights: best"
         )
-    marker = read_json(directory.path / "DONE")
-    large = {path.name for pattern in LEFT_OUT for path in directory.path.glob(pattern)}
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        for name in [*marker["sha256"].keys() - large, *weights]:
-            source = directory.path / name
-            (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / name)
-        marker["left_out"] = sorted(large.union(marker.get("left_out", ())))
-        (folder / "DONE").write_text(json.dumps(marker, indent=0), encoding="utf-8")
+        directory.copy_results(folder, *LEFT_OUT)
+        for source in (directory.path / name for name in (*WEIGHTS, "encoder")):
+            if source.exists():
+                (shutil.copytree if source.is_dir() else shutil.copy2)(source, folder / source.name)
         (folder / "README.md").write_text(card(stored, repository), encoding="utf-8")
         message = f"{stored.backbone} with {stored.augmenter} on {stored.dataset}"
         return upload(folder, repository, "model", message=message, private=private)
@@ -62,17 +56,8 @@ def pulled(repository: str) -> Path:
     """
     if not REPOSITORY.fullmatch(repository):
         raise UserError(f"{repository}: no such folder; expected that of a finished run")
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(repository))
-    # offline, no such model, a name that the hub refuses: classes without a common base
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(
-            f"{repository}: neither the folder of a run, nor could the hub give a model of that "
-            f"name: {reason}"
-        ) from error
+    told = f"{repository}: neither the folder of a run, nor could the hub give such a model"
+    folder = downloaded(repository, told, "`push` uploads one")
     if not (folder / "DONE").is_file():
         raise UserError(f"{repository}: this model of the hub was not uploaded by `push`")
     return folder
