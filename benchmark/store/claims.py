@@ -44,18 +44,14 @@ class Owner:
         """The owner; None without the file. Damaged or empty content names nobody (pid 0)."""
         try:
             beat = path.stat().st_mtime
-            values = json.loads(path.read_text(encoding="utf-8") or "{}")
+            values = json.loads(path.read_text(encoding="utf-8"))
             attempt, pid = values.get("attempt"), values["pid"]
-            if not isinstance(pid, int) or not 0 <= pid < 2**31:
-                raise ValueError("no process number")
             attempt = attempt and (str(attempt[0]), int(attempt[1]))
-            return cls(str(values["host"]), pid, values.get("born"), beat, attempt)
+            return cls(str(values["host"]), int(pid), values.get("born"), beat, attempt)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return cls("", 0, None, beat)
-        except IsADirectoryError:
-            raise UserError(f"{path}: a folder stands where the claim should be") from None
 
     def alive(self) -> bool:
         if not self.pid:
@@ -67,7 +63,7 @@ class Owner:
             return time.time() - self.beat < HEARTBEAT
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):
             return False
         except PermissionError:
             pass  # another user's process: it lives

@@ -33,20 +33,16 @@ def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[s
 
 def _moved(one: str, other: str) -> bool:
     """Whether two JSON texts are paths with the same last part."""
-    if not one[0] == other[0] == '"':
-        return False
-    (_, cut, name), (_, other_cut, other_name) = (
-        text.strip('"').replace("\\\\", "/").rpartition("/") for text in (one, other)
-    )
-    return name == other_name != "" and bool(cut or other_cut)
+    paths = [text.strip('"').replace("\\\\", "/") for text in (one, other)]
+    names = {path.rpartition("/")[2] for path in paths}
+    return one[0] == other[0] == '"' and len(names) == 1 and names != {""}
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     """{"train": {"epochs": 3}} -> {"train.epochs": 3}; lists are values."""
     if not isinstance(value, Mapping) or not value:
         return {prefix: value}
-    return {
-        k: v
-        for key, inner in value.items()
-        for k, v in flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
-    }
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import socket
@@ -17,16 +18,8 @@ from safetensors import SafetensorError
 
 from benchmark.errors import UserError
 
-_DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "no permission to write here",
-    errno.EPERM: "no permission to write here",
-    errno.EFBIG: "the file grows beyond the allowed size",
-    errno.EISDIR: "a folder stands there",
-    errno.ENOTDIR: "a file stands where a folder should be",
-}
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+_DISK_ERRORS |= {errno.EISDIR, errno.ENOTDIR}
 
 
 @contextlib.contextmanager
@@ -55,21 +48,20 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if (reason := _DISK_ERRORS.get(system_error(error))) is None:
+        if (number := system_error(error)) not in _DISK_ERRORS:
             raise
-        text = f"{path}: cannot be written: {reason}. What was written before is intact"
-        raise UserError(text) from error
+        reason = os.strerror(number).lower()
+        raise UserError(
+            f"{path}: cannot be written: {reason}. What was written before is intact"
+        ) from error
 
 
 def make_folder(path: Path) -> None:
     """Make the folder and its parents. Raises UserError naming it if that is impossible."""
     try:
-        with explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UserError(f"{path}: a file stands where this folder should be") from error
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path}: cannot be made: {error.strerror}") from error
+        raise UserError(f"{path}: this folder cannot be made: {error.strerror}") from error
 
 
 def system_error(error: BaseException) -> int | None:
@@ -108,22 +100,20 @@ def write_json(path: Path, value: Any) -> None:
     NumPy and torch numbers and arrays are written as plain ones. Raises ValueError naming the key
     of a number that is not finite, UserError naming the file if it cannot be written.
     """
-    text = _json_text(path.name, value)
-    with written_atomically(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _json_text(name: str, value: Any) -> str:
+    name = path.name
     if isinstance(value, Mapping) and value:
         lines = (
             f"{json.dumps(str(key))}: {json_line(f'{name}: {key}', item)}"
             for key, item in value.items()
         )
-        return "{\n" + ",\n".join(lines) + "\n}"
-    if isinstance(value, (list, tuple)) and value:
+        text = "{\n" + ",\n".join(lines) + "\n}"
+    elif isinstance(value, (list, tuple)) and value:
         lines = (json_line(f"{name}: [{index}]", item) for index, item in enumerate(value))
-        return "[\n" + ",\n".join(lines) + "\n]"
-    return json_line(name, value)
+        text = "[\n" + ",\n".join(lines) + "\n]"
+    else:
+        text = json_line(name, value)
+    with written_atomically(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def json_line(where: str, value: Any) -> str:
@@ -131,10 +121,8 @@ def json_line(where: str, value: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, default=_plain)
     except ValueError:
-        key, number = next(_not_finite(where, value))
-        raise ValueError(
-            f"{key} is {number}, which JSON cannot hold; write null for an undefined value"
-        ) from None
+        place, number = next(_not_finite(where, value))
+        raise ValueError(f"{place} is {number}: an undefined value must be null in JSON") from None
 
 
 def _plain(value: Any) -> Any:
@@ -148,7 +136,7 @@ def _not_finite(where: str, value: Any) -> Iterator[tuple[str, float]]:
     """(place, number) of each number that is not finite."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+    if isinstance(value, float) and not math.isfinite(value):
         yield where, value
     elif isinstance(value, Mapping):
         for key, item in value.items():

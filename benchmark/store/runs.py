@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import shutil
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmark.errors import UserError
-from benchmark.store import files
-from benchmark.store.claims import Owner, beating, claim, now
+from benchmark.store import claims, files
+from benchmark.store.claims import Owner
 from benchmark.store.cleaning import (
     AUGMENTER,
     BRANCH,
@@ -43,14 +43,9 @@ from benchmark.store.differences import difference_lines
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
-IDENTIFYING_FACTS = (
-    "corpus_digest",
-    "encoder_digest",
-    "numerics_version",
-    "teacher_digest",
-    "files_digest",
-)
-"""Facts of the environment that decide a run's numbers."""
+# facts of the environment that decide a run's numbers
+IDENTIFYING_FACTS = ("corpus_digest", "encoder_digest", "numerics_version")
+IDENTIFYING_FACTS += ("teacher_digest", "files_digest")
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,7 @@ class RunDirectory:
         done; running (its process lives); failed (it raised an error); killed (its process ended
         without saying why); missing (never started).
         """
-        owner = Owner.read(self.path / "RUNNING")  # first: it goes when DONE is there
+        owner = self._owner()  # first: it goes when DONE is there
         if (self.path / "DONE").exists():
             return "done"
         if owner is not None:
@@ -145,6 +140,9 @@ class RunDirectory:
         if (self.path / "FAILED").exists():
             return "failed"
         return "killed" if (self.path / "config.json").exists() else "missing"
+
+    def _owner(self) -> Owner | None:
+        return Owner.read(self.path / "RUNNING")
 
     def has_saved_state(self) -> bool:
         """Whether there is a training state or a fitted augmenter with which to continue."""
@@ -156,7 +154,7 @@ class RunDirectory:
 
     def is_others(self) -> bool:
         """Whether another process has finished the run or has taken it over."""
-        owner = Owner.read(self.path / "RUNNING")
+        owner = self._owner()
         return not owner.is_this_process() if owner else (self.path / "DONE").exists()
 
     def failure(self) -> dict[str, str]:
@@ -182,7 +180,7 @@ class RunDirectory:
         state = self.state()
         self._require_not_done()
         files.make_folder(self.path)
-        claim(self.path / "RUNNING")
+        claims.claim(self.path / "RUNNING")
         with contextlib.ExitStack() as undo:
             undo.callback(discard, self.path, "RUNNING")
             self._require_not_done()  # its owner may have finished just before the claim
@@ -212,7 +210,7 @@ class RunDirectory:
 
     def beating(self) -> contextlib.AbstractContextManager[None]:
         """Show other hosts that this process lives, however long it writes nothing."""
-        return beating(self.path / "RUNNING")
+        return claims.beating(self.path / "RUNNING")
 
     def finish(self) -> None:
         """Declare the run done. Raises UserError without `metrics.json`."""
@@ -220,7 +218,7 @@ class RunDirectory:
             raise UserError(f"{self.path}: no metrics.json, so the run cannot be done")
         results = (path for path in sorted(self.path.glob("[!.]*")) if path.is_file())
         digests = {p.name: files.sha256(p) for p in results if p.suffix in (".json", ".jsonl")}
-        self.write_json("DONE", {"time": now(), "sha256": digests})
+        self.write_json("DONE", {"time": claims.now(), "sha256": digests})
         self.release()
 
     def fail(self, error: BaseException) -> None:
@@ -236,7 +234,7 @@ class RunDirectory:
 
     def release(self) -> None:
         """Give up this process's claim, if it has one: other hosts see at once that it is gone."""
-        if (owner := Owner.read(self.path / "RUNNING")) and owner.is_this_process():
+        if (owner := self._owner()) and owner.is_this_process():
             discard(self.path, "RUNNING")
 
     def discard_saved_state(self) -> None:
@@ -270,16 +268,25 @@ class RunDirectory:
         if (state := self.state()) != "done":
             raise UserError(f"{self.path}: not a finished run (it is {state})")
         self.verify("config.json", "metrics.json")
-        config, metrics = self.read_json("config.json"), self.read_json("metrics.json")
-        if not (isinstance(config, dict) and isinstance(metrics, dict)):
-            raise UserError(f"{self.path}: config.json and metrics.json do not both hold an object")
-        return StoredRun(self.path, config, config.pop("facts", {}), metrics)
+        return StoredRun(self.path, self.config(), self.facts(), self.read_json("metrics.json"))
+
+    def copy_results(self, folder: Path, *patterns: str) -> None:
+        """Copy the result files of a finished run, without those of these patterns.
+
+        DONE keeps the digests of the files left behind and lists them.
+        """
+        marker = self.read_json("DONE")
+        left = {path.name for pattern in patterns for path in self.path.glob(pattern)}
+        files.make_folder(folder)
+        for name in marker["sha256"].keys() - left:
+            shutil.copy2(self.path / name, folder / name)
+        left_out = sorted(left.union(marker.get("left_out", ())))
+        files.write_json(folder / "DONE", {**marker, "left_out": left_out})
 
     def config(self) -> dict[str, Any]:
         """The stored configuration, of a run in any state; its "facts" are left out."""
-        return {
-            key: value for key, value in self.read_json("config.json").items() if key != "facts"
-        }
+        stored = self.read_json("config.json")
+        return {key: stored[key] for key in stored if key != "facts"}
 
     def facts(self) -> dict[str, Any]:
         """The environment that the run was made in."""
@@ -315,9 +322,7 @@ class RunDirectory:
         Of the facts only IDENTIFYING_FACTS count, where both sides have them. `completed` adds to
         a stored configuration the defaults of options that later versions of the code brought.
         """
-        stored = self.read_json("config.json")
-        known = stored.pop("facts", {})
-        stored, asked = completed(stored), dict(config)
+        known, stored, asked = self.facts(), completed(self.config()), dict(config)
         for key in IDENTIFYING_FACTS:
             if known.get(key) is not None and (facts or {}).get(key) is not None:
                 stored[key], asked[key] = known[key], facts[key]
@@ -338,7 +343,7 @@ class RunDirectory:
             own = (run.backbone, run.augmenter, f"seed-{run.seed}")
         except UserError as error:
             return str(error)
-        except (KeyError, TypeError):
+        except (LookupError, TypeError, AttributeError):
             return f"{self.path / 'config.json'}: not the configuration of a run"
         if own != self.path.absolute().parts[-3:]:
             return f"{self.path}: holds the run {'/'.join(own)}, which belongs into another folder"
@@ -353,22 +358,22 @@ class RunDirectory:
         """In words, each file (default: of all) that is gone or differs from its digest in DONE."""
         done = self.path / "DONE"
         try:
-            marker = files.read_json(done)
+            marker = self.read_json("DONE")
+            digests, left_out = dict(marker["sha256"]), marker.get("left_out", ())
         except UserError as error:
             yield str(error)
             return
-        digests = marker.get("sha256") if isinstance(marker, dict) else None
-        if not isinstance(digests, dict):
+        except (LookupError, TypeError, ValueError):
             yield f"{done}: holds no digests"
             return
         for name in names or digests:
             path = self.path / name
-            if name != os.path.basename(name):
+            if name != path.name:
                 yield f"{done}: '{name}' is no file of this folder"
             elif name not in digests:
                 yield f"{done}: holds no digest of {name}"
             elif not path.is_file():
-                if name not in marker.get("left_out", ()):
+                if name not in left_out:
                     yield f"{path}: missing, although the run is done"
             elif files.sha256(path) != digests[name]:
                 yield f"{path}: changed after the run was done (its SHA-256 is not the one in DONE)"

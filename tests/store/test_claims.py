@@ -104,28 +104,22 @@ def test_a_process_that_writes_nothing_gives_signs_of_life(run, marker, monkeypa
     assert not run.is_others() and not beats(0.1)  # the thread has ended
 
 
-def test_a_marker_without_content_blocks_only_for_a_moment(run, marker):
-    marker.write_text("")
+DAMAGED = [
+    "",  # as between the creation and the first write
+    "[]",
+    "[" * 100_000,
+    '{"host": "h", "pid": "x"}',
+    '{"host": "h", "pid": 1000000000000}',
+    '{"host": "h", "pid": 1, "attempt": ["1"]}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=len)
+def test_a_damaged_claim_blocks_only_for_a_moment(run, marker, content):
+    marker.write_text(content)
     assert run.state() == "running"
     os.utime(marker, (1, 1))
-    assert run.start({"seed": 0}) == "killed"
-
-
-@pytest.mark.parametrize(
-    "content",
-    ["[]", "[" * 100_000, '{"host": "h", "pid": "x"}', '{"host": "h", "pid": 1000000000000}',
-     '{"host": "h", "pid": 1, "attempt": ["1"]}', '{"host": "h", "pid": 1, "attempt": "x"}'],
-)  # fmt: skip
-def test_a_damaged_claim_belongs_to_nobody(run, marker, content):
-    marker.write_text(content)
-    os.utime(marker, (1, 1))
     assert run.start({"seed": 1}) == "killed" and Owner.read(marker).is_this_process()
-
-
-def test_a_folder_in_the_place_of_a_claim_is_named(tmp_path):
-    (tmp_path / "RUNNING").mkdir()
-    with pytest.raises(UserError, match="a folder stands where the claim"):
-        RunDirectory(tmp_path).state()
 
 
 def test_one_of_many_processes_gets_the_run(run, marker):

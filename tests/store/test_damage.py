@@ -1,8 +1,9 @@
 """A result file that is torn, gone, edited or exchanged makes its run `damaged`, and is named."""
 
-import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,10 @@ def damage(directory):
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("how", ["cut", "emptied", "gone", "one digit", "a line less"])
-def test_a_changed_file_is_named(directory, name, how):
+@pytest.mark.parametrize(
+    "how", ["cut", "emptied", "gone", "one digit", "a line less", "another run's"]
+)
+def test_a_changed_file_is_named(tmp_path, directory, name, how):
     path = directory.path / name
     content = path.read_bytes()
     digit = next(bytes([byte]) for byte in reversed(content) if chr(byte).isdigit())
@@ -54,19 +57,11 @@ def test_a_changed_file_is_named(directory, name, how):
                 "emptied": b"",
                 "one digit": before + (b"8" if digit == b"9" else b"9") + after,
                 "a line less": b"".join(lines[:-2] + lines[-1:]),
+                "another run's": (stored(tmp_path, "none", 1).path / name).read_bytes(),
             }[how]
         )
     found = damage(directory)
     assert str(path) in found and ("missing" if how == "gone" else "SHA-256") in found
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_files_exchanged_between_runs(tmp_path, directory, name):
-    other = stored(tmp_path, "none", 1)
-    mine, theirs = directory.path / name, other.path / name
-    contents = mine.read_bytes(), theirs.read_bytes()
-    theirs.write_bytes(contents[0]), mine.write_bytes(contents[1])
-    assert all(f"{name}: changed" in damage(run) for run in (directory, other))
 
 
 @pytest.mark.parametrize("augmenter, seed", [("vae", 0), ("none", 1)])
@@ -99,13 +94,11 @@ def test_a_marker_cannot_point_out_of_its_folder(directory, name):
     assert f"'{name}' is no file of this folder" in damage(directory)
 
 
-@pytest.mark.parametrize(
-    "content, message", [("[]", "do not both hold an object"), ("{}", "not the configuration")]
-)
-def test_files_of_another_form_with_a_marker_that_fits(directory, content, message):
+@pytest.mark.parametrize("content", ["[]", "{}"])
+def test_files_of_another_form_with_a_marker_that_fits(directory, content):
     (directory.path / "config.json").write_text(content)
     directory.finish()
-    assert message in damage(directory)
+    assert "not the configuration" in damage(directory)
 
 
 def test_the_commands_name_what_is_damaged_and_leave_it_out(tmp_path, directory):
@@ -127,11 +120,9 @@ def test_the_commands_name_what_is_damaged_and_leave_it_out(tmp_path, directory)
 
 def test_a_published_copy_lacks_its_large_files_and_is_sound(tmp_path):
     directory = stored(tmp_path / "full", "none", 0)
-    spec = importlib.util.spec_from_file_location("collect", COLLECT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.collect(tmp_path / "full", tmp_path / "copy") == 1
-    assert script.collect(tmp_path / "full", tmp_path / "copy") == 0
+    copied = [sys.executable, str(COLLECT), str(tmp_path / "full"), str(tmp_path / "copy")]
+    for new in (b"1 new runs\n", b"0 new runs\n"):
+        assert subprocess.run(copied, check=True, capture_output=True).stdout == new
     copy = RunDirectory(tmp_path / "copy" / directory.path.relative_to(tmp_path / "full"))
     assert not (copy.path / "predictions_test.json").exists()
     assert status_of_directory(copy).state == "done"
