@@ -1,19 +1,14 @@
 """How good generated pairs are, in the space of the stage 1 model.
 
-Four kinds of pairs are compared. They have the same label sets in the same numbers, those of the
-*dev* pairs, so that no difference comes from the relations asked for:
+Four kinds of pairs with the same label sets in the same numbers, those of the *dev* pairs, so that
+no difference comes from the relations asked for:
 
 * dev: real pairs that neither the stage 1 model nor the augmenter was trained on;
-* train: real training pairs, drawn with dev's label sets: the best that a generator can do that
-  knows only the training split;
-* generated: what the augmenter makes of those training pairs, as in stage 3. It never sees a dev
-  pair;
-* noise: a Gaussian with the training pairs' mean and spread in each dimension that ignores the
-  labels: the floor.
+* train: real training pairs: the best that a generator can do that knows only the training split;
+* generated: what the augmenter makes of those training pairs, as in stage 3;
+* noise: a Gaussian with the training pairs' mean and spread in each dimension: the floor.
 
-Dev pairs with a label set that no training pair has are left out, because stage 3 never asks for
-one. At most ROWS pairs are compared.
-
+Dev pairs with a label set that no training pair has are left out: stage 3 never asks for one.
 Measured (benchmark/quality/distances.py has the formulae):
 
 * recognition: does the frozen stage 1 classifier find exactly the labels asked for (`exact_match`),
@@ -21,10 +16,9 @@ Measured (benchmark/quality/distances.py has the formulae):
 * labels kept: exact matches of the train pairs encoded and decoded again, as a share of those of
   the pairs themselves. A VAE may explain nearly all of the variance and still lose the few
   directions that tell rare relations apart;
-* distance to dev: unbiased squared MMD with an RBF kernel exp(-|x - y|^2 / (2 s^2)), s the median
-  distance between dev pairs; Frechet distance on the first COMPONENTS principal components of the
-  training pairs, because a covariance of the full width is singular for so few pairs (few pairs
-  bias it upwards, but all kinds alike);
+* distance to dev: squared MMD, the kernel's width the median distance between dev pairs; Frechet
+  distance on the first COMPONENTS principal components of the training pairs, because a covariance
+  of the full width is singular for so few pairs (few pairs bias it upwards, but all kinds alike);
 * spread against dev's: of all pairs; within a label set (shows a generator that knows one point per
   label set); the share of the variance between label sets (shows one that ignores the labels);
 * neighbours: median distance to the nearest training pair, against that of dev pairs (0: training
@@ -96,30 +90,27 @@ def pair_quality(
     dev = _some(dev, ROWS, draws)
     asked, source = matched(train.labels, dev.labels, draws)
     noise = diagonal_gaussian(train.representations, len(asked), draws)
-    basis, share = distances.principal_components(
-        _some(train, COMPONENT_ROWS, draws).representations, COMPONENTS
-    )
-    real = {"dev": dev.at(asked), "train": train.at(source)}
+    components = _some(train, COMPONENT_ROWS, draws).representations
+    basis, share = distances.principal_components(components, COMPONENTS)
+    kinds = {"dev": dev.at(asked), "train": train.at(source)}
     made = {
         "noise": Pairs(noise, dev.labels[asked]),
-        "generated": Pairs(*augmenter.augment(*real["train"], rng=generation)),
+        "generated": Pairs(*augmenter.augment(*kinds["train"], rng=generation)),
     }
-    diagnosed = isinstance(augmenter, Diagnosed)
-    rows = augmenter.reconstruct(real["train"].representations) if diagnosed else None
-    if rows is not None:
-        made["reconstructed"] = Pairs(rows, real["train"].labels)
-    if backbone.bounds is not None:  # as the training loss sees them
-        made = {
-            k: Pairs(p.representations.clamp(*backbone.bounds), p.labels) for k, p in made.items()
-        }
-    kinds = real | made
-    diagnosis = augmenter.diagnose(*dev, rng=diagnosing) if diagnosed else {}
+    diagnosis: dict[str, Any] = {}
+    if isinstance(augmenter, Diagnosed):
+        diagnosis = augmenter.diagnose(*dev, rng=diagnosing)
+        if (rows := augmenter.reconstruct(kinds["train"].representations)) is not None:
+            made["reconstructed"] = Pairs(rows, kinds["train"].labels)
     if len(dev.labels.unique(dim=0)) < 2:  # there is no wrong class to tell
         diagnosis.pop("prior_error_wrong_class", None)
     diagnosis = explained(diagnosis, train.representations, dev.representations)
+    for kind, (rows, labels) in made.items():  # clamped, as the training loss sees them
+        bounds = backbone.bounds
+        kinds[kind] = Pairs(rows if bounds is None else rows.clamp(*bounds), labels)
 
     found = {k: classified(backbone, p.representations, max_labels) for k, p in kinds.items()}
-    bandwidth = distances.median_distance(real["dev"].representations)
+    bandwidth = distances.median_distance(kinds["dev"].representations)
     groups = {}
     for name in ("all",) if tail is None else ("all", "tail", "frequent"):
         members = {kind: _members(name, pairs.labels, tail) for kind, pairs in kinds.items()}
@@ -131,15 +122,11 @@ def pair_quality(
             bandwidth,
         )
     diagnosis |= labels_kept(groups)
+    settings = {"components": basis.shape[1], "components_share": share, "bandwidth": bandwidth}
     counts = {"train": len(train.labels), "dev": given, "compared": len(asked)}
     return {
         "pairs": counts | {"unseen": len(dev.labels) - len(asked)},
-        "settings": {
-            "components": basis.shape[1],
-            "components_share": share,
-            "bandwidth": bandwidth,
-            "rows": ROWS,
-        },
+        "settings": settings | {"rows": ROWS},
         "diagnosis": diagnosis,
         "groups": groups,
         "flags": flags(diagnosis, groups),
@@ -154,48 +141,38 @@ def _compared(
     basis: Tensor,
     bandwidth: float | None,
 ) -> dict[str, dict[str, Any]]:
-    """All numbers of one group of pairs.
+    """All numbers of one group of pairs: measure -> kind -> number.
 
     Args:
         kinds: the pairs of each kind. found: [N,R-1], the relations recognised in them.
         train: [M,d], all training rows.
         basis: [d,k], the components that Frechet distances are taken on.
     """
-    real, others = kinds["dev"], {kind: pairs for kind, pairs in kinds.items() if kind != "dev"}
-    real_kernel = distances.mean_kernel(real.representations, None, bandwidth)
-    real_nearest = distances.nearest(real.representations, train)
+    real = kinds["dev"]
+    rows, reduced = real.representations, real.representations @ basis
+    kernel = distances.mean_kernel(rows, None, bandwidth)
+    apart = distances.nearest(rows, train)
+    spread, within = distances.spread(rows), distances.within_spread(*real)
 
-    def to_dev(measure) -> dict[str, float | None]:
-        return {kind: measure(pairs) for kind, pairs in others.items()}
+    def against_dev(pairs: Pairs) -> dict[str, float | None]:
+        made = pairs.representations
+        return {
+            "mmd": distances.mmd(made, rows, bandwidth, kernel),
+            "frechet": distances.frechet(made @ basis, reduced),
+            "spread": ratio(distances.spread(made), spread),
+            "within_spread": ratio(distances.within_spread(*pairs), within),
+            "neighbour": ratio(distances.nearest(made, train), apart),
+        }
 
-    neighbour = to_dev(
-        lambda pairs: ratio(distances.nearest(pairs.representations, train), real_nearest)
-    )
-    del neighbour["train"]
+    measured = {kind: against_dev(pairs) for kind, pairs in kinds.items() if kind != "dev"}
+    del measured["train"]["neighbour"]  # always 0
+    names = measured["generated"]
     return {
         "pairs": {kind: len(pairs.labels) for kind, pairs in kinds.items()},
         "exact_match": {kind: exact_match(found[kind], p.labels) for kind, p in kinds.items()},
         "micro_f1": {kind: micro_f1(found[kind], p.labels) for kind, p in kinds.items()},
-        "mmd": to_dev(
-            lambda pairs: distances.mmd(
-                pairs.representations, real.representations, bandwidth, real_kernel
-            )
-        ),
-        "frechet": to_dev(
-            lambda pairs: distances.frechet(
-                pairs.representations @ basis, real.representations @ basis
-            )
-        ),
-        "spread": to_dev(
-            lambda pairs: ratio(
-                distances.spread(pairs.representations), distances.spread(real.representations)
-            )
-        ),
-        "within_spread": to_dev(
-            lambda pairs: ratio(distances.within_spread(*pairs), distances.within_spread(*real))
-        ),
         "between_share": {kind: distances.between_share(*pairs) for kind, pairs in kinds.items()},
-        "neighbour": neighbour,
+        **{n: {kind: of[n] for kind, of in measured.items() if n in of} for n in names},
     }
 
 

@@ -58,11 +58,15 @@ def measured(augmenter, train=TRAIN, dev=DEV, tail=TAIL, backbone=None, seed=0):
     )
 
 
+def noise(rows, scale, rng):
+    return scale * torch.randn(rows.shape, generator=rng)
+
+
 class Resamples(Diagnosed):
     """A perfect generator: fresh pairs of the very distribution."""
 
     def _augment(self, representations, labels, *, rng):
-        return labels @ CENTRES + torch.randn(representations.shape, generator=rng), labels.clone()
+        return labels @ CENTRES + noise(representations, 1, rng), labels.clone()
 
 
 class OnePoint(Augmenter):
@@ -76,28 +80,22 @@ class OnePointPerSet(Augmenter):
     """The mean of the label set."""
 
     def _augment(self, representations, labels, *, rng):
-        return labels @ CENTRES + 1e-3 * torch.randn(
-            representations.shape, generator=rng
-        ), labels.clone()
+        return labels @ CENTRES + noise(representations, 1e-3, rng), labels.clone()
 
 
 class IgnoresLabels(Augmenter):
     """Real-looking pairs, of any label set."""
 
     def _augment(self, representations, labels, *, rng):
-        rows = TRAIN.representations[
-            torch.randint(len(TRAIN.labels), (len(labels),), generator=rng)
-        ]
-        return rows + 0.5 * torch.randn(rows.shape, generator=rng), labels.clone()
+        drawn = torch.randint(len(TRAIN.labels), (len(labels),), generator=rng)
+        return TRAIN.representations[drawn] + noise(representations, 0.5, rng), labels.clone()
 
 
 class Scattered(Augmenter):
     """Far too wide."""
 
     def _augment(self, representations, labels, *, rng):
-        return representations + 20 * torch.randn(
-            representations.shape, generator=rng
-        ), labels.clone()
+        return representations + noise(representations, 20, rng), labels.clone()
 
 
 class Nothing(Augmenter):
@@ -112,19 +110,15 @@ def test_a_perfect_generator_is_as_good_as_real_pairs():
     assert found["flags"] == {}
     for name, group in found["groups"].items():
         exact = group["exact_match"]
-        assert (
-            exact["generated"] == pytest.approx(exact["dev"], abs=0.03)
-            and exact["dev"] > 0.95 > exact["noise"] + 0.5
-        ), name
+        assert exact["generated"] == pytest.approx(exact["dev"], abs=0.03), name
+        assert exact["dev"] > 0.95 > exact["noise"] + 0.5, name
         assert abs(group["mmd"]["generated"]) < 0.5 * group["mmd"]["noise"], name
         assert group["frechet"]["generated"] < 0.2 * group["frechet"]["noise"], name
-        assert group["spread"]["generated"] == pytest.approx(1, abs=0.1), name
-        assert group["within_spread"]["generated"] == pytest.approx(1, abs=0.1), name
-        assert group["neighbour"]["generated"] == pytest.approx(1, abs=0.1), name
-    assert found["groups"]["all"]["between_share"]["generated"] == pytest.approx(
-        found["groups"]["all"]["between_share"]["dev"], abs=0.03
-    )
-    assert abs(found["groups"]["all"]["between_share"]["noise"]) < 0.05
+        for measure in ("spread", "within_spread", "neighbour"):
+            assert group[measure]["generated"] == pytest.approx(1, abs=0.1), (name, measure)
+    between = found["groups"]["all"]["between_share"]
+    assert between["generated"] == pytest.approx(between["dev"], abs=0.03)
+    assert abs(between["noise"]) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -146,11 +140,8 @@ def test_each_collapse_is_flagged(augmenter, kinds):
 
 
 def test_a_flag_says_how_bad_it_is():
-    found = measured(IgnoresLabels())["flags"]
-    assert (
-        "the classifier recognises 1" in found["recognition"]
-        and "(real pairs: 100%)" in found["recognition"]
-    )
+    found = measured(IgnoresLabels())["flags"]["recognition"]
+    assert "the classifier recognises 1" in found and "(real pairs: 100%)" in found
     assert measured(Copies())["flags"]["copies"].endswith("0.00 times that of unseen real pairs")
 
 
@@ -162,71 +153,44 @@ def test_noise_that_is_small_keeps_the_labels_and_is_no_copy():
 
 def test_an_augmenter_that_generates_nothing():
     found = measured(Nothing())
+    match = found["groups"]["all"]["exact_match"]
     assert list(found["flags"]) == ["nothing_generated"]
-    assert (
-        found["groups"]["all"]["exact_match"]["generated"] is None
-        and found["groups"]["all"]["exact_match"]["dev"] > 0.9
-    )
+    assert match["generated"] is None and match["dev"] > 0.9
 
 
 def test_groups_are_those_of_the_pairs_relations():
     groups = measured(Resamples())["groups"]
     tail = int((DEV.labels[:, 4:] > 0).any(1).sum())
-    assert {name: group["pairs"]["dev"] for name, group in groups.items()} == {
-        "all": 300,
-        "tail": tail,
-        "frequent": 300 - tail,
-    }
+    counts = {name: group["pairs"]["dev"] for name, group in groups.items()}
+    assert counts == {"all": 300, "tail": tail, "frequent": 300 - tail}
     assert list(measured(Resamples(), tail=None)["groups"]) == ["all"]
 
 
+def where(pairs, chosen):
+    return Pairs(*(part[chosen] for part in pairs))
+
+
 def test_label_sets_that_training_lacks_are_left_out():
-    train = Pairs(*(part[TRAIN.labels[:, 5] == 0] for part in TRAIN))
-    found = measured(Resamples(), train=train)
+    train = where(TRAIN, TRAIN.labels[:, 5] == 0)
     unseen = int((DEV.labels[:, 5] > 0).sum())
-    assert found["pairs"] == {
-        "train": len(train.labels),
-        "dev": 300,
-        "compared": 300 - unseen,
-        "unseen": unseen,
-    }
-    nothing = measured(
-        Resamples(),
-        train=Pairs(*(part[TRAIN.labels[:, 1] > 0] for part in TRAIN)),
-        dev=train_without_1(),
-    )
+    counts = {"train": len(train.labels), "dev": 300, "compared": 300 - unseen, "unseen": unseen}
+    assert measured(Resamples(), train=train)["pairs"] == counts
+    only_1, without_1 = TRAIN.labels[:, 1] > 0, DEV.labels[:, 1] == 0
+    nothing = measured(Resamples(), train=where(TRAIN, only_1), dev=where(DEV, without_1))
     assert nothing["pairs"]["compared"] == 0 and list(nothing["flags"]) == ["nothing_asked"]
-
-
-def train_without_1():
-    return Pairs(*(part[DEV.labels[:, 1] == 0] for part in DEV))
 
 
 def test_the_same_seed_gives_the_same_numbers_and_moves_no_generator():
     before = torch.random.get_rng_state()
-    first, again, other = (
-        measured(Resamples()),
-        measured(Resamples()),
-        measured(Resamples(), seed=1),
-    )
-    assert first == again and first["groups"] != other["groups"]
+    first = measured(Resamples())
+    assert first == measured(Resamples())
+    assert first["groups"] != measured(Resamples(), seed=1)["groups"]
     assert torch.equal(before, torch.random.get_rng_state())
-
-
-def test_yardsticks_do_not_depend_on_the_augmenter():
-    first, second = (
-        measured(augmenter)["groups"]["all"] for augmenter in (Resamples(), IgnoresLabels())
-    )
-    for measure_name in (
-        "exact_match",
-        "mmd",
-        "frechet",
-        "spread",
-        "within_spread",
-        "between_share",
-    ):
+    # yardsticks do not depend on the augmenter
+    other = measured(IgnoresLabels())["groups"]["all"]
+    for name in ("exact_match", "mmd", "frechet", "spread", "within_spread", "between_share"):
         for kind in ("train", "noise"):
-            assert first[measure_name][kind] == second[measure_name][kind]
+            assert first["groups"]["all"][name][kind] == other[name][kind]
 
 
 def test_generated_pairs_are_clamped_as_in_training():
@@ -240,9 +204,7 @@ def test_a_large_dev_split_is_sampled(monkeypatch):
     monkeypatch.setattr(quality, "ROWS", 100)
     monkeypatch.setattr(quality, "COMPONENT_ROWS", 50)
     found = measured(Resamples())
-    assert (
-        found["pairs"]["dev"] == 300 and found["pairs"]["compared"] == 100 and found["flags"] == {}
-    )
+    assert (found["pairs"]["dev"], found["pairs"]["compared"], found["flags"]) == (300, 100, {})
 
 
 def test_matched_rows_have_the_same_label_sets():
@@ -270,47 +232,30 @@ def test_recognition_by_hand():
 
 
 def test_explained_share_of_a_perfect_and_of_a_mean_reconstruction():
-    train, dev = (
-        torch.tensor([[0.0], [2.0]]),
-        torch.tensor([[0.0], [4.0]]),
-    )  # about the training mean 1: errors 1 and 9
-    share = lambda error: explained({"reconstruction_mse": error}, train, dev)[
-        "reconstruction_explained"
-    ]
-    assert share(0.0) == 1.0 and share(5.0) == 0.0 and share(10.0) == -1.0
+    # about the training mean 1: errors 1 and 9
+    train, dev = torch.tensor([[0.0], [2.0]]), torch.tensor([[0.0], [4.0]])
+    for error, share in ((0.0, 1.0), (5.0, 0.0), (10.0, -1.0)):
+        found = explained({"reconstruction_mse": error}, train, dev)
+        assert found["reconstruction_explained"] == share
 
 
 def test_what_follows_from_a_diagnosis():
-    given = {
-        "active_units": 2,
-        "latent_units": 8,
-        "prior_error": 0.2,
-        "prior_error_gaussian": 0.5,
-        "prior_error_wrong_class": 0.3,
-    }
-    found = explained(given | {"mine": 7}, torch.zeros(2, 1), torch.zeros(2, 1))
+    given = {"active_units": 2, "latent_units": 8, "mine": 7}
+    given |= {"prior_error": 0.2, "prior_error_gaussian": 0.5, "prior_error_wrong_class": 0.3}
+    found = explained(given, torch.zeros(2, 1), torch.zeros(2, 1))
     assert found["active_share"] == 0.25 and found["prior_explained"] == pytest.approx(0.6)
     assert found["class_effect"] == pytest.approx(0.5) and found["mine"] == 7
     assert explained({}, torch.zeros(2, 1), torch.zeros(2, 1)) == {}
 
 
+SHARES = ("reconstruction_explained", "active_share", "prior_explained", "class_effect")
+
+
 def test_a_collapsed_fit_is_flagged():
-    sound = {
-        "reconstruction_explained": 0.6,
-        "active_share": 0.5,
-        "prior_explained": 0.4,
-        "class_effect": 0.1,
-    }
     groups = measured(Resamples())["groups"]
-    assert flags(sound, groups) == {}
-    units = {"active_units": 2, "latent_units": 384}
-    collapsed = {
-        "reconstruction_explained": 0.01,
-        "active_share": 2 / 384,
-        "prior_explained": 0.0,
-        "class_effect": 0.0,
-    }
-    found = flags(collapsed | units, groups)
+    assert flags(dict(zip(SHARES, (0.6, 0.5, 0.4, 0.1), strict=True)), groups) == {}
+    collapsed = dict(zip(SHARES, (0.01, 2 / 384, 0.0, 0.0), strict=True))
+    found = flags(collapsed | {"active_units": 2, "latent_units": 384}, groups)
     assert found["posterior"] == "posterior collapsed: 2 of 384 latent units are active"
     assert "no better than the mean: its error is 0.99 times" in found["reconstruction"]
     assert found.keys() == {"reconstruction", "posterior", "prior", "class"}
@@ -339,10 +284,8 @@ def test_an_augmenter_joins_in_with_a_diagnosis_of_its_own():
             return {"reconstruction_mse": float(representations.var()) * 2, "temperature": 3}
 
     found = measured(Talkative())
-    assert (
-        found["diagnosis"]["temperature"] == 3
-        and found["diagnosis"]["reconstruction_explained"] < 0
-    )
+    assert found["diagnosis"]["temperature"] == 3
+    assert found["diagnosis"]["reconstruction_explained"] < 0
     assert "reconstruction" in found["flags"]
 
 
@@ -358,33 +301,21 @@ class Encodes(Resamples):
 
 def test_a_faithful_reconstruction_keeps_all_labels():
     found = measured(Encodes())
-    assert (
-        found["diagnosis"]["labels_kept"] == found["diagnosis"]["labels_kept_tail"] == 1
-        and not found["flags"]
-    )
-    assert (
-        found["groups"]["all"]["exact_match"]["reconstructed"]
-        == found["groups"]["all"]["exact_match"]["train"]
-    )
+    kept, match = found["diagnosis"], found["groups"]["all"]["exact_match"]
+    assert kept["labels_kept"] == kept["labels_kept_tail"] == 1 and not found["flags"]
+    assert match["reconstructed"] == match["train"]
+    silent = measured(Resamples())  # encodes nothing
+    assert "labels_kept" not in silent["diagnosis"]
+    assert "reconstructed" not in silent["groups"]["all"]["exact_match"]
 
 
 def test_a_reconstruction_that_loses_the_labels_is_named_though_what_is_generated_is_sound():
     found = measured(Encodes(lost=1))
-    match = found["groups"]["tail"]["exact_match"]
+    match, told = found["groups"]["tail"]["exact_match"], found["flags"]
     assert found["diagnosis"]["labels_kept_tail"] == match["reconstructed"] / match["train"] < 0.5
-    assert {"kept", "kept_tail"} <= found["flags"].keys() and "recognition" not in found["flags"]
-    assert (
-        f"{match['reconstructed']:.0%} of training pairs with a tail relation"
-        in found["flags"]["kept_tail"]
-    )
-
-
-def test_nothing_is_said_of_labels_kept_where_nothing_encodes():
-    found = measured(Resamples())
-    assert (
-        "labels_kept" not in found["diagnosis"]
-        and "reconstructed" not in found["groups"]["all"]["exact_match"]
-    )
+    assert {"kept", "kept_tail"} <= told.keys() and "recognition" not in told
+    share = f"{match['reconstructed']:.0%} of training pairs with a tail relation"
+    assert share in told["kept_tail"]
 
 
 def test_a_sample_of_rare_pairs_is_kept_for_a_figure():
@@ -395,8 +326,6 @@ def test_a_sample_of_rare_pairs_is_kept_for_a_figure():
         assert all(len(row) == WIDTH for row in kept[kind]["rows"])
     basis = torch.linalg.qr(torch.randn(WIDTH, 2, generator=rng(5)))[0]
     few = quality.figure_sample(DEV, TRAIN, basis, None)["real"]
-    assert len(few["rows"]) == len(DEV.labels)
-    assert torch.allclose(
-        torch.tensor(few["rows"]), DEV.representations @ basis, rtol=1e-4, atol=1e-4
-    )
+    expected = DEV.representations @ basis
+    torch.testing.assert_close(torch.tensor(few["rows"]), expected, rtol=1e-4, atol=1e-4)
     assert all(DEV.labels[i, 1 + r] == 1 for i, labels in enumerate(few["labels"]) for r in labels)
