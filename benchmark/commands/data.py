@@ -35,8 +35,6 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
 
       \b
       python run_benchmark.py data stats train.json
-
-      \b
       python run_benchmark.py data stats dev.json --frequent re-docred
     """
     from benchmark.data.docred import read_documents
@@ -77,10 +75,7 @@ def validate(
     Examples:
 
       \b
-      python run_benchmark.py data validate train.json \\
-          --relations rel_info.json
-
-      \b
+      python run_benchmark.py data validate train.json --relations rel_info.json
       python run_benchmark.py data validate train.json --all
     """
     from benchmark.data.corpora import read_inventory
@@ -89,26 +84,22 @@ def validate(
 
     existing_file(path)
     inventory = None if relations is None else read_inventory(relations)[0]
-    counts: Counter[tuple[str, str]] = Counter()
-    examples: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    totals: Counter[str] = Counter()
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for fault in faults(path, inventory):
-        kind = fault.severity, fault.kind
-        counts[kind] += 1
-        totals[fault.severity] += 1
+        found[fault.severity, fault.kind].append(str(fault))
         if everything:
             typer.echo(f"{fault.severity}: {fault}")
-        elif counts[kind] <= EXAMPLES:
-            examples[kind].append(str(fault))
-    order = ("error", "warning", "info")
-    for severity, what in sorted(examples, key=lambda kind: (order.index(kind[0]), -counts[kind])):
-        typer.echo(f"{severity}, {counts[severity, what]:,} x {what}")
-        for example in examples[severity, what]:
-            typer.echo(f"  {example}")
-    found = [(totals[severity], severity) for severity in order[:2] if totals[severity]]
-    text = ", ".join(f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in found)
+    order, totals = ("error", "warning", "info"), Counter()
+    worst_first = lambda item: (order.index(item[0][0]), -len(item[1]))
+    for (severity, what), examples in sorted(found.items(), key=worst_first):
+        totals[severity] += len(examples)
+        if not everything:
+            lines = [f"{severity}, {len(examples):,} x {what}", *examples[:EXAMPLES]]
+            typer.echo("\n  ".join(lines))
+    told = [(totals[severity], severity) for severity in ("error", "warning") if totals[severity]]
+    text = ", ".join(f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in told)
     typer.echo(text or f"{path}: no fault")
-    if any(counts[kind] > EXAMPLES for kind in examples):
+    if not everything and any(len(examples) > EXAMPLES for examples in found.values()):
         typer.echo("--all lists every one")
     if totals["error"]:
         raise typer.Exit(1)
@@ -146,10 +137,7 @@ def export_corpus(
 
       \b
       python run_benchmark.py data export configs/dwie_bert.yaml data/dwie_export
-
-      \b
-      python run_benchmark.py data export configs/demo.yaml \\
-          --push me/synthetic --private
+      python run_benchmark.py data export configs/demo.yaml --push me/synthetic
     """
     from benchmark.config import read_experiment
     from benchmark.data.exported import export, push
@@ -160,9 +148,7 @@ def export_corpus(
     load_plugins(plugins)
     dataset = read_experiment(experiment, overrides or []).dataset
     corpus = DATASETS[dataset.name](**dataset.options)
-    counts = ", ".join(
-        f"{split} {len(getattr(corpus, split)):,}" for split in ("train", "dev", "test")
-    )
+    counts = ", ".join(f"{s} {len(getattr(corpus, s)):,}" for s in ("train", "dev", "test"))
     if folder is not None:
         export(corpus, folder, parquet=parquet)
         typer.echo(f"written: {folder} ({corpus.name}; documents: {counts})")

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from benchmark.commands.options import quiet_libraries
-from benchmark.errors import ConfigError
 
 
 def import_checkpoint(
@@ -18,10 +17,7 @@ def import_checkpoint(
     ],
     backbone: Annotated[str, typer.Option(metavar="NAME", help="The backbone it is of.")],
     encoder: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME|DIR", help="Hub id or folder of the encoder that was fine-tuned."
-        ),
+        str, typer.Option(metavar="NAME|DIR", help="Hub id or folder of the encoder it fine-tuned.")
     ],
     relations: Annotated[
         Path, typer.Option(metavar="FILE", help="The rel2id.json it was trained with.")
@@ -48,30 +44,15 @@ def import_checkpoint(
           --relations rel2id.json --out imported/atlop
     """
     quiet_libraries()
+    from benchmark.config import parse_assignment
     from benchmark.interop.official import import_checkpoint as convert
 
+    chosen = dict(parse_assignment("--option", text) for text in options or ())
     given = {"backbone": backbone, "encoder": encoder, "relations": relations}
-    done = convert(checkpoint, out, **given, options=_options(options or []))
+    done = convert(checkpoint, out, **given, options=chosen)
     shapes = ", ".join(f"{key} {value}" for key, value in done.run.backbone.options.items())
     typer.echo(f"{done.taken} tensors taken over: {backbone} ({shapes})")
     if done.leftover:
-        typer.echo(
-            f"{len(done.leftover)} tensors that the model does not use: {', '.join(done.leftover)}"
-        )
+        names = ", ".join(done.leftover)
+        typer.echo(f"{len(done.leftover)} tensors that the model does not use: {names}")
     typer.echo(f"written: {out}; next: python run_benchmark.py predict {out} DOCUMENTS")
-
-
-def _options(assignments: list[str]) -> dict[str, object]:
-    """["gamma=1.0"] -> {"gamma": 1.0}. Raises ConfigError on anything else."""
-    from benchmark.yamltext import parse_yaml
-
-    options = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--option {assignment}: expected key=value")
-        try:
-            options[key] = parse_yaml(text)
-        except ConfigError as error:
-            raise ConfigError(f"--option {assignment}: {error}") from error
-    return options

@@ -100,14 +100,8 @@ def reference_of(
     """The options above: what predictions are scored against."""
     from benchmark.scoring.submission import read_reference
 
-    return read_reference(
-        gold,
-        train=train,
-        facts=train_facts,
-        frequent=frequent,
-        known_lists=FREQUENT_OF,
-        undirected=undirected,
-    )
+    lists = {"frequent": frequent, "known_lists": FREQUENT_OF}
+    return read_reference(gold, train=train, facts=train_facts, undirected=undirected, **lists)
 
 
 def named_files(texts: list[str] | None, gold: Path | None, *others: object) -> dict[str, Path]:
@@ -120,18 +114,16 @@ def named_files(texts: list[str] | None, gold: Path | None, *others: object) -> 
     for text in texts or ():
         name, _, file = text.partition("=")
         name = name.strip()
-        if not name or not file:
+        if not name or not file or name in files:
             raise ConfigError(
-                f"--add-predictions {text}: expected NAME=FILE, such as 'My system=mine.json'"
+                f"--add-predictions {text}: expected NAME=FILE, such as 'My system=mine.json', and "
+                "each name once"
             )
-        if name in files:
-            raise ConfigError(f"--add-predictions: the name '{name}' comes twice")
         files[name] = Path(file)
-    if files and gold is None:
-        raise ConfigError("--add-predictions needs --gold, the test documents predicted on")
-    if not files and (gold is not None or any(others)):
+    if bool(files) != (gold is not None) or (any(others) and not files):
         raise ConfigError(
-            "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions"
+            "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions,"
+            " which needs --gold, the test documents predicted on"
         )
     return files
 
@@ -152,16 +144,10 @@ def quiet_libraries() -> None:
 
 
 def names(text: str | None) -> list[str] | None:
-    """ "atlop,baseline" as a list; None (no restriction) stays None.
-
-    Raises ConfigError for an empty list.
-    """
+    """ "atlop,baseline" as a list, which must not be empty; None (no restriction) stays None."""
     found = None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
     if found == []:
-        raise ConfigError(
-            f"an empty list, {text!r}: leave the option out, or name something, such as "
-            "atlop,baseline or 0,1"
-        )
+        raise ConfigError(f"an empty list, {text!r}: leave the option out, or name something")
     return found
 
 
@@ -176,8 +162,6 @@ def numbers(text: str | None) -> list[int] | None:
         if len(span) + len(seeds) > MOST_SEEDS:
             raise ConfigError(f"--seeds {text}: more than {MOST_SEEDS} seeds")
         if not span:
-            raise ConfigError(
-                f"--seeds {text}: '{part}' is no seed; expected whole numbers such as 0,1,2 or 0-9"
-            )
+            raise ConfigError(f"--seeds {text}: '{part}' is no seed; expected e.g. 0,1,2 or 0-9")
         seeds += span
     return seeds

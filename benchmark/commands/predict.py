@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
 from benchmark.errors import UserError
 from benchmark.store.files import written_atomically
 from benchmark.texts import plain
-
-Threshold = StrEnum(
-    "Threshold", {"class_": "class", "tuned": "tuned", "per_relation": "per_relation"}
-)
 
 
 def predict(
@@ -49,12 +48,9 @@ def predict(
         ),
     ] = None,
     threshold: Annotated[
-        Threshold,
-        typer.Option(
-            help="The model's own threshold, or those tuned on dev: one for all relations, or one "
-            "for each."
-        ),
-    ] = Threshold.class_,
+        Literal["class", "tuned", "per_relation"],
+        typer.Option(help="The model's own, or tuned on dev: one for all relations, or for each."),
+    ] = "class",
     plugin: Plugins = None,
 ) -> None:
     """Predict the relations in your own documents.
@@ -65,30 +61,19 @@ def predict(
     Examples:
 
       \b
-      python run_benchmark.py predict \\
-          results/demo/atlop/none/seed-0 my_text.txt
-
-      \b
-      python run_benchmark.py predict \\
-          results/demo/atlop/none/seed-0 my_text.txt --out facts.html
-
-      \b
-      python run_benchmark.py predict \\
-          results/demo/atlop/none/seed-0 my_documents.json --json
-
-      \b
-      python run_benchmark.py predict me/atlop-redocred unmarked.txt \\
-          --ner spacy:en_core_web_sm
+      python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt
+      python run_benchmark.py predict me/atlop mine.json --out facts.html
+      python run_benchmark.py predict me/atlop plain.txt --ner spacy:en_core_web_sm
     """
     load_plugins(plugin)
-    if out is not None and not out.parent.is_dir():
-        raise UserError(f"--out {out}: the folder {out.parent} does not exist")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise UserError(f"--out {out}: expected a file in a folder that exists")
     quiet_libraries()
     from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
 
     rows = own_documents(documents, ner)
-    facts = predict_facts(run, rows, threshold.value)
+    facts = predict_facts(run, rows, threshold)
     for row in rows:
         if len(row["entities"]) < 2:
             found = "one entity" if row["entities"] else "no entity"
@@ -99,13 +84,13 @@ def predict(
         return
     lines = ",\n".join(json.dumps(fact, ensure_ascii=False) for fact in facts)
     text = f"[\n{lines}\n]\n" if facts else "[]\n"
-    if out is not None and out.suffix == ".html":
-        from benchmark.reports.render.documents import documents_page
-
-        text = documents_page(rows, facts)
     if out is None:
         typer.echo(text, nl=False)
         return
+    if out.suffix == ".html":
+        from benchmark.reports.render.documents import documents_page
+
+        text = documents_page(rows, facts)
     with written_atomically(out) as part:
         part.write_text(text, encoding="utf-8")
     typer.echo(f"{len(facts)} facts written to {out}", err=True)
@@ -113,11 +98,6 @@ def predict(
 
 def _print(facts: list[dict]) -> None:
     """The facts of each document as a table."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     if not facts:
         typer.echo("no relation was found", err=True)
         return

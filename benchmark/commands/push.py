@@ -26,11 +26,8 @@ def push(
     Examples:
 
       \b
-      python run_benchmark.py push \\
-          results/demo/atlop/none/seed-0 me/atlop-synthetic
-
-      \b
-      python run_benchmark.py predict me/atlop-synthetic my_text.txt
+      python run_benchmark.py push results/demo/atlop/none/seed-0 me/atlop
+      python run_benchmark.py predict me/atlop my_text.txt
     """
     from benchmark.interop.publishing import push as upload_run
 

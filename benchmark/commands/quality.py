@@ -36,20 +36,23 @@ def quality(
 
       \b
       python run_benchmark.py quality results/demo
-
-      \b
-      python run_benchmark.py quality results/demo/atlop/vae/seed-0 \\
-          results/demo/atlop/vaediff/seed-0
+      python run_benchmark.py quality results/demo/atlop/vae/seed-0
     """
     load_plugins(plugin)
     found = {one.path.resolve(): one.read() for folder in runs for one in find_runs(folder)}
-    if not found:
-        raise UserError(f"{', '.join(map(str, runs))}: no finished run there")
     augmented = [run for run in found.values() if run.augmenter != "none"]
     if not augmented:
-        raise UserError("only `none` runs there, and they generate nothing")
+        raise UserError(f"{', '.join(map(str, runs))}: no finished run there that generates pairs")
     failed = _measure([run for run in augmented if not (run.path / "quality.json").is_file()])
-    _show(augmented)
+    from benchmark.reports.quality import quality_tables
+    from benchmark.reports.render.text import terminal
+    from benchmark.reports.study import studies
+
+    complete, left_out = studies(augmented)
+    for sentence in left_out:
+        typer.echo(f"left out: {sentence}", err=True)
+    for study in complete:
+        terminal(quality_tables(study), Console())
     if failed:
         raise typer.Exit(1)
 
@@ -59,10 +62,7 @@ def _measure(runs: list[StoredRun]) -> int:
     if not runs:
         return 0
     if len({run.config["train"].get("precision") for run in runs}) > 1:
-        raise UserError(
-            "these runs were trained in different precisions (train.precision): "
-            "measure those of one at a time"
-        )
+        raise UserError("runs in several precisions (train.precision): measure those of one first")
     quiet_libraries()
     from benchmark.progress import Progress
     from benchmark.registry import DATASETS
@@ -72,9 +72,7 @@ def _measure(runs: list[StoredRun]) -> int:
     def corpus(name: str, options: str) -> Any:
         return DATASETS[name](**json.loads(options))
 
-    def load_corpus(run: Any) -> Any:
-        return corpus(run.dataset.name, json.dumps(run.dataset.options))
-
+    load_corpus = lambda run: corpus(run.dataset.name, json.dumps(run.dataset.options))
     stored, failed = StoredRunQuality(load_corpus, Progress.for_console()), 0
     for run in sorted(runs, key=lambda run: (run.path.parents[1], run.seed, run.augmenter)):
         try:
@@ -83,16 +81,3 @@ def _measure(runs: list[StoredRun]) -> int:
             failed += 1
             typer.echo(f"not measured: {error}", err=True)
     return failed
-
-
-def _show(runs: list[StoredRun]) -> None:
-    """One table for each experiment and dataset."""
-    from benchmark.reports.quality import quality_tables
-    from benchmark.reports.render.text import terminal
-    from benchmark.reports.study import studies
-
-    found, left_out = studies(runs)
-    for sentence in left_out:
-        typer.echo(f"left out: {sentence}", err=True)
-    for study in found:
-        terminal(quality_tables(study), Console())

@@ -48,31 +48,8 @@ OUTCOMES = {
     "queued": "queued before",
 }
 
-
 Names = Annotated[
     str | None, typer.Option(metavar="LIST", help="Only these names, with commas between.")
-]
-Seeds = Annotated[str | None, typer.Option(metavar="LIST", help="Only these: 0,1 or 0-9.")]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the runs, what the rest will take, and any mistake.")
-]
-Every = Annotated[
-    float, typer.Option(min=0, metavar="MINUTES", help="Save the training state at least so often.")
-]
-Executor = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="local (worker processes), slurm (job arrays) or debug."),
-]
-Parallel = Annotated[
-    int | None,
-    typer.Option("--jobs", metavar="N", help="Runs at a time; implies --executor local."),
-]
-Restart = Annotated[
-    bool,
-    typer.Option("--restart", help="Discard states saved with other settings; else `run` stops."),
-]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="With slurm: wait for the runs and show the table.")
 ]
 
 
@@ -90,15 +67,36 @@ def run(
         Path, typer.Argument(metavar="CONFIG", help="An experiment file, e.g. configs/demo.yaml.")
     ],
     overrides: Overrides = None,
-    seeds: Seeds = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Only these: 0,1 or 0-9.")
+    ] = None,
     backbones: Names = None,
     augmenters: Names = None,
-    dry_run: DryRun = False,
-    checkpoint_every: Every = 10,
-    executor: Executor = None,
-    parallel: Parallel = None,
-    restart: Restart = False,
-    wait: Wait = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show the runs, what the rest will take, and any mistake."),
+    ] = False,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(min=0, metavar="MINUTES", help="Save the training state at least so often."),
+    ] = 10,
+    executor: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="local (worker processes), slurm (job arrays) or debug."),
+    ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", help="Runs at a time; implies --executor local."),
+    ] = None,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart", help="Discard states saved with other settings; else `run` stops."
+        ),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With slurm: wait for the runs and show the table.")
+    ] = False,
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
@@ -113,17 +111,10 @@ def run(
 
       \b
       python run_benchmark.py run configs/demo.yaml --dry-run
-
-      \b
-      python run_benchmark.py run configs/demo.yaml --backbones atlop \\
-          --seeds 0 --set train.epochs=6 --set name=short
-
-      \b
+      python run_benchmark.py run configs/demo.yaml --seeds 0 --set name=short
+      python run_benchmark.py run configs/demo.yaml --jobs 4
       python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py \\
           --augmenters none,mixup
-
-      \b
-      python run_benchmark.py run configs/demo.yaml --jobs 4
     """
     load_plugins(plugin)
     only = {"backbones": names(backbones), "augmenters": names(augmenters), "seeds": numbers(seeds)}
@@ -183,7 +174,7 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
         return
     from benchmark.training.timing import estimated_seconds
 
-    for backbone in dict.fromkeys(job.backbone for job in jobs if job.backbone in first):
+    for backbone in sorted(first):
         took = duration(estimated_seconds(first[backbone].config.stage1(), checked.corpus))
         typer.echo(
             f"{backbone}: about {took} for a run with `{NONE}`, by a training step timed just now; "
@@ -209,6 +200,14 @@ def _train(start: Callable[..., Iterator[Outcome]]) -> list[Outcome]:
     return outcomes
 
 
+def _scores(outcome: Outcome) -> str:
+    if outcome.state != "done":
+        return ""
+    metrics = outcome.job.directory.read_json("metrics.json")
+    found = ((split, metrics[split]["f1"]) for split in ("dev", "test"))
+    return "".join(f", {split} F1 {100 * f1:.2f}" for split, f1 in found if f1 is not None)
+
+
 def _publish(experiment: Experiment, results: Path) -> bool:
     """Show and write the table, once a run is done. False if it cannot be written."""
     folder = results / experiment.folder
@@ -222,19 +221,8 @@ def _publish(experiment: Experiment, results: Path) -> bool:
     return True
 
 
-def _scores(outcome: Outcome) -> str:
-    if outcome.state != "done":
-        return ""
-    metrics = outcome.job.directory.read_json("metrics.json")
-    found = ((split, metrics[split]["f1"]) for split in ("dev", "test"))
-    return "".join(f", {split} F1 {100 * f1:.2f}" for split, f1 in found if f1 is not None)
-
-
 def _conclude(outcomes: list[Outcome]) -> int:
-    """Count the outcomes and name what failed; returns the exit code.
-
-    It is 0 if every job is done or in a cluster's queue.
-    """
+    """Count the outcomes and name what failed; returns the exit code."""
     counts = Counter(outcome.state for outcome in outcomes)
     parts = [f"{counts[state]} {text}" for state, text in OUTCOMES.items() if counts[state]]
     typer.echo(", ".join(parts), err=True)
@@ -243,7 +231,6 @@ def _conclude(outcomes: list[Outcome]) -> int:
             record = outcome.job.directory.path / "FAILED"
             see = f"\n  see {record}" if outcome.state == "failed" and record.is_file() else ""
             typer.echo(f"{outcome.state}: {outcome.job.name}: {outcome.detail}{see}", err=True)
-    fine = sum(counts[state] for state in ("done", "kept", "submitted", "queued"))
-    if fine + counts["stopped"] < len(outcomes):
+    if counts.keys() - {"done", "kept", "submitted", "queued", "stopped"}:
         return 1
     return signals.AGAIN if counts["stopped"] else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich import box
@@ -12,9 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.commands.options import AsJson, Frequent, Train, TrainFacts, Undirected, reference_of
-
-if TYPE_CHECKING:
-    from benchmark.scoring.submission import Reference
 
 LABELS = {
     "precision": "Precision",
@@ -52,8 +49,6 @@ def score(
       \b
       python run_benchmark.py score predictions.json --gold test.json \\
           --train train.json
-
-      \b
       python run_benchmark.py score predictions.json --gold test.json \\
           --train-facts train.fact --frequent re-docred --json
     """
@@ -68,21 +63,14 @@ def score(
     for name, value in scores.items():
         table.add_row(LABELS[name], "undefined" if value is None else f"{100 * value:.2f}")
     Console().print(table)
-    for remark in _remarks(reference):
-        typer.echo(remark)
-
-
-def _remarks(reference: Reference) -> list[str]:
-    """What a reader of the scores must know."""
     facts = sum(
         len({(fact["head"], fact["tail"], fact["relation"]) for fact in document["facts"]})
         for document in reference.documents
     )
-    lines = [f"{len(reference.documents)} documents with {facts} gold facts."]
+    typer.echo(f"{len(reference.documents)} documents with {facts} gold facts.")
     if reference.train is None:
-        lines.append("Ign F1 needs --train or --train-facts.")
+        typer.echo("Ign F1 needs --train or --train-facts.")
     if reference.frequent is None:
-        lines.append("Freq and LTail F1 need --frequent, or training facts to count.")
+        typer.echo("Freq and LTail F1 need --frequent, or training facts to count.")
     else:
-        lines.append(f"Frequent relations: {', '.join(sorted(reference.frequent))}.")
-    return lines
+        typer.echo(f"Frequent relations: {', '.join(sorted(reference.frequent))}.")

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 
 from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
 from benchmark.grid.plan import Job
-from benchmark.grid.status import Cost, Status, estimate, status_of, statuses
+from benchmark.grid.status import Cost, estimate, status_of, statuses
 from benchmark.progress import duration
 
 STATES = ("done", "running", "failed", "killed", "missing", "changed", "damaged")
@@ -29,29 +30,11 @@ def status(
 
       \b
       python run_benchmark.py status configs/demo.yaml
-
-      \b
       python run_benchmark.py status results/demo
     """
     load_plugins(plugin)
     found = statuses(target, results, overrides or ())
     console = Console(markup=False, highlight=False, soft_wrap=True)
-    console.print(_overview(found))
-    counts = Counter(run_status.state for run_status in found)
-    text = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    console.print(f"{text} of {len(found)} runs")
-    for run_status in found:
-        if run_status.state in ("failed", "changed", "damaged"):
-            path = run_status.directory.path
-            console.print(f"{run_status.state}: {path}: {run_status.detail}")
-    if counts["changed"]:
-        console.print(
-            "changed: repeat here the --set options given to `run`, or give the results folder"
-        )
-
-
-def _overview(found: list[Status]) -> Table:
-    """Cells as rows, states as columns, the seeds in each."""
     states = [state for state in STATES if any(one.state == state for one in found)]
     headings = ("Backbone", "Augmenter", *(f"{state} (seeds)" for state in states))
     table = Table(*headings, box=box.SIMPLE_HEAD)
@@ -59,7 +42,17 @@ def _overview(found: list[Status]) -> Table:
         here = [one for one in found if one.cell == cell]
         seeds = [", ".join(str(one.seed) for one in here if one.state == s) for s in states]
         table.add_row(*cell, *seeds)
-    return table
+    console.print(table)
+    counts = Counter(one.state for one in found)
+    text = ", ".join(f"{counts[state]} {state}" for state in states)
+    console.print(f"{text} of {len(found)} runs")
+    for one in found:
+        if one.state in ("failed", "changed", "damaged"):
+            console.print(f"{one.state}: {one.directory.path}: {one.detail}")
+    if counts["changed"]:
+        console.print(
+            "changed: repeat here the --set options given to `run`, or give the results folder"
+        )
 
 
 def preview(jobs: list[Job], grid: list[Job]) -> None:
@@ -69,14 +62,9 @@ def preview(jobs: list[Job], grid: list[Job]) -> None:
     costs = estimate(left, [job for job in grid if state[job.name] == "done"])
     table = Table("Backbone", "Augmenter", "Seed", "State", "Time", "Disk", box=box.SIMPLE_HEAD)
     for job in jobs:
-        expected = ("", "")
-        if job.name in costs:
-            cost = costs[job.name]
-            expected = (
-                (f"~ {duration(cost.seconds)}", f"~ {_size(cost.bytes)}")
-                if cost
-                else ("unknown",) * 2
-            )
+        expected = ("unknown", "unknown") if job.name in costs else ("", "")
+        if cost := costs.get(job.name):
+            expected = (f"~ {duration(cost.seconds)}", f"~ {decimal(cost.bytes)}")
         table.add_row(*map(str, job.cell), state[job.name], *expected)
     console = Console(soft_wrap=True)
     console.print(table)
@@ -99,12 +87,4 @@ def _total(costs: list[Cost | None]) -> str:
     if None in costs:
         return "time and disk are not known until a first run is done"
     seconds, size = sum(cost.seconds for cost in costs), sum(cost.bytes for cost in costs)
-    return f"about {duration(seconds)} and {_size(size)} of disk"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
+    return f"about {duration(seconds)} and {decimal(size)} of disk"

@@ -12,22 +12,9 @@ from benchmark.commands.app import app
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "demo",
-    "run",
-    "status",
-    "report",
-    "leaderboard",
-    "quality",
-    "figures",
-    "list",
-    "check",
-    "score",
-    "compare",
-    "predict",
-    "push",
-    "import-checkpoint",
-    "data",
+    "demo run status report leaderboard quality figures list check score compare predict push"
 )
+COMMANDS = [*COMMANDS.split(), "import-checkpoint", "data"]
 
 
 def test_help_names_every_command():

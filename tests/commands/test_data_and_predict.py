@@ -36,45 +36,35 @@ def documents(tmp_path):
 
 
 def test_stats(documents):
+    fact = {"h": 0, "t": 1, "r": "lives_in"}
+    documents.write_text(json.dumps([DOCUMENT | {"labels": [fact, fact]}]))
     result = invoke("data", "stats", documents)
     assert result.exit_code == 0, result.output
-    rows = dict(
-        line.strip().split("  ", 1) for line in result.stdout.splitlines() if "  " in line.strip()
-    )
-    assert rows["documents"].strip() == "1"
-    assert rows["mentions"].strip() == "2"
-    assert rows["ordered entity pairs"].strip() == "2"
+    shown = " ".join(result.stdout.split())
+    assert "documents 1 " in shown and "mentions 2 " in shown and "ordered entity pairs 2" in shown
+    assert "stated twice" in shown and "the ten most frequent of this file" in shown
+    shown = " ".join(invoke("data", "stats", documents, "--frequent", "re-docred").stdout.split())
+    assert "frequent / tail share of facts 0.0 % / 100.0 %" in shown
 
 
-def test_stats_of_a_faulty_file(documents):
-    documents.write_text(json.dumps([DOCUMENT | {"labels": [{"h": 0, "t": 7, "r": "lives_in"}]}]))
-    result = invoke("data", "stats", documents)
-    assert result.exit_code == 2
-    assert (
-        "'A town', labels[0].t: entity 7 does not exist" in result.stderr
-        and "Traceback" not in result.output
-    )
-
-
-def test_validate_a_sound_file(documents):
+def test_faults_of_a_file(documents, tmp_path):
     result = invoke("data", "validate", documents)
     assert result.exit_code == 0 and "no fault" in result.stdout
-
-
-def test_validate_lists_all_faults(documents):
-    faulty = DOCUMENT | {
-        "title": "Another",
-        "labels": [{"h": 0, "t": 7, "r": "lives_in"}, {"h": 0, "t": 1, "r": "live_in"}],
-    }
-    documents.write_text(json.dumps([DOCUMENT, DOCUMENT, faulty]))
-    inventory = documents.parent / "relations.json"
-    inventory.write_text(json.dumps(["lives_in"]))
-    result = invoke("data", "validate", documents, "--relations", inventory)
+    lost = [{"h": 0, "t": 7, "r": "lives_in"}, {"h": 0, "t": 1, "r": "live_in"}]
+    documents.write_text(json.dumps([DOCUMENT, DOCUMENT, DOCUMENT | {"labels": lost}]))
+    (tmp_path / "relations.json").write_text(json.dumps(["lives_in"]))
+    result = invoke("data", "validate", documents, "--relations", tmp_path / "relations.json")
     assert result.exit_code == 1
-    assert "same title" in result.stdout
-    assert "labels[0].t: entity 7 does not exist" in result.stdout
-    assert "Did you mean 'lives_in'" in result.stdout
-    assert "3 errors" in result.stdout
+    told = ("same title", "labels[0].t: entity 7 does not exist", "Did you mean 'lives_in'")
+    assert all(text in result.stdout for text in (*told, "errors"))
+    result = invoke("data", "stats", documents)
+    assert result.exit_code == 2 and "Traceback" not in result.output
+    assert f"{documents}: document 1 'A town', title: " in result.stderr
+    documents.write_text(documents.read_text()[:-20])  # cut off
+    result = invoke("data", "validate", documents)
+    assert result.exit_code == 1 and str(documents) in result.stdout
+    result = invoke("data", "validate", tmp_path / "nowhere.json")
+    assert result.exit_code == 2 and "nowhere.json: no such file" in result.stderr
 
 
 def test_validate_sums_up_by_kind_and_lists_all_on_demand(documents):
@@ -94,55 +84,39 @@ def test_validate_sums_up_by_kind_and_lists_all_on_demand(documents):
     assert [line.split(":")[0] for line in every[:-1]] == ["warning"] * 5 + ["error"]
 
 
-def test_validate_a_file_that_is_not_there(tmp_path):
-    result = invoke("data", "validate", tmp_path / "nowhere.json")
-    assert (
-        result.exit_code == 2
-        and result.stderr.startswith("error: ")
-        and "no such file" in result.stderr
-    )
-
-
-def test_validate_a_truncated_file(documents):
-    documents.write_text(documents.read_text()[:-20])
-    result = invoke("data", "validate", documents)
-    assert (
-        result.exit_code == 1 and str(documents) in result.stdout and "1 error\n" in result.stdout
-    )
+FACT = {"title": "Zürich", "h_idx": 0, "t_idx": 1, "r": "P17", "relation": "country", "score": 1.5}
+FACT |= {"head": "Ada", "tail": "Rome"}
 
 
 @pytest.fixture
 def model(monkeypatch):
     """A stored model that finds two facts."""
-    facts = [
-        {"title": "Zürich", "h_idx": 0, "t_idx": 1, "r": "P17", "relation": "country", "score": 1.5}
-    ] * 2
-    fake = SimpleNamespace(facts=facts)
-    row = {"title": "Zürich", "entities": [{}, {}]}
-    fake.rows = [row]
-    module = SimpleNamespace(
-        predict=lambda run, documents, threshold: fake.facts,
-        own_documents=lambda path, ner: fake.rows,
-    )
+    fake = SimpleNamespace(facts=[FACT, FACT], rows=[{"title": "Zürich", "entities": [{}, {}]}])
+
+    def predict(run, documents, threshold):
+        if str(run) == "missing":
+            raise UserError(f"{run}: not a finished run")
+        return fake.facts
+
+    module = SimpleNamespace(predict=predict, own_documents=lambda path, ner: fake.rows)
     monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
     monkeypatch.setattr(benchmark.interop, "predict", module, raising=False)
     return fake
 
 
-def test_predict_prints_json(model, documents):
-    result = invoke("predict", "some/run", documents, "--json")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout) == model.facts
-
-
-def test_predict_prints_a_table(model, documents):
-    for fact in model.facts:
-        fact |= {"head": "Ada", "tail": "Rome"}
+def test_predict_prints_a_table_or_json_or_writes_a_file(model, documents, tmp_path):
     result = invoke("predict", "some/run", documents)
     assert result.exit_code == 0, result.output
     assert result.stdout.count("Zürich") == 2 and "country" in result.stdout
+    assert json.loads(invoke("predict", "some/run", documents, "--json").stdout) == model.facts
+    out = tmp_path / "facts.json"
+    result = invoke("predict", "some/run", documents, "--out", out)
+    assert json.loads(out.read_text()) == model.facts
+    assert result.stdout == "" and "2 facts" in result.stderr
     model.facts = []
     assert "no relation was found" in invoke("predict", "some/run", documents).stderr
+    invoke("predict", "some/run", documents, "--out", out)
+    assert json.loads(out.read_text()) == []
 
 
 @pytest.mark.parametrize(("entities", "found"), [([], "no entity"), ([{}], "one entity")])
@@ -153,43 +127,15 @@ def test_a_document_without_two_entities_is_told(model, documents, entities, fou
     assert f"'Alone' has {found}: a relation needs two" in result.stderr
 
 
-def test_predict_writes_a_file(model, documents, tmp_path):
-    out = tmp_path / "facts.json"
-    result = invoke("predict", "some/run", documents, "--out", out)
-    assert json.loads(out.read_text()) == model.facts
-    assert result.stdout == "" and "2 facts" in result.stderr
-    model.facts = []
-    invoke("predict", "some/run", documents, "--out", out)
-    assert json.loads(out.read_text()) == []
-
-
-def test_predict_into_a_folder_that_is_not_there(model, documents, tmp_path):
-    result = invoke("predict", "some/run", documents, "--out", tmp_path / "nowhere" / "facts.json")
-    assert result.exit_code == 2 and "nowhere" in result.stderr and "Traceback" not in result.output
-
-
-def test_predict_without_a_model(model, documents, monkeypatch):
-    def missing(run, documents, threshold):
-        raise UserError(f"{run}: not a finished run")
-
-    monkeypatch.setattr(benchmark.interop.predict, "predict", missing)
-    result = invoke("predict", "some/run", documents)
-    assert (result.exit_code, result.stderr) == (2, "error: some/run: not a finished run\n")
-
-
-def test_stats_count_repeated_facts_and_take_a_list_of_frequent_relations(documents):
-    fact = {"h": 0, "t": 1, "r": "lives_in"}
-    documents.write_text(json.dumps([DOCUMENT | {"labels": [fact, fact]}]))
-    shown = " ".join(invoke("data", "stats", documents).stdout.split())
-    assert "stated twice" in shown and "the ten most frequent of this file" in shown
-    shown = " ".join(invoke("data", "stats", documents, "--frequent", "re-docred").stdout.split())
-    assert "frequent / tail share of facts 0.0 % / 100.0 %" in shown
-
-
-def test_predict_to_a_folder_is_a_mistake_of_the_user(model, documents, tmp_path):
-    result = invoke("predict", "some/run", documents, "--out", tmp_path)
-    assert (
-        result.exit_code == 2
-        and "a folder stands there" in result.stderr
-        and "Traceback" not in result.output
-    )
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["some/run", "--out", "nowhere/facts.json"], "a folder that exists"),
+        (["some/run", "--out", "."], "expected a file"),
+        (["missing"], "error: missing: not a finished run\n"),
+    ],
+)
+def test_mistakes_of_predict(model, documents, arguments, message):
+    run, *options = arguments
+    result = invoke("predict", run, documents, *options)
+    assert result.exit_code == 2 and message in result.stderr and "Traceback" not in result.output

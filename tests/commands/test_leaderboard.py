@@ -152,7 +152,7 @@ def test_other_test_documents_are_refused(tmp_path):
         (["--gold", "b.json"], "go with --add-predictions"),
         (
             ["--add-predictions", "a=b", "--add-predictions", "a=c", "--gold", "g"],
-            "the name 'a' comes twice",
+            "and each name once",
         ),
     ],
 )

@@ -139,72 +139,34 @@ def test_undirected_pairs(dwie):
     assert scores(dwie, "--train", dwie / "train.json", "--undirected")["recall"] == 1.0
 
 
-def test_one_prediction_and_none(dwie):
-    (dwie / "predictions.json").write_text(json.dumps(predicted(("A", 0, 1, "r0"))))
-    assert scores(dwie)["precision"] == 1.0
+def test_no_prediction_has_no_precision(dwie):
     (dwie / "predictions.json").write_text("[]")
     found = scores(dwie)
     assert (found["precision"], found["recall"], found["f1"]) == (None, 0.0, 0.0)
 
 
+FACTS = ("--train-facts", "facts.json")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "options", "message"),
     [
-        (
-            "predictions.json",
-            predicted(("B", 0, 1, "r0")),
-            (),
-            "prediction 0: title 'B' is none of the 1 documents",
-        ),
-        (
-            "predictions.json",
-            predicted(("A", 0, 3, "r0")),
-            (),
-            "prediction 0: document 'A': t_idx is 3",
-        ),
-        (
-            "predictions.json",
-            [{"title": "A"}],
-            (),
-            "prediction 0: expected an object with title, h_idx, t_idx and r",
-        ),
-        ("predictions.json", {"A": 1}, (), "expected a list of"),
-        (
-            "facts.json",
-            [["a", "b"]],
-            ("--train-facts", "facts.json"),
-            "entry 0: expected [head mention name",
-        ),
-        (
-            "facts.json",
-            {},
-            ("--train-facts", "facts.json"),
-            "expected a list of [head mention name",
-        ),
-        (
-            "facts.json",
-            [],
-            ("--train-facts", "facts.json", "--train", "train.json"),
-            "give one of them",
-        ),
-        ("frequent.json", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
-        (
-            "frequent.json",
-            [],
-            ("--frequent", "re-dokred"),
-            "neither a known list (biored, re-docred) nor a file",
-        ),
+        ("predictions", predicted(("B", 0, 1, "r0")), (), "0: title 'B' is none of the 1 document"),
+        ("predictions", predicted(("A", 0, 3, "r0")), (), "prediction 0: document 'A': t_idx is 3"),
+        ("predictions", [{"title": "A"}], (), "prediction 0: expected an object with title, h_idx"),
+        ("predictions", {"A": 1}, (), "expected a list of"),
+        ("facts", [["a", "b"]], FACTS, "entry 0: expected [head mention name"),
+        ("facts", {}, FACTS, "expected a list of [head mention name"),
+        ("facts", [], (*FACTS, "--train", "train.json"), "give one of them"),
+        ("frequent", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
+        ("frequent", [], ("--frequent", "re-dokred"), "neither a known list (biored, re-docred) n"),
+        ("other", [], ("--train", "nowhere.json"), "nowhere.json: no such file"),
     ],
 )
 def test_mistakes_are_named(dwie, file, content, options, message):
-    (dwie / file).write_text(json.dumps(content))
+    (dwie / f"{file}.json").write_text(json.dumps(content))
     result = score(
         dwie, *(dwie / option if option.endswith(".json") else option for option in options)
     )
     assert result.exit_code == 2 and message in result.stderr, result.output
     assert "Traceback" not in result.output
-
-
-def test_a_file_that_is_not_there(dwie):
-    result = score(dwie, predictions="nowhere.json")
-    assert result.exit_code == 2 and "nowhere.json: no such file" in result.stderr
