@@ -19,45 +19,30 @@ TEXT = (Path(__file__).parents[1] / "docs" / "fidelity.md").read_text(encoding="
 SECTIONS = {"train": TrainConfig, "augment": AugmentConfig, "encoder": EncoderConfig}
 REGISTRIES = (AUGMENTERS, BACKBONES, DATASETS)
 NECESSARY = {"encoder": {"name": "a/b"}}  # fields without a default
-TOPICS = (
-    46  # places where the paper and its code disagree, by the analysis that this suite started from
-)
+TOPICS = 46  # places where the paper and its code disagree, by a first analysis of both
 
 
 def rows():
     """The table rows with five columns: topic, paper, official code, ours, option."""
-    cells = [
-        re.split(r"(?<!\\)\|", line)[1:-1] for line in TEXT.splitlines() if line.startswith("|")
-    ]
-    return [
-        [cell.strip() for cell in row]
-        for row in cells
-        if len(row) == 5 and row[0].strip() not in ("topic", "---")
-    ]
+    lines = [line for line in TEXT.splitlines() if line.startswith("|")]
+    cells = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [row for row in cells if len(row) == 5 and row[0] not in ("topic", "---")]
 
 
 def options():
-    """(key, the values listed, whether others are possible, the default or None) of every option in
+    """(key, the values listed, whether others are possible, the default or ...) of every option in
     the tables.
     """
-    found = []
     for *_, cell in rows():
         for part in () if cell.startswith("none: ") else cell.split("; "):
             key, *values = re.findall(r"`([^`]+)`", part)
             bold = re.findall(r"\*\*`([^`]+)`\*\*", part)
             assert len(bold) <= 1, f"{key}: two defaults"
-            found.append(
-                (
-                    key,
-                    [yaml.safe_load(v) for v in values],
-                    "…" in part,
-                    yaml.safe_load(bold[0]) if bold else ...,
-                )
-            )
-    return found
+            default = yaml.safe_load(bold[0]) if bold else ...
+            yield key, [yaml.safe_load(v) for v in values], "…" in part, default
 
 
-OPTIONS = options()
+OPTIONS = list(options())
 CLOSED = {}  # keys whose values are all listed: every value, of all rows
 for _key, _values, _more, _ in OPTIONS:
     if not _more and all(isinstance(value, str) for value in _values):

@@ -42,14 +42,10 @@ def test_plain(text, expected):
 
 
 def test_escaped_for_html_and_for_markdown():
-    assert (
-        escape("<b title=\"x\" id='y'>&\x1b")
-        == "&lt;b title=&quot;x&quot; id=&#x27;y&#x27;&gt;&amp;"
-    )
-    assert (
-        markdown_escaped("a|b <i> [x](y) \\ `c|d<e`\n### f")
-        == "a\\|b \\<i> \\[x](y) \\\\ `c\\|d<e` ### f"
-    )
+    shown = "&lt;b title=&quot;x&quot; id=&#x27;y&#x27;&gt;&amp;"
+    assert escape("<b title=\"x\" id='y'>&\x1b") == shown
+    shown = "a\\|b \\<i> \\[x](y) \\\\ `c\\|d<e` ### f"
+    assert markdown_escaped("a|b <i> [x](y) \\ `c|d<e`\n### f") == shown
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,7 @@ def import_checkpoint(
         seed=0,
     )
     if (snapshot := encoder_snapshot(encoder, weights=False)) is None:
-        raise UserError(
-            f"encoder '{encoder}': an import needs the pretrained model, by hub id or folder"
-        )
+        raise UserError(f"encoder '{encoder}': expected the hub id or folder of a pretrained one")
     language_model = pretrained(snapshot.folder, name=encoder, weights=False)
     model = DocreModel(language_model, kind(language_model.width, classes, **complete), classes)
     leftover = _fill(model, weights, head, checkpoint)
@@ -146,27 +144,17 @@ def _fill(
 ) -> list[str]:
     """Load all of `weights` that the model knows; returns the names that are left over.
 
-    Raises UserError for a tensor that is missing or has another shape.
+    Raises UserError for a tensor of the head without a place, one missing or of another shape.
     """
     of_encoder = {name for name in weights if name.startswith("model.")}
     unused = {name for name in of_encoder if name.startswith(UNUSED_BY_ENCODERS)}
     ours, left = head.translate({n: t for n, t in weights.items() if n not in of_encoder})
     state = {f"encoder.{name}": weights[name] for name in of_encoder - unused}
     state |= {f"backbone.{name}": tensor for name, tensor in ours.items()}
-    wanted = model.state_dict()
-    if missing := [name for name in wanted if name not in state]:
-        raise UserError(f"{checkpoint}: lacks {len(missing)} tensors, the first: {missing[0]}")
-    for name, tensor in state.items():
-        if name in wanted and tensor.shape != wanted[name].shape:
-            raise UserError(
-                f"{checkpoint}: {name} has the shape {list(tensor.shape)}, "
-                f"expected {list(wanted[name].shape)}. Is it of another encoder?"
-            )
-    unknown = [name for name in state if name not in wanted]
-    if strange := [name for name in unknown if name.startswith("backbone.")]:
-        raise UserError(
-            f"{checkpoint}: holds {len(strange)} tensors that the backbone has no place for, "
-            f"the first: {strange[0]}"
-        )
-    model.load_state_dict({name: state[name].to(torch.float32) for name in wanted})
+    known = model.state_dict().keys()
+    unknown = {name for name in state if name.startswith("encoder.") and name not in known}
+    try:
+        model.load_state_dict({name: state[name] for name in state.keys() - unknown})
+    except RuntimeError as error:  # names what is missing, unexpected or of another shape
+        raise UserError(f"{checkpoint}: is it of another encoder? {error}") from error
     return sorted([*unused, *left, *(name.removeprefix("encoder.") for name in unknown)])

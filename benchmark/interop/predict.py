@@ -73,18 +73,9 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
     rows = documents if isinstance(documents, Dataset) else own_documents(documents)
-    corpus = Corpus(
-        "the documents",
-        rows,
-        rows,
-        rows,
-        tuple(names),
-        names,
-        None,
-        undirected=stored["undirected"],
-        entity_types=tuple(stored.get("entity_types", ())),
-    )
-
+    types, undirected = tuple(stored.get("entity_types", ())), stored["undirected"]
+    told = {"undirected": undirected, "entity_types": types}
+    corpus = Corpus("the documents", rows, rows, rows, tuple(names), names, None, **told)
     accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")
     model = restore_model(config, directory.path, len(names) + 1).to(accelerator.device)
     features = featurise(

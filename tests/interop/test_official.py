@@ -29,12 +29,8 @@ DOCUMENT = {
     ],
 }
 DEAD = {"bilinear.weight": torch.zeros(3, 32), "bilinear.bias": torch.zeros(3)}
-RENAMED = {
-    "features.head": "head_extractor",
-    "features.tail": "tail_extractor",
-    "projection.linear": "projection",
-    "bilinear.linear": "bilinear",
-}
+RENAMED = {"features.head": "head_extractor", "features.tail": "tail_extractor"}
+RENAMED |= {"projection.linear": "projection", "bilinear.linear": "bilinear"}
 
 
 def official(weights):
@@ -128,12 +124,12 @@ def test_what_does_not_fit_is_named(setting):
         run(setting, "atlop")
     (setting / "rel2id.json").write_text(json.dumps(RELATIONS))
     checkpoint(setting, "atlop", **{"head_extractor.bias": torch.zeros(9)})
-    with pytest.raises(UserError, match=r"features.head.bias has the shape \[9\], expected \[8\]"):
+    with pytest.raises(UserError, match=r"size mismatch for backbone.features.head.bias"):
         run(setting, "atlop")
     weights = read_state_dict(setting / "model.pt")
     del weights["tail_extractor.bias"]
     torch.save(weights, setting / "model.pt")
-    with pytest.raises(UserError, match="lacks 1 tensors, the first: backbone.features.tail.bias"):
+    with pytest.raises(UserError, match="(?s)Missing key.*backbone.features.tail.bias"):
         run(setting, "atlop")
     # KD-DocRE's bilinear layer was never trained: as atlop it would predict at random
     checkpoint(setting, "kd_docre", **DEAD)
@@ -152,33 +148,16 @@ def test_a_backbone_without_official_checkpoints(setting, lab):
         run(setting, "left")
 
 
-def test_nothing_is_overwritten(setting):
-    checkpoint(setting, "atlop")
-    (setting / "run").mkdir()
-    (setting / "run" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty"):
-        run(setting, "atlop")
-    assert [path.name for path in (setting / "run").iterdir()] == ["mine.txt"]
-
-
 class Hostile:
     def __reduce__(self):
         return os.system, ("touch owned",)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"a": Hostile()},
-        Hostile(),
-        torch.nn.Linear(2, 2),
-        [torch.zeros(2)],
-        {"a": 1},
-        {1: torch.zeros(2)},
-        {"a": torch.zeros(2).to_sparse()},
-        {},
-    ],
-)
+SPARSE = torch.zeros(2).to_sparse()
+NO_WEIGHTS = [torch.nn.Linear(2, 2), [torch.zeros(2)], {"a": 1}, {1: torch.zeros(2)}, {}]
+
+
+@pytest.mark.parametrize("content", [{"a": Hostile()}, Hostile(), {"a": SPARSE}, *NO_WEIGHTS])
 @pytest.mark.parametrize("new_format", [True, False])
 def test_no_code_of_a_file_runs(tmp_path, monkeypatch, content, new_format):
     monkeypatch.chdir(tmp_path)
@@ -201,7 +180,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path, content):
         read_state_dict(path)
 
 
-def test_the_command_reports_what_is_left_over(setting):
+def test_the_command_reports_what_is_left_over_and_overwrites_nothing(setting):
     checkpoint(setting, "kd_docre", **DEAD)
     command = ["import-checkpoint", str(setting / "model.pt"), "--backbone", "kd_docre"]
     for option, file in {"encoder": "encoder", "relations": "rel2id.json", "out": "run"}.items():
@@ -211,5 +190,7 @@ def test_the_command_reports_what_is_left_over(setting):
     names = "bilinear.bias, bilinear.weight, model.embeddings.position_ids"
     assert "3 tensors" in result.stdout and names in result.stdout
     assert "gamma 2.0" in result.stdout
+    before = {path: path.stat().st_mtime_ns for path in (setting / "run").rglob("*")}
     again = CliRunner().invoke(app, command)
     assert again.exit_code == 2 and "is not empty" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in (setting / "run").rglob("*")} == before

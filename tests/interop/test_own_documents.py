@@ -7,7 +7,6 @@ from tiny_runs import config, execute
 
 from benchmark.errors import DataError, UserError
 from benchmark.interop.predict import own_documents, predict
-from benchmark.store.files import read_json, write_json
 
 WORDS = ["Marie", "Curie", "was", "born", "in", "Warsaw"]
 ENTITIES = [[{"sent_id": 0, "pos": [0, 2]}], [{"sent_id": 0, "pos": [5, 6]}]]
@@ -23,12 +22,9 @@ def test_titles_names_and_types_are_not_needed(tmp_path):
     document = {"sents": [WORDS], "vertexSet": ENTITIES}
     rows = read(tmp_path, document, {**document, "title": "Mine", "labels": "never looked at"})
     assert rows["title"] == ["document 1", "Mine"]
-    first = rows[0]
-    assert [entity["mentions"][0]["name"] for entity in first["entities"]] == [
-        "Marie Curie",
-        "Warsaw",
-    ]
-    assert [entity["type"] for entity in first["entities"]] == ["", ""] and first["facts"] == []
+    entities = rows[0]["entities"]
+    assert [e["mentions"][0]["name"] for e in entities] == ["Marie Curie", "Warsaw"]
+    assert [entity["type"] for entity in entities] == ["", ""] and rows[0]["facts"] == []
 
 
 @pytest.mark.parametrize(
@@ -63,25 +59,18 @@ def test_the_thresholds_that_were_tuned_on_dev(tmp_path):
     run = execute(tmp_path, config("atlop"), finish=False)
     metrics = run.read_json("metrics.json")
     assert metrics["thresholds"].keys() == {"r1", "r2", "r3"}
-    margins = {"r1": -1e9, "r2": 1e9, "r3": 1e9}
-    write_json(run.path / "metrics.json", {**metrics, "threshold": -1e9, "thresholds": margins})
-    run.finish()
     file = tmp_path / "mine.txt"
     file.write_text("[w1|1] w2 [w3|2] w4 [w5|3].")
-    own, tuned, each = (
-        predict(run.path, file, threshold) for threshold in ("class", "tuned", "per_relation")
-    )
-    assert len(tuned) == 5 * 3 > len(own)  # all candidates: 5 for each of the 3 entities
-    assert each == [fact for fact in tuned if fact["r"] == "r1"] != []
 
+    def found(threshold, **tuned):
+        run.write_json("metrics.json", {**metrics, **tuned})
+        run.finish()
+        return predict(run.path, file, threshold)
 
-def test_a_run_that_tuned_no_threshold_for_each_relation_says_so(tmp_path):
-    run = execute(tmp_path, config("atlop"), finish=False)
-    metrics = read_json(run.path / "metrics.json")
+    own, everything = found("class"), found("tuned", threshold=-1e9)
+    assert len(everything) == 5 * 3 > len(own)  # all candidates: 5 for each of the 3 entities
+    of_r1 = found("per_relation", thresholds={"r1": -1e9, "r2": 1e9, "r3": 1e9})
+    assert of_r1 == [fact for fact in everything if fact["r"] == "r1"] != []
     del metrics["thresholds"]
-    write_json(run.path / "metrics.json", metrics)
-    run.finish()
-    file = tmp_path / "mine.txt"
-    file.write_text("[w1|1] [w3|2].")
     with pytest.raises(UserError, match="an earlier version, which tuned no such threshold"):
-        predict(run.path, file, "per_relation")
+        found("per_relation")
