@@ -1,7 +1,7 @@
 """Do time and memory stay in proportion to documents and to runs?
 
-    python -m docs.speed.scale data [--documents 500,5000,50000]
-    python -m docs.speed.scale report [--runs 120,1200]
+    python -m docs.speed.scale data 500 5000 50000
+    python -m docs.speed.scale report 120 1200
 
 From the top of the repository; the figures of docs/speed.md. `data` prepares and loads synthetic
 documents from a file in DocRED's format; each size has a process and an empty cache of its own.
@@ -11,7 +11,6 @@ documents. Seconds are CPU seconds. Memory is the most that the process has held
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -35,13 +34,14 @@ def write_documents(folder: Path, count: int) -> None:
     from benchmark.data.synthetic import Difficulty, documents
 
     for split, size in (("train", count), ("dev", HELD_OUT), ("test", HELD_OUT)):
+        lines = map(in_docred_format, documents(split, size, 0, Difficulty()))
         with (folder / f"{split}.json").open("w") as file:
-            for index, document in enumerate(documents(split, size, 0, Difficulty())):
-                file.write(("[" if index == 0 else ",\n") + json.dumps(in_docred_format(document)))
+            file.write("[" + next(lines))
+            file.writelines(",\n" + line for line in lines)
             file.write("]\n")
 
 
-def in_docred_format(document: dict) -> dict:
+def in_docred_format(document: dict) -> str:
     mention = lambda m, type: dict(
         name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type=type
     )
@@ -49,13 +49,12 @@ def in_docred_format(document: dict) -> dict:
         [mention(m, entity["type"]) for m in entity["mentions"]] for entity in document["entities"]
     ]
     labels = [{"h": f["head"], "t": f["tail"], "r": f["relation"]} for f in document["facts"]]
-    return dict(
-        title=document["title"], sents=document["sentences"], vertexSet=entities, labels=labels
-    )
+    named = {"title": document["title"], "sents": document["sentences"]}
+    return json.dumps(named | {"vertexSet": entities, "labels": labels})
 
 
 def prepare_and_load(folder: Path) -> None:
-    """Everything between the files and the batches of an epoch; prints a record of each step."""
+    """Everything between the files and the batches of an epoch; a row of the table each step."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -78,14 +77,15 @@ def prepare_and_load(folder: Path) -> None:
         train=TrainConfig(threads=1, batching="bucketed"),
         seed=0,
     )
-    start = peak(resource.RUSAGE_SELF)
+    start, size = peak(resource.RUSAGE_SELF), int(folder.name)
 
     @contextmanager
     def step(name: str) -> Iterator[None]:
         began = time.process_time()
         yield
-        used = peak(resource.RUSAGE_SELF) - start
-        print(json.dumps([name, time.process_time() - began, used]), flush=True)
+        seconds, used = time.process_time() - began, peak(resource.RUSAGE_SELF) - start
+        each = 1000 * seconds / size
+        print(f"| {size:,} | {name} | {seconds:.1f} | {each:.2f} | {used:.0f} |", flush=True)
 
     with step("files to Arrow"):
         corpus = load(
@@ -119,20 +119,14 @@ def peak(whose: int) -> float:
     return resource.getrusage(whose).ru_maxrss / unit
 
 
-def data(sizes: list[int], folder: Path) -> None:
-    print("| documents | step | CPU s | ms/document | peak memory above the start, MB |")
-    print("|---|---|---|---|---|")
-    for size in sizes:
-        place = folder / f"documents-{size}"
-        place.mkdir()
-        write_documents(place, size)
-        environment = os.environ | {"HF_DATASETS_CACHE": str(place / "cache")}
-        environment["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-        command = [sys.executable, "-m", "docs.speed.scale", "worker", "--folder", str(place)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-        for name, seconds, used in map(json.loads, done.stdout.splitlines()):
-            each = 1000 * seconds / size
-            print(f"| {size:,} | {name} | {seconds:.1f} | {each:.2f} | {used:.0f} |", flush=True)
+def data(size: int, folder: Path) -> None:
+    place = folder / str(size)
+    place.mkdir()
+    write_documents(place, size)
+    environment = os.environ | {"HF_DATASETS_CACHE": str(place / "cache")}
+    environment["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+    command = [sys.executable, "-m", "docs.speed.scale", "worker", str(place)]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
 def write_runs(folder: Path, count: int) -> Path:
@@ -158,33 +152,32 @@ def write_runs(folder: Path, count: int) -> Path:
     return folder / "large"
 
 
-def report(sizes: list[int], folder: Path) -> None:
-    print("| runs | command | wall s | CPU s | peak memory so far, MB |\n|---|---|---|---|---|")
+def report(size: int, folder: Path) -> None:
     busy = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-    for size in sizes:
-        experiment = str(write_runs(folder / f"runs-{size}", size))
-        for name, *options in (["status"], ["report"], ["leaderboard", "--out", "page.html"]):
-            began, before = time.perf_counter(), busy()
-            command = [sys.executable, str(ROOT / "run_benchmark.py"), name, experiment, *options]
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-            wall, used = time.perf_counter() - began, peak(resource.RUSAGE_CHILDREN)
-            cpu = busy() - before
-            print(f"| {size:,} | {name} | {wall:.1f} | {cpu:.1f} | {used:.0f} |", flush=True)
+    experiment = str(write_runs(folder / str(size), size))
+    for name, *options in (["status"], ["report"], ["leaderboard", "--out", "page.html"]):
+        began, before = time.perf_counter(), busy()
+        command = [sys.executable, str(ROOT / "run_benchmark.py"), name, experiment, *options]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        wall, cpu, used = (
+            time.perf_counter() - began,
+            busy() - before,
+            peak(resource.RUSAGE_CHILDREN),
+        )
+        print(f"| {size:,} | {name} | {wall:.1f} | {cpu:.1f} | {used:.0f} |", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("data", "report", "worker"))
-    parser.add_argument("--documents", default="500,5000,50000")
-    parser.add_argument("--runs", default="120,1200")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)  # of a worker's documents
-    options = parser.parse_args()
-    if options.what == "worker":
-        return prepare_and_load(options.folder)
-    work, sizes = (data, options.documents) if options.what == "data" else (report, options.runs)
-    with tempfile.TemporaryDirectory() as folder:
-        work([int(size) for size in sizes.split(",")], Path(folder))
-
+HEADINGS = {
+    "data": "| documents | step | CPU s | ms/document | peak memory above the start, MB |",
+    "report": "| runs | command | wall s | CPU s | peak memory so far, MB |",
+}
 
 if __name__ == "__main__":
-    main()
+    what, *arguments = sys.argv[1:]
+    if what == "worker":
+        prepare_and_load(Path(arguments[0]))
+    else:
+        print(f"{HEADINGS[what]}\n|---|---|---|---|---|", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            for size in map(int, arguments):
+                {"data": data, "report": report}[what](size, Path(folder))

@@ -61,7 +61,7 @@ def test_mistakes(results, tmp_path):
         ([tmp_path / "nowhere"], "no such folder"),
         ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
         ([results, "--relations", "P7"], "'P7' has no pair in the sample"),
-        ([results, "--out", tmp_path / "file"], "a file stands where"),
+        ([results, "--out", tmp_path / "file"], "this folder cannot be made"),
         ([results, "--relations", ","], "an empty list"),
     ):
         done = figures(*arguments)

@@ -62,10 +62,10 @@ def test_the_thresholds_that_were_tuned_on_dev(tmp_path):
     file = tmp_path / "mine.txt"
     file.write_text("[w1|1] w2 [w3|2] w4 [w5|3].")
 
-    def found(threshold, **tuned):
+    def found(which, **tuned):
         run.write_json("metrics.json", {**metrics, **tuned})
         run.finish()
-        return predict(run.path, file, threshold)
+        return predict(run.path, file, which)
 
     own, everything = found("class"), found("tuned", threshold=-1e9)
     assert len(everything) == 5 * 3 > len(own)  # all candidates: 5 for each of the 3 entities
