@@ -26,9 +26,6 @@ SOUND = dict(
 KEYS = ["options", "epochs", "scale", "documents", "freeze", "warmup_epochs", "none", "atlop", "x"]
 KEYS = sorted({*Experiment.model_fields, *KEYS})
 KNOWN = ["", "atlop", "none", "vae", "synthetic", "dwie", "tiny", "fresh", "all", "../x"]
-    "",
-    *["atlop", "baseline", "none", "vae", "synthetic", "dwie", "tiny", "fresh", "all", "../x"],
-]
 
 numbers = st.none() | st.booleans() | st.integers() | st.floats()
 scalars = numbers | st.sampled_from(KNOWN) | st.text(max_size=6)
