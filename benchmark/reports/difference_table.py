@@ -13,7 +13,12 @@ from statistics import median
 from benchmark.reports.ablation import coverage_notes
 from benchmark.reports.significance import FAMILIES, Contrast, Significance
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
-from benchmark.statistics.advice import DOCUMENT_LEVEL, detectable_difference, too_few_seeds
+from benchmark.statistics.advice import (
+    DOCUMENT_LEVEL,
+    NO_TEST,
+    detectable_difference,
+    too_few_seeds,
+)
 from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.effects import smallest_p
 
@@ -109,8 +114,7 @@ def _meaning(found: Significance) -> Iterator[str]:
     tested = [contrast for contrast in found.contrasts if contrast.test is not None]
     if not tested:
         if any(contrast.difference.values for contrast in found.contrasts):
-            reason = too_few_seeds(1, found.size, test="t")
-            yield f"No difference is marked as significant. {reason}"
+            yield f"No difference is marked as significant. {NO_TEST}"
         return
     how = "two-sided test across paired seeds"
     if found.size > 1:
@@ -199,7 +203,7 @@ def _tests(found: Significance) -> Iterator[str]:
     )
     if not taken:
         if any(contrast.difference.values for contrast in found.contrasts):
-            yield too_few_seeds(1, found.size, test="t")
+            yield NO_TEST
         return
     which = "; ".join(f"{name}: {', '.join(names)}" for name, names in taken)
     yield (

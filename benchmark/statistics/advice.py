@@ -17,20 +17,21 @@ DOCUMENT_LEVEL = (
 )
 
 
+NO_TEST = "With 1 seed no test across seeds can be made: it takes at least two."
+
+
 def too_few_seeds(
     n: int, comparisons: int, *, test: str = "permutation", alternative: str = "two-sided"
 ) -> str | None:
-    """Says so if no result of this test across n seeds could pass Holm's first threshold."""
+    """Says so if no result of this test across n > 1 seeds could pass Holm's first threshold."""
     smallest, threshold = smallest_p(test, n, alternative=alternative), ALPHA / comparisons
-    if smallest is None:
-        return f"With {_seeds(n)} no test across seeds can be made: it takes at least two."
     if smallest <= threshold:
         return None
     enough = lambda k: smallest_p(test, k, alternative=alternative) <= threshold
     seeds = next(filter(enough, range(n, _MOST_SEEDS)), None)
     remedy = f"it takes {seeds} seeds" if seeds else "no number of seeds helps, take another test"
     return (
-        f"With {_seeds(n)} the smallest possible p of the {test} test is {smallest:.3g}, above "
+        f"With {n} seeds the smallest possible p of the {test} test is {smallest:.3g}, above "
         f"{threshold:.3g}, Holm's first threshold for {_comparisons(comparisons)}: nothing can be "
         f"significant, whatever the difference; {remedy}."
     )
@@ -38,17 +39,15 @@ def too_few_seeds(
 
 def detectable_difference(
     n: int, sd: float, comparisons: int = 1, *, alternative: str = "two-sided"
-) -> str | None:
-    """What difference the t-test finds on n paired seeds; None with fewer than two.
+) -> str:
+    """What difference the t-test finds on n > 1 paired seeds.
 
     sd: standard deviation of the paired differences, in points.
     """
     alpha = ALPHA / comparisons
     effect = minimum_detectable_effect(n, power=_POWER, alpha=alpha, alternative=alternative)
-    if effect is None:
-        return None
     return (
-        f"With {_seeds(n)} whose differences vary by {sd:.2f} points (SD), a true difference of "
+        f"With {n} seeds whose differences vary by {sd:.2f} points (SD), a true difference of "
         f"{effect * sd:.2f} points is found by a t-test with {_POWER:.0%} probability at level "
         f"{alpha:.3g} ({_comparisons(comparisons)}); a smaller one will often be missed, so 'not "
         "significant' is not 'no difference'."

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.statistics.intervals import RESAMPLES, checked_counts
+from benchmark.statistics.intervals import RESAMPLES
 from benchmark.statistics.resampling import Score, as_extreme, swapped_differences
-from benchmark.statistics.results import Result, check_alternative, resampling_error
+from benchmark.statistics.results import Result, resampling_error
 
 _TIE = 1e-12  # differences of scores that are closer differ by rounding
 
@@ -34,27 +34,16 @@ def approximate_randomisation(
 
     Args:
         a, b: counts [S, D, k] of the models on the same documents, row by row.
-        measure: summed counts [..., k] -> score [...], see `measures.MEASURES`.
-
-    Raises:
-        ValueError: other shapes, no document or no resample.
+        measure: summed counts [..., k] -> score [...], see `measures.MEASURES`; defined for all.
     """
-    check_alternative(alternative)
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}, expected at least 1 (9,999 by default)")
-    a, b = checked_counts(a, b)
     observed = measure(a.sum(axis=1)) - measure(b.sum(axis=1))
     null = swapped_differences(a, b, measure, rng=rng, resamples=resamples)
-    return tuple(
-        _result(observed[s], null[:, s], a.shape[1], alternative) for s in range(len(observed))
-    )
-
-
-def _result(observed: float, null: np.ndarray, documents: int, alternative: str) -> Result:
-    name = f"approximate randomisation over documents ({len(null):,} resamples)"
-    if np.isnan(observed):
-        why = ("the score of A or B is undefined",)
-        return Result(name, None, None, documents, "documents", alternative, None, warnings=why)
-    p = float((1 + as_extreme(null, observed, alternative, _TIE).sum()) / (1 + len(null)))
-    effect, error = float(observed), resampling_error(p, len(null))
-    return Result(name, effect, p, documents, "documents", alternative, effect, p_error=error)
+    name = f"approximate randomisation over documents ({resamples:,} resamples)"
+    results = []
+    for s, effect in enumerate(observed.tolist()):
+        hits = as_extreme(null[:, s], effect, alternative, _TIE).sum()
+        p = float((1 + hits) / (1 + resamples))
+        error = resampling_error(p, resamples)
+        tested = (name, effect, p, a.shape[1], "documents", alternative, effect)
+        results.append(Result(*tested, p_error=error))
+    return tuple(results)

@@ -21,28 +21,18 @@ FEW_DOCUMENTS = 20  # the same for documents
 _ROUNDING = 1e-10  # equal differences of scores differ by less, relative to their size
 
 
-def paired_t_interval(differences: np.ndarray) -> Interval:
+def paired_t_interval(differences: np.ndarray) -> Interval | None:
     """The mean of paired differences [n] with its t interval: mean -+ t(n - 1) * sd / sqrt(n).
 
-    There is no interval with fewer than two differences, with a NaN, or when they do not vary: no
-    spread in a few seeds does not show that there is none.
-
-    Raises:
-        ValueError: differences that are not [n], or infinite ones.
+    None when they do not vary: no spread in a few seeds does not show that there is none.
     """
-    name, d = "paired t interval across seeds", checked_differences(differences)
-    none = lambda why, of=None: Interval(name, of, None, None, LEVEL, len(d), warnings=(why,))
-    if np.isnan(d).any():
-        return none(undefined_differences(d))
-    estimate = float(d.mean()) if len(d) else None
-    if len(d) < 2:
-        return none(f"no interval from {len(d)} seeds: it takes two", estimate)
-    if constant(d):
-        return none("no interval: the differences do not vary", estimate)
+    if constant(differences):
+        return None
     from scipy.stats import t
 
-    half = float(t.ppf((1 + LEVEL) / 2, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)))
-    return Interval(name, estimate, estimate - half, estimate + half, LEVEL, len(d))
+    n, mean = len(differences), float(differences.mean())
+    half = float(t.ppf((1 + LEVEL) / 2, n - 1) * differences.std(ddof=1) / np.sqrt(n))
+    return Interval("paired t interval across seeds", mean, mean - half, mean + half, LEVEL, n)
 
 
 def crossed_interval(
@@ -59,11 +49,7 @@ def crossed_interval(
     pigeonhole bootstrap of Owen 2007, which is mildly conservative).
 
     a, b: counts [S, D, k]; row s of both belongs to the same seed.
-
-    Raises:
-        ValueError: other shapes, or shapes that differ.
     """
-    a, b = checked_counts(a, b)
     weights = draw_documents(rng, a.shape[1], resamples)
     drawn = scores_under(weights, a, measure) - scores_under(weights, b, measure)
     observed = measure(a.sum(axis=1)) - measure(b.sum(axis=1))
@@ -84,68 +70,29 @@ def crossed_from_scores(
     means = np.where(picked > 0, picked * drawn, 0.0).sum(axis=1) / seeds
     several = "crossed bootstrap over seeds and documents"
     name = "bootstrap over documents" if seeds == 1 else several
-    n = {"seeds": seeds, "documents": documents}
-    interval = percentile_interval(name, observed.mean(), means, **n)
-    return replace(interval, warnings=(*interval.warnings, *_few(seeds, documents)))
+    interval = percentile_interval(name, float(observed.mean()), means)
+    warnings = (*interval.warnings, *_few(seeds, documents))
+    return replace(interval, seeds=seeds, documents=documents, warnings=warnings)
 
 
-def percentile_interval(name: str, estimate: float, drawn: np.ndarray, **n: int) -> Interval:
+def percentile_interval(name: str, estimate: float, drawn: np.ndarray) -> Interval:
     """The middle 95 % of resampled differences `drawn` [resamples] around `estimate`.
 
     Resamples that leave the score undefined (NaN) are left out, with a warning.
-
-    n: seeds=, documents=.
     """
-    interval = Interval(name, None, None, None, LEVEL, **n)
-    if np.isnan(estimate):
-        return replace(interval, warnings=("the score of A or B is undefined",))
-    interval, undefined = replace(interval, estimate=float(estimate)), np.isnan(drawn)
-    if undefined.any():
-        share = f"{undefined.sum():,} of {len(drawn):,} resamples"
-        warning = f"the score is undefined in {share}, which were left out"
-        interval = replace(interval, warnings=(warning,))
-    if undefined.all():
-        return interval
-    low, high = np.quantile(drawn[~undefined], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return replace(interval, low=float(low), high=float(high))
-
-
-def checked_differences(differences: np.ndarray) -> np.ndarray:
-    """`differences` as floats [n]; NaN stands for a missing one.
-
-    Raises ValueError for another number of axes or infinite values.
-    """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 1:
-        raise ValueError(f"paired differences are an array [n], got the shape {d.shape}")
-    if np.isinf(d).any():
-        raise ValueError("paired differences hold an infinite value")
-    return d
-
-
-def checked_counts(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as arrays. Raises ValueError unless both are [S, D, k] of one shape, and not empty."""
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape:
-        raise ValueError(
-            f"counts of A and B must be paired: their shapes are {a.shape} and {b.shape}"
-        )
-    if a.ndim != 3 or a.size == 0:
-        raise ValueError(f"counts are [seeds, documents, k] and not empty, got the shape {a.shape}")
-    return a, b
+    defined, warnings = drawn[~np.isnan(drawn)], ()
+    if left_out := len(drawn) - len(defined):
+        share = f"{left_out:,} of {len(drawn):,} resamples"
+        warnings = (f"the score is undefined in {share}, which were left out",)
+    low = high = None
+    if defined.size:
+        low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return Interval(name, estimate, low, high, LEVEL, warnings=warnings)
 
 
 def constant(differences: np.ndarray) -> bool:
     """Whether all differences are the same, up to rounding."""
     return bool(np.ptp(differences) <= _ROUNDING * np.abs(differences).max(initial=0.0))
-
-
-def undefined_differences(differences: np.ndarray) -> str:
-    """The warning for NaN among paired differences: nothing is averaged over what is missing."""
-    return (
-        f"{int(np.isnan(differences).sum())} of {len(differences)} differences are undefined: "
-        "nothing is computed from the rest"
-    )
 
 
 def _few(seeds: int, documents: int) -> Iterator[str]:

@@ -55,8 +55,8 @@ def document_counts(
         names: what errors call the runs; without any: run 0, run 1 and so on.
 
     Raises:
-        DataError: a title is missing or appears twice, gold facts differ, or a run lacks the group
-            (no frequent relations).
+        DataError: a title is missing, gold facts differ, or a run lacks the group (no frequent
+            relations).
     """
     names = names or [f"run {number}" for number in range(len(runs))]
     titles = runs[0].titles
@@ -85,11 +85,6 @@ def _table(
             f"{sorted(run.groups)}"
         )
     row = {title: index for index, title in enumerate(run.titles)}
-    if len(row) < len(run.titles):
-        twice = next(title for title in run.titles if run.titles.count(title) > 1)
-        raise DataError(
-            f"{name}: the title '{twice}' appears twice; documents are matched by title"
-        )
     if unmatched := set(row) ^ set(titles):
         raise DataError(
             f"{len(unmatched)} documents are in only one of {first} and {name}, such as "

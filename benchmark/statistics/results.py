@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-ALTERNATIVES = ("two-sided", "greater", "less")
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -39,10 +37,10 @@ class Result:
 
     name: the test, in words.
     statistic: its value, in the test's own scale.
-    p: None where the test cannot be made; `warnings` then says why. Never NaN.
+    p: None where the test cannot be made; `warnings` then says why.
     n: number of seeds or documents, see `unit`.
     alternative: "two-sided", "greater" (A > B) or "less".
-    effect: the difference A - B that the test is about; None where undefined.
+    effect: the difference A - B that the test is about.
     interval: of the effect, always two-sided; None where the test gives none.
     why: the reason for the choice of the test, where a rule chose it (`tests.auto`).
     p_error: standard error of p by resampling alone (`resampling_error`); None where p is exact.
@@ -54,7 +52,7 @@ class Result:
     n: int
     unit: str
     alternative: str
-    effect: float | None
+    effect: float
     interval: Interval | None = None
     why: str = ""
     warnings: tuple[str, ...] = ()
@@ -64,11 +62,3 @@ class Result:
 def resampling_error(p: float, resamples: int) -> float:
     """The Monte-Carlo standard error of a p-value that so many resamples give."""
     return math.sqrt(p * (1 - p) / resamples)
-
-
-def check_alternative(alternative: str) -> None:
-    """Raises ValueError unless `alternative` is one of ALTERNATIVES."""
-    if alternative not in ALTERNATIVES:
-        raise ValueError(
-            f"alternative is {alternative!r}, expected one of {', '.join(ALTERNATIVES)}"
-        )

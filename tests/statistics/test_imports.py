@@ -11,15 +11,6 @@ ROOT = Path(__file__).parents[2]
 
 def test_importing_all_statistics_loads_none_of_the_slow_libraries():
     modules = sorted(path.stem for path in (ROOT / "benchmark/statistics").glob("*.py"))
-    assert {
-        "tests",
-        "document_tests",
-        "intervals",
-        "effects",
-        "corrections",
-        "advice",
-        "measures",
-    } <= set(modules)
     code = "; ".join(
         f"import benchmark.statistics.{name}" for name in modules if name != "__init__"
     )

@@ -40,18 +40,8 @@ def test_t_interval_by_hand_and_by_scipy():
     assert (interval.low, interval.high) == pytest.approx((oracle.low, oracle.high))
 
 
-@pytest.mark.parametrize(
-    ("differences", "warning"),
-    [
-        ([], "0 seeds"),
-        ([1.0], "1 seed"),
-        ([0.5, 0.5], "do not vary"),
-        ([1.0, np.nan], "1 of 2 differences are undefined"),
-    ],
-)
-def test_no_t_interval_without_spread(differences, warning):
-    interval = paired_t_interval(np.array(differences))
-    assert interval.low is None and interval.high is None and warning in interval.warnings[0]
+def test_no_t_interval_without_spread():
+    assert paired_t_interval(np.array([0.5, 0.5])) is None
 
 
 def test_scores_under_all_draws_of_three_documents():
@@ -120,11 +110,7 @@ def test_few_seeds_and_documents_are_said(models, seeds, documents, warning):
     assert warnings == () if warning is None else warning in warnings[0]
 
 
-def test_undefined_scores_give_no_interval_and_undefined_resamples_are_left_out():
-    nothing = np.zeros((5, 30, 4), dtype=int)
-    interval = crossed(nothing, nothing)
-    assert interval.low is None and interval.estimate is None
-    assert "undefined" in interval.warnings[0]
+def test_undefined_resamples_are_left_out():
     part = percentile_interval("a", 1.0, np.array([np.nan, 1.0, 1.0]))
     assert (part.low, part.high) == (1, 1) and "1 of 3 resamples" in part.warnings[0]
     assert percentile_interval("a", 1.0, np.array([np.nan])).low is None
@@ -141,11 +127,3 @@ def test_whole_numbers_too_large_for_single_precision_are_summed_exactly():
     a = np.array([[[2**24 + 1, 2**25, 2**25, 0], [1, 2, 2, 0]]])
     b = a - np.array([[1, 0, 0, 0], [0, 0, 0, 0]])
     assert crossed(a, b, total, resamples=200).high == 2.0  # the first document drawn twice
-
-
-def test_misuse_is_refused():
-    counts = np.ones((2, 3, 4))
-    with pytest.raises(ValueError, match=r"seeds, documents, k"):
-        crossed(counts[0], counts[0])
-    with pytest.raises(ValueError, match="paired"):
-        crossed(counts, counts[:1])

@@ -53,7 +53,6 @@ OTHER_GOLD = {"a": 5, "b": 99, "c": 99}
     ("runs", "name", "message"),
     [
         ([run("abc"), run("abd")], "f1", "2 documents are in only one of run 0 and .* such as 'c'"),
-        ([run("abc"), run("abca")], "f1", "'a' appears twice"),
         ([run("abc"), run("abc", gold=OTHER_GOLD)], "f1", "gold facts, first in document 'b'"),
         ([run(groups=("all",))], "ltail_f1", "ltail_f1 needs counts of the group 'tail'"),
     ],
