@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -24,11 +25,13 @@ from benchmark.commands.options import (
     reference_of,
 )
 from benchmark.errors import ConfigError, UserError
-from benchmark.store.runs import RunDirectory, find_runs
+from benchmark.store.runs import find_runs
 
 if TYPE_CHECKING:
     from benchmark.scoring.counts import Counts
     from benchmark.scoring.submission import Reference
+    from benchmark.statistics.comparison import Comparison, Effects, Line
+    from benchmark.statistics.results import Result
 
 SEED = 0  # of the resampling: the same command prints the same numbers
 SeedTest = StrEnum("SeedTest", ["auto", "permutation", "t", "wilcoxon", "sign"])
@@ -87,9 +90,8 @@ def compare(
     elif train or train_facts or frequent or undirected:
         raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
     sides = _matched((a, b), [_read(path, reference, split.value) for path in (a, b)])
-    if [side.keys() for side in sides] == [sides[0].keys()] * 2 and all(
-        counts.to_json() == sides[1][seed].to_json() for seed, counts in sides[0].items()
-    ):
+    as_lists = [{seed: counts.to_json() for seed, counts in side.items()} for side in sides]
+    if as_lists[0] == as_lists[1]:
         typer.echo("A and B have the same counts in every document: nothing differs", err=True)
     import numpy as np
 
@@ -132,16 +134,16 @@ def _matched(
         return [{0: counts} for side in sides for counts in side.values()]
     for one, other in ((0, 1), (1, 0)):
         if None in sides[one]:
-            some = ", ".join(f"seed-{seed}" for seed in sorted(sides[other]))
             raise UserError(
                 f"{paths[one]}: a prediction file can be compared with one run; "
-                f"{paths[other]} holds {len(sides[other])} ({some})"
+                f"{paths[other]} holds {len(sides[other])}"
             )
     return sides
 
 
 def _read(path: Path, reference: Reference | None, split: str) -> dict[int | None, Counts]:
     """seed -> counts; a prediction file has no seed: None."""
+    from benchmark.scoring.counts import Counts
     from benchmark.scoring.submission import read_predictions
 
     if path.is_file():
@@ -150,29 +152,25 @@ def _read(path: Path, reference: Reference | None, split: str) -> dict[int | Non
                 f"{path}: a prediction file needs --gold, the documents it is scored on"
             )
         return {None: reference.count(read_predictions(path), str(path))}
-    found: dict[int | None, Counts] = {}
-    cells = set()
-    for directory in find_runs(path):
-        run = directory.read()
-        cells.add((run.experiment, run.backbone, run.augmenter))
-        found[run.seed] = _counts(directory, reference, split)
-    if not found:
+    directories = find_runs(path)
+    runs = {directory: directory.read() for directory in directories}
+    cells = {(run.experiment, run.backbone, run.augmenter) for run in runs.values()}
+    if not cells:
         raise UserError(f"{path}: holds no finished run")
     if len(cells) > 1:
         some = ", ".join("/".join(cell) for cell in sorted(cells)[:4])
         raise UserError(
             f"{path}: holds runs of {len(cells)} cells ({some}); give the folder of one"
         )
-    return found
-
-
-def _counts(directory: RunDirectory, reference: Reference | None, split: str) -> Counts:
-    from benchmark.scoring.counts import Counts
-
-    file = f"counts_{split}.json" if reference is None else f"predictions_{split}.json"
-    directory.verify(file)
-    count = Counts.from_json if reference is None else reference.count
-    return count(directory.read_json(file), str(directory.path / file))
+    file, count = f"counts_{split}.json", Counts.from_json
+    if reference is not None:
+        file, count = f"predictions_{split}.json", reference.count
+    for directory in directories:
+        directory.verify(file)
+    return {
+        run.seed: count(directory.read_json(file), str(directory.path / file))
+        for directory, run in runs.items()
+    }
 
 
 def _names(a: Path, b: Path) -> tuple[str, str]:
@@ -185,10 +183,11 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
     return str(a), str(b)
 
 
-def _print(found, console: Console) -> None:
+def _print(found: Comparison, console: Console) -> None:
     from benchmark.statistics.comparison import NAMES
 
-    tested = next((line for line in found.lines if line.across_seeds is not None), None)
+    defined = [line for line in found.lines if not line.undefined]
+    tested = next((line.across_seeds for line in defined if line.across_seeds), None)
     columns = ["A", "B", "A - B", "95 % interval", *(["p, seeds"] if tested else []), "p, docs"]
     table = Table(
         "",
@@ -200,81 +199,70 @@ def _print(found, console: Console) -> None:
         pad_edge=False,
     )
     for line in found.lines:
-        table.add_row(NAMES[line.measure], *_fields(line, with_seeds=tested is not None))
+        fields = ["n/a", "n/a"] if line.undefined else _fields(line)
+        table.add_row(NAMES[line.measure], *fields)
     console.print(table)
     for line in found.lines:
         if line.undefined:
             console.print(f"{NAMES[line.measure]}: {line.undefined}.")
     console.print(found.sentence())
-    for line in found.lines:
+    for line in defined:
         if line.effects is not None:
             console.print(f"{NAMES[line.measure]}: {_effects(line.effects)}")
-    for note in (*_notes(found, tested), *found.warnings):
+    for note in (*_notes(defined, tested), *found.warnings):
         console.print(f"- {note}", style="dim")
 
 
-def _notes(found, tested) -> list[str]:
-    """How to read the table; `tested`: a line with a test across seeds, None without one."""
-    results = [*(r for line in found.lines for r in line.across_documents)]
-    results += [line.across_seeds for line in found.lines if line.across_seeds]
-    error = max((r.p_error for r in results if r.p_error is not None), default=None)
-    drawn = [] if error is None else [f"Resampling alone moves a p by up to ±{error:.4f} (1 SE)."]
-    return [*_meaning(tested), *drawn]
+def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
+    """How to read the table; `tested`: a test across seeds, None without one."""
+    if tested is None:
+        yield "Scores in percent. The interval is a bootstrap over documents."
+        yield "p, docs: approximate randomisation."
+    else:
+        yield (
+            "Scores in percent, ± standard deviation over seeds. The interval is a bootstrap over "
+            "seeds and documents."
+        )
+        yield f"p, seeds: {tested.name}. {tested.why}".strip()
+        yield (
+            "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
+            "whatever their seeds. eps_min: almost stochastic order, A is better at 0.2 or less "
+            "(Dror et al. 2019); not a p-value."
+        )
+        yield (
+            "p, docs: approximate randomisation; the median over seeds, and how many of them are "
+            "at most 0.05."
+        )
+    results = [r for line in lines for r in (*line.across_documents, line.across_seeds) if r]
+    errors = [result.p_error for result in results if result.p_error is not None]
+    if errors:
+        yield f"Resampling alone moves a p by up to ±{max(errors):.4f} (1 SE)."
 
 
-def _meaning(tested) -> list[str]:
-    if not tested:
-        return [
-            "Scores in percent. The interval is a bootstrap over documents.",
-            "p, docs: approximate randomisation.",
-        ]
-    return [
-        "Scores in percent, ± standard deviation over seeds. The interval is a bootstrap over "
-        "seeds and documents.",
-        f"p, seeds: {tested.across_seeds.name}. {tested.across_seeds.why}".strip(),
-        "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
-        "whatever their seeds. eps_min: almost stochastic order, A is better at 0.2 or less (Dror "
-        "et al. 2019); not a p-value.",
-        "p, docs: approximate randomisation; the median over seeds, and how many of them are at "
-        "most 0.05.",
-    ]
-
-
-def _fields(line, *, with_seeds: bool) -> list[str]:
-    if line.undefined:
-        return ["n/a", "n/a"]
+def _fields(line: Line) -> list[str]:
     low, high = line.interval.low, line.interval.high
+    p_values = [result.p for result in line.across_documents]
+    documents = _p(median(p_values))
+    if len(p_values) > 1:
+        documents += f" ({sum(p <= 0.05 for p in p_values)}/{len(p_values)})"
     return [
         _spread(line.a),
         _spread(line.b),
         f"{line.difference:+.2f}",
         "none" if low is None else f"{low:+.2f}, {high:+.2f}",
-        *([_p(line.across_seeds.p)] if with_seeds else []),
-        _documents(line.across_documents),
+        *([_p(line.across_seeds.p)] if line.across_seeds else []),
+        documents,
     ]
 
 
-def _effects(effects) -> str:
-    shown = (("d_z", effects.d_z, "+.2f"), ("P(A > B)", effects.superiority, ".2f"))
-    shown += (("eps_min", effects.eps_min, ".2f"),)
-    return ", ".join(
-        f"{name} {'undefined' if value is None else format(value, form)}"
-        for name, value, form in shown
-    )
+def _effects(effects: Effects) -> str:
+    d_z = "undefined" if effects.d_z is None else f"{effects.d_z:+.2f}"
+    return f"d_z {d_z}, P(A > B) {effects.superiority:.2f}, eps_min {effects.eps_min:.2f}"
 
 
 def _spread(values: tuple[float, ...]) -> str:
     centre = f"{mean(values):.2f}"
     return f"{centre}±{stdev(values):.2f}" if len(values) > 1 else centre
-
-
-def _documents(results) -> str:
-    p_values = [result.p for result in results if result.p is not None]
-    if not p_values:
-        return "none"
-    text = _p(median(p_values))
-    small = sum(p <= 0.05 for p in p_values)
-    return text if len(results) == 1 else f"{text} ({small}/{len(results)})"
 
 
 def _p(value: float | None) -> str:

@@ -97,32 +97,19 @@ def report(
     if experiments := _experiments_in(target):
         for experiment in experiments:
             report(experiment, overrides, results, None, with_published, verify)
-        leaderboard(
-            [target],
-            target / "leaderboard.html",
-            with_published,
-            add_predictions,
-            gold,
-            train,
-            train_facts,
-            frequent,
-            undirected,
-        )
+        others = (add_predictions, gold, train, train_facts, frequent, undirected)
+        leaderboard([target], target / "leaderboard.html", with_published, *others)
         return
     found = statuses(target, results, overrides or ())
-    folder = target if target.is_dir() else results / read_experiment(target, overrides or []).name
+    experiment = None if target.is_dir() else read_experiment(target, overrides or [])
+    folder = results / experiment.folder if experiment else target
     if not any(run_status.state == "done" for run_status in found):
         raise UserError(
             f"{folder}: no run of this experiment is done yet, so there is nothing to report"
         )
     reference = reference_of(gold, train, train_facts, frequent, undirected) if files else None
     if verify:
-        _verify(
-            found,
-            None
-            if target.is_dir()
-            else read_experiment(target, overrides or []).dataset.model_dump(mode="json"),
-        )
+        _verify(found, experiment and experiment.dataset.model_dump(mode="json"))
     publish(
         found, folder, Console(), with_published=with_published, files=files, reference=reference
     )
@@ -152,18 +139,13 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
     from benchmark.scoring.verification import Documents, verify
 
     documents, verified = Documents(dataset), []
-    finished = [
-        run_status.directory
-        for run_status in found
-        if run_status.state in ("done", "changed", "damaged")
-    ]
+    finished = [each for each in found if each.state in ("done", "changed", "damaged")]
     with Progress.for_console().task("verifying", total=len(finished)) as bar:
-        for directory in finished:
-            verified.append(verify(directory, documents))
+        for run_status in finished:
+            verified.append(verify(run_status.directory, documents))
             bar.advance()
-    for run in verified:
-        for difference in run.differences:
-            typer.echo(f"differs: {difference}", err=True)
+    for difference in (difference for run in verified for difference in run.differences):
+        typer.echo(f"differs: {difference}", err=True)
     reasons = Counter(reason for run in verified for reason in run.unverified)
     for reason, runs in reasons.items():
         typer.echo(f"not verified, of {runs} run(s): {reason}", err=True)

@@ -45,16 +45,16 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Effects:
-    """How large a difference over several seeds is; None where undefined.
+    """How large a difference over several seeds is.
 
-    d_z: mean over standard deviation of the pairs.
+    d_z: mean over standard deviation of the pairs; None where they do not vary.
     superiority: P(A > B), that one run of A beats one of B, whatever their seeds.
     eps_min: of almost stochastic order of A over B; 0 if A dominates, 1 if B does, no p-value.
     """
 
     d_z: float | None
-    superiority: float | None
-    eps_min: float | None
+    superiority: float
+    eps_min: float
 
 
 @dataclass(frozen=True)

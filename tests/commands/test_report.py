@@ -145,3 +145,13 @@ def test_a_folder_of_experiments_gets_the_tables_of_each_and_a_leaderboard(tmp_p
     assert done.exit_code == 0, done.output
     assert all((tmp_path / "results" / name / "report.tex").is_file() for name in ("one", "two"))
     assert "Experiment" in (tmp_path / "results" / "leaderboard.html").read_text(encoding="utf-8")
+
+
+def test_tables_of_the_cheap_protocol_stand_in_its_own_folder(lab):
+    head = "--set augment.stage3=head"
+    lab(f"run CONFIG {head}")
+    (lab.results / "toy_head" / "report.md").unlink()
+    done = lab(f"report CONFIG {head}")
+    assert done.exit_code == 0, done.output
+    assert (lab.results / "toy_head" / "report.md").is_file()
+    assert not (lab.results / "toy" / "report.md").exists()
