@@ -32,10 +32,7 @@ Split = Literal["dev", "test"]
 
 
 class Score(_Strict):
-    """A number as printed, in percent.
-
-    spread: the number after the ±. mark: how the paper set it off.
-    """
+    """A number as printed, in percent, with the number after the ± and how it was set off."""
 
     mean: Percent
     spread: Percent | None = None
@@ -43,35 +40,24 @@ class Score(_Strict):
 
 
 class PublishedColumn(_Strict):
-    """A column; `key` is that of our own tables ("dev.f1")."""
-
-    key: str
+    key: str  # that of our own tables ("dev.f1")
     split: Split
     label: str
 
 
 class PublishedRow(_Strict):
-    """One method.
+    """One method; None stands for what the paper does not give."""
 
-    method, citation, group: as printed ("KD-DocRE", "Tan et al., 2022a", the heading above).
-    own: whether it is the paper's own method.
-    encoder: None where the paper names none.
-    backbone, augmenter: our counterpart; None where there is none.
-    runs: over how many runs the mean is, where the paper says so.
-    copied_from: per split, from where the paper took the numbers, where it says so.
-    scores: by column key; None where the paper gives none.
-    """
-
-    method: str
+    method: str  # as printed ("KD-DocRE"), like the citation and the heading above it
     citation: str | None
-    own: bool
+    own: bool  # the paper's own method
     group: str | None
     encoder: str | None
-    backbone: str | None
+    backbone: str | None  # our counterpart, if there is one
     augmenter: str | None
-    runs: Annotated[int, Field(ge=1)] | None
-    copied_from: dict[Split, str | None]
-    scores: dict[str, Score | None]
+    runs: Annotated[int, Field(ge=1)] | None  # over how many the mean is
+    copied_from: dict[Split, str | None]  # from where the paper took the numbers
+    scores: dict[str, Score | None]  # by column key
 
     @property
     def label(self) -> str:
@@ -83,44 +69,34 @@ class PublishedRow(_Strict):
 
 
 class Source(_Strict):
-    """The paper."""
-
     short: str
     citation: str
     url: str
 
 
 class PublishedTable(_Strict):
-    """One table of a paper: the format of the files.
-
-    dataset: its name in our tables.
-    caption: the paper's.
-    notes: what else a reader of the numbers must know.
-    references: what `copied_from` names.
-    encoders: the encoders that we have too, with their hub ids.
-    """
+    """One table of a paper: the format of the files."""
 
     table: int
-    dataset: str
+    dataset: str  # its name in our tables
     source: Source
-    caption: str
-    notes: list[str]
-    references: dict[str, str]
-    encoders: dict[str, str]
+    caption: str  # the paper's
+    notes: list[str]  # what else a reader of the numbers must know
+    references: dict[str, str]  # what `copied_from` names
+    encoders: dict[str, str]  # those that we have too, with their hub ids
     columns: list[PublishedColumn]
     rows: list[PublishedRow]
 
     @model_validator(mode="after")
     def _complete(self) -> PublishedTable:
         keys = {column.key for column in self.columns}
+        splits = {column.split for column in self.columns}
         for row in self.rows:
-            if row.scores.keys() != keys:
+            if row.scores.keys() != keys or row.copied_from.keys() != splits:
                 raise ValueError(
-                    f"the scores of {row.method} are {', '.join(row.scores)}; the columns are "
-                    f"{', '.join(keys)}"
+                    f"{row.method}: expected scores of {', '.join(keys)} and copied_from of "
+                    f"{', '.join(splits)}"
                 )
-            if row.copied_from.keys() != {column.split for column in self.columns}:
-                raise ValueError(f"copied_from of {row.method} must name the splits of the columns")
         return self
 
 

@@ -142,7 +142,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path):
         read_published(tmp_path)
     del scores["dev.f1"]
     (tmp_path / "mine.json").write_text(json.dumps(values))
-    with pytest.raises(UserError, match="mine.json: .*scores of - Gaus Noise"):
+    with pytest.raises(UserError, match="mine.json: .*- Gaus Noise: expected scores of"):
         read_published(tmp_path)
 
 

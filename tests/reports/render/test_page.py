@@ -14,7 +14,8 @@ import pytest
 from reports.render.test_html import Parsed
 from stored_runs import boards_of, relations, run, scored
 
-from benchmark.reports.render.page import ASSETS, page
+from benchmark.reports.render.html import ASSETS
+from benchmark.reports.render.page import page
 from benchmark.reports.study import folder_of
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&<!--"
