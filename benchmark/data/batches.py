@@ -211,16 +211,17 @@ class Collator:
         parts: defaultdict[str, list[np.ndarray]] = defaultdict(list)
         window = entity = mention = pair = 0
         for d, row in enumerate(rows):
-            positions = np.asarray(row["mention_position"], dtype=np.int64)
+            column = lambda name, row=row: np.asarray(row[name], dtype=np.int64)
+            positions, first_token = column("mention_position"), d * width + 1
             for k, start in enumerate(starts[d]):
                 piece = tokens[d][start : start + room]
                 end = len(piece) + 1
                 ids[window, [0, end]] = self.plan.start, self.plan.end
                 ids[window, 1:end] = piece
                 mask[window, : end + 1] = 1
-                target[window, 1:end] = d * width + 1 + start + np.arange(len(piece))
+                target[window, 1:end] = first_token + start + np.arange(len(piece))
                 if k == 0:  # the text's own start and end; those of inner windows are dropped
-                    target[window, 0] = d * width
+                    target[window, 0] = first_token - 1
                 if k == len(starts[d]) - 1:
                     target[window, end] = d * width + lengths[d] - 1
                 inside = np.flatnonzero((positions >= start) & (positions < start + len(piece)))
@@ -231,9 +232,8 @@ class Collator:
                 window += 1
 
             n = int(row["entities"])
-            parts["mention_state"].append(d * width + 1 + positions)
-            of_mention = np.asarray(row["mention_entity"], dtype=np.int64)
-            parts["mention_entity"].append(entity + of_mention)
+            parts["mention_state"].append(first_token + positions)
+            parts["mention_entity"].append(entity + column("mention_entity"))
             parts["entity_document"].append(np.full(n, d))
             parts["entity_slot"].append(np.arange(n))
             head, tail = np.divmod(np.arange(n * n), max(n, 1))
@@ -241,17 +241,27 @@ class Collator:
             parts["off_diagonal"].append(head != tail)
             parts["pair_reverse"].append(pair + _pair_number(tail, head, n)[head != tail])
             # an entity makes no pair with itself: such facts stay in gold and leave training
-            fact_head, fact_tail, fact_class = (
-                np.asarray(row[f"fact_{x}"], dtype=np.int64) for x in ("head", "tail", "class")
-            )
-            apart = fact_head != fact_tail
-            parts["fact_pair"].append(pair + _pair_number(fact_head, fact_tail, n)[apart])
-            parts["fact_class"].append(fact_class[apart])
+            head, tail = column("fact_head"), column("fact_tail")
+            parts["fact_pair"].append((pair + _pair_number(head, tail, n))[head != tail])
+            parts["fact_class"].append(column("fact_class")[head != tail])
+
+            for name in {"entity_type", "mention_sentence"} & set(self.needs):
+                parts[name].append(column(name))
+            if "mention_end" in self.needs:
+                parts["mention_end"].append(first_token + column("mention_end"))
+            if "token_sentence" in self.needs:
+                sizes = np.diff([*row["sentence_start"], lengths[d] - 2])
+                numbers = np.repeat(np.arange(len(sizes)), sizes)
+                parts["token_sentence"].append(np.full((1, width), -1))
+                parts["token_sentence"][d][0, 1 : 1 + len(numbers)] = numbers
+            if "evidence" in self.needs:
+                head, tail = column("evidence_head"), column("evidence_tail")
+                cited = pair + _pair_number(head, tail, n), column("evidence_sentence")
+                cited = np.stack([*cited, column("evidence_count")], axis=1)
+                parts["evidence"].append(cited[head != tail])
             entity, mention, pair = entity + n, mention + len(positions), pair + n * (n - 1)
 
         packed = {name: np.concatenate(arrays).astype(np.int64) for name, arrays in parts.items()}
-        packed["pair_cell"] = np.flatnonzero(packed.pop("off_diagonal"))
-        packed["positive"] = np.unique(packed["fact_pair"])
         packed |= {
             "rows": np.array([row["row"] for row in rows]),
             "lengths": lengths,
@@ -259,45 +269,15 @@ class Collator:
             "window_ids": ids,
             "window_mask": mask,
             "window_target": target,
+            "pair_cell": np.flatnonzero(packed.pop("off_diagonal")),
+            "positive": np.unique(packed["fact_pair"]),
         }
-        packed |= self._optional(rows, lengths, width)
         return Batch(
             **{name: torch.from_numpy(array) for name, array in packed.items()},
             width=width,
             largest=int(packed["entities"].max()),
             slots=int(packed["occurrence_slot"].max(initial=-1)) + 1,
         )
-
-    def _optional(
-        self, rows: Sequence[dict], lengths: np.ndarray, width: int
-    ) -> dict[str, np.ndarray]:
-        """The optional fields that are needed."""
-        found: dict[str, np.ndarray] = {}
-        for name in ("entity_type", "mention_sentence"):
-            if name in self.needs:
-                found[name] = np.concatenate([row[name] for row in rows]).astype(np.int64)
-        if "mention_end" in self.needs:
-            ends = [d * width + 1 + np.asarray(row["mention_end"]) for d, row in enumerate(rows)]
-            found["mention_end"] = np.concatenate(ends).astype(np.int64)
-        if "token_sentence" in self.needs:
-            found["token_sentence"] = np.full((len(rows), width), -1, dtype=np.int64)
-            for d, row in enumerate(rows):
-                sizes = np.diff([*row["sentence_start"], lengths[d] - 2])
-                numbers = np.repeat(np.arange(len(sizes)), sizes)
-                found["token_sentence"][d, 1 : 1 + len(numbers)] = numbers
-        if "evidence" in self.needs:
-            parts, pair = [], 0
-            for row in rows:
-                head, tail, sentence, count = (
-                    np.asarray(row[f"evidence_{x}"], dtype=np.int64)
-                    for x in ("head", "tail", "sentence", "count")
-                )
-                n, apart = int(row["entities"]), head != tail
-                cited = np.stack([pair + _pair_number(head, tail, n), sentence, count], axis=1)
-                parts.append(cited[apart])
-                pair += n * (n - 1)
-            found["evidence"] = np.concatenate(parts)
-        return found
 
 
 def _pair_number(head: np.ndarray, tail: np.ndarray, n: int) -> np.ndarray:

@@ -5,6 +5,8 @@ Every loader makes rows of `FEATURES`; all later code knows only these.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,33 +47,19 @@ NA = "NA"  # the name of class 0 of every backbone: no relation, and the adaptiv
 
 @dataclass(frozen=True)
 class Corpus:
-    """Three splits of one dataset and what must be known about its relations.
+    """Three splits of one dataset and what must be known about its relations."""
 
-    Args:
-        name: shown in tables ("re-docred").
-        train, dev, test: `datasets.Dataset` of FEATURES rows. Titles are unique within a split.
-        relations: the dataset's inventory without NA, in class order: class r + 1 is relations[r].
-        relation_names: a readable name per relation, where one is known ("P17" -> "country").
-        frequent: the relations that count for Freq F1; all others count for LTail F1. None: not
-            defined.
-        undirected: facts hold in both directions and are scored once per unordered pair (BioRED).
-        notes: what a reader of the scores must know ("400 of 3,053 training documents; Ign F1 is
-            not comparable").
-        licence: of the documents, as far as known.
-        entity_types: names of the entity types in the order of their ids, which count from 1. None:
-            those of train, the most frequent first.
-    """
-
-    name: str
-    train: Dataset
+    name: str  # shown in tables ("re-docred")
+    train: Dataset  # of FEATURES rows; titles are unique within a split
     dev: Dataset
     test: Dataset
-    relations: tuple[str, ...]
-    relation_names: dict[str, str]
-    frequent: frozenset[str] | None
-    undirected: bool = False
-    notes: tuple[str, ...] = ()
-    licence: str = ""
+    relations: tuple[str, ...]  # without NA, in class order: class r + 1 is relations[r]
+    relation_names: dict[str, str]  # readable, where known ("P17" -> "country")
+    frequent: frozenset[str] | None  # those of Freq F1, all others of LTail F1; None: not defined
+    undirected: bool = False  # facts hold in both directions, scored once per unordered pair
+    notes: tuple[str, ...] = ()  # what a reader of the scores must know
+    licence: str = ""  # of the documents, as far as known
+    # in the order of their ids, which count from 1; None: those of train, most frequent first
     entity_types: tuple[str, ...] | None = None
 
     @cached_property
@@ -94,18 +82,14 @@ class Corpus:
 
         Evidence is left out: no score depends on it, and digests in stored results stay valid.
         """
-        import hashlib
-        import json
-
         sha = hashlib.sha256()
         for split in (self.train, self.dev, self.test):
             for row in split:
                 for fact in row["facts"]:
                     fact.pop("evidence", None)
                 sha.update(json.dumps(row, sort_keys=True).encode())
-        sha.update(
-            json.dumps([self.relations, sorted(self.frequent or ()), self.undirected]).encode()
-        )
+        known = [self.relations, sorted(self.frequent or ()), self.undirected]
+        sha.update(json.dumps(known).encode())
         return sha.hexdigest()[:16]
 
 

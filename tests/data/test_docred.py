@@ -99,17 +99,6 @@ def test_the_elements_of_an_array_are_read_one_by_one(tmp_path):
     assert list(iterate_array(write(tmp_path, "b.json", " [ ] \n"))) == []
 
 
-def test_the_first_error_names_file_document_and_field(tmp_path):
-    bad = document("Bad")
-    bad["vertexSet"][2][0]["pos"] = [2, 5]
-    path = write(tmp_path, "a.json", [document(), bad])
-    with pytest.raises(DataError) as caught:
-        load_split(path)
-    where = f"{path}: document 1 'Bad', vertexSet[2][0].pos"
-    what = "[2, 5) lies outside sentence 1: expected 0 <= start < end <= 4"
-    assert str(caught.value) == f"{where}: {what}"
-
-
 def test_a_second_load_parses_nothing_wherever_the_file_lies(tmp_path, monkeypatch):
     first = load_split(write(tmp_path, "a.json", [document(), document("Bo")]))
     monkeypatch.setattr(docred, "read_documents", lambda *a, **k: pytest.fail("parsed again"))

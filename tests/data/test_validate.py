@@ -86,7 +86,8 @@ def test_every_error_stands_where_it_is_and_loading_stops_at_it(tmp_path, change
     if "unknown relation" not in message:
         with pytest.raises(DataError) as caught:
             list(read_documents(tmp_path / "file.json"))
-        assert str(caught.value) == str(fault)
+        where = f"{tmp_path / 'file.json'}: document 1"
+        assert str(caught.value) == str(fault) and str(fault).startswith(where)
 
 
 def test_all_faults_are_listed_not_only_the_first(tmp_path):
