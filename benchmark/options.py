@@ -15,11 +15,10 @@ the fields of a nested class `Options` and takes them as `**options`::
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from benchmark.errors import ConfigError
 
@@ -29,11 +28,13 @@ Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
 
 class OptionModel(BaseModel):
     """The options of a class, each with its type, its bounds and its default."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(**STRICT, extra="forbid", frozen=True)
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> Self:
@@ -41,11 +42,7 @@ class OptionModel(BaseModel):
         try:
             return cls(**options)
         except ValidationError as error:
-            fault = error.errors()[0]
-            text = fault["msg"].removeprefix("Value error, ")
-            if fault["loc"]:
-                text = f"option '{fault['loc'][0]}': {text}, got {fault['input']!r:.80}"
-            raise ConfigError(text) from error
+            raise _explained(error) from error
 
     def only(self, *names: str) -> dict[str, Any]:
         """Some of the options, as keyword arguments."""
@@ -53,17 +50,11 @@ class OptionModel(BaseModel):
 
 
 def one_of(option: str, value: Any, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise ConfigError(f"option '{option}' must be one of {', '.join(allowed)}, got {value!r}")
-    return value
+    return _checked(option, value, Literal[*allowed])
 
 
 def whole(option: str, value: Any, least: int = 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(
-            f"option '{option}' must be a whole number of at least {least}, got {value!r}"
-        )
-    return value
+    return _checked(option, value, Annotated[int, Field(ge=least)])
 
 
 def number(
@@ -75,22 +66,24 @@ def number(
     below: float | None = None,
 ) -> float:
     """A finite number `>= least`, `> above` and `< below`."""
-    sound = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if (
-        not sound
-        or (least is not None and value < least)
-        or (above is not None and value <= above)
-        or (below is not None and value >= below)
-    ):
-        bounds = {"of at least": least, "above": above, "below": below}
-        allowed = [f" {word} {bound:g}" for word, bound in bounds.items() if bound is not None]
-        raise ConfigError(
-            f"option '{option}' must be a finite number{' and'.join(allowed)}, got {value!r}"
-        )
-    return value
+    return _checked(option, value, Annotated[float, Field(ge=least, gt=above, lt=below)])
 
 
 def switch(option: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"option '{option}' must be true or false, got {value!r}")
+    return _checked(option, value, bool)
+
+
+def _checked(option: str, value: Any, kind: Any) -> Any:
+    try:
+        TypeAdapter(kind, config=STRICT).validate_python(value)
+    except ValidationError as error:
+        raise _explained(error, option) from error
     return value
+
+
+def _explained(error: ValidationError, option: str | None = None) -> ConfigError:
+    fault = error.errors()[0]
+    text, names = fault["msg"].removeprefix("Value error, "), [option, *fault["loc"]]
+    if name := next(filter(None, names), None):
+        text = f"option '{name}': {text}, got {fault['input']!r:.80}"
+    return ConfigError(text)

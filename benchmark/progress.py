@@ -50,14 +50,12 @@ class Bar:
         return (self.done - self.restored) / seconds if seconds > 0 else 0.0
 
     def numbers_text(self) -> str:
-        """For example "loss 1.235, f1 0.5"."""
         return ", ".join(f"{name} {value:.4g}" for name, value in self.numbers.items())
 
     def line(self, middle: str) -> str:
-        numbers = self.numbers_text()
-        return f"{self.description}: {self.done}/{self.total} {middle}" + (
-            numbers and f", {numbers}"
-        )
+        """For example "stage 1: 6/100 in 50.0 s, loss 1.235"."""
+        parts = (f"{self.description}: {self.done}/{self.total} {middle}", self.numbers_text())
+        return ", ".join(filter(None, parts))
 
 
 class Progress:
@@ -128,10 +126,9 @@ class LiveProgress(Progress):
 
         super().__init__()
         self._bars = rich_progress.Progress(
-            rich_progress.TextColumn("{task.fields[indent]}{task.description}", markup=False),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=24),
             rich_progress.MofNCompleteColumn(),
-            rich_progress.TextColumn("{task.fields[rate]}", markup=False),
             rich_progress.TextColumn("{task.fields[numbers]}", markup=False),
             rich_progress.TimeElapsedColumn(),
             rich_progress.TimeRemainingColumn(),
@@ -146,13 +143,12 @@ class LiveProgress(Progress):
     def _begin(self, bar: Bar) -> None:
         if self._depth == 0:
             self._bars.start()
-        fields = {"indent": "  " * self._depth, "rate": "", "numbers": ""}
-        self._tasks[bar] = self._bars.add_task(bar.description, total=bar.total, **fields)
+        indented = "  " * self._depth + bar.description
+        self._tasks[bar] = self._bars.add_task(indented, total=bar.total, numbers="")
 
     def _show(self, bar: Bar) -> None:
-        rate = f"{bar.rate():.3g}/s" if bar.rate() else ""
-        fields = {"rate": rate, "numbers": bar.numbers_text()}
-        self._bars.update(self._tasks[bar], completed=bar.done, total=bar.total, **fields)
+        numbers = f"{bar.rate():.3g}/s  {bar.numbers_text()}"
+        self._bars.update(self._tasks[bar], completed=bar.done, total=bar.total, numbers=numbers)
 
     def _resume(self, bar: Bar) -> None:
         self._bars.reset(self._tasks[bar], completed=bar.done)

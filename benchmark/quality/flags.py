@@ -23,7 +23,6 @@ LEAST_NEIGHBOUR = 0.05  # distance to the nearest training pair, as a multiple o
 
 GROUPS = {"all": "", "tail": " with a tail relation", "frequent": " with frequent relations"}
 """Groups of pairs, in words."""
-REAL = "the real pairs'"
 
 
 def explained(diagnosis: Mapping[str, Any], train: Tensor, dev: Tensor) -> dict[str, Any]:
@@ -66,16 +65,13 @@ def labels_kept(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, float | No
 
 def flags(diagnosis: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What has collapsed: kind -> a sentence. The limits are this module's constants."""
-    found = dict(_of_diagnosis(diagnosis, groups))
-    if groups["all"]["pairs"]["dev"] == 0:
-        found["nothing_asked"] = (
-            "not comparable: no dev pair has a label set that occurs in training"
-        )
-    elif groups["all"]["pairs"]["generated"] == 0:
-        found["nothing_generated"] = "nothing is generated for the label sets of dev"
-    else:
-        found |= _of_generated(groups)
-    return found
+    found, pairs = dict(_of_diagnosis(diagnosis, groups)), groups["all"]["pairs"]
+    if pairs["dev"] == 0:
+        text = "not comparable: no dev pair has a label set that occurs in training"
+        return found | {"nothing_asked": text}
+    if pairs["generated"] == 0:
+        return found | {"nothing_generated": "nothing is generated for the label sets of dev"}
+    return found | dict(_of_generated(groups))
 
 
 def _of_diagnosis(
@@ -88,11 +84,10 @@ def _of_diagnosis(
         error = f"{1 - diagnosis['reconstruction_explained']:.3g} times the training mean's"
         yield "reconstruction", f"reconstruction no better than the mean: its error is {error}"
     for name in _distinct(groups):
-        where = GROUPS[name]
         if below(f"labels_kept{_suffix(name)}", LEAST_KEPT):
             match = groups[name]["exact_match"]
-            text = f"{match['reconstructed']:.0%} of training pairs{where} are recognised after it"
-            text = f"reconstruction loses the labels: {text}, {match['train']:.0%} before"
+            share = f"{match['reconstructed']:.0%} of training pairs{GROUPS[name]} are recognised"
+            text = f"reconstruction loses the labels: {share} after it, {match['train']:.0%} before"
             yield f"kept{_suffix(name)}", text
     if below("active_share", LEAST_ACTIVE):
         units = f"{diagnosis['active_units']} of {diagnosis['latent_units']}"
@@ -117,19 +112,20 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
     spread, within, neighbour = (
         group[measure]["generated"] for measure in ("spread", "within_spread", "neighbour")
     )
+    times = "times the real pairs'"
     if spread is not None and not LEAST_SPREAD <= spread <= MOST_SPREAD:
         flag, what = ("narrow", "all alike") if spread < 1 else ("wide", "scattered")
-        yield flag, f"generated pairs are {what}: their spread is {spread:.2f} times {REAL}"
+        yield flag, f"generated pairs are {what}: their spread is {spread:.2f} {times}"
     if within is not None and within < LEAST_WITHIN:
-        text = f"their spread is {within:.2f} times {REAL}"
-        yield "within", f"generated pairs of one label set are alike: {text}"
+        text = f"generated pairs of one label set are alike: their spread is {within:.2f} {times}"
+        yield "within", text
     if neighbour is not None and neighbour < LEAST_NEIGHBOUR:
         text = f"the distance to the nearest one is {neighbour:.2f} times that of unseen real pairs"
         yield "copies", f"generated pairs repeat training pairs: {text}"
     made, real = group["between_share"]["generated"], group["between_share"]["dev"]
     if None not in (made, real) and made < LEAST_BETWEEN * real:
-        text = f"{max(made, 0):.1%} of their variance lies between label sets"
-        text = f"generated pairs of different label sets are alike: {text}"
+        share = f"{max(made, 0):.1%} of their variance lies between label sets"
+        text = f"generated pairs of different label sets are alike: {share}"
         yield "labels", f"{text} (real pairs: {real:.1%})"
     for measure, name in (("mmd", "MMD"), ("frechet", "Frechet distance")):
         made, noise = group[measure]["generated"], group[measure]["noise"]

@@ -19,6 +19,7 @@ from benchmark.config import RunConfig
 from benchmark.data.pairs import Pairs
 from benchmark.progress import Progress
 from benchmark.quality.pairs import pair_quality
+from benchmark.store.cleaning import discard
 from benchmark.store.runs import RunDirectory
 
 QUALITY, SAMPLE = "quality.json", "sample.json"
@@ -58,14 +59,12 @@ def record_quality(
 ) -> None:
     """Write both files for an augmenter that is fitted and prepared, and say what has collapsed."""
     if not len(stage1.train.labels) or not len(stage1.dev.labels):
-        progress.message(
-            "quality of generated pairs not measured: train or dev has no positive pair"
-        )
+        progress.message("quality of generated pairs not measured: a split has no positive pair")
         discard_quality(directory)
         return
     train, dev = (Pairs(*(t.to(device) for t in pairs)) for pairs in (stage1.train, stage1.dev))
-    backbone, max_labels = stage1.backbone.to(device).eval(), run.train.max_labels
-    settings = {"tail": stage1.tail, "max_labels": max_labels, "seed": run.seed}
+    backbone = stage1.backbone.to(device).eval()
+    settings = {"tail": stage1.tail, "max_labels": run.train.max_labels, "seed": run.seed}
     with progress.task(f"measuring pairs of {run.augmenter.name}", total=1) as bar:
         found = pair_quality(augmenter, backbone, train, dev, **settings)
         bar.advance()
@@ -77,5 +76,4 @@ def record_quality(
 
 def discard_quality(directory: RunDirectory) -> None:
     """Remove what an earlier attempt at a run has measured."""
-    for name in (QUALITY, SAMPLE):
-        (directory.path / name).unlink(missing_ok=True)
+    discard(directory.path, QUALITY, SAMPLE)

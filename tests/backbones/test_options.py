@@ -33,15 +33,19 @@ def test_all_pairs_of_the_batch_as_contrasts(form):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("baseline", {"axial": "padded"}, "'axial' must be one of masked, pad_to_42_unmasked, seq"),
-        ("baseline", {"entropy": "off"}, "'entropy' must be one of vectorised, .* got 'off'"),
-        ("baseline", {"contrastive": "euclid"}, "'contrastive' must be one of cosine, dot"),
-        ("baseline", {"contrast_with": "some"}, "'contrast_with' must be one of positives, all"),
-        ("baseline", {"temperature": 0}, "'temperature' must be a finite number above 0, got 0"),
-        ("baseline", {"base_temperature": float("nan")}, "'base_temperature' must be a finite"),
-        ("kd_docre", {"gamma": "abc"}, "'gamma' must be a finite number"),
-        ("kd_docre", {"gamma": -5.0}, "'gamma' must be a finite number of at least 0"),
-        ("kd_docre", {"layers": -1}, "'layers' must be a whole number of at least 0"),
+        (
+            "baseline",
+            {"axial": "padded"},
+            "'axial': Input should be 'masked', 'pad_to_42_unmasked'",
+        ),
+        ("baseline", {"entropy": "off"}, "'entropy': Input should be 'vectorised'.* got 'off'"),
+        ("baseline", {"contrastive": "euclid"}, "'contrastive': Input should be 'cosine' or 'dot'"),
+        ("baseline", {"contrast_with": "some"}, "'contrast_with': Input should be 'positives'"),
+        ("baseline", {"temperature": 0}, "'temperature': Input should be greater than 0, got 0"),
+        ("baseline", {"base_temperature": float("nan")}, "'base_temperature': Input should be a finite"),
+        ("kd_docre", {"gamma": "abc"}, "'gamma': Input should be a valid number"),
+        ("kd_docre", {"gamma": -5.0}, "'gamma': Input should be greater than or equal to 0"),
+        ("kd_docre", {"layers": -1}, "'layers': Input should be greater than or equal to 0"),
     ],
 )
 def test_mistakes_are_named(name, options, message):

@@ -23,13 +23,10 @@ def test_status_names_failures_and_counts_states(lab):
         assert text in result.stdout
 
 
-def test_status_of_a_folder_without_the_experiment(lab):
+def test_status_of_a_folder_without_the_experiment_and_of_what_is_none(lab, tmp_path):
     lab("run CONFIG --backbones left")
     (lab.results / "toy" / "experiment.json").unlink()
     assert "6 done of 6 runs" in lab("status", lab.results / "toy").stdout
-
-
-def test_status_of_what_is_no_experiment(lab, tmp_path):
     assert lab("status", tmp_path / "nothing.yaml").exit_code == 2
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -37,12 +34,16 @@ def test_status_of_what_is_no_experiment(lab, tmp_path):
     assert result.exit_code == 2 and "holds no runs" in result.stderr
 
 
-def test_a_torn_record_of_a_failure_stops_no_status(lab):
+def test_a_torn_record_and_a_folder_that_is_no_run_stop_no_status(lab):
     lab.raises["left noisy 0"] = ValueError("bad")
     lab("run CONFIG --seeds 0")
     (lab.folder("left noisy 0") / "FAILED").write_text('{"error": "Val')
-    result = lab("status CONFIG")
-    assert result.exit_code == 0 and "FAILED is torn" in result.stdout.replace("\n", " ")
+    stray = lab.results / "toy" / "left" / "none" / "seed-abc"
+    stray.mkdir()
+    (stray / "config.json").write_text("{}")
+    for target in ("CONFIG", lab.results / "toy"):
+        result = lab("status", target)
+        assert result.exit_code == 0 and "FAILED is torn" in result.stdout.replace("\n", " ")
 
 
 def test_what_the_command_line_adds_changes_no_expectation(lab):
@@ -65,11 +66,3 @@ def test_a_grid_file_that_is_none_is_named(lab, content):
     result = lab("status", lab.results / "toy")
     assert result.exit_code == 2
     assert "experiment.json: not the grid of an experiment" in result.stderr
-
-
-def test_a_folder_that_only_looks_like_a_run_is_passed_over(lab):
-    lab("run CONFIG --seeds 0 --augmenters none")
-    stray = lab.results / "toy" / "left" / "none" / "seed-abc"
-    stray.mkdir()
-    (stray / "config.json").write_text("{}")
-    assert lab("status CONFIG").exit_code == 0 and lab("status", lab.results / "toy").exit_code == 0

@@ -174,10 +174,10 @@ def test_inventories_of_every_shape(tmp_path):
         ({"dev": None}, "give either dev, a file, or dev_documents"),
         ({"dev_documents": 2}, "give either dev, a file, or dev_documents"),
         ({"dev": None, "dev_documents": 4}, "holds only 4 documents"),
-        ({"dev": None, "dev_documents": -1}, "a whole number of at least 0"),
+        ({"dev": None, "dev_documents": -1}, "greater than or equal to 0"),
         ({"train": 5}, "'5': cannot be read as a file"),
         ({"frequent": ["P18"]}, "frequent: unknown relation: 'P18'.*Did you mean"),
-        ({"undirected": "yes"}, "'undirected' must be true or false"),
+        ({"undirected": "yes"}, "'undirected': Input should be a valid boolean"),
     ],
 )
 def test_wrong_options_are_named(tmp_path, options, message):

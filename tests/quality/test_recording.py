@@ -64,21 +64,13 @@ def test_a_killed_run_finds_the_same_when_it_goes_on(tmp_path, monkeypatch):
     assert (run / "quality.json").read_bytes() == before
 
 
-class Listener(Progress):
-    def __init__(self):
-        super().__init__()
-        self.said = []
-
-    def message(self, text):
-        self.said.append(text)
-
-
 def test_without_a_stage_1_model_it_is_left_out_with_a_word(tmp_path, monkeypatch):
-    listener = Listener()
+    listener, said = Progress(), []
+    listener.message = said.append
     monkeypatch.setattr(Progress, "silent", staticmethod(lambda: listener))
     run = execute(tmp_path, config(augmenter="copies"))
     assert not (run.path / "quality.json").exists()
-    assert any("not measured" in text and "`none` run" in text for text in listener.said)
+    assert any("not measured" in text and "`none` run" in text for text in said)
 
 
 def test_afterwards_says_what_is_missing(tmp_path):

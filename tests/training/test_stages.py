@@ -380,7 +380,7 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
         ({"emb": 16, "block": 5}, {}, "block must divide emb"),
         ({"emb": -4}, {}, "negative dimension"),
         ({"emb": "abc"}, {}, "backbone 'baseline' cannot be made"),
-        ({"entropy": "foo"}, {}, "option 'entropy' must be one of vectorised"),
+        ({"entropy": "foo"}, {}, "option 'entropy': Input should be 'vectorised"),
         ({}, {"epochs": -1}, "epochs"),
     ],
 )
