@@ -15,8 +15,8 @@ from benchmark.commands.options import (
     Train,
     TrainFacts,
     Undirected,
-    named_files,
-    reference_of,
+    WithPublished,
+    submitted,
 )
 from benchmark.errors import UserError
 from benchmark.grid.status import description_of, stored_directories
@@ -48,13 +48,7 @@ def leaderboard(
             help="The file to write: a page (.html), or tables as .md, .tex or .csv.",
         ),
     ] = Path("leaderboard.html"),
-    with_published: Annotated[
-        bool,
-        typer.Option(
-            "--with-published",
-            help="Show published scores below each board, marked as reported, not run here.",
-        ),
-    ] = False,
+    with_published: WithPublished = False,
     add_predictions: AddPredictions = None,
     gold: Gold = None,
     train: Train = None,
@@ -98,7 +92,8 @@ def leaderboard(
 
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)}")
-    files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
+    options = (gold, train, train_facts, frequent, undirected)
+    files, reference = submitted(add_predictions, *options)
     found, left_out = _studies(folders or [Path("results")])
     together = by_data(found)
     evidence = {
@@ -107,7 +102,6 @@ def leaderboard(
     }
     elsewhere = {}
     if files:
-        reference = reference_of(gold, train, train_facts, frequent, undirected)
         fits = require_same_documents(reference, list(evidence.values()), str(gold))
         elsewhere = {
             data: predictions_table(files, reference, each, data[0])

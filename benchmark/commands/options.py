@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -104,11 +104,14 @@ def reference_of(
     return read_reference(gold, train=train, facts=train_facts, undirected=undirected, **lists)
 
 
-def named_files(texts: list[str] | None, gold: Path | None, *others: object) -> dict[str, Path]:
-    """["NAME=FILE"] of --add-predictions by name.
+def submitted(
+    texts: list[str] | None, gold: Path | None, *others: Any
+) -> tuple[dict[str, Path], Reference | None]:
+    """--add-predictions: ["NAME=FILE"] by name, and the reference that they are scored against.
 
-    Raises ConfigError for another form, a name that comes twice, predictions without gold, and for
-    gold or `others` (the other options of a Reference) without predictions.
+    Raises ConfigError for another form, a name that comes twice, and options that lack each other.
+
+    others: of `reference_of`.
     """
     files: dict[str, Path] = {}
     for text in texts or ():
@@ -125,7 +128,7 @@ def named_files(texts: list[str] | None, gold: Path | None, *others: object) -> 
             "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions,"
             " which needs --gold, the test documents predicted on"
         )
-    return files
+    return files, reference_of(gold, *others) if files else None
 
 
 def load_plugins(files: list[Path] | None) -> None:

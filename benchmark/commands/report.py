@@ -23,10 +23,10 @@ from benchmark.commands.options import (
     Train,
     TrainFacts,
     Undirected,
+    WithPublished,
     load_plugins,
-    named_files,
     quiet_libraries,
-    reference_of,
+    submitted,
 )
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
@@ -42,13 +42,7 @@ def report(
     overrides: Overrides = None,
     results: Results = Path("results"),
     plugin: Plugins = None,
-    with_published: Annotated[
-        bool,
-        typer.Option(
-            "--with-published",
-            help="Show published scores on the same dataset too, in tables of their own.",
-        ),
-    ] = False,
+    with_published: WithPublished = False,
     verify: Annotated[
         bool,
         typer.Option(
@@ -92,13 +86,14 @@ def report(
       \b
       python run_benchmark.py report results/small --verify
     """
-    files = named_files(add_predictions, gold, train, train_facts, frequent, undirected)
+    options = (gold, train, train_facts, frequent, undirected)
+    files, reference = submitted(add_predictions, *options)
     load_plugins(plugin)
     if experiments := _experiments_in(target):
         for experiment in experiments:
             report(experiment, overrides, results, None, with_published, verify)
-        others = (add_predictions, gold, train, train_facts, frequent, undirected)
-        leaderboard([target], target / "leaderboard.html", with_published, *others)
+        page = target / "leaderboard.html"
+        leaderboard([target], page, with_published, add_predictions, *options)
         return
     found = statuses(target, results, overrides or ())
     experiment = None if target.is_dir() else read_experiment(target, overrides or [])
@@ -107,7 +102,6 @@ def report(
         raise UserError(
             f"{folder}: no run of this experiment is done yet, so there is nothing to report"
         )
-    reference = reference_of(gold, train, train_facts, frequent, undirected) if files else None
     if verify:
         _verify(found, experiment and experiment.dataset.model_dump(mode="json"))
     publish(
