@@ -81,8 +81,8 @@ def docred_format(
     inventory, names = (None, {}) if relations is None else read_inventory(relations)
     if relation_names is not None:
         names = {**names, **read_inventory(relation_names)[1]}
-    for split, documents in splits.items() if inventory is not None else ():
-        if not set(relation_frequencies(documents)) <= set(inventory):
+    for split, documents in splits.items():
+        if inventory is not None and not set(relation_frequencies(documents)) <= set(inventory):
             for _ in sound(iterate_array(files[split]), files[split], inventory):
                 pass  # until the error that names the document
     if dev is None:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
 
 SPLITS = ("train", "dev", "test")
-EXPECTED = "expected a folder, or a hub dataset, that `data export` wrote"
-INSTEAD = "Name a folder that `data export` wrote by the option hub"
+EXPECTED = "The option hub names a folder, or a hub dataset, that `data export` wrote"
 
 
 class Knowledge(BaseModel):
@@ -59,13 +58,11 @@ def exported(*, hub: str) -> Corpus:
     """
     from benchmark.data.documents import Corpus
 
-    folder = dataset_folder(hub, ["corpus.json", "data/*.parquet"], INSTEAD)
+    folder = dataset_folder(hub, ["corpus.json", "data/*.parquet"], EXPECTED)
     try:
         known = Knowledge.model_validate_json((folder / "corpus.json").read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{hub}: holds no corpus.json; {EXPECTED}") from None
     except (OSError, ValidationError) as error:
-        raise DataError(f"{folder / 'corpus.json'}: {error}; {EXPECTED}") from error
+        raise DataError(f"{folder / 'corpus.json'}: {error}. {EXPECTED}") from error
     return Corpus(**dict(known), **{split: _read_split(folder, split) for split in SPLITS})
 
 
@@ -191,4 +188,4 @@ def _read_split(folder: Path, split: str) -> Dataset:
     except Exception as error:  # of pyarrow and `datasets`: classes without a common base
         reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         what = f"split '{split}' cannot be read: {reason:.200}"
-        raise DataError(f"{folder}: {what}; {EXPECTED}") from error
+        raise DataError(f"{folder}: {what}. {EXPECTED}") from error

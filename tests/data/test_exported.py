@@ -56,7 +56,7 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(corpus, tmp_path,
 
 
 def test_damage_is_named(corpus, tmp_path):
-    with pytest.raises(DataError, match="holds no corpus.json; expected a folder.*data export"):
+    with pytest.raises(DataError, match="corpus.json: .*data export"):
         exported(hub=str(tmp_path))
     export(corpus, tmp_path / "out", parquet=True)
     dev = tmp_path / "out/data/dev-00000-of-00001.parquet"
@@ -70,7 +70,7 @@ def test_damage_is_named(corpus, tmp_path):
     dev.write_bytes(b"torn")
     refused("split 'dev' cannot be read")
     dev.unlink()
-    refused("split 'dev' cannot be read: .*; expected a folder")
+    refused("split 'dev' cannot be read: .*The option hub names a folder")
     (tmp_path / "out/corpus.json").write_text('{"name": "mine"}')
     refused("corpus.json: (?s:.*)relations")
 
