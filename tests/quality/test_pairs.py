@@ -69,33 +69,25 @@ class Resamples(Diagnosed):
         return labels @ CENTRES + noise(representations, 1, rng), labels.clone()
 
 
-class OnePoint(Augmenter):
-    """The mean of all pairs, whatever is asked for."""
+class Makes(Augmenter):
+    """What a function makes of the rows, the labels and the generator."""
+
+    def __init__(self, make):
+        self.make = make
 
     def _augment(self, representations, labels, *, rng):
-        return TRAIN.representations.mean(0).expand_as(representations).clone(), labels.clone()
+        return self.make(representations, labels, rng), labels.clone()
 
 
-class OnePointPerSet(Augmenter):
-    """The mean of the label set."""
-
-    def _augment(self, representations, labels, *, rng):
-        return labels @ CENTRES + noise(representations, 1e-3, rng), labels.clone()
+def real_looking_of_any_label_set(rows, labels, rng):
+    drawn = torch.randint(len(TRAIN.labels), (len(labels),), generator=rng)
+    return TRAIN.representations[drawn] + noise(rows, 0.5, rng)
 
 
-class IgnoresLabels(Augmenter):
-    """Real-looking pairs, of any label set."""
-
-    def _augment(self, representations, labels, *, rng):
-        drawn = torch.randint(len(TRAIN.labels), (len(labels),), generator=rng)
-        return TRAIN.representations[drawn] + noise(representations, 0.5, rng), labels.clone()
-
-
-class Scattered(Augmenter):
-    """Far too wide."""
-
-    def _augment(self, representations, labels, *, rng):
-        return representations + noise(representations, 20, rng), labels.clone()
+ONE_POINT = Makes(lambda rows, *_: TRAIN.representations.mean(0).expand_as(rows).clone())
+ONE_POINT_PER_SET = Makes(lambda rows, labels, rng: labels @ CENTRES + noise(rows, 1e-3, rng))
+IGNORES_LABELS = Makes(real_looking_of_any_label_set)
+SCATTERED = Makes(lambda rows, labels, rng: rows + noise(rows, 20, rng))
 
 
 class Nothing(Augmenter):
@@ -124,13 +116,13 @@ def test_a_perfect_generator_is_as_good_as_real_pairs():
 @pytest.mark.parametrize(
     ("augmenter", "kinds"),
     [
-        (OnePoint(), {"recognition", "narrow", "within", "labels", "mmd"}),
-        (OnePointPerSet(), {"within"}),
-        (IgnoresLabels(), {"recognition", "recognition_tail", "recognition_frequent", "labels"}),
-        (Scattered(), {"wide", "labels", "mmd", "frechet", "recognition"}),
+        (ONE_POINT, {"recognition", "narrow", "within", "labels", "mmd"}),
+        (ONE_POINT_PER_SET, {"within"}),
+        (IGNORES_LABELS, {"recognition", "recognition_tail", "recognition_frequent", "labels"}),
+        (SCATTERED, {"wide", "labels", "mmd", "frechet", "recognition"}),
         (Copies(), {"copies"}),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=["one point", "one point per set", "ignores labels", "scattered", "copies"],
 )
 def test_each_collapse_is_flagged(augmenter, kinds):
     found = measured(augmenter)["flags"]
@@ -140,7 +132,7 @@ def test_each_collapse_is_flagged(augmenter, kinds):
 
 
 def test_a_flag_says_how_bad_it_is():
-    found = measured(IgnoresLabels())["flags"]["recognition"]
+    found = measured(IGNORES_LABELS)["flags"]["recognition"]
     assert "the classifier recognises 1" in found and "(real pairs: 100%)" in found
     assert measured(Copies())["flags"]["copies"].endswith("0.00 times that of unseen real pairs")
 
@@ -187,7 +179,7 @@ def test_the_same_seed_gives_the_same_numbers_and_moves_no_generator():
     assert first["groups"] != measured(Resamples(), seed=1)["groups"]
     assert torch.equal(before, torch.random.get_rng_state())
     # yardsticks do not depend on the augmenter
-    other = measured(IgnoresLabels())["groups"]["all"]
+    other = measured(IGNORES_LABELS)["groups"]["all"]
     for name in ("exact_match", "mmd", "frechet", "spread", "within_spread", "between_share"):
         for kind in ("train", "noise"):
             assert first["groups"]["all"][name][kind] == other[name][kind]
@@ -197,7 +189,7 @@ def test_generated_pairs_are_clamped_as_in_training():
     class Bounded(Nearest):
         bounds = (-0.5, 0.5)
 
-    assert measured(Scattered(), backbone=Bounded())["groups"]["all"]["spread"]["generated"] < 0.5
+    assert measured(SCATTERED, backbone=Bounded())["groups"]["all"]["spread"]["generated"] < 0.5
 
 
 def test_a_large_dev_split_is_sampled(monkeypatch):
@@ -262,7 +254,7 @@ def test_a_collapsed_fit_is_flagged():
 
 
 def test_nothing_is_said_twice_where_all_relations_are_frequent():
-    groups = measured(IgnoresLabels())["groups"]
+    groups = measured(IGNORES_LABELS)["groups"]
     found = flags({}, {**groups, "frequent": groups["all"]})
     assert "recognition" in found and "recognition_frequent" not in found
 
