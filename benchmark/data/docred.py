@@ -76,8 +76,8 @@ def docred_format(
             f"dataset '{shown_as}': give either dev, a file, or dev_documents: how many documents "
             "of train to select on"
         )
-    files = {"train": train, "dev": dev, "test": test}
-    splits = {split: load_split(path) for split, path in files.items() if path is not None}
+    files = {"train": train, "test": test} | ({} if dev is None else {"dev": dev})
+    splits = {split: load_split(path) for split, path in files.items()}
     inventory, names = (None, {}) if relations is None else read_inventory(relations)
     if relation_names is not None:
         names = {**names, **read_inventory(relation_names)[1]}

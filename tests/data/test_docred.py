@@ -39,6 +39,12 @@ def write(folder: Path, name: str, documents, **options) -> str:
     return str(path)
 
 
+def files_of(folder: Path, relations=("P17",)) -> dict[str, str]:
+    """A file of one document for each split."""
+    splits = ("train", "dev", "test")
+    return {s: write(folder, f"{s}.json", [document(s, relations)]) for s in splits}
+
+
 def test_a_document_becomes_a_canonical_row(tmp_path):
     path = write(tmp_path, "a.json", [document(relations=["P17", "P6", "P17"], entity_ids=["Q1"])])
     (row,) = read_documents(path)
@@ -176,6 +182,7 @@ def test_inventories_of_every_shape(tmp_path):
         ({"dev": None, "dev_documents": 4}, "holds only 4 documents"),
         ({"dev": None, "dev_documents": -1}, "greater than or equal to 0"),
         ({"train": 5}, "'5': cannot be read as a file"),
+        ({"train": None}, "'None': cannot be read as a file"),
         ({"frequent": ["P18"]}, "frequent: unknown relation: 'P18'.*Did you mean"),
         ({"undirected": "yes"}, "'undirected': Input should be a valid boolean"),
     ],
@@ -226,10 +233,7 @@ def test_redocred_offline_asks_for_local_files(tmp_path, monkeypatch):
 
 def test_biored_is_undirected_and_known_by_its_earlier_options(tmp_path):
     relations = ["Association", "Bind", "Negative_Correlation", "Positive_Correlation"]
-    files = {
-        split: write(tmp_path, f"{split}.json", [document(split, relations)])
-        for split in ("train", "dev", "test")
-    }
+    files = files_of(tmp_path, relations)
     loaded = biored(**files)
     assert (loaded.name, loaded.undirected) == ("biored", True)
     assert loaded.frequent == set(relations) - {"Bind"} and loaded.relations == tuple(relations)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 import pytest
-from data.test_docred import document, write
+from data.test_docred import files_of, write
 
 from benchmark.data.dwie import DEV, NO_FACT, RELATIONS, dwie, tokens
 from benchmark.errors import ConfigError, DataError
@@ -122,11 +122,8 @@ def test_options_of_local_files_are_refused_with_the_hub(tmp_path, options):
 
 
 def test_local_files_keep_the_inventory_and_count_repeated_facts_once(tmp_path):
-    files = {
-        split: write(tmp_path, f"{split}.json", [document(split, ["in0", "in0"])])
-        for split in ("train", "dev", "test")
-    }
-    loaded = dwie(**files, relations=write(tmp_path, "rel2id.json", {"Na": 0, "in0": 1, "vs": 2}))
+    inventory = write(tmp_path, "rel2id.json", {"Na": 0, "in0": 1, "vs": 2})
+    loaded = dwie(**files_of(tmp_path, ["in0", "in0"]), relations=inventory)
     assert loaded.relations == ("in0", "vs") and len(loaded.test[0]["facts"]) == 1
     assert "not the 602" in loaded.notes[0]
 

@@ -2,7 +2,7 @@
 
 import datasets
 import pytest
-from data.test_docred import document, write
+from data.test_docred import files_of, write
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
@@ -13,10 +13,7 @@ from benchmark.errors import DataError, UserError
 
 @pytest.fixture
 def corpus(tmp_path):
-    files = {
-        split: write(tmp_path, f"{split}.json", [document(split, ["P17", "P6"])])
-        for split in ("train", "dev", "test")
-    }
+    files = files_of(tmp_path, ["P17", "P6"])
     names = write(tmp_path, "names.json", {"P17": "country"})
     options = {"relations": ["P6", "P17", "P9"], "relation_names": names, "frequent": ["P17"]}
     return docred_format(**files, **options, undirected=True, shown_as="mine", notes=["partial"])
