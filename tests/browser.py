@@ -2,7 +2,6 @@
 file descriptors 3 and 4.
 """
 
-import base64
 import json
 import os
 import select
@@ -130,10 +129,6 @@ class Browser:
             {"name": name.replace("_", "-"), "value": value} for name, value in features.items()
         ]
         self.call("Emulation.setEmulatedMedia", features=wanted)
-
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        picture = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(picture["data"]))
 
     def _receive(self) -> dict:
         end = time.monotonic() + self._timeout

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -182,15 +182,15 @@ def studies(
     for run in runs:
         key = (folder_of(run), run.dataset, run.facts.get("corpus_digest"))
         groups.setdefault(key, {})[run.path.resolve()] = run
-    labels = _labels({folder for folder, _, _ in groups})
+    folders = {folder for folder, _, _ in groups}
     found, left_out = [], []
     for (folder, _, _), members in groups.items():
-        asked = (expected or {}).get(folder)
+        asked, label = (expected or {}).get(folder), _label(folder, folders)
         description = (descriptions or {}).get(folder, "")
         try:
-            found.append(Study.of(members.values(), asked, description, labels[folder]))
+            found.append(Study.of(members.values(), asked, description, label))
         except UserError as error:
-            left_out.append(f"{labels[folder]}: {error}")
+            left_out.append(f"{label}: {error}")
     order = lambda study: (study.dataset, study.data[1] or "", study.label)
     return sorted(found, key=order), left_out
 
@@ -200,14 +200,8 @@ def folder_of(run: StoredRun) -> Path:
     return run.path.resolve().parents[2]
 
 
-def _labels(folders: Iterable[Path]) -> dict[Path, str]:
-    """Each folder by its name, with as many parents as tell it from others of that name."""
-    depth = dict.fromkeys(folders, 1)
-    while True:
-        labels = {folder: "/".join(folder.parts[-count:]) for folder, count in depth.items()}
-        seen = Counter(labels.values())
-        longer = [f for f in labels if seen[labels[f]] > 1 and depth[f] < len(f.parts)]
-        if not longer:
-            return labels
-        for folder in longer:
-            depth[folder] += 1
+def _label(folder: Path, among: Iterable[Path]) -> str:
+    """The folder's name, with as many parents as tell it from the others."""
+    end = lambda path, parts: "/".join(path.parts[-parts:])
+    alone = (n for n in count(1) if sum(end(other, n) == end(folder, n) for other in among) == 1)
+    return end(folder, next(alone))

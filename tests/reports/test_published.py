@@ -5,13 +5,12 @@ import io
 import json
 
 import pytest
-from rich.console import Console
 
 from benchmark.errors import UserError
 from benchmark.registry import AUGMENTERS, BACKBONES
 from benchmark.reports.ablation import ablation_table
 from benchmark.reports.published import PUBLISHED, read_published, reported_beside
-from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.reports.render.text import csv_text, markdown
 from benchmark.reports.study import Study
 from benchmark.store.runs import RunDirectory, find_runs
 
@@ -267,13 +266,3 @@ def test_csv_keeps_published_numbers_out_of_our_columns(tmp_path):
     assert numbers == ["73.07", "0.37", "10"]
     origin = (line["encoder"], line["counterpart"], line["copied from"])
     assert origin == ("BERT-base", "baseline/vaediff", "")
-
-
-@pytest.mark.parametrize("width", [80, 200])
-def test_terminal_cuts_nothing_off(tmp_path, width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    terminal(reported_beside([ours(tmp_path, others=("kd_docre", "atlop"))]).tables, console)
-    text = console.file.getvalue()
-    assert "…" not in text and max(map(len, text.splitlines())) <= width
-    values = ("Reported, not run here", "75.89", "± 0.38", "LLaMA2-13B-Chat", "- Gaus Noise")
-    assert all(value in text for value in values)

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.reports.quality import quality_tables
-from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.reports.render.text import csv_text, markdown
 from benchmark.reports.study import Study
 from benchmark.reports.tables import Cell
 from benchmark.store.runs import RunDirectory, find_runs
@@ -180,14 +180,3 @@ def test_rendered(grid):
     by_cell = {(line["augmenter"], line["score"]): line for line in lines}
     assert float(by_cell["vae", "exact_match.all"]["seed 1"]) == pytest.approx(70)
     assert by_cell["gaussian", "exact_match.all"]["absent"] == "missing"
-
-
-@pytest.mark.parametrize("width", [80, 200])
-def test_terminal_cuts_nothing_off(grid, width):
-    from rich.console import Console
-
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    terminal([table_of(grid)], console)
-    text = console.file.getvalue()
-    assert "…" not in text and max(map(len, text.splitlines())) <= width
-    assert "60.0" in text and "posterior collapsed" in text.replace("\n", " ")

@@ -6,7 +6,6 @@ import io
 import numpy as np
 import pytest
 from reports.render.test_html import Parsed
-from rich.console import Console
 from scipy.stats import ttest_1samp
 from stored_runs import compared_with_none, counted, counts, run, write
 
@@ -14,7 +13,7 @@ from benchmark.reports.ablation import ablation_table
 from benchmark.reports.difference_table import difference_table, marked
 from benchmark.reports.render.html import html, html_document
 from benchmark.reports.render.latex import latex
-from benchmark.reports.render.text import csv_text, markdown, terminal
+from benchmark.reports.render.text import csv_text, markdown
 from benchmark.reports.significance import Contrast
 from benchmark.reports.tables import Cell
 from benchmark.scoring.counts import Counts
@@ -263,15 +262,6 @@ def test_marks_in_csv(tables):
     assert not any(line["mark"] for line in lines if line["score"].startswith("dev"))
     (p,) = [line for line in lines if line["score"] == f"{F1}.p"]
     assert float(p["mean"]) == P_SIX and p["n"] == "6" and p["sd"] == p["seed 0"] == ""
-
-
-@pytest.mark.parametrize("width", [80, 200])
-def test_marks_in_the_terminal(tables, width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    terminal(tables, console)
-    text = console.file.getvalue()
-    assert "± 3.67*" in text and "0.0312" in text and "…" not in text
-    assert max(map(len, text.splitlines())) <= width
 
 
 def test_a_small_p_is_smaller_than_not_zero(tmp_path):

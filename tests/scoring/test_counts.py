@@ -11,15 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.errors import DataError
-from benchmark.scoring.counts import (
-    BUCKETS,
-    Counts,
-    count,
-    precision_recall_f1,
-    score,
-    score_relations,
-    train_facts,
-)
+from benchmark.scoring.counts import BUCKETS, Counts, count, score, score_relations, train_facts
 
 RELATIONS = ("P1", "P2", "P3")
 
@@ -197,14 +189,6 @@ def test_torn_counts_are_named():
         Counts.from_json(values, source="counts_dev.json")
     with pytest.raises(DataError, match="'titles'"):
         Counts.from_json({k: v for k, v in counted().to_json().items() if k != "titles"})
-
-
-def test_scores_of_many_totals_at_once():
-    totals = np.array([[1, 2, 2, 0], [0, 0, 3, 0], [0, 1, 0, 0]])
-    precision, recall, f1 = precision_recall_f1(totals)
-    np.testing.assert_array_equal(precision, [0.5, np.nan, 0])
-    np.testing.assert_array_equal(recall, [0.5, 0, np.nan])
-    np.testing.assert_array_equal(f1, [0.5, 0, np.nan])
 
 
 # ---- the same by sets, slowly

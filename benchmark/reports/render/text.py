@@ -99,10 +99,10 @@ def _csv_lines(table: Table) -> Iterator[dict[str, Any]]:
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell.mean is None and not cell.absent:  # the difference of `none` to itself
                 continue
-            numbers = {"score": column.key, "mean": _digits(cell.mean), "sd": _digits(cell.sd)}
-            numbers |= {"n": cell.n, "expected": len(row.expected), "best": int(cell.best)}
-            numbers |= {"mark": cell.mark, "absent": cell.absent or ""}
-            each = {f"seed {seed}": repr(value) for seed, value in cell.values.items()}
+            numbers = {"score": column.key, "mean": cell.mean, "sd": cell.sd, "n": cell.n}
+            numbers |= {"expected": len(row.expected), "best": int(cell.best)}
+            numbers |= {"mark": cell.mark, "absent": cell.absent}
+            each = {f"seed {seed}": value for seed, value in cell.values.items()}
             yield of_row | numbers | each
 
 
@@ -111,12 +111,8 @@ def _reported_lines(table: Table) -> Iterator[dict[str, Any]]:
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell.mean is not None:
                 line = {"table": table.title, "score": column.key, "method": row.label}
-                line |= {"reported": _digits(cell.mean), "reported spread": _digits(cell.sd)}
+                line |= {"reported": cell.mean, "reported spread": cell.sd}
                 yield line | row.origin[column.heading]
-
-
-def _digits(value: float | None) -> str:
-    return "" if value is None else repr(value)
 
 
 def _fitting(table: Table, console) -> list:

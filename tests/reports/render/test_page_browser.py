@@ -1,8 +1,7 @@
 """The leaderboard page in a real browser: sorting, filters, panels, themes, a phone, the keyboard;
 nothing fetched, nothing run.
 
-Needs Chromium; skipped where there is none. The screenshots stay in pytest's temporary folder, to
-be looked at.
+Needs Chromium; skipped where there is none.
 """
 
 import pytest
@@ -192,7 +191,7 @@ def test_everything_that_acts_can_be_reached_by_tab(opened):
     assert opened.js("reached.size") == wanted
 
 
-def test_themes(opened, tmp_path):
+def test_themes(opened):
     paper = lambda: opened.js("getComputedStyle(document.body).backgroundColor")
     light = paper()
     opened.media(prefers_color_scheme="dark")
@@ -212,23 +211,21 @@ def test_themes(opened, tmp_path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_of_every_text_is_at_least_4_5(opened, scheme, tmp_path):
+def test_contrast_of_every_text_is_at_least_4_5(opened, scheme):
     opened.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
     opened.js("document.querySelector('tr[data-augmenter=vae] button.expand').click()")
     contrasts = opened.js(CONTRASTS)
     assert len(contrasts) > 100 and min(contrasts)[0] >= 4.5, min(contrasts)
-    opened.screenshot(tmp_path / f"{scheme}.png", whole=True)
 
 
 @pytest.mark.parametrize("width", [320, 390])
-def test_on_a_phone_only_the_tables_scroll_sideways(opened, width, tmp_path):
+def test_on_a_phone_only_the_tables_scroll_sideways(opened, width):
     opened.size(width, 844, phone=True)
     opened.js("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     opened.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
     assert opened.js("document.documentElement.scrollWidth") <= width
     widths = "[...document.querySelectorAll('.panel')].map((p) => p.getBoundingClientRect().width)"
     assert opened.js(f"Math.max(...{widths})") <= width
-    opened.screenshot(tmp_path / "phone.png", whole=True)
 
 
 def test_without_javascript_the_tables_and_figures_are_there(browser, made):
