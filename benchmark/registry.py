@@ -71,14 +71,13 @@ class Registry(Mapping[str, Any]):
     """A mapping from names to classes or functions, filled by decorator.
 
     Args:
-        kind: the noun that error messages use ("augmenter").
-        variable: the name of the instance, as it stands in front of `.register` in the source
-            ("AUGMENTERS").
+        kind: the noun that error messages use ("augmenter"). The instance is named after it
+            (AUGMENTERS): so it stands in front of `.register` in the source.
         package: the importable package whose files are searched for entries.
     """
 
-    def __init__(self, kind: str, *, variable: str, package: str):
-        self.kind, self.variable, self.package = kind, variable, package
+    def __init__(self, kind: str, *, package: str):
+        self.kind, self.package = kind, package
         self._entries: dict[str, Entry] = {}
         self._scanned = False
 
@@ -106,17 +105,16 @@ class Registry(Mapping[str, Any]):
         """
         if not self._scanned:
             self._scanned = True
-            spec = importlib.util.find_spec(self.package)
-            for folder in spec.submodule_search_locations or []:
-                for file in sorted(Path(folder).rglob("*.py")):
+            spec, variable = importlib.util.find_spec(self.package), f"{self.kind.upper()}S"
+            for folder in map(Path, spec.submodule_search_locations or []):
+                for file in sorted(folder.rglob("*.py")):
                     parts = file.relative_to(folder).with_suffix("").parts
                     try:
-                        for entry in _scan(file, self.variable, ".".join([self.package, *parts])):
+                        for entry in _scan(file, variable, ".".join([self.package, *parts])):
                             self._entries.setdefault(entry.name, entry)
                     except (OSError, SyntaxError, ValueError) as error:
-                        print(
-                            f"note: {file} cannot be read and is left out: {error}", file=sys.stderr
-                        )
+                        told = f"note: {file} cannot be read and is left out: {error}"
+                        print(told, file=sys.stderr)
         return self._entries
 
     def entry(self, name: str) -> Entry:
@@ -142,10 +140,10 @@ class Registry(Mapping[str, Any]):
         return name in self.entries()
 
 
-BACKBONES = Registry("backbone", variable="BACKBONES", package="backbones")
-AUGMENTERS = Registry("augmenter", variable="AUGMENTERS", package="augmenters")
-DATASETS = Registry("dataset", variable="DATASETS", package="benchmark.data")
-ENCODERS = Registry("encoder", variable="ENCODERS", package="backbones.encoders")
+BACKBONES = Registry("backbone", package="backbones")
+AUGMENTERS = Registry("augmenter", package="augmenters")
+DATASETS = Registry("dataset", package="benchmark.data")
+ENCODERS = Registry("encoder", package="backbones.encoders")
 
 
 def load_plugin(path: str | Path) -> None:

@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [
-    path
-    for folder in ("augmenters", "backbones", "benchmark")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-]
+FOLDERS = ("augmenters", "backbones", "benchmark")
+SOURCES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def prose(path: Path) -> str:
@@ -49,14 +46,11 @@ def test_equations_are_spelled_in_one_way():
     assert not re.findall(r"Eq\. \(\d+\)-\(?\d|Eqs?\. \d+-\d+ of the paper|Equation \(?\d", TEXT)
     for path in SOURCES:
         for found in re.finditer(r".{0,40}Eq\. \d", prose(path)):
-            assert re.search(r"et al\.,? (\d{4}, )?Eq\. \d", found[0]), (
-                f"{path.relative_to(ROOT)}: whose equation is it? {found[0]}"
-            )
+            of_whom = re.search(r"et al\.,? (\d{4}, )?Eq\. \d", found[0])
+            assert of_whom, f"{path.relative_to(ROOT)}: whose equation is it? {found[0]}"
 
 
 @pytest.mark.parametrize("lines", LINES)
 def test_each_part_of_algorithm_1_is_found(lines):
-    noun = "lines" if "-" in lines else "line"
-    assert re.search(rf"Algorithm 1, {noun} {lines}\b(?!-)", TEXT), (
-        f"Algorithm 1, {noun} {lines}: {LINES[lines]}"
-    )
+    place = f"Algorithm 1, {'lines' if '-' in lines else 'line'} {lines}"
+    assert re.search(rf"{place}\b(?!-)", TEXT), f"{place}: {LINES[lines]}"

@@ -64,7 +64,7 @@ def things(tmp_path, monkeypatch):
     base = "SIZE = 4\nclass Base:\n    def __init__(self, *, size: int = SIZE): ...\n"
     (package / "__init__.py").write_text(base)
     (package / "module.py").write_text(MODULE)
-    registry = Registry("thing", variable="THINGS", package="things")
+    registry = Registry("thing", package="things")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "things_registry", type(sys)("things_registry"))
     sys.modules["things_registry"].THINGS = registry
