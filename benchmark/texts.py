@@ -3,7 +3,7 @@ Markdown, in HTML.
 
 Letters of any script stay. What does something instead of being seen goes: control characters,
 which terminals obey, and the marks that turn the direction of the text around them. LaTeX has its
-own rules (`reports/latex.py`).
+own rules (`reports/render/latex.py`).
 """
 
 from __future__ import annotations

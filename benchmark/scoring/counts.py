@@ -44,7 +44,6 @@ class TrainFacts:
 
     names: frozenset[tuple[str, str, str]]
     frequency: Mapping[str, int]
-    undirected: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +134,7 @@ def train_facts(
             names.update((h, t, relation) for h in mentions[head] for t in mentions[tail])
             if undirected:
                 names.update((t, h, relation) for h in mentions[head] for t in mentions[tail])
-    return TrainFacts(frozenset(names), dict(frequency), undirected)
+    return TrainFacts(frozenset(names), dict(frequency))
 
 
 def count(
@@ -158,7 +157,8 @@ def count(
         relations: the dataset's inventory without NA.
         frequent: the relations of Freq F1; the rest of the inventory makes LTail F1. None: neither
             is defined.
-        train_documents: the documents that were trained on, or what `train_facts` made of them.
+        train_documents: the documents that were trained on, or what `train_facts` made of them
+            with the same `undirected`.
         undirected: score unordered pairs.
         source: names the predictions in error messages (their file).
 
@@ -169,11 +169,6 @@ def count(
     train = train_documents
     if not isinstance(train, TrainFacts):
         train = train_facts(train, undirected=undirected)
-    if train.undirected != undirected:
-        raise ValueError(
-            f"train facts were expanded with undirected={train.undirected}, scoring with "
-            f"undirected={undirected}"
-        )
     documents = list(documents)
     read = _Reader(documents, relations, undirected)
     gold = {

@@ -44,7 +44,7 @@ class Reference:
             predictions,
             relations=sorted(known),
             frequent=self.frequent,
-            train_documents=self.train or TrainFacts(frozenset(), {}, self.undirected),
+            train_documents=self.train or TrainFacts(frozenset(), {}),
             undirected=self.undirected,
             source=source,
         )
@@ -114,7 +114,7 @@ def read_facts(path: Path, *, undirected: bool = False) -> TrainFacts:
     distinct = {(*ordered(pair), relation) for *pair, relation in entries}
     mirrored = {(tail, head, relation) for head, tail, relation in distinct if undirected}
     frequency = Counter(relation for *_, relation in distinct)
-    return TrainFacts(frozenset(distinct | mirrored), dict(frequency), undirected)
+    return TrainFacts(frozenset(distinct | mirrored), dict(frequency))
 
 
 def read_predictions(path: Path) -> list[dict[str, Any]]:

@@ -12,25 +12,19 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction, in the order given; a missing p (None or NaN) stays None.
+    """Holm's step-down correction, in the order given; a missing p stays None.
 
     The i-th smallest of m values is multiplied by m - i + 1 and is no smaller than those before it.
     This holds the family-wise error under any dependence. The results are also the partial
     conjunction p-values of Dror et al. 2017 (Bonferroni).
-
-    Raises:
-        ValueError: a p outside [0, 1].
     """
-    p = np.array([np.nan if value is None else value for value in p_values], dtype=np.float64)
-    missing = np.isnan(p)
-    if ((p < 0) | (p > 1)).any():
-        raise ValueError(f"p-values lie between 0 and 1, got {p[(p < 0) | (p > 1)].tolist()}")
-    p = np.where(missing, 1.0, p)
+    p = np.array([1.0 if value is None else value for value in p_values])
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return [
-        None if absent else float(value) for value, absent in zip(adjusted, missing, strict=True)
+        None if value is None else float(corrected)
+        for value, corrected in zip(p_values, adjusted, strict=True)
     ]
 
 

@@ -140,11 +140,6 @@ def test_train_facts_keep_no_name_that_nobody_asks_for():
     assert counted(train_documents=facts).to_json() == counted().to_json()
 
 
-def test_train_facts_of_the_other_kind_are_refused():
-    with pytest.raises(ValueError, match="undirected"):
-        counted(train_documents=train_facts(TRAIN), undirected=True)
-
-
 @pytest.mark.parametrize(
     "change, message",
     [

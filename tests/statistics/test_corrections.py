@@ -1,7 +1,5 @@
 """Holm by hand and against statsmodels, missing p-values, and k-hat."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +15,7 @@ def test_by_hand_and_with_missing_p_values():
     # in order .01, .02, .03: times 3, 2, 1 is .03, .04, .03; no smaller than before: .03, .04, .04
     assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.01, None, 0.02]) == [pytest.approx(0.03), None, pytest.approx(0.04)]
-    assert holm([math.nan]) == [None] and holm([]) == []
+    assert holm([None]) == [None] and holm([]) == []
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -31,11 +29,6 @@ def test_the_order_of_the_family_does_not_matter(p, random):
     order = list(range(len(p)))
     random.shuffle(order)
     assert holm([p[i] for i in order]) == pytest.approx([holm(p)[i] for i in order])
-
-
-def test_no_p_outside_0_and_1():
-    with pytest.raises(ValueError, match=r"\[1.2\]"):
-        holm([0.1, 1.2])
 
 
 def test_datasets_with_effect_by_hand():
