@@ -1,6 +1,4 @@
-"""ATLOP (Zhou et al. 2021): localized context pooling, grouped bilinear classifier, adaptive
-threshold.
-"""
+"""ATLOP (Zhou et al. 2021)."""
 
 from __future__ import annotations
 
@@ -9,26 +7,23 @@ from torch import Tensor
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import adaptive_threshold
 from backbones.parts.official import FEATURES, OfficialHead
+from benchmark.options import OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 
 @BACKBONES.register("atlop")
 class Atlop(GroupedPairs):
-    """ATLOP: localized context, grouped bilinear classifier, adaptive-threshold loss.
+    """ATLOP: localized context, grouped bilinear classifier, adaptive-threshold loss."""
 
-    Args:
-        emb: width of head and tail features (official: 768).
-        block: width of a bilinear group (official: 64).
-    """
+    class Options(OptionModel):
+        emb: Whole = 768  # width of head and tail features
+        block: Whole = 64  # width of a bilinear group
 
     official = OfficialHead(
         FEATURES | {r"bilinear\.(.+)": r"bilinear.linear.\1"},
         product="bilinear",
         classifier="bilinear",
     )
-
-    def __init__(self, encoder_width: int, classes: int, *, emb: int = 768, block: int = 64):
-        super().__init__(encoder_width, classes, emb=emb, block=block)
 
     def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return adaptive_threshold(logits, labels)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+from benchmark.options import OptionModel
 
 if TYPE_CHECKING:
     from backbones.encoders.base import Encoder
@@ -20,8 +21,9 @@ class Backbone(nn.Module):
     """A model of entity pairs on top of an encoder.
 
     Subclasses are registered with `@BACKBONES.register("name")`, take `(encoder_width, classes)`
-    and keyword-only hyper-parameters, and define `represent`, `classify` and `pair_loss`.
-    `backbones/check.py` tells what is wrong with one.
+    and keyword-only hyper-parameters, or a nested `Options` with `**options`
+    (benchmark/options.py), and define `represent`, `pair_loss` and a layer `classifier`, or
+    `classify`. `backbones/check.py` tells what is wrong with one.
 
     Shapes: P pairs, d representation width, R relations and, at index 0, the threshold class (NA).
 
@@ -46,6 +48,10 @@ class Backbone(nn.Module):
     tunes_threshold: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
 
+    def __init__(self, **options: Any):
+        super().__init__()
+        self.options = getattr(self, "Options", OptionModel).of(options)
+
     def prepare_encoder(self, encoder: Encoder) -> None:
         """Change the encoder that the backbone is about to be trained with, once; by default
         nothing happens.
@@ -56,8 +62,8 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def classify(self, representations: Tensor) -> Tensor:
-        """[P, R] logits."""
-        raise NotImplementedError
+        """[P, R] logits; by default those of the layer `self.classifier`."""
+        return self.classifier(representations)
 
     def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """[P] loss of each pair, for logits [P, R] and multi-hot or soft labels [P, R]."""

@@ -4,6 +4,8 @@ mentions, embedded distances, one bilinear map.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ from backbones.parts.binary import BinaryRelations
 from backbones.parts.distances import DistancePairs
 from backbones.parts.mentions import entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import whole
+from benchmark.options import OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 
@@ -20,17 +22,17 @@ from benchmark.registry import BACKBONES
 class Bilinear(BinaryRelations):
     """DocRED's CNN, LSTM and BiLSTM baselines, on the encoder of that name: a bilinear map of
     entities and distances, threshold tuned on dev.
-
-    Args:
-        distance: width of an embedded distance (official: 20).
     """
+
+    class Options(OptionModel):
+        distance: Whole = 20  # width of an embedded distance
 
     needs = ("mention_end",)
 
-    def __init__(self, encoder_width: int, classes: int, *, distance: int = 20):
-        super().__init__()
-        self.pairs = DistancePairs(whole("distance", distance))
-        side = encoder_width + distance
+    def __init__(self, encoder_width: int, classes: int, **options: Any):
+        super().__init__(**options)
+        self.pairs = DistancePairs(self.options.distance)
+        side = encoder_width + self.options.distance
         self.width = 2 * side
         self.bilinear = GroupedBilinear(side, side, classes, bias=True)
 

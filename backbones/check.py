@@ -31,7 +31,7 @@ def check_backbone(kind: type, options: dict[str, Any] | None = None) -> Checks:
 
 class BackboneCase(Case):
     base = Backbone
-    required = ("represent", "classify", "pair_loss")
+    required = ("represent", "pair_loss")
 
     def make(self) -> Backbone:
         torch.manual_seed(0)

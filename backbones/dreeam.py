@@ -10,7 +10,7 @@ from backbones.parts.losses import adaptive_threshold
 from backbones.parts.pooling import entity_attention
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
-from benchmark.options import number, whole
+from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 TINY = 1e-30  # of the official code, where a sentence gets no attention
@@ -18,33 +18,19 @@ TINY = 1e-30  # of the official code, where a sentence gets no attention
 
 @BACKBONES.register("dreeam")
 class Dreeam(GroupedPairs):
-    """DREEAM: ATLOP with the evidence loss; its fusion at inference is left out.
+    """DREEAM: ATLOP with the evidence loss; its fusion at inference is left out."""
 
-    Args:
-        emb: width of head and tail features (official: 768).
-        block: width of a bilinear group (official: 64).
-        evidence_weight: lambda of the evidence loss (official: 0.1; 0.05 for RoBERTa-large).
-        layers: encoder layers whose states and attention are averaged, from the last (official: 3).
-    """
+    class Options(OptionModel):
+        emb: Whole = 768
+        block: Whole = 64
+        evidence_weight: Least = 0.1  # lambda of the evidence loss; 0.05 for RoBERTa-large
+        layers: Whole = 3  # encoder layers whose states and attention are averaged, from the last
 
     needs = ("token_sentence", "evidence")
+    epsilon = TINY
 
-    def __init__(
-        self,
-        encoder_width: int,
-        classes: int,
-        *,
-        emb: int = 768,
-        block: int = 64,
-        evidence_weight: float = 0.1,
-        layers: int = 3,
-    ):
-        super().__init__(encoder_width, classes, emb=emb, block=block, epsilon=TINY)
-        self.evidence_weight = number("evidence_weight", evidence_weight, least=0)
-        self.layers = whole("layers", layers)
-
-    def prepare_encoder(self, encoder) -> None:
-        encoder.average_layers(self.layers)
+    def prepare_encoder(self, encoder):
+        encoder.average_layers(self.options.layers)
 
     def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return adaptive_threshold(logits, labels)
@@ -62,7 +48,7 @@ class Dreeam(GroupedPairs):
         wanted = cited / everything[pair]
         found = self.sentence_attention(encoded, batch, pair, sentence).clamp(min=TINY)
         divergence = (wanted * (wanted.log() - found.log())).sum() / len(batch.positive)
-        return self.evidence_weight * divergence
+        return self.options.evidence_weight * divergence
 
     def sentence_attention(
         self, encoded: Encoded, batch: Batch, pair: Tensor, sentence: Tensor
@@ -75,4 +61,4 @@ class Dreeam(GroupedPairs):
         head, tail = batch.entity_of(cells)
         weights = (attention[head] * attention[tail]).mean(1)
         inside = batch.token_sentence[cells[:, 0]] == sentence[:, None]
-        return (weights * inside).sum(1) / (weights.sum(1) + self.features.epsilon)
+        return (weights * inside).sum(1) / (weights.sum(1) + self.epsilon)

@@ -1,17 +1,19 @@
-"""GAIN (Zeng et al. 2020): a graph of mentions, a graph of entities, and paths of two edges between
-entities.
-"""
+"""GAIN (Zeng et al. 2020)."""
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, pad
 
+from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TokenTags, entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import number, whole
+from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 TAG = 20  # width of the embeddings of entity numbers and of types
@@ -24,43 +26,34 @@ class Gain(BinaryRelations):
     As in the official code a pair's paths are summed: its attention gives every path the weight 1,
     since the softmax runs over one number. The document's node is the state of the first token
     through a layer of its own, which the official model takes from BERT's pretraining.
-
-    Args:
-        layers: of the mention graph (official: 2).
-        hidden: width of the classifier's hidden layer, which augmenters see; 0: twice that of an
-            entity (official).
-        rate: of dropout (official: 0.6).
-        negatives: pairs without a relation that the loss takes for each pair with one, drawn anew
-            at every step (official: 4, drawn for each document and epoch).
-        least: pairs without a relation that it takes at least, for the batch (official: 20 for a
-            document).
     """
+
+    class Options(OptionModel):
+        layers: Whole = 2  # of the mention graph
+        # width of the classifier's hidden layer, which augmenters see; 0: twice that of an entity
+        # (official)
+        hidden: Annotated[int, Field(ge=0)] = 0
+        rate: Least = 0.6  # of dropout
+        # pairs without a relation that the loss takes for each pair with one, drawn anew at every
+        # step (official: 4, drawn for each document and epoch), and at least for the batch
+        # (official: 20 for a document)
+        negatives: Whole = 4
+        least: Whole = 80
 
     bounds = (0.0, float("inf"))
     needs = (*TokenTags.needs, "mention_sentence")
     reads_entity_numbers = True
     check_options = {"hidden": 16}
 
-    def __init__(
-        self,
-        encoder_width: int,
-        classes: int,
-        *,
-        layers: int = 2,
-        hidden: int = 0,
-        rate: float = 0.6,
-        negatives: int = 4,
-        least: int = 80,
-    ):
-        super().__init__()
+    def __init__(self, encoder_width: int, classes: int, **options: Any):
+        super().__init__(**options)
+        layers, self.rate = self.options.layers, self.options.rate
         node = encoder_width + 2 * TAG
-        bank = node * (whole("layers", layers) + 1)
-        self.width = whole("hidden", hidden, 0) or 2 * bank
-        self.rate = number("rate", rate, least=0)
-        self.negatives, self.least = whole("negatives", negatives), whole("least", least)
+        bank = node * (layers + 1)
+        self.width = self.options.hidden or 2 * bank
         self.tags = TokenTags(TAG)
         self.document = nn.Linear(encoder_width, encoder_width)
-        self.convolutions = nn.ModuleList(GraphConvolution(node, rate) for _ in range(layers))
+        self.convolutions = nn.ModuleList(GraphConvolution(node, self.rate) for _ in range(layers))
         self.edge = nn.Linear(2 * node, node)
         self.path = nn.Linear(4 * node, 4 * node)
         self.hidden = nn.Linear(5 * bank + 4 * node, self.width)
@@ -80,10 +73,8 @@ class Gain(BinaryRelations):
         D, L, d = encoded.states.shape
         tags = torch.cat([tag[:-1].view(D, L, TAG) for tag in self.tags(batch)[::-1]], 2)
         mentions = mention_means(torch.cat([encoded.states, tags], 2), batch)
-        document = batch.mention_state // L
-        number = torch.arange(len(document), device=document.device)
-        first = torch.searchsorted(document, torch.arange(D, device=document.device))
-        place = number - first[document] + 1
+        document, place = segments.ranges(segments.sizes(batch.mention_state // L, D))
+        place += 1  # node 0 is the document
         size = int(place.max()) + 1 if len(place) else 1
         x = mentions.new_zeros(D, size, d + 2 * TAG).index_put((document, place), mentions)
         whole_text = pad(torch.tanh(self.document(encoded.states[:, 0])), (0, 2 * TAG))
@@ -100,9 +91,7 @@ class Gain(BinaryRelations):
         """[D, N, N, 4 node]: for each cell the sum over the entities between head and tail of the
         edges there and back.
         """
-        D, N = len(batch.rows), batch.largest
-        slots = batch.entity_document, batch.entity_slot
-        table = entities.new_zeros(D, N, entities.shape[1]).index_put(slots, entities)
+        table = segments.table(entities, batch)
         shared = self.shared_sentences(batch)
         to, by = self.edge.weight.chunk(2, 1)
         edges = linear(table, to, self.edge.bias)[:, :, None] + linear(table, by)[:, None]
@@ -115,24 +104,18 @@ class Gain(BinaryRelations):
     def shared_sentences(self, batch: Batch) -> Tensor:
         """[D, N, N]: 1 where two entities share a sentence."""
         entity, sentence = batch.mention_entity, batch.mention_sentence
-        D, N = len(batch.rows), batch.largest
         most = int(sentence.max()) + 1 if len(sentence) else 1
-        where = torch.zeros(D, N, most, dtype=self.edge.weight.dtype, device=sentence.device)
-        one = where.new_ones(())
-        where = where.index_put(
-            (batch.entity_document[entity], batch.entity_slot[entity], sentence), one
-        )
+        one = self.edge.weight.new_ones(())
+        where = one.new_zeros(len(batch.entity_document), most).index_put((entity, sentence), one)
+        where = segments.table(where, batch)
         shared = (where @ where.transpose(1, 2)).clamp(max=1)
-        return shared * (1 - torch.eye(N, dtype=shared.dtype, device=shared.device))
-
-    def classify(self, representations: Tensor) -> Tensor:
-        return self.classifier(representations)
+        return shared * (1 - torch.eye(batch.largest, dtype=shared.dtype, device=shared.device))
 
     def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         losses = super().pair_loss(logits, labels)
         if not self.training:
             return losses
-        return with_few_negatives(losses, labels, self.negatives, self.least)
+        return with_few_negatives(losses, labels, self.options.negatives, self.options.least)
 
     def _dropped(self, x: Tensor) -> Tensor:
         return dropout(x.relu(), self.rate, self.training)

@@ -1,19 +1,20 @@
-"""The relation part of JEREX (Eberts and Ulges 2021) on given mentions: every pair of mentions of
-two entities is a vector, of which the largest of each dimension is kept.
-"""
+"""The relation part of JEREX (Eberts and Ulges 2021), on given mentions."""
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding, linear
 
+from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TYPES, mention_tokens
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import number, whole
+from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 DISTANCES, SENTENCES = 700, 50  # rows of the tables of distances; larger ones share a row
@@ -25,35 +26,30 @@ class Jerex(BinaryRelations):
     unmarked`; a fixed threshold.
 
     Distances are in tokens (official: in words).
-
-    Args:
-        meta: width of embedded types and distances (official: 25).
-        rate: of dropout (official: 0.1).
-        probability: above which a relation is predicted (official: 0.6).
-        negatives: pairs without a relation that the loss takes, for the batch, drawn anew at every
-            step (official: 200 for a document).
     """
+
+    class Options(OptionModel):
+        meta: Whole = 25  # width of embedded types and distances
+        rate: Least = 0.1  # of dropout
+        probability: Annotated[float, Field(gt=0, lt=1)] = 0.6  # above: the relation is predicted
+        # pairs without a relation that the loss takes, for the batch, drawn anew at every step
+        # (official: 200 for a document)
+        negatives: Whole = 800
 
     bounds = (0.0, float("inf"))
     needs = ("mention_end", "mention_sentence", "entity_type")
     tunes_threshold = False
 
-    def __init__(
-        self,
-        encoder_width: int,
-        classes: int,
-        *,
-        meta: int = 25,
-        rate: float = 0.1,
-        probability: float = 0.6,
-        negatives: int = 800,
-    ):
-        super().__init__()
+    def __init__(self, encoder_width: int, classes: int, **options: Any):
+        super().__init__(**options)
         self.width = width = encoder_width
-        self.rate, self.negatives = number("rate", rate, least=0), whole("negatives", negatives)
-        number("probability", probability, above=0, below=1)
+        meta, probability, self.rate = (
+            self.options.meta,
+            self.options.probability,
+            self.options.rate,
+        )
         self.threshold += math.log(probability / (1 - probability))
-        self.distance = nn.Embedding(DISTANCES, whole("meta", meta))
+        self.distance = nn.Embedding(DISTANCES, meta)
         self.sentences = nn.Embedding(SENTENCES, meta)
         self.kind = nn.Embedding(TYPES, meta)
         self.mention_pair = nn.Linear(5 * width + 2 * meta, width)
@@ -65,14 +61,14 @@ class Jerex(BinaryRelations):
         found = self.largest_mention_pairs(encoded.states, batch, head, tail)
         kinds = self.kind(batch.entity_type.clamp(max=TYPES - 1))
         found = self.pair(torch.cat([found, kinds[head], kinds[tail]], 1)).relu()
-        return dropout(found, self.rate, self.training)
+        return dropout(found, self.options.rate, self.training)
 
     def largest_mention_pairs(
         self, states: Tensor, batch: Batch, head: Tensor, tail: Tensor
     ) -> Tensor:
         """[P, d]: the maximum over the mention pairs of each entity pair."""
         d, (mentions, entities) = states.shape[2], self.maxima(states, batch)
-        entities = dropout(entities, self.rate, self.training)
+        entities = dropout(entities, self.options.rate, self.training)
         pair, first, second = mention_pairs(batch, head, tail)
         # the layer, split by its input: nothing five times as wide as a state exists
         text, *of_mentions, distance, sentences = self.mention_pair.weight.split(
@@ -86,13 +82,10 @@ class Jerex(BinaryRelations):
         )
         total = sum(embedding(index, linear(x, w)) for x, w, index in parts)
         start, end = batch.mention_state, batch.mention_end
-        apart = (
-            torch.minimum(start[first], start[second]),
-            torch.maximum(start[first], start[second]),
-        )
+        starts = start[first], start[second]
         # the mention that starts first, the second one in doubt
-        ends = torch.where(start[first] < start[second], end[first], end[second])
-        distances = (apart[1] - ends + 1).clamp(0, DISTANCES - 1)
+        ends = torch.where(starts[0] < starts[1], end[first], end[second])
+        distances = (torch.maximum(*starts) - ends + 1).clamp(0, DISTANCES - 1)
         numbers = batch.mention_sentence[first] - batch.mention_sentence[second]
         total = total + linear(self.distance(distances), distance)
         total = total + linear(self.sentences(numbers.abs().clamp(max=SENTENCES - 1)), sentences)
@@ -100,46 +93,33 @@ class Jerex(BinaryRelations):
         low = torch.where(before, end[first], end[second])
         high = torch.where(before, start[second], start[first])
         total = total + linear(_maxima_between(states, low, high), text) + self.mention_pair.bias
-        total = dropout(total, self.rate, self.training)
-        return _maxima(total, pair, len(head))
+        total = dropout(total, self.options.rate, self.training)
+        return segments.maxima(total, pair, len(head))
 
     def maxima(self, states: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of mentions [M, d] over their tokens, of entities [E, d] over their mentions."""
         mention, token = mention_tokens(batch)
         values = states.flatten(0, 1)[token]
-        mentions = _maxima(values, mention, len(batch.mention_state))
-        return mentions, _maxima(mentions, batch.mention_entity, len(batch.entity_document))
-
-    def classify(self, representations: Tensor) -> Tensor:
-        return self.classifier(representations)
+        mentions = segments.maxima(values, mention, len(batch.mention_state))
+        return mentions, segments.maxima(mentions, batch.mention_entity, len(batch.entity_document))
 
     def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         losses = super().pair_loss(logits[:, 1:], labels[:, 1:]) * (logits.shape[1] - 1)
         if not self.training:
             return losses
-        return with_few_negatives(losses, labels, 0, self.negatives)
+        return with_few_negatives(losses, labels, 0, self.options.negatives)
 
 
 def mention_pairs(batch: Batch, head: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(pair [K], mention of its head [K], mention of its tail [K]) of all pairs of mentions."""
-    one = torch.ones_like(batch.mention_entity)
-    count = torch.zeros_like(batch.entity_document).index_add(0, batch.mention_entity, one)
+    count = segments.sizes(batch.mention_entity, len(batch.entity_document))
     by_entity = batch.mention_entity.argsort(stable=True)
     start = count.cumsum(0) - count
-    number = count[head] * count[tail]
-    pair = torch.arange(len(head), device=head.device).repeat_interleave(number)
-    place = torch.arange(len(pair), device=head.device) - (number.cumsum(0) - number)[pair]
+    pair, place = segments.ranges(count[head] * count[tail])
     of_tail = count[tail][pair]
     first = by_entity[start[head][pair] + place // of_tail]
     second = by_entity[start[tail][pair] + place % of_tail]
     return pair, first, second
-
-
-def _maxima(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """[size, d]: the maximum of the values [K, d] of each index; 0 without any."""
-    found = values.new_zeros(size, values.shape[1])
-    where = index[:, None].expand_as(values)
-    return found.scatter_reduce(0, where, values, "amax", include_self=False)
 
 
 def _maxima_between(states: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -1,18 +1,19 @@
-"""RSMAN (Yu et al. 2022): SSAN's encoder; each relation attends to an entity's mentions on its
-own.
-"""
+"""RSMAN (Yu et al. 2022), on SSAN's encoder."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
+from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations
 from backbones.parts.mentions import mention_means
-from backbones.parts.structure import STRUCTURE, add_structure
+from backbones.parts.structure import Structure, add_structure
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import number, one_of, whole
+from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 
@@ -24,32 +25,22 @@ class Rsman(BinaryRelations):
     An entity is another vector for each relation, so a pair has no narrow representation: what
     augmenters see are its logits. The official text has a [CLS] before each sentence, whose state
     stands for the sentence; here it is the mean of the sentence's tokens.
-
-    Args:
-        structure: as in `ssan`.
-        emb: width of a mention and of a sentence (official: 128).
-        attention: width of the attention to mentions (official: 256).
-        rate: of dropout of the entities (official: 0.1).
     """
+
+    class Options(OptionModel):
+        structure: Structure = "biaffine"  # as in `ssan`
+        emb: Whole = 128  # width of a mention and of a sentence
+        attention: Whole = 256  # width of the attention to mentions
+        rate: Least = 0.1  # of dropout of the entities
 
     needs = ("mention_end", "token_sentence")
     check_options = {"emb": 8, "attention": 8}
 
-    def __init__(
-        self,
-        encoder_width: int,
-        classes: int,
-        *,
-        structure: str = "biaffine",
-        emb: int = 128,
-        attention: int = 256,
-        rate: float = 0.1,
-    ):
-        super().__init__()
-        self.structure = one_of("structure", structure, STRUCTURE)
-        self.rate, self.width = number("rate", rate, least=0), classes
-        self.reduce = nn.Linear(encoder_width, whole("emb", emb))
-        self.attention = nn.Linear(emb, whole("attention", attention))
+    def __init__(self, encoder_width: int, classes: int, **options: Any):
+        super().__init__(**options)
+        emb, attention, self.width = self.options.emb, self.options.attention, classes
+        self.reduce = nn.Linear(encoder_width, emb)
+        self.attention = nn.Linear(emb, attention)
         self.relations = nn.Parameter(torch.empty(classes, attention))
         self.bilinear = nn.Parameter(torch.empty(classes, 2 * emb, 2 * emb))
         self.bias = nn.Parameter(torch.empty(classes))
@@ -58,7 +49,7 @@ class Rsman(BinaryRelations):
             nn.init.uniform_(weight, -((2 * emb) ** -0.5), (2 * emb) ** -0.5)
 
     def prepare_encoder(self, encoder) -> None:
-        add_structure(encoder, self.structure)
+        add_structure(encoder, self.options.structure)
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[P, R] the logits."""
@@ -66,26 +57,18 @@ class Rsman(BinaryRelations):
         entities = self.of_mentions(mention_means(states, batch), batch)  # [E, R, emb]
         sentences = _mean_of_sentences(states, batch.token_sentence)[batch.entity_document]
         entities = torch.cat([entities, sentences.unsqueeze(1).expand_as(entities)], 2)
-        entities = dropout(entities, self.rate, self.training)
-        D, N = len(batch.rows), batch.largest
-        table = entities.new_zeros(D, N, *entities.shape[1:])
-        table = table.index_put((batch.entity_document, batch.entity_slot), entities)
-        table = table.transpose(1, 2)  # [D, R, N, 2 emb]
+        entities = dropout(entities, self.options.rate, self.training)
+        table = segments.table(entities, batch).transpose(1, 2)  # [D, R, N, 2 emb]
         logits = (table @ self.bilinear) @ table.transpose(2, 3)
         return logits.permute(0, 2, 3, 1)[tuple(batch.pairs.T)] + self.bias
 
     def of_mentions(self, mentions: Tensor, batch: Batch) -> Tensor:
         """[E, R, emb]: the mentions [M, emb] of each entity, weighted for each relation."""
         scores = torch.tanh(self.attention(mentions)) @ self.relations.T  # [M, R]
-        entity = batch.mention_entity
-        index = entity[:, None].expand_as(scores)
-        shape = len(batch.entity_document), scores.shape[1]
-        peak = scores.new_full(shape, -torch.inf)
-        peak = peak.scatter_reduce(0, index, scores.detach(), "amax")
-        weights = (scores - peak[entity]).exp()
-        total = scores.new_zeros(shape).index_add(0, entity, weights)
+        entity, E = batch.mention_entity, len(batch.entity_document)
+        weights, total, _ = segments.exponentials(scores, entity, E)
         weighted = (weights / total[entity]).unsqueeze(2) * mentions.unsqueeze(1)
-        return mentions.new_zeros(*shape, mentions.shape[1]).index_add(0, entity, weighted)
+        return weighted.new_zeros(E, *weighted.shape[1:]).index_add(0, entity, weighted)
 
     def classify(self, representations: Tensor) -> Tensor:
         return representations

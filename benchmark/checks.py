@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from benchmark.registry import options_of, parameters_of
 
 Checks = Iterator[tuple[str, Callable[[], None]]]
 
@@ -48,7 +49,7 @@ class Case:
         inherited = getattr(kind, "check_options", {})
         if "check_options" not in getattr(kind, "__dict__", {}):
             # another constructor may not know all of them
-            known = inspect.signature(kind).parameters if inspect.isclass(kind) else ()
+            known = parameters_of(kind) if inspect.isclass(kind) else ()
             inherited = {key: value for key, value in inherited.items() if key in known}
         self.options = {**inherited, **(options or {})}
 
@@ -122,7 +123,7 @@ def has_a_docstring(case: Case) -> None:
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
     """Every parameter behind a bare `*` is an option of the experiment file."""
     given = ("self", "encoder_width", "classes", "sentences")  # by the benchmark
-    if hasattr(case.kind, "Options") or case.kind.__init__ is object.__init__:
+    if options_of(case.kind) or case.kind.__init__ is object.__init__:
         return
     for name, parameter in inspect.signature(case.kind.__init__).parameters.items():
         if name in given:

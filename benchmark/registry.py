@@ -56,7 +56,7 @@ class Entry:
     def parameters(self) -> dict[str, Any]:
         """Its hyper-parameters (name -> default). Raises UserError as `load`."""
         if self.known is None:
-            self.known = _parameters(self.load())
+            self.known = parameters_of(self.load())
         return self.known
 
     def load(self) -> Any:
@@ -92,7 +92,7 @@ class Registry(Mapping[str, Any]):
             if known is not None and (known.module, known.qualname) != place:
                 places = f"in {known.module} and in {module}"
                 raise UserError(f"{self.kind} '{name}' is registered twice: {places}")
-            summary, options = _summary(target.__doc__), _parameters(target)
+            summary, options = _summary(target.__doc__), parameters_of(target)
             control = getattr(target, "control", False)
             self._entries[name] = Entry(name, module, summary, options, target, qualname, control)
             return target
@@ -194,9 +194,18 @@ def _summary(docstring: str | None) -> str:
     return " ".join(inspect.cleandoc(docstring or "").partition("\n\n")[0].split())
 
 
-def _parameters(target: Any) -> dict[str, Any]:
+def options_of(target: Any) -> Any:
+    """The nested `Options` of a class, if its constructor takes them."""
+    for owner in getattr(target, "__mro__", ()):
+        if "Options" in vars(owner):
+            return owner.Options
+        if "__init__" in vars(owner):
+            return None
+
+
+def parameters_of(target: Any) -> dict[str, Any]:
     """The fields of a class's `Options`, or keyword-only parameters."""
-    if options := getattr(target, "Options", None):
+    if options := options_of(target):
         fields = options.model_fields.items()
         return {name: REQUIRED if f.is_required() else f.default for name, f in fields}
     signature = inspect.signature(target.__init__ if inspect.isclass(target) else target)
@@ -206,7 +215,7 @@ def _parameters(target: Any) -> dict[str, Any]:
 def _parameters_of_source(
     node: ast.AST | None, classes: dict[str, ast.ClassDef]
 ) -> dict[str, Any] | None:
-    """`_parameters`, read from source; None where that takes an import.
+    """`parameters_of`, read from source; None where that takes an import.
 
     classes: those of the same file, whose constructors may be inherited.
     """

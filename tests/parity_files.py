@@ -80,12 +80,17 @@ def order(batch, arrays):
     return [numbers[tuple(pair)] for pair in arrays["pairs"].tolist()]
 
 
-def renamed(model, official, names, *, strict=True):
-    """Load official weights under our names: {our prefix: official prefix}; all if `strict`."""
-    ours = {}
-    for name in model.state_dict():
-        prefix = max((p for p in names if name.startswith(p)), key=len, default=None)
-        if prefix is not None and not name.endswith("num_batches_tracked"):
-            ours[name] = official[names[prefix] + name.removeprefix(prefix)]
-    missing, _ = model.load_state_dict(ours, strict=False)
-    assert not strict or all("num_batches" in name for name in missing), missing
+def renamed(model, official, names):
+    """Load official weights under our names: {our prefix: official prefix}, or the official prefix
+    and the first row that its weights fill; ours may have further rows.
+    """
+    with torch.no_grad():
+        for name, ours in model.state_dict().items():
+            if name.endswith(("num_batches_tracked", "threshold")):
+                continue
+            prefix = max((p for p in names if name.startswith(p)), key=len)
+            place = names[prefix]
+            theirs, first = place if isinstance(place, tuple) else (place, 0)
+            value = official[theirs + name.removeprefix(prefix)]
+            rows = ours[first : first + len(value)]
+            rows.copy_(value.reshape(rows.shape))

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from backbones.parts import segments
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError
 
@@ -127,12 +128,9 @@ class Encoder(nn.Module):
 def _join_states(states: Tensor, batch: Batch) -> Tensor:
     """[W, T, d] -> [D, L, d], averaged where windows overlap."""
     D, L = len(batch.rows), batch.width
-    target = batch.window_target.flatten()
-    total = states.new_zeros(D * L + 1, states.shape[-1]).index_add(0, target, states.flatten(0, 1))
-    count = states.new_zeros(D * L + 1).index_add(
-        0, target, torch.ones_like(target, dtype=states.dtype)
-    )
-    return (total / count.clamp(min=1).unsqueeze(-1))[:-1].view(D, L, -1)
+    positions = D * L + 1  # the last one collects what is dropped
+    joined = segments.means(states.flatten(0, 1), batch.window_target.flatten(), positions)
+    return joined[:-1].view(D, L, -1)
 
 
 def _join_rows(rows: Tensor, batch: Batch) -> Tensor:

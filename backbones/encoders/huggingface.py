@@ -8,8 +8,9 @@ attention stays on in every layer.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,10 @@ from backbones.encoders.base import Encoder
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError, UserError
 
-ROWS_FROM_PROJECTIONS = {
-    "bert": ("query", "key"),
-    "roberta": ("query", "key"),
-    "xlm-roberta": ("query", "key"),
-    "mpnet": ("q", "k"),
-}
-"""Model types whose last-layer attention is recomputed from two linear layers of these names; all
-others run eagerly.
-"""
+# model types whose last-layer attention is recomputed from two linear layers of these names; all
+# others run eagerly
+ROWS_FROM_PROJECTIONS = dict.fromkeys(("bert", "roberta", "xlm-roberta"), ("query", "key"))
+ROWS_FROM_PROJECTIONS["mpnet"] = ("q", "k")
 
 
 class Wordpieces:
@@ -64,10 +60,11 @@ class HuggingFaceEncoder(Encoder):
         self.width = model.config.hidden_size
         start = tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id
         end = tokenizer.eos_token_id if tokenizer.sep_token_id is None else tokenizer.sep_token_id
-        if None in (start, end, tokenizer.pad_token_id):
+        special = start, end, tokenizer.pad_token_id
+        if None in special:
             name = model.config.name_or_path or "the encoder"
             raise ConfigError(f"the tokenizer of {name} lacks a start, end or padding token")
-        self.windows = WindowPlan(usable_positions(model), 128, start, end, tokenizer.pad_token_id)
+        self.windows = WindowPlan(usable_positions(model), 128, *special)
         self.averaged = 0  # layers
         self._taps: list[_Taps] = []
         self.average_layers(1)
@@ -149,17 +146,11 @@ class _Taps:
     """
 
     def __init__(self, attention: nn.Module, query: str, key: str, biased: bool):
-        self.heads = attention.num_attention_heads
-        self.dropout = attention.dropout
-        self.query: Tensor | None = None
-        self.key: Tensor | None = None
-        self.position_bias: Tensor | None = None
-        getattr(attention, query).register_forward_hook(
-            lambda _, __, output: setattr(self, "query", output)
-        )
-        getattr(attention, key).register_forward_hook(
-            lambda _, __, output: setattr(self, "key", output)
-        )
+        self.heads, self.dropout = attention.num_attention_heads, attention.dropout
+        self.query = self.key = self.position_bias = None
+        for ours, theirs in (("query", query), ("key", key)):
+            keep = lambda _, __, output, ours=ours: setattr(self, ours, output)
+            getattr(attention, theirs).register_forward_hook(keep)
         if biased:
 
             def keep_bias(_, args, kwargs):
@@ -171,18 +162,14 @@ class _Taps:
         """[O, heads, T]: softmax over the window's tokens, after attention dropout with a mask of
         its own, as in the official code.
         """
-        window, slot, column = (
-            batch.occurrence_window,
-            batch.occurrence_slot,
-            batch.occurrence_column,
-        )
+        window, column = batch.occurrence_window, batch.occurrence_column
         wide = torch.promote_types(self.query.dtype, torch.float32)
         query, key = self.query.to(wide), self.key.to(wide)
         W, T, width = key.shape
         size = width // self.heads
         # the queries of each window's mentions, padded to the window with the most mentions
-        queries, place = query.new_zeros(W, batch.slots, width), (window, slot)
-        queries = queries.index_put(place, query[window, column])
+        place = window, batch.occurrence_slot
+        queries = query.new_zeros(W, batch.slots, width).index_put(place, query[window, column])
         queries = queries.view(W, batch.slots, self.heads, size).transpose(1, 2)
         keys = key.view(W, T, self.heads, size).permute(0, 2, 3, 1)
         scores = queries @ keys / math.sqrt(size)  # [W, heads, slots, T]
@@ -192,7 +179,7 @@ class _Taps:
             biases = scores.new_zeros(W, batch.slots, self.heads, T).index_put(place, bias)
             scores = scores + biases.transpose(1, 2)
         scores = scores.masked_fill(batch.window_mask[:, None, None, :] == 0, -torch.inf)
-        rows = scores.softmax(-1).transpose(1, 2)[window, slot]
+        rows = scores.softmax(-1).transpose(1, 2)[place]
         self.query = self.key = self.position_bias = None
         return nn.functional.dropout(rows, self.dropout.p, training)
 
@@ -218,35 +205,39 @@ def load_encoder(
     import transformers
 
     folder, name = str(folder), name or str(folder)
-    try:
+    with _loading(name, "no usable configuration"):
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"encoder '{name}': no usable configuration ({_first_line(error)})"
-        ) from error
-    _set_dropout(config, name, "attention_probs_dropout_prob", attention_dropout)
-    _set_dropout(config, name, "hidden_dropout_prob", hidden_dropout)
-    try:
+    for key, value in (
+        ("attention_probs_dropout_prob", attention_dropout),
+        ("hidden_dropout_prob", hidden_dropout),
+    ):
+        if value is not None and not hasattr(config, key):
+            kind = f"encoder '{name}' ({config.model_type})"
+            raise ConfigError(f"{kind} has no setting '{key}': leave that dropout unset")
+        if value is not None:
+            setattr(config, key, value)
+    with _loading(name, "no tokenizer could be loaded"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, use_fast=True, trust_remote_code=False
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"encoder '{name}': no tokenizer could be loaded ({_first_line(error)})"
-        ) from error
     has_vocabulary = len(tokenizer) > len(tokenizer.all_special_tokens)
     if not tokenizer.is_fast or not has_vocabulary:
         raise UserError(
             f"encoder '{name}': needs a fast tokenizer with its vocabulary "
             "(tokenizer.json, vocab.txt or the like)"
         )
-    try:
+    with _loading(name, "the weights cannot be loaded"):
         model = _bare_model(folder, config, weights)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(
-            f"encoder '{name}': the weights cannot be loaded ({_first_line(error)})"
-        ) from error
     return HuggingFaceEncoder(model, tokenizer)
+
+
+@contextlib.contextmanager
+def _loading(name: str, failure: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(f"encoder '{name}': {failure} ({reason})") from error
 
 
 def _bare_model(folder: str, config: Any, weights: bool) -> nn.Module:
@@ -264,27 +255,5 @@ def _bare_model(folder: str, config: Any, weights: bool) -> nn.Module:
     if not weights:
         return AutoModel.from_config(config, **options)
     # PyTorch's own files, where there are no others, are read as weights only
-    safe = any(Path(folder).glob("*.safetensors"))
-    return AutoModel.from_pretrained(
-        folder,
-        config=config,
-        use_safetensors=safe,
-        weights_only=True,
-        dtype=torch.float32,
-        **options,
-    )
-
-
-def _set_dropout(config: Any, name: str, key: str, value: float | None) -> None:
-    if value is None:
-        return
-    if not hasattr(config, key):
-        raise ConfigError(
-            f"encoder '{name}' ({config.model_type}) has no setting '{key}': leave that dropout "
-            "unset"
-        )
-    setattr(config, key, value)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    options |= {"use_safetensors": any(Path(folder).glob("*.safetensors")), "weights_only": True}
+    return AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, **options)

@@ -20,6 +20,7 @@ from torch import nn
 from backbones.encoders.huggingface import HuggingFaceEncoder
 from backbones.encoders.words import MARKER
 from benchmark.errors import ConfigError
+from benchmark.options import OptionModel, Share, Whole
 from benchmark.registry import ENCODERS
 
 if TYPE_CHECKING:
@@ -39,47 +40,40 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 @ENCODERS.register("tiny")
 class Tiny(HuggingFaceEncoder):
     """A BERT without pretraining, whose heads start out attending to near positions; vocabulary
-    from the training documents.
-
-    Args:
-        sentences: the words of the training sentences.
-        vocabulary: number of wordpieces; the characters are always in.
-        width, layers, heads: of the transformer; the feed-forward layers are 4 x width. At least 2
-            heads, of even width.
-        positions: window size, special tokens included.
-        dropout: of hidden states and attention.
+    from the training documents, given as lists of words.
     """
+
+    class Options(OptionModel):
+        vocabulary: Whole = 1500  # wordpieces; the characters are always in
+        # of the transformer; feed-forward layers are 4 x width. At least 2 heads, of even width
+        width: Whole = 64
+        layers: Whole = 1
+        heads: Whole = 4
+        positions: Whole = 512  # window size, special tokens included
+        dropout: Share = 0.0  # of hidden states and attention
 
     check_options: ClassVar[dict[str, Any]] = {"vocabulary": 200, "width": 8, "heads": 2}
 
-    def __init__(
-        self,
-        sentences: Iterable[list[str]],
-        *,
-        vocabulary: int = 1500,
-        width: int = 64,
-        layers: int = 1,
-        heads: int = 4,
-        positions: int = 512,
-        dropout: float = 0.0,
-    ):
+    def __init__(self, sentences: Iterable[list[str]], **options: Any):
         from transformers import BertConfig, BertModel
 
+        options = self.Options.of(options)
+        width, heads = options.width, options.heads
         if heads < 2 or width % (2 * heads):
             raise ConfigError(
                 "encoder 'tiny': needs at least 2 heads and a width that 2 x heads divides, "
                 f"got heads {heads}, width {width}"
             )
-        tokenizer = _wordpiece(sentences, vocabulary)
+        tokenizer = _wordpiece(sentences, options.vocabulary)
         config = BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,
-            num_hidden_layers=layers,
+            num_hidden_layers=options.layers,
             num_attention_heads=heads,
             intermediate_size=4 * width,
-            max_position_embeddings=positions,
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
+            max_position_embeddings=options.positions,
+            hidden_dropout_prob=options.dropout,
+            attention_probs_dropout_prob=options.dropout,
             pad_token_id=tokenizer.pad_token_id,
             attn_implementation="sdpa",
         )
@@ -110,9 +104,8 @@ def _look_near(model: BertModel) -> None:
     for layer in model.encoder.layer:
         for projection in (layer.attention.self.query, layer.attention.self.key):
             projection.weight.zero_()
-            projection.weight[:, :size] = SHARPNESS * torch.eye(size).repeat(
-                config.num_attention_heads, 1
-            )
+            heads = torch.eye(size).repeat(config.num_attention_heads, 1)
+            projection.weight[:, :size] = SHARPNESS * heads
         layer.attention.output.dense.weight[:size] = 0
         layer.output.dense.weight[:size] = 0
 
@@ -126,10 +119,8 @@ def _wordpiece(texts: Iterable[list[str]], size: int):
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    normalizer, splitter = (
-        normalizers.BertNormalizer(lowercase=True),
-        pre_tokenizers.BertPreTokenizer(),
-    )
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
     counts: Counter[str] = Counter()
     texts = iter(texts)
     while sentences := Counter(" ".join(words) for words in islice(texts, BLOCK)):
@@ -138,19 +129,12 @@ def _wordpiece(texts: Iterable[list[str]], size: int):
                 counts[word] += times
     characters = sorted(set("".join(counts)) | {MARKER})
     pieces = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
-    frequent = sorted(
-        (word for word, times in counts.items() if times > 1 and len(word) > 1),
-        key=lambda word: (-counts[word], word),
-    )
+    frequent = [word for word, times in counts.items() if times > 1 and len(word) > 1]
+    frequent.sort(key=lambda word: (-counts[word], word))
     pieces += frequent[: max(0, size - len(pieces))]
-    tokenizer = Tokenizer(
-        models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]")
-    )
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token")
+    special = dict(zip(names, SPECIAL, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)

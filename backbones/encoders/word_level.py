@@ -21,7 +21,7 @@ from backbones.encoders.words import MARKER, PAD, WordTokenizer
 from backbones.parts.mentions import TokenTags
 from benchmark.data.batches import Batch, Encoded
 from benchmark.errors import ConfigError
-from benchmark.options import number, whole
+from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import ENCODERS
 
 TAG = 20  # width of the embeddings of entity numbers and of types
@@ -31,41 +31,30 @@ class WordEncoder(Encoder):
     """Lower-cased words with tags, and a network over them; subclasses define the network.
 
     Args:
-        sentences: the words of the training sentences, which are the vocabulary without `path`.
-        path: a text file of word vectors, "word number number ..." a line; they are not trained.
-            None: the vectors are random and trained.
-        word_width: of a word's vector.
-        vocabulary: number of words kept, without `path`.
-        rate: of dropout.
+        sentences: lists of words, which are the vocabulary without `path`.
     """
 
     needs = TokenTags.needs
     gives_attention = False
     check_options: ClassVar[dict[str, Any]] = {"word_width": 8}
 
-    def __init__(
-        self,
-        sentences: Iterable[list[str]],
-        *,
-        path: str | None,
-        word_width: int,
-        vocabulary: int,
-        rate: float,
-    ):
+    def __init__(self, sentences: Iterable[list[str]], **options: Any):
         super().__init__()
-        words, vectors = _read(path, whole("word_width", word_width)) if path else (None, None)
-        if words is None:
-            self.tokenizer = WordTokenizer(sentences, whole("vocabulary", vocabulary), lower=True)
-        else:
-            self.tokenizer = WordTokenizer([words], len(words), lower=True)
+        self.options = options = self.Options.of(options)
+        words = vectors = None
+        if options.path:
+            words, vectors = _read(options.path, options.word_width)
+            sentences = [words]
+        most = options.vocabulary if words is None else len(words)
+        self.tokenizer = WordTokenizer(sentences, most, lower=True)
         self.windows = self.tokenizer.windows()
-        self.embeddings = nn.Embedding(len(self.tokenizer), word_width, padding_idx=PAD)
+        self.embeddings = nn.Embedding(len(self.tokenizer), options.word_width, padding_idx=PAD)
         if vectors is not None:
             self.embeddings.weight.data[-len(vectors) :] = vectors
             self.embeddings.weight.requires_grad_(False)
         self.tags = TokenTags(TAG)
-        self.rate = number("rate", rate, least=0)
-        self.input_width = word_width + 2 * TAG
+        self.input_width = options.word_width + 2 * TAG
+        self.width = options.width
 
     def forward(self, batch: Batch) -> Encoded:
         """Token states; those of the special tokens are 0."""
@@ -110,76 +99,56 @@ def _read(path: str, width: int) -> tuple[list[str], Tensor]:
 
 @ENCODERS.register("cnn")
 class Cnn(WordEncoder):
-    """Three convolutions over three words each, for `bilinear`; with `mention: unmarked`.
+    """Three convolutions over three words each, for `bilinear`; with `mention: unmarked`."""
 
-    Args:
-        sentences, path, word_width, vocabulary: as in `WordEncoder`.
-        width: channels (official: 200).
-        rate: of dropout after each layer (official: 0.5).
-    """
+    class Options(OptionModel):
+        # a text file of word vectors, "word number number ..." a line, which are not trained; null:
+        # they are random and trained
+        path: str | None = None
+        word_width: Whole = 100  # of a word's vector
+        vocabulary: Whole = 50_000  # words kept, without `path`
+        width: Whole = 200  # channels
+        rate: Least = 0.5  # of dropout after each layer
 
-    def __init__(
-        self,
-        sentences: Iterable[list[str]],
-        *,
-        path: str | None = None,
-        word_width: int = 100,
-        vocabulary: int = 50_000,
-        width: int = 200,
-        rate: float = 0.5,
-    ):
-        super().__init__(
-            sentences, path=path, word_width=word_width, vocabulary=vocabulary, rate=rate
-        )
-        self.width = whole("width", width)
-        widths = (self.input_width, width, width)
-        self.convolutions = nn.ModuleList(nn.Conv1d(w, width, 3, padding=1) for w in widths)
+    def __init__(self, sentences: Iterable[list[str]], **options: Any):
+        super().__init__(sentences, **options)
+        widths = (self.input_width, self.width, self.width)
+        self.convolutions = nn.ModuleList(nn.Conv1d(w, self.width, 3, padding=1) for w in widths)
 
     def network(self, x: Tensor, lengths: Tensor, real: Tensor) -> Tensor:
         x, real = x.transpose(1, 2), real.transpose(1, 2)
         for layer in self.convolutions:
             # the maximum after ReLU, so that padding, which is 0, is never it
             x = max_pool1d(layer(x).relu() * real, 3, stride=1, padding=1) * real
-            x = dropout(x, self.rate, self.training)
+            x = dropout(x, self.options.rate, self.training)
         return x.transpose(1, 2)
 
 
 @ENCODERS.register("lstm")
 class Lstm(WordEncoder):
-    """An LSTM over words, for `bilinear` and `context_aware`; with `mention: unmarked`.
+    """An LSTM over words, for `bilinear` and `context_aware`; with `mention: unmarked`."""
 
-    Args:
-        sentences, path, word_width, vocabulary: as in `WordEncoder`.
-        width: of states (official: 128).
-        rate: of dropout of the inputs, one mask for a text (official: 0.2).
-    """
+    class Options(OptionModel):
+        # as in `cnn`
+        path: str | None = None
+        word_width: Whole = 100
+        vocabulary: Whole = 50_000
+        width: Whole = 128  # of states
+        rate: Least = 0.2  # of dropout of the inputs, one mask for a text
 
     directions = 1
 
-    def __init__(
-        self,
-        sentences: Iterable[list[str]],
-        *,
-        path: str | None = None,
-        word_width: int = 100,
-        vocabulary: int = 50_000,
-        width: int = 128,
-        rate: float = 0.2,
-    ):
-        super().__init__(
-            sentences, path=path, word_width=word_width, vocabulary=vocabulary, rate=rate
-        )
-        self.width = whole("width", width)
-        self.lstm = nn.LSTM(
-            self.input_width, width, batch_first=True, bidirectional=self.directions == 2
-        )
+    def __init__(self, sentences: Iterable[list[str]], **options: Any):
+        super().__init__(sentences, **options)
+        width, both = self.width, self.directions == 2
+        self.lstm = nn.LSTM(self.input_width, width, batch_first=True, bidirectional=both)
         self.start = nn.ParameterList(
             nn.Parameter(torch.zeros(self.directions, 1, width)) for _ in range(2)
         )
         self.leave = nn.Linear(self.directions * width, width)
 
     def network(self, x: Tensor, lengths: Tensor, real: Tensor) -> Tensor:
-        x = x * dropout(x.new_ones(len(x), 1, x.shape[2]), self.rate, self.training)
+        x = x * dropout(x.new_ones(len(x), 1, x.shape[2]), self.options.rate, self.training)
         packed = pack_padded_sequence(
             x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
@@ -193,9 +162,6 @@ class Lstm(WordEncoder):
 class BiLstm(Lstm):
     """An LSTM over words in both directions, for `bilinear` and `context_aware`; with `mention:
     unmarked`.
-
-    Args:
-        sentences, path, word_width, vocabulary, width, rate: as in `lstm`.
     """
 
     directions = 2

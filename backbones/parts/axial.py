@@ -13,6 +13,8 @@ included), d width.
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -23,62 +25,44 @@ from benchmark.errors import ConfigError
 HEADS = 8
 # the most entities of a Re-DocRED document; written into the official code in fifteen places
 OFFICIAL_ENTITIES = 42
-AXIAL = ("masked", "pad_to_42_unmasked", "sequential")
+Axial = Literal["masked", "pad_to_42_unmasked", "sequential"]
 
 
-class Table:
-    """Where the cells [C, *] of a batch stand in a padded table [D, n, n, *], and which of its
-    positions are real.
-    """
+class Table(NamedTuple):
+    """Where the cells [C, *] of a batch stand in a padded table [D, n, n, *]."""
 
-    def __init__(self, batch: Batch):
+    shape: tuple[int, int, int]
+    index: tuple[Tensor, Tensor, Tensor]
+    mask: Tensor | None  # [D * n, 1, 1, n]: which positions are real; None: all
+
+    @classmethod
+    def of(cls, batch: Batch) -> Table:
         n = max(1, batch.largest)
-        self.shape = (len(batch.rows), n, n)
-        self.index = tuple(batch.cells.unbind(1))
         real = torch.arange(n, device=batch.entities.device) < batch.entities.unsqueeze(1)  # [D, n]
         real[:, 0] = True  # a document without entities must not make a softmax over nothing
-        self.mask = real.repeat_interleave(n, 0)[:, None, None, :]  # [D * n, 1, 1, n]
+        mask = real.repeat_interleave(n, 0)[:, None, None, :]
+        return cls((len(batch.rows), n, n), batch.cells.unbind(1), mask)
+
+    @classmethod
+    def official(cls, batch: Batch) -> Table:
+        """42 x 42 cells for every document, all of them computed and in every softmax.
+
+        Raises ConfigError for a document with more entities.
+        """
+        if batch.largest > OFFICIAL_ENTITIES:
+            raise ConfigError(
+                f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} "
+                f"entities, and one has {batch.largest}: use axial: masked"
+            )
+        shape = (len(batch.rows), OFFICIAL_ENTITIES, OFFICIAL_ENTITIES)
+        everywhere = (torch.arange(size, device=batch.cells.device) for size in shape)
+        return cls(shape, torch.cartesian_prod(*everywhere).unbind(1), None)
 
     def scatter(self, cells: Tensor) -> Tensor:
         return cells.new_zeros(*self.shape, cells.shape[-1]).index_put(self.index, cells)
 
     def gather(self, table: Tensor) -> Tensor:
         return table[self.index]
-
-
-class OfficialTable:
-    """The official layout: every document has 42 x 42 cells, all of them are computed, and no
-    softmax leaves one out.
-
-    Raises:
-        ConfigError: a document with more entities.
-    """
-
-    mask = None
-
-    def __init__(self, batch: Batch):
-        if batch.largest > OFFICIAL_ENTITIES:
-            raise ConfigError(
-                f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} "
-                f"entities, and one has {batch.largest}: "
-                "use axial: masked"
-            )
-        self.shape = (len(batch.rows), OFFICIAL_ENTITIES, OFFICIAL_ENTITIES)
-        self.index = tuple(batch.cells.unbind(1))
-
-    def pad(self, cells: Tensor, absent: Tensor) -> Tensor:
-        """[C, d] real cells -> [D * 42 * 42, d], every other cell being `absent` [1, d]."""
-        return absent.expand(*self.shape, -1).index_put(self.index, cells).flatten(0, 2)
-
-    def crop(self, cells: Tensor) -> Tensor:
-        """[D * 42 * 42, d] -> the real cells [C, d]."""
-        return self.scatter(cells)[self.index]
-
-    def scatter(self, cells: Tensor) -> Tensor:
-        return cells.view(*self.shape, -1)
-
-    def gather(self, table: Tensor) -> Tensor:
-        return table.flatten(0, 2)
 
 
 class AxialAttention(nn.Module):
@@ -99,7 +83,7 @@ class AxialAttention(nn.Module):
         self.project = nn.Linear(width, 3 * width, bias=False)  # queries, keys, values
         self.out = nn.Linear(width, width)
 
-    def forward(self, cells: Tensor, table: Table | OfficialTable) -> Tensor:
+    def forward(self, cells: Tensor, table: Table) -> Tensor:
         """[C, d] -> [C, d]."""
         D, n, _ = table.shape
         grid = table.scatter(self.project(cells))  # [D, n, n, 3 * d]
@@ -133,7 +117,7 @@ class AxialLayer(nn.Module):
         self.linear = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, cells: Tensor, table: Table | OfficialTable) -> Tensor:
+    def forward(self, cells: Tensor, table: Table) -> Tensor:
         if self.sequential:
             after_column = cells + self.column(cells, table)
             mixed = after_column + self.row(after_column, table)
@@ -164,11 +148,12 @@ class AxialStack(nn.Module):
         entities that are not there.
         """
         if self.axial != "pad_to_42_unmasked":
-            return self._through(cells, Table(batch))
-        table = OfficialTable(batch)
-        return table.crop(self._through(table.pad(cells, absent), table))
+            return self._through(cells, Table.of(batch))
+        table, real = Table.official(batch), batch.cells.unbind(1)
+        everywhere = absent.expand(*table.shape, -1).index_put(real, cells).flatten(0, 2)
+        return self._through(everywhere, table).view(*table.shape, -1)[real]
 
-    def _through(self, cells: Tensor, table: Table | OfficialTable) -> Tensor:
+    def _through(self, cells: Tensor, table: Table) -> Tensor:
         for layer in self.layers:
             cells = layer(cells, table)
         return cells

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -12,14 +14,14 @@ from backbones.base import Backbone
 class BinaryRelations(Backbone):
     """A backbone whose relations are predicted where their logits lie above one threshold, which is
     tuned on dev before every dev score and stored with the weights. Class 0 is learned like any
-    other and never predicted. Subclasses call `super().__init__()`.
+    other and never predicted.
     """
 
     tunes_threshold = True
     threshold: Tensor
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, **options: Any):
+        super().__init__(**options)
         self.register_buffer("threshold", torch.zeros(()))
 
     def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:

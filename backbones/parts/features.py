@@ -22,20 +22,14 @@ class PairFeatures(nn.Module):
         encoder_width: d of the token states.
         emb: width of the features.
         heads, epsilon: see `localized_context`.
-        context_width: of the context of a pair; None: d.
+        context_width: of the context of a pair.
     """
 
     def __init__(
-        self,
-        encoder_width: int,
-        emb: int,
-        *,
-        heads: str,
-        epsilon: float,
-        context_width: int | None = None,
+        self, encoder_width: int, emb: int, *, heads: str, epsilon: float, context_width: int
     ):
         super().__init__()
-        width = encoder_width + (context_width or encoder_width)
+        width = encoder_width + context_width
         self.head = nn.Linear(width, emb)
         self.tail = nn.Linear(width, emb)
         self.heads, self.epsilon = heads, epsilon

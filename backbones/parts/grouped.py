@@ -4,6 +4,8 @@ classifier (Zhou et al. 2021, Eq. 2 to 5).
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -15,35 +17,30 @@ from benchmark.data.batches import Batch, Encoded
 
 class GroupedPairs(Backbone):
     """Pairs as [h'; t'] after tanh, 2 x emb wide, which is what augmenters see; the products of the
-    bilinear map go straight to the logits. Subclasses add a loss.
+    bilinear map go straight to the logits. Subclasses add a loss, and `Options` with emb, the width
+    of head and tail features, and block, that of a bilinear group.
 
-    Args:
-        emb: width of head and tail features.
-        block: width of a bilinear group.
-        context_width: of a pair's context; None: the encoder's.
+    Attributes:
         epsilon: added to the normaliser of a pair's attention.
     """
 
     bounds = (-1.0, 1.0)
     reads_attention = True
     check_options = {"emb": 16, "block": 4}
+    epsilon: ClassVar[float] = 1e-5
 
-    def __init__(
-        self,
-        encoder_width: int,
-        classes: int,
-        *,
-        emb: int,
-        block: int,
-        context_width: int | None = None,
-        epsilon: float = 1e-5,
-    ):
-        super().__init__()
-        self.width, self.block = 2 * emb, block
+    def __init__(self, encoder_width: int, classes: int, **options: Any):
+        super().__init__(**options)
+        emb, context = self.options.emb, self.context_width(encoder_width)
+        self.width = 2 * emb
         self.features = PairFeatures(
-            encoder_width, emb, heads="mean", epsilon=epsilon, context_width=context_width
+            encoder_width, emb, heads="mean", epsilon=self.epsilon, context_width=context
         )
-        self.bilinear = GroupedBilinear(emb, block, classes, bias=True)
+        self.bilinear = GroupedBilinear(emb, self.options.block, classes, bias=True)
+
+    def context_width(self, encoder_width: int) -> int:
+        """Of a pair's context: the encoder's, unless the backbone refines it."""
+        return encoder_width
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
         return torch.cat(self.features(encoded, batch, batch.pairs), 1)

@@ -8,12 +8,14 @@ hold, negatives = the others, class 0 in neither.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize, sigmoid, softplus
 
-ENTROPY = ("vectorised", "per_pair", "broadcast", "none")
-CONTRASTIVE = ("cosine", "dot")
+Entropy = Literal["vectorised", "per_pair", "broadcast", "none"]
+Contrastive = Literal["cosine", "dot"]
 
 
 def adaptive_threshold(logits: Tensor, labels: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def adaptive_focal(logits: Tensor, labels: Tensor, gamma: float = 1.0) -> Tensor
 
 
 def pairwise_moving_threshold(
-    logits: Tensor, labels: Tensor, *, entropy: str = "vectorised"
+    logits: Tensor, labels: Tensor, *, entropy: Entropy = "vectorised"
 ) -> Tensor:
     """PMTEM: pairwise moving-threshold loss with entropy minimisation (Guo et al. 2023;
     Stage_1/losses.py), [P].
@@ -66,18 +68,13 @@ def pairwise_moving_threshold(
     h = softplus(-margin) + margin * sigmoid(-margin)
     sums = [(mask * h).sum(1) for mask in (positive, negative)]
     counts = [mask.sum(1).clamp(min=1) for mask in (positive, negative)]
-    match entropy:  # Eq. (26)
-        case "vectorised":
-            minimisation = sums[0] + sums[1] / counts[1]
-        case "per_pair":
-            minimisation = sums[0] / counts[0] + sums[1] / counts[1]
-        case "broadcast":
-            minimisation = sums[0] * (1 / counts[0]).mean() + sums[1] * (1 / counts[1]).mean()
-        case _:
-            raise ValueError(
-                f"entropy: expected vectorised, per_pair, broadcast or none, got {entropy!r}"
-            )
-    return threshold + minimisation
+    # Eq. (26)
+    if entropy == "vectorised":
+        return threshold + (sums[0] + sums[1] / counts[1])
+    if entropy == "per_pair":
+        return threshold + (sums[0] / counts[0] + sums[1] / counts[1])
+    shares = [(1 / count).mean() for count in counts]
+    return threshold + (sums[0] * shares[0] + sums[1] * shares[1])
 
 
 def balanced(logits: Tensor, labels: Tensor) -> Tensor:
@@ -117,7 +114,7 @@ def supervised_contrastive(
     *,
     temperature: float,
     base_temperature: float,
-    form: str = "cosine",
+    form: Contrastive = "cosine",
     contrasts: Tensor | None = None,
 ) -> Tensor:
     """SCL, Eq. (28), times temperature / base_temperature. Scalar; 0 with fewer than two anchors.

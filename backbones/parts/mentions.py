@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from backbones.parts import segments
 from benchmark.data.batches import Batch
 
 ENTITIES, TYPES = 512, 64  # rows of the tables of entity numbers and types; larger ones share a row
@@ -12,38 +13,26 @@ ENTITIES, TYPES = 512, 64  # rows of the tables of entity numbers and types; lar
 
 def mention_tokens(batch: Batch) -> tuple[Tensor, Tensor]:
     """Every token of every mention: (mention [K], position in the flattened [D * L] tokens [K])."""
-    length = batch.mention_end - batch.mention_state
-    mention = torch.arange(len(length), device=length.device).repeat_interleave(length)
-    first = (length.cumsum(0) - length)[mention]
-    place = torch.arange(len(mention), device=length.device) - first
+    mention, place = segments.ranges(batch.mention_end - batch.mention_state)
     return mention, batch.mention_state[mention] + place
 
 
 def mention_means(states: Tensor, batch: Batch) -> Tensor:
     """[M, d]: the mean of the states [D, L, d] of a mention's tokens."""
     mention, token = mention_tokens(batch)
-    total = states.new_zeros(len(batch.mention_state), states.shape[-1])
-    total = total.index_add(0, mention, states.flatten(0, 1)[token])
-    return total / (batch.mention_end - batch.mention_state).clamp(min=1).unsqueeze(1)
+    return segments.means(states.flatten(0, 1)[token], mention, len(batch.mention_state))
 
 
 def entity_means(mentions: Tensor, batch: Batch) -> Tensor:
-    """[E, d]: the mean over an entity's mentions [M, d]; zero for an entity without any."""
-    total = mentions.new_zeros(len(batch.entity_document), mentions.shape[1])
-    total = total.index_add(0, batch.mention_entity, mentions)
-    one = mentions.new_ones(len(mentions))
-    count = mentions.new_zeros(len(total)).index_add(0, batch.mention_entity, one)
-    return total / count.clamp(min=1).unsqueeze(1)
+    """[E, *]: the mean over an entity's mentions [M, *]; zero for an entity without any."""
+    return segments.means(mentions, batch.mention_entity, len(batch.entity_document))
 
 
 def entity_token_means(states: Tensor, batch: Batch) -> Tensor:
     """[E, d]: the mean of the states [D, L, d] of all tokens of an entity's mentions."""
     mention, token = mention_tokens(batch)
     entity = batch.mention_entity[mention]
-    total = states.new_zeros(len(batch.entity_document), states.shape[-1])
-    total = total.index_add(0, entity, states.flatten(0, 1)[token])
-    count = states.new_zeros(len(total)).index_add(0, entity, states.new_ones(len(entity)))
-    return total / count.clamp(min=1).unsqueeze(1)
+    return segments.means(states.flatten(0, 1)[token], entity, len(batch.entity_document))
 
 
 def token_entities(batch: Batch) -> Tensor:

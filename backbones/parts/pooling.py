@@ -7,6 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from backbones.parts import segments
+from backbones.parts.mentions import entity_means
 from benchmark.data.batches import Batch, Encoded
 from benchmark.errors import ConfigError
 
@@ -18,23 +20,16 @@ def entity_embeddings(states: Tensor, batch: Batch) -> Tensor:
         states: [D, L, d] token states; a mention is the state of its opening marker.
     """
     mentions = states.flatten(0, 1)[batch.mention_state]
-    index = batch.mention_entity.unsqueeze(-1).expand_as(mentions)
-    peak = mentions.new_full((len(batch.entity_document), mentions.shape[-1]), -torch.inf)
-    peak = peak.scatter_reduce(0, index, mentions.detach(), "amax")
-    shares = (mentions - peak[batch.mention_entity]).exp()
-    return peak + torch.zeros_like(peak).scatter_add(0, index, shares).log()
+    entities = batch.mention_entity, len(batch.entity_document)
+    _, total, peak = segments.exponentials(mentions, *entities)
+    return peak + total.log()
 
 
 def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
     """[E, heads, L]: mean over an entity's mentions of their attention rows [M, heads, L]."""
     if rows is None:
         raise ConfigError("the encoder gives no attention; set reads_attention on the backbone")
-    total = rows.new_zeros(len(batch.entity_document), *rows.shape[1:]).index_add(
-        0, batch.mention_entity, rows
-    )
-    one = torch.ones_like(batch.mention_entity)  # bincount would sync with the GPU
-    count = one.new_zeros(len(total)).index_add(0, batch.mention_entity, one)
-    return total / count.view(-1, 1, 1)
+    return entity_means(rows, batch)
 
 
 def localized_context(
@@ -50,13 +45,8 @@ def localized_context(
         epsilon: added to the normaliser: 1e-5 (ATLOP) or 1e-10.
     """
     attention = entity_attention(encoded.rows, batch)
-    D, n = len(batch.rows), batch.largest
-    # [D, L, n, heads]: at every token, the product over the heads of all entity pairs is one small
-    # matrix product
-    table = attention.new_zeros(D, n, *attention.shape[1:]).index_put(
-        (batch.entity_document, batch.entity_slot), attention
-    )
-    table = table.permute(0, 3, 1, 2)
+    # at every token, the product over the heads of all entity pairs is one small matrix product
+    table = segments.table(attention, batch).permute(0, 3, 1, 2)  # [D, L, n, heads]
     # products of small probabilities: not in half precision
     with torch.autocast(table.device.type, enabled=False):
         weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
@@ -64,4 +54,4 @@ def localized_context(
         weights = weights / attention.shape[1]
     weights = weights / (weights.sum(-1, keepdim=True) + epsilon)
     context = weights.to(encoded.states.dtype) @ encoded.states  # [D, n * n, d]
-    return context[cells[:, 0], cells[:, 1] * n + cells[:, 2]]
+    return context[cells[:, 0], cells[:, 1] * batch.largest + cells[:, 2]]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from backbones.parts.mentions import TokenTags, token_entities
 from benchmark.data.batches import Batch
 from benchmark.errors import ConfigError
 
-STRUCTURE = ("biaffine", "decomp", "none")
+Structure = Literal["biaffine", "decomp", "none"]
 KINDS = 5  # of pairs of tokens
 NAME = "entity_structure"  # of the attention function among those of transformers
 MODELS = ("bert", "roberta", "xlm-roberta")

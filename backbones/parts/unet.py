@@ -68,20 +68,9 @@ class MaskedBatchNorm(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x) * real
         cells = x.movedim(1, -1)[real[:, 0] > 0]  # [cells, channels]
+        normalise = (self.running_mean, self.running_var, self.weight, self.bias)
         if len(cells) < 2:  # no variance: take what is known from before
-            normal = batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
-            return normal * real
-        normal = batch_norm(
-            cells,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            True,
-            self.momentum,
-            self.eps,
-        )
+            return batch_norm(x, *normalise, eps=self.eps) * real
+        normal = batch_norm(cells, *normalise, True, self.momentum, self.eps)
         target = torch.zeros_like(x.movedim(1, -1))
         return target.masked_scatter(real.movedim(1, -1) > 0, normal).movedim(-1, 1)

@@ -7,7 +7,6 @@ import torch
 from tensors import rng
 from torch.nn.functional import cosine_similarity
 
-from backbones.ncrl import Ncrl
 from backbones.parts.losses import grouped_similarities, none_class_ranking
 from backbones.pemscl import Pemscl
 from benchmark.data.pairs import Pairs
@@ -85,12 +84,3 @@ def test_one_pair_has_nothing_to_contrast_with():
     loss = backbone.auxiliary_loss(Pairs(x, labels_of([1])), None, None)
     loss.backward()
     assert loss.item() == 0 and torch.equal(x.grad, torch.zeros_like(x))
-
-
-def test_options_are_checked():
-    from benchmark.errors import ConfigError
-
-    with pytest.raises(ConfigError, match="margin"):
-        Ncrl(8, 4, emb=4, block=2, margin=-1)
-    with pytest.raises(ConfigError, match="entropy"):
-        Pemscl(8, 4, emb=4, block=2, entropy="some")
