@@ -71,10 +71,9 @@ def _marked(text: str, path: str, first_line: int) -> Iterator[str | Mention]:
         name, number, kind = (_unescaped(found[field] or "").strip() for field in (2, 3, 4))
         if not WORD.search(name) or not re.fullmatch("[1-9][0-9]{0,5}", number):
             fail(found.start(), f"'{found[0]}' is no entity: it takes words and a number from 1")
-        known = types.setdefault(int(number), kind)
-        if kind and known and kind != known:
+        known = types[int(number)] = types.get(int(number)) or kind
+        if kind not in ("", known):
             fail(found.start(), f"entity {number} is {kind} here and {known} before")
-        types[int(number)] = known or kind
         yield Mention(name, int(number), kind)
     if not types:
         fail(0, "this document has no entity")
