@@ -98,7 +98,7 @@ class Study:
 
     def has(self, *scores: str) -> bool:
         """Whether all runs hold these scores on test; older ones have no calibrated ones."""
-        return all(score in run.metrics["test"] for run in self.runs for score in scores)
+        return all(score in run.metrics.get("test", {}) for run in self.runs for score in scores)
 
     def best_control(self, backbone: str) -> str | None:
         """The control with the highest mean dev F1, among those with the most seeds."""

@@ -2,10 +2,12 @@
 only, beside tables that stay.
 """
 
+import json
 import time
 
 import pytest
 from elsewhere_files import store_made_up
+from reports.test_quality import measurement
 from stored_runs import counted
 from typer.testing import CliRunner
 
@@ -22,6 +24,8 @@ def test_four_files_the_same_each_time(tmp_path):
     for seed in range(6):
         counted(tmp_path, "none", seed, 0.5, spread=30)
         counted(tmp_path, "vae", seed, 0.61 + (0.09 if seed == 5 else 0), spread=10)
+    quality = tmp_path / "demo" / "atlop" / "vae" / "seed-0" / "quality.json"
+    quality.write_text(json.dumps(measurement(0.5)))
     written = []
     for _ in range(2):
         done = report(tmp_path / "demo")
@@ -41,6 +45,7 @@ def test_four_files_the_same_each_time(tmp_path):
         "report.html": b"<sup>*</sup>",
     }.items():
         assert mark in written[0][name] and b"difference to none" in written[0][name]
+        assert b"generative quality" in written[0][name]
     assert (
         b"\\begin{document}" in written[0]["report.tex"]
         and b"<!DOCTYPE html>" in written[0]["report.html"]
