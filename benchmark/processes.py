@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -90,16 +90,19 @@ def on_main(work: Callable[[], Any]) -> Any:
 
     Raises what `work` raises; in the other processes FailedInMain.
     """
+    global _alone
     if count() == 1:
         return work()
     result, error = None, None
     if is_main():
+        _alone = True
         try:
-            with _on_its_own():
-                result = work()
+            result = work()
         # of any kind: the others wait for this process and must hear of it before it is raised
         except Exception as raised:
             error = raised
+        finally:
+            _alone = False
     said = error and f"{type(error).__name__}: {error}"
     result, failure = exchanged([result, said])[0]
     if error is not None:
@@ -110,16 +113,6 @@ def on_main(work: Callable[[], Any]) -> Any:
     return result
 
 
-@contextlib.contextmanager
-def _on_its_own() -> Iterator[None]:
-    global _alone
-    _alone = True
-    try:
-        yield
-    finally:
-        _alone = False
-
-
 def met_by_all(error: Exception) -> bool:
     """Whether all processes met this error at the same point, and can go on together."""
     return count() == 1 or getattr(error, "met_by_all", False)
@@ -128,7 +121,7 @@ def met_by_all(error: Exception) -> bool:
 def in_step() -> contextlib.AbstractContextManager:
     """With several processes, hold signals back until all agree on one (`stop_if_asked`).
 
-    None may stop where the others go on.
+    No process may stop while the others go on.
     """
     return signals.held_back() if count() > 1 else contextlib.nullcontext()
 

@@ -23,12 +23,11 @@ def scores(f1: float) -> dict:
 
 def relations(**f1: float | None) -> dict:
     """relation -> its scores; the first has 300 training facts, each further one a hundred less."""
-    return {
-        name: dict(
-            precision=value, recall=value, f1=value, gold=10 + i, train_frequency=300 - 100 * i
-        )
-        for i, (name, value) in enumerate(f1.items())
-    }
+    found = {}
+    for i, (name, value) in enumerate(f1.items()):
+        found[name] = {"precision": value, "recall": value, "f1": value}
+        found[name] |= {"gold": 10 + i, "train_frequency": 300 - 100 * i}
+    return found
 
 
 def run(
@@ -54,14 +53,8 @@ def run(
         train={"epochs": 3},
         seed=seed,
     )
-    known = dict(
-        dev=scores(f1 + 0.1),
-        test=scores(f1),
-        seconds=600.0,
-        device="cpu, 2 threads",
-        best_epoch=2,
-        epochs=3,
-    )
+    known = {"dev": scores(f1 + 0.1), "test": scores(f1), "seconds": 600.0}
+    known |= {"device": "cpu, 2 threads", "best_epoch": 2, "epochs": 3}
     known |= {"test_relations": of_relations} if of_relations is not None else {}
     names = (name.replace("/", "_") for name in (experiment, backbone, augmenter))
     path = RunDirectory.of(folder, *names, seed).path
@@ -82,14 +75,8 @@ def counts(f1: float, tail: float | None = None, *, spread: int = 0, documents: 
 
     groups = {"all": table(f1), "frequent": table(f1), "tail": table(f1 if tail is None else tail)}
     groups |= {"intra": table(f1), "inter": table(f1)}
-    return Counts(
-        tuple(f"d{i}" for i in range(documents)),
-        groups,
-        {},
-        ("P1",),
-        np.zeros((1, 3), int),
-        np.zeros(1, int),
-    )
+    titles = tuple(f"d{i}" for i in range(documents))
+    return Counts(titles, groups, {}, ("P1",), np.zeros((1, 3), int), np.zeros(1, int))
 
 
 def counted(
@@ -106,10 +93,8 @@ def counted(
     """A finished run on disk with its counts per document; `options` as of `run`."""
     stored = run(folder, augmenter, seed, f1, **options)
     stored.metrics["test"]["ltail_f1"] = f1 if tail is None else tail
-    write(
-        stored,
-        files={"counts_test.json": counts(f1, tail, spread=spread, documents=documents).to_json()},
-    )
+    found = counts(f1, tail, spread=spread, documents=documents)
+    write(stored, files={"counts_test.json": found.to_json()})
     return stored
 
 
@@ -125,12 +110,9 @@ def write(
     directory = RunDirectory(stored.path)
     directory.start(stored.config, facts=stored.facts)
     directory.write_json("metrics.json", json.loads(json.dumps(stored.metrics)))
-    if relation_names:
-        directory.write_json(
-            "relations.json",
-            {"relations": [list(item) for item in relation_names.items()], "undirected": False},
-        )
-    for name, content in (files or {}).items():
+    names = [list(item) for item in (relation_names or {}).items()]
+    inventory = {"relations.json": {"relations": names, "undirected": False}} if names else {}
+    for name, content in (inventory | (files or {})).items():
         directory.write_json(name, content)
     directory.finish()
     return directory

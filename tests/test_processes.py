@@ -5,6 +5,7 @@ The processes are told of each other as torchrun does it, by their environment; 
 through `accelerate launch`.
 """
 
+import itertools
 import json
 import os
 import socket
@@ -13,15 +14,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from forked import Forks
+from forked import Fork, Forks
 from samples import EMPTY_HANDED, LONELY
-from tiny_runs import five_documents
+from tiny_runs import SIZE, five_documents, losses, raw
 
 from benchmark import processes, signals
 from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[1]
-SIZE = {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64}
+NUMBERS = itertools.count()
 HEAD = {"emb": 8, "block": 4, "layers": 1, "axial_rate": "head"}
 TRAIN = {"epochs": 9, "batch_size": 3, "eval_batch_size": 2, "threads": 1}
 TRAIN |= {"lr_encoder": 1e-2, "lr_head": 2e-2}
@@ -77,40 +78,22 @@ class Stopping(Augmenter):
 '''
 
 
-def raw(document):
-    """A canonical row as DocRED-format JSON."""
-    mention = lambda m: dict(
-        name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type="MISC"
-    )
-    fact = lambda f: {"h": f["head"], "t": f["tail"], "r": f["relation"], "evidence": []}
-    return dict(
-        title=document["title"],
-        sents=document["sentences"],
-        vertexSet=[[mention(m) for m in entity["mentions"]] for entity in document["entities"]],
-        labels=list(map(fact, document["facts"])),
-    )
-
-
 def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **train) -> list[str]:
     """Seven training documents of one to four entities, in batches of three: the last batch is one
     document, for two processes.
 
     Returns the command's arguments.
     """
-    splits = dict(
-        train=[*five_documents(), EMPTY_HANDED, LONELY],
-        dev=five_documents()[:2],
-        test=five_documents()[2:],
-    )
-    for split, documents in splits.items():
-        (folder / f"{split}.json").write_text(json.dumps([raw(document) for document in documents]))
+    documents = five_documents()
+    splits = {"train": [*documents, EMPTY_HANDED, LONELY], "dev": documents[:2]}
+    splits["test"] = documents[2:]
+    files = {split: str(folder / f"{split}.json") for split in splits}
+    for split, rows in splits.items():
+        Path(files[split]).write_text(json.dumps(list(map(raw, rows))))
     (folder / "plugin.py").write_text(PLUGIN)
     experiment = dict(
         name="x",
-        dataset={
-            "name": "docred-format",
-            **{split: str(folder / f"{split}.json") for split in splits},
-        },
+        dataset={"name": "docred-format", **files},
         encoder={"name": "tiny", "options": SIZE, **(encoder or {})},
         backbones=backbones,
         augmenters=augmenters,
@@ -120,7 +103,7 @@ def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **tra
     )
     (folder / "x.yaml").write_text(json.dumps(experiment))
     plugin = ["--plugin", str(folder / "plugin.py")]
-    return ["run_benchmark.py", "run", str(folder / "x.yaml"), *plugin]
+    return ["run", str(folder / "x.yaml"), *plugin]
 
 
 def worlds(count: int) -> list[dict[str, str]]:
@@ -135,47 +118,31 @@ def worlds(count: int) -> list[dict[str, str]]:
     return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
-def start(count: int, command: list[str]) -> list[subprocess.Popen]:
-    """`count` processes that know of each other."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    own = os.environ | {"OMP_NUM_THREADS": "1"}
-    words = [sys.executable, *command]
-    return [subprocess.Popen(words, cwd=ROOT, env=own | one, **pipes) for one in worlds(count)]
+@pytest.fixture(scope="module")
+def forks():
+    with Forks() as forks:
+        yield forks
 
 
-def ended(started: list[subprocess.Popen]) -> list[tuple[int, str]]:
+def start(forks: Forks, count: int, command: list[str], results: Path) -> list[Fork]:
+    """The command by `count` processes that know of each other."""
+    words = [*command, "--results", str(results)]
+    output = lambda: Path(f"{results}.output-{next(NUMBERS)}")
+    return [forks.start(words, output(), **world) for world in worlds(count)]
+
+
+def ended(started: list[Fork]) -> list[tuple[int, str]]:
     """Exit code and output of each."""
-    try:
-        outputs = [process.communicate(timeout=240)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    return [(process.returncode, output) for process, output in zip(started, outputs, strict=True)]
-
-
-def run_both(count: int, command: list[str], one: Path, many: Path) -> None:
-    """To the end without an error, by one process and by `count`."""
-    started = [
-        start(number, [*command, "--results", str(results)])
-        for number, results in ((1, one), (count, many))
-    ]
-    for code, output in [result for group in started for result in ended(group)]:
-        assert code == 0, output
+    return [process.wait() for process in started]
 
 
 def run_of(results: Path, backbone: str, augmenter: str) -> RunDirectory:
     return RunDirectory.of(results, "x", backbone, augmenter, 0)
 
 
-def losses(run: RunDirectory) -> list[float]:
-    return [epoch["loss"] for epoch in run.read_history()]
-
-
-def facts(run: RunDirectory) -> list[tuple]:
-    return [
-        (fact["title"], fact["h_idx"], fact["t_idx"], fact["r"])
-        for fact in run.read_json("predictions_test.json")
-    ]
+def facts(run: RunDirectory) -> list[list]:
+    found, keys = run.read_json("predictions_test.json"), ("title", "h_idx", "t_idx", "r")
+    return [[fact[key] for key in keys] for fact in found]
 
 
 def assert_same(one: RunDirectory, other: RunDirectory) -> None:
@@ -186,22 +153,14 @@ def assert_same(one: RunDirectory, other: RunDirectory) -> None:
 
 
 @pytest.fixture(scope="module")
-def grids(tmp_path_factory):
+def grids(forks, tmp_path_factory):
     """The grid by one process, and by two, of which the second gets a signal in the last run."""
     folder = tmp_path_factory.mktemp("processes")
     baseline = {"baseline": {**HEAD, "temperature": 0.5}}
-    command = write_experiment(
-        folder, [baseline], ["none", {"vae": VAE}, "overflowing", "stopping"]
-    )
-    with Forks() as forks:
-        started = [
-            forks.start(
-                [*command[1:], "--results", str(folder / name)], folder / f"{name}{i}", **one
-            )
-            for name, count in (("one", 1), ("two", 2))
-            for i, one in enumerate(worlds(count))
-        ]
-        one, *two = [process.wait() for process in started]
+    augmenters = ["none", {"vae": VAE}, "overflowing", "stopping"]
+    command = write_experiment(folder, [baseline], augmenters)
+    started = [start(forks, 1, command, folder / "one"), start(forks, 2, command, folder / "two")]
+    (one,), two = map(ended, started)
     stopped = run_of(folder / "two", "baseline", "stopping")
     left = stopped.state(), (stopped.path / "checkpoint.safetensors").is_file()
     return {"folder": folder, "command": command, "one": one, "two": two, "left": left}
@@ -216,14 +175,11 @@ def test_two_processes_train_and_predict_what_one_does(grids, augmenter):
     assert two.read_json("metrics.json")["device"].startswith("2 x cpu")
     assert len(facts(one)) > 3 and losses(one)[-1] != losses(one)[-2]
     assert_same(one, two)
-    assert sorted(path.name for path in one.path.iterdir()) == sorted(
-        path.name for path in two.path.iterdir()
-    )
+    names = lambda run: {path.name for path in run.path.iterdir()}
+    assert names(one) == names(two)
     if augmenter == "vae":
-        stage2 = [
-            [epoch["loss"] for epoch in run.read_json("stage2_history.json")] for run in (one, two)
-        ]
-        assert stage2[1] == pytest.approx(stage2[0], rel=1e-5)
+        history = lambda run: [e["loss"] for e in run.read_json("stage2_history.json")]
+        assert history(two) == pytest.approx(history(one), rel=1e-5)
 
 
 def test_only_the_main_process_speaks(grids):
@@ -232,14 +188,10 @@ def test_only_the_main_process_speaks(grids):
 
 
 def test_a_fault_that_all_meet_is_recorded_and_the_next_run_begins(grids):
-    failures = [
-        run_of(grids["folder"] / name, "baseline", "overflowing").failure()["error"]
-        for name in ("one", "two")
-    ]
-    assert all(
-        "TrainingError: the loss is" in text and "after step 22 (epoch 8, its step 1;" in text
-        for text in failures
-    )
+    for name in ("one", "two"):
+        error = run_of(grids["folder"] / name, "baseline", "overflowing").failure()["error"]
+        assert "TrainingError: the loss is" in error
+        assert "after step 22 (epoch 8, its step 1;" in error
     assert "run 4 of 4" in grids["two"][0][1]
 
 
@@ -249,12 +201,11 @@ def test_a_signal_to_one_process_stops_both_with_the_state_saved(grids):
 
 
 @pytest.mark.long
-def test_one_process_goes_on_with_what_two_have_begun(grids):
-    (resumed,) = ended(start(1, [*grids["command"], "--results", str(grids["folder"] / "two")]))
-    assert resumed[0] == grids["one"][0] == 1  # for the run that overflows
-    assert_same(
-        *(run_of(grids["folder"] / name, "baseline", "stopping") for name in ("one", "two"))
-    )
+def test_one_process_goes_on_with_what_two_have_begun(forks, grids):
+    folder = grids["folder"]
+    ((code, _),) = ended(start(forks, 1, grids["command"], folder / "two"))
+    assert code == grids["one"][0] == 1  # for the run that overflows
+    assert_same(*(run_of(folder / name, "baseline", "stopping") for name in ("one", "two")))
 
 
 @pytest.mark.long
@@ -266,34 +217,33 @@ def test_one_process_goes_on_with_what_two_have_begun(grids):
         (3, {"batch_size": 2, "encoder": {"freeze": "all"}}),
     ],
 )
-def test_other_settings(tmp_path, count, options):
+def test_other_settings(forks, tmp_path, count, options):
     """All backbones; teachers for a student of which a process has no document."""
-    backbones = [{"kd_docre": HEAD}, {"atlop": {"emb": 8, "block": 4}}]
-    command = write_experiment(
-        tmp_path, backbones, ["none", "gaussian"], store_logits=True, **options
-    )
-    run_both(count, command, tmp_path / "one", tmp_path / "many")
-    for backbone in ("kd_docre", "atlop"):
-        for augmenter in ("none", "gaussian"):
-            assert_same(*(run_of(tmp_path / name, backbone, augmenter) for name in ("one", "many")))
-    teacher = str(run_of(tmp_path / "one", "kd_docre", "none").path)
-    command = write_experiment(
-        tmp_path, [{"kd_docre": HEAD}], ["none"], distill_from=teacher, **options
-    )
-    run_both(count, command, tmp_path / "taught", tmp_path / "taught by many")
-    names = ("taught", "taught by many")
-    assert_same(*(run_of(tmp_path / name, "kd_docre", "none") for name in names))
+
+    def assert_the_same(name, backbones, augmenters, **more):
+        command = write_experiment(tmp_path, backbones, augmenters, **options, **more)
+        one, many = tmp_path / f"{name} one", tmp_path / f"{name} many"
+        for started in [start(forks, 1, command, one), start(forks, count, command, many)]:
+            for code, output in ended(started):
+                assert code == 0, output
+        for backbone in (next(iter(backbone)) for backbone in backbones):
+            for augmenter in augmenters:
+                assert_same(*(run_of(results, backbone, augmenter) for results in (one, many)))
+
+    student, atlop = {"kd_docre": HEAD}, {"atlop": {"emb": 8, "block": 4}}
+    assert_the_same("teacher", [student, atlop], ["none", "gaussian"], store_logits=True)
+    teacher = run_of(tmp_path / "teacher one", "kd_docre", "none").path
+    assert_the_same("student", [student], ["none"], distill_from=str(teacher))
 
 
 @pytest.mark.long
-def test_a_signal_between_steps(tmp_path):
-    command = write_experiment(
-        tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none", {"stopping": {"when": "prepared"}}]
-    )
-    codes = lambda: [code for code, _ in ended(start(2, [*command, "--results", str(tmp_path)]))]
+def test_a_signal_between_steps(forks, tmp_path):
+    augmenters = ["none", {"stopping": {"when": "prepared"}}]
+    command = write_experiment(tmp_path, [{"atlop": {"emb": 8, "block": 4}}], augmenters)
+    codes = lambda: [code for code, _ in ended(start(forks, 2, command, tmp_path / "results"))]
+    state = lambda augmenter: run_of(tmp_path / "results", "atlop", augmenter).state()
     assert codes() == [signals.AGAIN] * 2
-    assert run_of(tmp_path, "atlop", "none").state() == "done"
-    assert run_of(tmp_path, "atlop", "stopping").state() == "killed"
+    assert (state("none"), state("stopping")) == ("done", "killed")
     assert codes() == [0, 0]
 
 
@@ -302,9 +252,11 @@ def test_accelerate_launch(tmp_path):
     command = write_experiment(tmp_path, [{"atlop": {"emb": 8, "block": 4}}], ["none"])
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu"]
     launch += ["--num_processes", "2", "--main_process_port", "0"]
-    alone = start(1, [*command, "--results", str(tmp_path / "one")])
-    together = start(1, [*launch, *command, "--results", str(tmp_path / "two")])
-    assert [code for code, _ in ended(alone) + ended(together)] == [0, 0]
+    for name, launcher in (("one", []), ("two", launch)):
+        words = [sys.executable, *launcher, "run_benchmark.py", *command]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        words += ["--results", str(tmp_path / name)]
+        subprocess.run(words, check=True, cwd=ROOT, env=environment, timeout=240)
     assert_same(*(run_of(tmp_path / name, "atlop", "none") for name in ("one", "two")))
 
 

@@ -4,36 +4,33 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 from samples import corpus, document
 
 from benchmark.config import AugmentConfig, Choice, EncoderConfig, RunConfig, TrainConfig
 from benchmark.progress import Progress
 from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
+from benchmark.training.checkpoints import read_tensors
+from benchmark.training.loop import Loop
 
 SAVE_EVERY = 600.0  # seconds between checkpoints within an epoch
+SIZE = {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64}
 
 BACKBONES = dict(
     atlop={"emb": 8, "block": 4},
     kd_docre={"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "gamma": 1.0},
-    baseline=dict(
-        emb=8,
-        block=4,
-        layers=1,
-        axial_rate="head",
-        entropy="vectorised",
-        temperature=1.0,
-        base_temperature=0.5,
-    ),
+    baseline={"emb": 8, "block": 4, "layers": 1, "axial_rate": "head", "temperature": 1.0}
+    | {"entropy": "vectorised", "base_temperature": 0.5},
 )
 AUGMENTERS = dict(
     none={},
     copies={},
     gaussian={"scale": 0.5},
     vae={"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4},
-    vaediff=dict(
-        latent=4, width=8, depth=1, steps=4, epochs=3, warmup_epochs=1, batch_size=4, draws=2
-    ),
+    vaediff={"latent": 4, "epochs": 3, "warmup_epochs": 1, "batch_size": 4}
+    | {"width": 8, "depth": 1, "steps": 4, "draws": 2},
 )
 EXPERIMENT = """
 name: tiny
@@ -58,12 +55,20 @@ def five_documents(seed=0):
         n = 2 + number % 3
         words = [f"w{i}" for i in rng.integers(0, 9, 4 * n)]
         facts = [(0, 1, "r1"), (1, 0, "r2")] + ([(2, 0, "r3"), (2, 0, "r1")] if n > 2 else [])
-        documents.append(
-            document(
-                f"d{number}", [" ".join(words)], [[(0, 4 * e, 4 * e + 1)] for e in range(n)], facts
-            )
-        )
+        entities = [[(0, 4 * e, 4 * e + 1)] for e in range(n)]
+        documents.append(document(f"d{number}", [" ".join(words)], entities, facts))
     return documents
+
+
+def raw(row: dict) -> dict:
+    """A canonical row as DocRED-format JSON."""
+    mention = lambda m: dict(
+        name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type="MISC"
+    )
+    fact = lambda f: {"h": f["head"], "t": f["tail"], "r": f["relation"], "evidence": []}
+    entities = [[mention(m) for m in entity["mentions"]] for entity in row["entities"]]
+    facts = [fact(f) for f in row["facts"]]
+    return dict(title=row["title"], sents=row["sentences"], vertexSet=entities, labels=facts)
 
 
 @cache
@@ -73,28 +78,30 @@ def tiny_corpus(**options):
 
 
 def config(
-    backbone="atlop", augmenter="none", *, seed=0, encoder=None, augment=None, options=None, **train
+    backbone="atlop", augmenter="none", *, seed=0, encoder=(), augment=None, options=(), **train
 ) -> RunConfig:
-    train = {
-        "epochs": 3,
-        "batch_size": 2,
-        "lr_encoder": 1e-2,
-        "lr_head": 1e-2,
-        "threads": 1,
-        **train,
-    }
-    size = {"vocabulary": 200, "width": 8, "layers": 1, "heads": 2, "positions": 64}
+    """A run; the mappings change its defaults.
+
+    options: of the backbone. Those of the encoder stand in `encoder["options"]`.
+    """
+    size = SIZE | dict(encoder).get("options", {})
+    augmented = augmenter != "none" or augment is not None
+    train = {"epochs": 3, "batch_size": 2, "lr_encoder": 1e-2, "lr_head": 1e-2} | train
     return RunConfig(
         dataset=Choice(name="synthetic"),
-        encoder=EncoderConfig(name="tiny", options=size, **(encoder or {})),
-        backbone=Choice(name=backbone, options={**BACKBONES[backbone], **(options or {})}),
+        encoder=EncoderConfig(**{"name": "tiny", **dict(encoder), "options": size}),
+        backbone=Choice(name=backbone, options=BACKBONES[backbone] | dict(options)),
         augmenter=Choice(name=augmenter, options=AUGMENTERS[augmenter]),
-        augment=None
-        if augmenter == "none" and augment is None
-        else AugmentConfig(**{"warmup_epochs": 1, **(augment or {})}),
-        train=TrainConfig(**train),
+        augment=AugmentConfig(**{"warmup_epochs": 1, **(augment or {})}) if augmented else None,
+        train=TrainConfig(**{"threads": 1} | train),
         seed=seed,
     )
+
+
+def head(augmenter="none", **options) -> RunConfig:
+    """A run of the cheap protocol."""
+    run = config(augmenter=augmenter, augment={"stage3": "head", "passes": 2}, **options)
+    return run.plain() if augmenter == "none" else run
 
 
 def execute(
@@ -102,9 +109,11 @@ def execute(
 ) -> RunDirectory:
     """Run it where the grid would, beside its `none` run."""
     experiment = "tests_head" if run.on_head else "tests"
-    directory = RunDirectory.of(folder, experiment, run.backbone.name, run.augmenter.name, run.seed)
-    stage1 = RunDirectory.of(folder, "tests", run.backbone.name, "none", run.seed)
-    base = RunDirectory.of(folder, experiment, run.backbone.name, "none", run.seed)
+    of = lambda name, augmenter: RunDirectory.of(
+        folder, name, run.backbone.name, augmenter, run.seed
+    )
+    directory = of(experiment, run.augmenter.name)
+    stage1, base = of("tests", "none"), of(experiment, "none")
     directory.start(run.model_dump(mode="json"))
     corpus = corpus or tiny_corpus()
     stages.train_run(
@@ -125,12 +134,42 @@ def execute(
 
 def numbers(directory: RunDirectory) -> dict:
     """Everything of a run that must not change: no times."""
-    metrics = {
-        k: v for k, v in directory.read_json("metrics.json").items() if not k.endswith("seconds")
+    timeless = lambda values: {k: v for k, v in values.items() if not k.endswith("seconds")}
+    return {
+        "metrics": timeless(directory.read_json("metrics.json")),
+        "history": [timeless(epoch) for epoch in directory.read_history()],
+        "predictions": directory.read_json("predictions_test.json"),
     }
-    history = [
-        {"epoch": e["epoch"], "loss": e["loss"], "dev": e["dev"]} for e in directory.read_history()
-    ]
-    return dict(
-        metrics=metrics, history=history, predictions=directory.read_json("predictions_test.json")
-    )
+
+
+def losses(directory: RunDirectory) -> list[float]:
+    """By epoch."""
+    return [epoch["loss"] for epoch in directory.read_history()]
+
+
+def assert_same(one: RunDirectory, other: RunDirectory) -> None:
+    """The same numbers, and the same weights bit for bit."""
+    assert numbers(one) == numbers(other)
+    found, expected = (read_tensors(run.path / "best.safetensors")[0] for run in (one, other))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+class Killed(BaseException):
+    """What no handler catches."""
+
+
+def execute_and_kill(monkeypatch, folder: Path, run: RunConfig, *, epoch: int) -> Path:
+    """The folder of a run that was killed at the beginning of that epoch (from 0)."""
+    whole = Loop._epoch
+
+    def die(loop, bar):
+        if loop.state.epoch == epoch:
+            raise Killed
+        whole(loop, bar)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Loop, "_epoch", die)
+        execute(folder, run)
+    name = "tests_head" if run.on_head else "tests"
+    return RunDirectory.of(folder, name, run.backbone.name, run.augmenter.name, run.seed).path

@@ -7,10 +7,8 @@ from typing import Any
 
 from accelerate import Accelerator
 from datasets import Dataset
-from torch.utils.data import DataLoader
 
 from benchmark.config import RunConfig
-from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.docred import own_rows
 from benchmark.data.documents import FEATURES, Corpus
 from benchmark.data.features import featurise
@@ -21,7 +19,7 @@ from benchmark.errors import UserError
 from benchmark.interop.publishing import pulled, single_run
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import above
-from benchmark.training.evaluation import Evaluator
+from benchmark.training.evaluation import Evaluator, in_order
 from benchmark.training.model import restore_model
 
 THRESHOLDS = {"class": None, "tuned": "threshold", "per_relation": "thresholds"}  # in metrics.json
@@ -81,12 +79,7 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
     features = featurise(
         rows, corpus, model.encoder.tokenizer, training=False, mention=config.encoder.mention
     )
-    size = config.train.eval_batch_size
-    loader = DataLoader(
-        Rows(features, model.needs),
-        batch_sampler=DocumentBatches(features["length"], size, order="sorted"),
-        collate_fn=Collator(model.encoder.windows, model.needs),
-    )
+    loader = in_order(features, model, config.train.eval_batch_size)
     evaluator = Evaluator(
         model, accelerator, corpus, Progress.for_console(), max_labels=config.train.max_labels
     )

@@ -30,7 +30,7 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 def in_process(
     jobs: list[Job], launch: Launch, parallel: None, progress: Progress
 ) -> Iterator[Outcome]:
-    """Do one after the other here, through submitit. An error outside a run opens the debugger."""
+    """Do the runs here, one after the other. An error outside a run opens submitit's debugger."""
     executor = submitit.DebugExecutor(launch.folder)
     for job in jobs:
         if known := outcome_without_running(job):
@@ -114,8 +114,8 @@ def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
     """Ask the workers that are left to stop, and wait until they have saved their states."""
     if not at_work:
         return
-    with _no_keyboard():  # an interrupt here would leave some workers unasked
-        with contextlib.suppress(OSError):  # with a full disk, the signal must do
+    with _no_keyboard():  # an interrupt here would leave some workers running
+        with contextlib.suppress(OSError):  # with a full disk the signal must be enough
             launch.stop_file.touch()
         for one in at_work:
             # to submitit's watcher of the worker, which passes it on

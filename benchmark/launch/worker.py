@@ -63,7 +63,7 @@ class Launch:
 
     @property
     def stop_file(self) -> Path:
-        """There once the workers are asked to stop: one that is starting hears no signal yet."""
+        """Exists once the workers are asked to stop: one that is just starting hears no signal."""
         return self.folder / "stop"
 
     def outcome(self, job: Job, log: Path) -> Outcome:

@@ -65,7 +65,9 @@ class Evaluator:
     def predict_and_rank(
         self, loader: DataLoader, titles: list[str], description: str
     ) -> tuple[list[dict], list[dict]]:
-        """What `predict` gives, and the candidates of benchmark/scoring/calibration.py alike."""
+        """The facts of `predict`, and in the same form the candidates that calibrated scores are
+        made of (benchmark/scoring/calibration.py).
+        """
         choices = self._above, self._candidates
         predicted, candidates = self._facts(loader, titles, description, *choices)
         rounded = [fact | {"score": round(fact["score"], DECIMALS)} for fact in candidates]
@@ -75,7 +77,7 @@ class Evaluator:
     def _facts(
         self, loader: DataLoader, titles: list[str], description: str, *choices: Choice
     ) -> list[list[dict]]:
-        """What each of `choices` takes of the logits of every batch."""
+        """The facts that each of `choices` picks from the logits."""
         undirected, relations = self.corpus.undirected, self.corpus.relations
         found: list[list[tuple[list[int], float]]] = [[] for _ in choices]
         for batch in self._batches(loader, description):

@@ -71,7 +71,7 @@ def starting_point(
 
 
 def facts_of(state: Path) -> dict[str, Any]:
-    """What a file says of itself; nothing if it is missing or damaged."""
+    """The facts stored in a file; none if it is missing or damaged."""
     try:
         return read_tensors(state)[1]
     except UserError:

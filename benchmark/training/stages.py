@@ -60,8 +60,8 @@ def train_run(
 ) -> None:
     """Train, score and store one run. Everything but the DONE marker is written into `directory`.
 
-    Several processes train and predict together. The main one does alone what they cannot share: it
-    fits the augmenter, computes stage 1 representations, measures quality, and writes.
+    Several processes train and predict together. What they cannot share, the main one does alone:
+    it fits the augmenter, computes stage 1 representations, measures quality, and writes.
 
     Args:
         facts: the run's IDENTIFYING_FACTS: what its numbers depend on besides `run`. They are
@@ -186,9 +186,7 @@ def _score(session: Session, split: str, metrics: dict[str, Any], written: dict[
 
 
 def _store(session: Session, written: dict[str, Any]) -> None:
-    """Write what a trained run leaves beside its weights. What it is continued from stays until it
-    is declared done.
-    """
+    """Write the result files. The checkpoint stays until the run is declared done."""
     directory, corpus = session.directory, session.corpus
     session.model.encoder.save(directory.path / "encoder")
     for name, content in written.items():

@@ -1,7 +1,5 @@
-"""The generative quality of finished runs.
-
-The stored augmenter and the weights of the `none` run of its seed are enough. Documents are read
-only when that run's pair representations were removed.
+"""The generative quality of finished runs, from the stored augmenter, the weights of the `none` run
+of its seed, and the documents.
 """
 
 from __future__ import annotations
@@ -22,20 +20,15 @@ from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.recording import Stage1, hindrance, rare_relations, record_quality
 from benchmark.registry import AUGMENTERS
-from benchmark.store.cleaning import PAIRS
 from benchmark.store.runs import RunDirectory
 from benchmark.training.augmentation import prepare
-from benchmark.training.checkpoints import read_pairs, read_tensors
+from benchmark.training.checkpoints import read_tensors
 from benchmark.training.evaluation import Evaluator, in_order
-from benchmark.training.model import DocreModel, restore_model
+from benchmark.training.model import restore_model
 
 
 class StoredRunQuality:
-    """Measures finished runs. Keeps the last stage 1 model, which runs of one seed share.
-
-    Args:
-        load_corpus: called only for a run whose stage 1 pairs are no longer stored.
-    """
+    """Measures finished runs. Keeps the last stage 1 model, which runs of one seed share."""
 
     def __init__(self, load_corpus: Callable[[RunConfig], Corpus], progress: Progress):
         self.load_corpus, self.progress = load_corpus, progress
@@ -73,35 +66,23 @@ class StoredRunQuality:
     def _stage1(
         self, run: RunConfig, none: RunDirectory, facts: dict[str, Any], accelerator: Accelerator
     ) -> Stage1:
-        inventory = none.read_json("relations.json")
-        relations = [relation for relation, _ in inventory["relations"]]
-        model = restore_model(run, none.path, len(relations) + 1).to(accelerator.device)
-        files = [none.path / PAIRS.format(split=split) for split in ("train", "dev")]
-        if all(file.is_file() for file in files):
-            train, dev = map(read_pairs, files)
-        else:
-            corpus = self.load_corpus(run)
-            if facts.get("corpus_digest") not in (None, corpus.digest):
-                raise UserError(
-                    f"{none.path}: was trained on other documents than {run.dataset.name} holds now"
-                )
-            given = run, model, corpus, accelerator
-            train, dev = (self._represented(*given, split) for split in ("train", "dev"))
-        return Stage1(train, dev, model.backbone, rare_relations(relations, inventory["frequent"]))
-
-    def _represented(
-        self,
-        run: RunConfig,
-        model: DocreModel,
-        corpus: Corpus,
-        accelerator: Accelerator,
-        split: str,
-    ) -> Pairs:
-        """The split's positive pairs, in the order and the batches of the run itself."""
-        documents, tokenizer = getattr(corpus, split), model.encoder.tokenizer
-        settings = {"training": split == "train", "mention": run.encoder.mention}
-        features = featurise(documents, corpus, tokenizer, **settings)
+        corpus = self.load_corpus(run)
+        if facts.get("corpus_digest") not in (None, corpus.digest):
+            raise UserError(
+                f"{none.path}: was trained on other documents than {run.dataset.name} holds now"
+            )
+        model = restore_model(run, none.path, len(corpus.relations) + 1).to(accelerator.device)
         most = run.train.max_labels
         evaluator = Evaluator(model, accelerator, corpus, self.progress, max_labels=most)
-        loader = in_order(features, model, run.train.eval_batch_size)
-        return evaluator.positive_pairs(loader, f"stage 1 representations of {split}")
+
+        def positive_pairs(split: str) -> Pairs:
+            """In the order and the batches of the run itself."""
+            documents, tokenizer = getattr(corpus, split), model.encoder.tokenizer
+            settings = {"training": split == "train", "mention": run.encoder.mention}
+            features = featurise(documents, corpus, tokenizer, **settings)
+            loader = in_order(features, model, run.train.eval_batch_size)
+            return evaluator.positive_pairs(loader, f"stage 1 representations of {split}")
+
+        train, dev = map(positive_pairs, ("train", "dev"))
+        tail = rare_relations(corpus.relations, corpus.frequent)
+        return Stage1(train, dev, model.backbone, tail)

@@ -20,12 +20,23 @@ from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory
 from benchmark.training.checkpoints import write_tensors
 from benchmark.training.resume import state_identity
 
-GRID = [
-    f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in ("none", "noisy", "learned")
-]
+AUGMENTERS = ("none", "noisy", "learned")
+GRID = [f"{b} {a} {s}" for s in (0, 1) for b in ("left", "right") for a in AUGMENTERS]
 LEFT = "run CONFIG --seeds 0 --backbones left"
 NONE = f"{LEFT} --augmenters none"
 MOVED = ("--set", "dataset={name: toy-data, path: elsewhere/train.json}")
+
+
+def config_of(lab, name):
+    """The stored configuration."""
+    return RunDirectory(lab.folder(name)).read_json("config.json")
+
+
+def ran(lab, *options, code=0):
+    """The names of the runs that this call does."""
+    lab.ran.clear()
+    assert lab(*options).exit_code == code
+    return lab.names()
 
 
 def claimed(folder, *, host=None, pid):
@@ -36,30 +47,26 @@ def claimed(folder, *, host=None, pid):
     return marker
 
 
-def test_augmented_runs_get_the_none_run_of_their_seed_as_stage_1(lab):
+def test_all_runs_once_and_augmented_ones_with_the_none_run_of_their_seed_as_stage_1(lab):
     lab("run CONFIG")
     assert lab.names() == GRID and lab.loaded == 1  # seed by seed, `none` first
     calls = {call.name: call for call in lab.ran}
     for name in ("right learned 1", "right noisy 1"):
         assert calls[name].stage1 == lab.folder("right none 1") and not calls[name].branch_epoch
     assert calls["right none 1"].stage1 is None and calls["right none 1"].branch_epoch == 2
+    lab.ran.clear()
+    result = lab("run CONFIG")  # what is done is neither computed again, nor is its data loaded
+    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 1)
+    assert "12 done before" in result.stderr
 
 
 def test_stores_what_the_runs_depend_on(lab):
     lab("run CONFIG --seeds 1")
-    config = json.loads((lab.folder("left learned 1") / "config.json").read_text())
+    config = config_of(lab, "left learned 1")
     assert (config["train"]["epochs"], config["augment"]["warmup_epochs"]) == (3, 2)
     assert config["facts"]["corpus_digest"] == "d1" and config["facts"]["torch"]
-    assert json.loads((lab.folder("left none 1") / "config.json").read_text())["augment"] is None
+    assert config_of(lab, "left none 1")["augment"] is None
     assert set(lab.ran[0].facts) == set(IDENTIFYING_FACTS)  # what training states belong to
-
-
-def test_what_is_done_is_neither_computed_again_nor_is_data_loaded_for_it(lab):
-    lab("run CONFIG")
-    lab.ran.clear()
-    result = lab("run CONFIG")
-    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 1)
-    assert "12 done before" in result.stderr
 
 
 def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
@@ -74,9 +81,7 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
     assert not (lab.folder("left noisy 0") / "RUNNING").exists()
 
     lab.raises.clear()
-    lab.ran.clear()
-    assert lab("run CONFIG").exit_code == 0
-    assert lab.names() == ["left noisy 0"]
+    assert ran(lab, "run CONFIG") == ["left noisy 0"]
     assert not (lab.folder("left noisy 0") / "FAILED").exists()
 
 
@@ -115,9 +120,7 @@ def test_a_killed_run_is_seen_and_done_again(lab):
     (folder / "DONE").unlink()
     claimed(folder, pid=process.pid)
     assert "11 done, 1 killed of 12 runs" in lab("status CONFIG").stdout
-    lab.ran.clear()
-    assert lab("run CONFIG").exit_code == 0
-    assert lab.names() == ["right learned 1"]
+    assert ran(lab, "run CONFIG") == ["right learned 1"]
 
 
 def test_a_run_of_another_process_is_left_alone(lab):
@@ -171,11 +174,9 @@ def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_k
 
     def too_late(directory, config, *, facts):
         start(directory, config, facts=facts)
-        run, nothing = (
-            RunConfig.model_validate(config),
-            dict.fromkeys(("stage1", "base", "branch_epoch")),
-        )
-        lab.execute(run, directory, facts=facts, **nothing, progress=Progress.silent())
+        nothing = dict.fromkeys(("stage1", "base", "branch_epoch"))
+        run, silent = RunConfig.model_validate(config), Progress.silent()
+        lab.execute(run, directory, facts=facts, **nothing, progress=silent)
         directory.finish()
         return start(directory, config, facts=facts)
 
@@ -212,9 +213,7 @@ def test_stopped_it_ends_cleanly_and_the_next_call_goes_on(lab, error, code):
     assert not (lab.folder("left learned 0") / "RUNNING").exists()
     assert "2 done, 1 killed, 9 missing of 12 runs" in lab("status CONFIG").stdout
     lab.raises.clear()
-    lab.ran.clear()
-    assert lab("run CONFIG").exit_code == 0
-    assert lab.names() == GRID[2:]
+    assert ran(lab, "run CONFIG") == GRID[2:]
 
 
 def test_a_full_disk_stops_the_grid_and_loses_nothing(lab):
@@ -254,8 +253,7 @@ def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritte
     shown = lab("status CONFIG --set train.epochs=4").stdout
     assert "6 missing, 6 changed of 12 runs" in shown
     assert "changed: repeat here the --set options" in shown
-    assert lab("run CONFIG --set train.epochs=4 --set name=longer --seeds 0").exit_code == 0
-    assert len(lab.ran) == 6
+    assert len(ran(lab, "run CONFIG --set train.epochs=4 --set name=longer --seeds 0")) == 6
 
 
 def test_moving_the_data_loses_no_run_but_changing_it_is_an_error(lab):
@@ -295,26 +293,23 @@ def stop(lab, saved="checkpoint"):
 def test_a_saved_state_is_not_thrown_away_for_other_settings(lab, saved):
     state, changed = stop(lab, saved), f"{NONE} --set train.epochs=5"
     message = refused(lab, changed)
-    assert state.is_file() and "--restart" in message
     assert "holds an unfinished run of another configuration" in message
-    assert "train.epochs: 3 stored, 5 asked" in message
-    assert lab(f"{changed} --restart").exit_code == 0
-    config = json.loads((lab.folder("left none 0") / "config.json").read_text())
-    assert config["train"]["epochs"] == 5
-
-
-def test_a_saved_state_of_other_data_is_not_thrown_away_and_the_same_settings_go_on(lab):
-    state = stop(lab)
+    assert "train.epochs: 3 stored, 5 asked" in message and "--restart" in message
     lab.digest = "d2"
     assert "corpus_digest" in refused(lab, NONE) and state.is_file()
-    lab.digest = "d1"
+    assert lab(f"{changed} --restart").exit_code == 0
+    assert config_of(lab, "left none 0")["train"]["epochs"] == 5
+
+
+def test_a_saved_state_of_the_same_settings_is_gone_on_from(lab):
+    stop(lab)
     assert lab(NONE).exit_code == 0
 
 
 def test_runs_of_another_commit_are_only_said(lab):
     lab(LEFT)
     directory = RunDirectory(lab.folder("left none 0"))
-    config = directory.read_json("config.json")
+    config = config_of(lab, "left none 0")
     config["facts"]["commit"] = "0123456789abcdef"
     directory.write_json("config.json", config)
     directory.finish()
@@ -329,13 +324,9 @@ def test_adding_seeds_and_augmenters_touches_nothing_that_is_there(lab):
     lab("run CONFIG --seeds 0")
     files = [file for file in lab.results.rglob("*.json") if file.parent.name == "seed-0"]
     before = {file: file.read_bytes() for file in files}
-    lab.ran.clear()
-    assert lab("run CONFIG --set", "augmenters=[none, noisy, learned, spare]").exit_code == 0
-    assert lab.names() == [
-        "left spare 0",
-        "right spare 0",
-        *(f"{b} {a} 1" for b in ("left", "right") for a in ("none", "noisy", "learned", "spare")),
-    ]
+    wider = ran(lab, "run CONFIG --set", "augmenters=[none, noisy, learned, spare]")
+    of_seed_1 = [f"{b} {a} 1" for b in ("left", "right") for a in (*AUGMENTERS, "spare")]
+    assert wider == ["left spare 0", "right spare 0", *of_seed_1]
     assert all(file.read_bytes() == content for file, content in before.items())
 
 
@@ -401,12 +392,10 @@ def test_the_cheap_protocol_runs_stage_1_once_and_the_head_runs_on_it(lab):
     assert (none.stage1, none.base, none.branch_epoch) == (whole, None, 2)
     for call in (noisy, learned):
         assert (call.stage1, call.base, call.branch_epoch) == (whole, base, None)
-    lab.ran.clear()
-    assert lab(*CHEAP).exit_code == 0 and not lab.ran
+    assert ran(lab, *CHEAP) == []
     # the paper's protocol goes on from the same stage 1
-    assert lab(LEFT).exit_code == 0 and lab.names() == ["left noisy 0", "left learned 0"]
-    lab.ran.clear()
-    assert "4 done before" in lab(*CHEAP).stderr and not lab.ran
+    assert ran(lab, LEFT) == ["left noisy 0", "left learned 0"]
+    assert ran(lab, *CHEAP) == []
 
 
 def test_encodings_of_stage_1_go_when_all_head_runs_are_done(lab):

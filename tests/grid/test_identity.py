@@ -1,6 +1,7 @@
 """What identifies the encoder of a run."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,7 +9,6 @@ from benchmark import hub
 from benchmark.config import EncoderConfig
 from benchmark.errors import UserError
 from benchmark.grid import identity
-from benchmark.grid.identity import facts
 
 
 @pytest.fixture(autouse=True)
@@ -28,26 +28,18 @@ def a_folder(path, **files):
 
 
 def test_same_encoder_elsewhere_has_the_same_digest(tmp_path):
-    one = a_folder(tmp_path / "one", config__json="{}", model__safetensors="weights")
-    other = a_folder(
-        tmp_path / "other",
-        config__json="{}",
-        model__safetensors="weights",
-        README__md="not of the encoder",
-    )
+    files = {"config__json": "{}", "model__safetensors": "weights"}
+    one = a_folder(tmp_path / "one", **files)
+    other = a_folder(tmp_path / "other", **files, README__md="not of the encoder")
     assert encoder_digest(one) == encoder_digest(other) and len(encoder_digest(one)) == 16
 
 
 def test_weights_in_several_files_count(tmp_path):
-    index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
-    folders = []
-    for name, second in (("one", "b"), ("other", "B")):
-        folder = a_folder(
-            tmp_path / name, **{"model-1.safetensors": "a", "model-2.safetensors": second}
-        )
-        (tmp_path / name / "model.safetensors.index.json").write_text(index)
-        folders.append(folder)
-    assert encoder_digest(folders[0]) != encoder_digest(folders[1])
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    parts = {"model-1__safetensors": "a", "model__safetensors__index__json": json.dumps(index)}
+    one = a_folder(tmp_path / "one", **parts, **{"model-2__safetensors": "b"})
+    other = a_folder(tmp_path / "other", **parts, **{"model-2__safetensors": "B"})
+    assert encoder_digest(one) != encoder_digest(other)
 
 
 def test_hub_encoder_is_found_in_the_cache(tmp_path, monkeypatch):
@@ -76,23 +68,17 @@ def test_an_encoder_that_is_nowhere_is_named_with_a_way_out(name):
 
 
 def test_facts_name_what_identifies_a_run(tmp_path):
-    class Corpus:
-        name, digest, notes = "corpus", "d1", ()
-
+    corpus = SimpleNamespace(name="corpus", digest="d1", notes=())
     folder = a_folder(tmp_path / "encoder", model__safetensors="weights")
-    known = facts(Corpus, EncoderConfig(name=folder))
-    assert (
-        known["corpus_digest"] == "d1"
-        and known["encoder_digest"] == encoder_digest(folder)
-        and known["numerics_version"] >= 1
-    )
+    known = identity.facts(corpus, EncoderConfig(name=folder))
+    assert known["corpus_digest"] == "d1" and known["numerics_version"] >= 1
+    assert known["encoder_digest"] == encoder_digest(folder)
 
 
 def test_a_student_is_bound_to_its_teacher(tmp_path):
-    from benchmark.grid.identity import teacher_digest
-
-    assert teacher_digest(None) is None and teacher_digest(str(tmp_path / "nowhere")) is None
+    digest = identity.teacher_digest
+    assert digest(None) is None and digest(str(tmp_path / "nowhere")) is None
     (tmp_path / "DONE").write_text("first")
-    first = teacher_digest(str(tmp_path))
+    first = digest(str(tmp_path))
     (tmp_path / "DONE").write_text("trained anew")
-    assert first != teacher_digest(str(tmp_path)) is not None
+    assert first != digest(str(tmp_path)) is not None

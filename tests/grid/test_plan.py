@@ -152,12 +152,8 @@ def test_the_cheap_protocol_has_a_folder_of_its_own_and_shares_stage_1(lab):
     jobs = planned(lab, HEAD)
     assert len(jobs) == 2 * 2 * (1 + 3)
     stage1, none, noisy, learned = jobs[:4]
-    assert [job.name for job in jobs[:4]] == [
-        "left stage1 seed 0",
-        "left none seed 0",
-        "left noisy seed 0",
-        "left learned seed 0",
-    ]
+    names = ("stage1", "none", "noisy", "learned")
+    assert [job.name for job in jobs[:4]] == [f"left {name} seed 0" for name in names]
     assert len({job.cell for job in jobs}) == len(jobs)
     assert stage1.shared and stage1.directory.path == lab.folder("left none 0")
     assert stage1.config == planned(lab)[0].config and not stage1.earlier
@@ -166,10 +162,9 @@ def test_the_cheap_protocol_has_a_folder_of_its_own_and_shares_stage_1(lab):
     for job in (noisy, learned):
         assert job.earlier == {stage1.directory, none.directory} and job.needs_stage1
     # another way of augmenting makes no other `none` run
-    (other,) = (j for j in planned(lab, HEAD, "augment.copies=5") if j.name == none.name)
-    assert other.config == none.config
-    (other,) = (j for j in planned(lab, HEAD, "augment.passes=5") if j.name == none.name)
-    assert other.config != none.config
+    for change, same in (("augment.copies=5", True), ("augment.passes=5", False)):
+        (other,) = (j for j in planned(lab, HEAD, change) if j.name == none.name)
+        assert (other.config == none.config) == same
 
 
 def test_stage_1_comes_with_whatever_is_selected_of_the_cheap_protocol(lab):

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from data.test_dwie import row, table
 from forked import Forks
 from hub.server import COMMIT, Hub
 from safetensors.torch import load_file, save_file
-from tiny_runs import numbers
+from samples import document
+from tiny_runs import numbers, raw
 
 from backbones.encoders.tiny import Tiny
 from benchmark.hub import missing_files
@@ -26,34 +26,27 @@ from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["Ada", "Rome", "Velm", "Ost", "Cal"]
-EXPERIMENT = dict(
-    name="hub",
-    dataset={"name": "re-docred", "hub": "org/documents"},
-    encoder="org/encoder",
-    backbones=[{"atlop": {"emb": 16, "block": 4}}],
-    augmenters=["none", "gaussian"],
-    seeds=[0],
-    train={"epochs": 3, "threads": 1},
-    augment={"warmup_epochs": 1},
-)
+EXPERIMENT = """
+name: hub
+dataset: {name: re-docred, hub: org/documents}
+encoder: org/encoder
+backbones: [atlop: {emb: 16, block: 4}]
+augmenters: [none, gaussian]
+seeds: [0]
+train: {epochs: 3, threads: 1}
+augment: {warmup_epochs: 1}
+"""
 
 
 def documents(split, count):
     """Three names in a sentence; which relation holds is told by the verb."""
     found = []
     for number in range(count):
-        names = [NAMES[(number + k) % len(NAMES)] for k in range(3)]
+        one, two, three = (NAMES[(number + k) % len(NAMES)] for k in range(3))
         verb, relation = [("rules", "P17"), ("borders", "P131")][number % 2]
-        words = [names[0], verb, names[1], "and", names[2], "."]
-        mention = lambda name, at: {"name": name, "pos": [at, at + 1], "sent_id": 0, "type": "LOC"}
-        found.append(
-            dict(
-                title=f"{split} {number}",
-                sents=[words],
-                vertexSet=[[mention(n, 2 * k)] for k, n in enumerate(names)],
-                labels=[{"h": 0, "t": t, "r": relation, "evidence": [0]} for t in (1, 2)],
-            )
-        )
+        text, facts = f"{one} {verb} {two} and {three} .", [(0, 1, relation), (0, 2, relation)]
+        entities = [[(0, 2 * k, 2 * k + 1)] for k in range(3)]
+        found.append(raw(document(f"{split} {number}", [text], entities, facts)))
     return found
 
 
@@ -93,7 +86,7 @@ def home(forks):
 @pytest.fixture
 def command(forks, home, tmp_path):
     """Start the command line."""
-    (tmp_path / "hub.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    (tmp_path / "hub.yaml").write_text(EXPERIMENT)
     outputs = (tmp_path / f"output {number}" for number in itertools.count())
 
     def start(*arguments, results="results"):
@@ -113,6 +106,13 @@ def run_of(tmp_path, augmenter, results="results"):
     return RunDirectory.of(tmp_path / results, "hub", "atlop", augmenter, 0)
 
 
+def assert_same_numbers(tmp_path, results, *augmenters):
+    """As in the folder `results`."""
+    for augmenter in augmenters:
+        one, other = (run_of(tmp_path, augmenter, folder) for folder in ("results", results))
+        assert numbers(one) == numbers(other)
+
+
 def test_first_run_from_an_empty_cache_second_start_and_a_hub_that_went_down(
     hub, command, tmp_path
 ):
@@ -127,8 +127,7 @@ def test_first_run_from_an_empty_cache_second_start_and_a_hub_that_went_down(
         assert "2 done before" in output and hub.downloads == first
     output = ended(command(results="again"))  # nobody listens at that address any more
     assert "2 done" in output
-    for augmenter in ("none", "gaussian"):
-        assert numbers(run_of(tmp_path, augmenter)) == numbers(run_of(tmp_path, augmenter, "again"))
+    assert_same_numbers(tmp_path, "again", "none", "gaussian")
 
 
 def test_without_a_hub_and_with_an_empty_cache_the_way_out_is_named(command, tmp_path):
@@ -142,7 +141,7 @@ def test_dwie_from_an_empty_cache_and_again_without_the_hub(hub, command, tmp_pa
     with hub.running():
         assert "1 done" in ended(command(*dataset))
     assert "1 done" in ended(command(*dataset, results="again"))
-    assert numbers(run_of(tmp_path, "none")) == numbers(run_of(tmp_path, "none", "again"))
+    assert_same_numbers(tmp_path, "again", "none")
 
 
 def test_an_encoder_that_the_hub_does_not_have(hub, command, tmp_path):
@@ -202,7 +201,7 @@ def test_a_download_that_was_interrupted_is_not_taken_for_an_encoder(hub, comman
     assert "Traceback" not in output and not (tmp_path / "again").exists()
     with hub.running():
         ended(command("--augmenters", "none", results="again"))
-    assert numbers(run_of(tmp_path, "none")) == numbers(run_of(tmp_path, "none", "again"))
+    assert_same_numbers(tmp_path, "again", "none")
 
 
 @pytest.mark.long
@@ -221,8 +220,7 @@ def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(hub, command
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         ended(command())
-    for augmenter in ("none", "gaussian"):
-        assert numbers(run_of(tmp_path, augmenter)) == numbers(run_of(tmp_path, augmenter, "whole"))
+    assert_same_numbers(tmp_path, "whole", "none", "gaussian")
 
 
 @pytest.mark.long

@@ -6,7 +6,6 @@ skipped. Takes some minutes.
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,18 +22,11 @@ CLUSTER = "cluster: {partition: main, hours: 1, memory_gb: 1.5}"
 
 
 def answers() -> bool:
-    return (
-        bool(shutil.which("sbatch"))
-        and subprocess.run(["sinfo"], capture_output=True).returncode == 0
-    )
+    return bool(shutil.which("sbatch")) and subprocess.run(["sinfo"]).returncode == 0
 
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(
-        not answers(), reason="no Slurm answers here; tests/slurm/cluster.sh sets one up"
-    ),
-]
+missing = "no Slurm answers here; tests/slurm/cluster.sh sets one up"
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not answers(), reason=missing)]
 
 
 def command(*arguments):
@@ -76,64 +68,47 @@ def experiment(tmp_path):
     return tmp_path / "tiny.yaml"
 
 
+def jobs(results) -> dict[str, str]:
+    """augmenter -> the id of its job."""
+    cells = (json.loads(file.read_text()) for file in results.rglob("slurm.json"))
+    return {cell[1]: job_id for of_launch in cells for job_id, cell in of_launch.items()}
+
+
 @pytest.mark.parametrize(
     ("first", "second"), [(requeue, preempt), (tell_that_time_is_short, requeue)]
 )
 def test_interrupted_runs_end_in_the_numbers_of_the_serial_command(experiment, first, second):
-    subprocess.run(
-        command("run", experiment, "--results", experiment.parent / "serial"),
-        check=True,
-        env=os.environ,
-    )
-    results = experiment.parent / "slurm"
-    launcher = subprocess.Popen(
-        command("run", experiment, "--results", results, "--executor", "slurm", "--wait")
-    )
+    serial, slurm = experiment.parent / "serial", experiment.parent / "slurm"
+    subprocess.run(command("run", experiment, "--results", serial), check=True)
+    on_slurm = ("--executor", "slurm", "--wait")
+    launcher = subprocess.Popen(command("run", experiment, "--results", slurm, *on_slurm))
     try:
         restarts = {}
         for augmenter, interrupt in (("none", first), ("vae", second)):
-            directory = RunDirectory.of(results, "tiny", "atlop", augmenter, 3)
-            in_the_middle(directory)
-            jobs = {
-                cell[1]: job_id
-                for file in results.rglob("slurm.json")
-                for job_id, cell in json.loads(file.read_text()).items()
-            }
-            interrupt(jobs[augmenter])
-            until(
-                lambda directory=directory: directory.state() == "killed", seconds=60
-            )  # saved and let go
-            until(lambda directory=directory: directory.state() in ("running", "done"))
-            restarts[augmenter] = shell("scontrol", "show", "job", jobs[augmenter])
+            state = RunDirectory.of(slurm, "tiny", "atlop", augmenter, 3).state
+            in_the_middle(RunDirectory.of(slurm, "tiny", "atlop", augmenter, 3))
+            job = jobs(slurm)[augmenter]
+            interrupt(job)
+            until(lambda state=state: state() == "killed", seconds=60)  # saved and let go
+            until(lambda state=state: state() in ("running", "done"))
+            restarts[augmenter] = shell("scontrol", "show", "job", job)
         assert launcher.wait(300) == 0
         assert all("Restarts=1" in text for text in restarts.values())
     finally:
         launcher.kill()
         launcher.wait()
     for augmenter in ("none", "vae"):
-        serial, slurm = (
-            RunDirectory.of(experiment.parent / f, "tiny", "atlop", augmenter, 3)
-            for f in ("serial", "slurm")
-        )
-        assert tiny_runs.numbers(serial) == tiny_runs.numbers(slurm)
-        assert (serial.path / "best.safetensors").read_bytes() == (
-            slurm.path / "best.safetensors"
-        ).read_bytes()
+        of = lambda folder, name=augmenter: RunDirectory.of(folder, "tiny", "atlop", name, 3)
+        tiny_runs.assert_same(of(serial), of(slurm))
 
 
 def test_a_cancelled_run_saves_its_state_and_stays_away(experiment):
-    results = experiment.parent / "slurm"
-    shell(
-        *command(
-            "run", experiment, "--results", results, "--executor", "slurm", "--augmenters", "none"
-        )
-    )
+    results, only = experiment.parent / "slurm", ("--augmenters", "none")
+    shell(*command("run", experiment, "--results", results, "--executor", "slurm", *only))
     directory = RunDirectory.of(results, "tiny", "atlop", "none", 3)
     in_the_middle(directory)
-    (job_id,) = (
-        job_id for file in results.rglob("slurm.json") for job_id in json.loads(file.read_text())
-    )
-    shell("scancel", job_id)
+    job = jobs(results)["none"]
+    shell("scancel", job)
     until(lambda: directory.state() == "killed", seconds=60)
     assert (directory.path / "checkpoint.safetensors").is_file()
-    until(lambda: "JobState=CANCELLED" in shell("scontrol", "show", "job", job_id), seconds=60)
+    until(lambda: "JobState=CANCELLED" in shell("scontrol", "show", "job", job), seconds=60)

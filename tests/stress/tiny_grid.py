@@ -65,8 +65,7 @@ def forked(work: Callable[[], int | None], log: Path) -> int:
     """The pid of a process that does `work` and ends with the exit code it returns; its output goes
     to `log`.
     """
-    pid = os.fork()
-    if pid:
+    if pid := os.fork():
         return pid
     code = 70
     try:
@@ -76,9 +75,7 @@ def forked(work: Callable[[], int | None], log: Path) -> int:
         code = work() or 0
     except KeyboardInterrupt:  # before the command listens to it
         code = INTERRUPTED
-    except (
-        BaseException
-    ):  # a fork must not return into the test that it was made from, whatever happened
+    except BaseException:  # a fork must not return into the test that it was made from
         traceback.print_exc()
     finally:
         sys.stdout.flush(), sys.stderr.flush()
@@ -109,18 +106,9 @@ def differences(one: Path, other: Path) -> Iterator[str]:
     """In words, what sets two experiments' folders apart: files that only one has, and contents.
 
     Times are no difference, nor is the commit, which may change meanwhile. A table is made from
-    runs that are compared themselves,
-    and tells times: it is only to be there. Temporary files that a killed process left where all
-        write stay for a day.
+    runs that are compared themselves, and tells times: it is only to be there.
     """
-    left, right = (
-        {
-            path.relative_to(folder)
-            for path in folder.rglob("*")
-            if path.is_file() and not _young(path, folder)
-        }
-        for folder in (one, other)
-    )
+    left, right = _files(one), _files(other)
     for folder, only in ((one, left - right), (other, right - left)):
         yield from (f"{path} is only in {folder}" for path in sorted(only))
     for path in sorted(left & right):
@@ -128,36 +116,31 @@ def differences(one: Path, other: Path) -> Iterator[str]:
             yield f"{path} differs"
 
 
-def _young(path: Path, experiment: Path) -> bool:
-    return (
-        path.parent in (experiment, experiment / "cache")
-        and path.name.startswith(".")
-        and ".tmp" in path.name
-    )
+def _files(experiment: Path) -> set[Path]:
+    """All but what killed processes were writing where all write, which stays for a day."""
+    shared = (experiment, experiment / "cache")
+    young = {path for folder in shared for path in folder.glob(".*") if ".tmp" in path.name}
+    files = (path for path in experiment.rglob("*") if path.is_file() and path not in young)
+    return {path.relative_to(experiment) for path in files}
 
 
 def _content(path: Path) -> Any:
-    if path.name == "DONE":
-        return sorted(
-            json.loads(path.read_text())["sha256"]
-        )  # the files; their digests are those of times as well
+    if path.name == "DONE":  # the files alone: their digests are those of times as well
+        return sorted(json.loads(path.read_text())["sha256"])
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text()))
     if path.suffix == ".jsonl":
         return [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
     if path.suffix == ".safetensors":
         tensors, facts = read_tensors(path)
-        return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}, _timeless(
-            facts
-        )
+        return {name: t.numpy().tobytes() for name, t in tensors.items()}, _timeless(facts)
     return path.read_bytes()
 
 
 def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _timeless(item)
-            for key, item in value.items()
-            if not key.endswith("seconds") and key != "commit"
-        }
-    return [_timeless(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_timeless(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = (key for key in value if not key.endswith("seconds") and key != "commit")
+    return {key: _timeless(value[key]) for key in kept}

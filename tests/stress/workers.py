@@ -43,9 +43,7 @@ def main() -> int:
     )
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long workers are killed")
-    parser.add_argument(
-        "--pause", type=float, default=2.0, help="seconds between two kills, on average"
-    )
+    parser.add_argument("--pause", type=float, default=2.0, help="between kills, on average")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--documents", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=3)
@@ -54,12 +52,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="stress-"))
     experiment = write_experiment(folder, documents=options.documents, epochs=options.epochs)
     began = time.monotonic()
-    if waited(
-        forked(
-            lambda: command(run_arguments(experiment, folder / "serial", options.overrides)),
-            folder / "serial.log",
-        )
-    ):
+    serial = run_arguments(experiment, folder / "serial", options.overrides)
+    if waited(forked(lambda: command(serial), folder / "serial.log")):
         print(f"the serial command failed: {folder / 'serial.log'}")
         return 1
     print(f"serial: {time.monotonic() - began:.0f} s", flush=True)
@@ -68,10 +62,8 @@ def main() -> int:
         stress.run()
     finally:
         stress.end_all()
-    faults = [
-        *stress.faults,
-        *differences(folder / "serial" / "stress", folder / "shared" / "stress"),
-    ]
+    faults = [*stress.faults]
+    faults += differences(folder / "serial" / "stress", folder / "shared" / "stress")
     print(json.dumps(stress.figures))
     print("\n".join(faults) or "every run is done, once, and equals the serial one")
     if faults:
@@ -91,7 +83,7 @@ class Stress:
         self.folder, self.options, self.rng = folder, options, random.Random(options.seed)
         self.arguments = run_arguments(experiment, folder / "shared", options.overrides)
         self.jobs: list[Job] = jobs(experiment, folder / "shared", options.overrides)
-        self.events = folder / "events"
+        self.events, self.log = folder / "events", folder / "workers.log"
         self.events.touch()
         self.workers: set[int] = set()
         self.killed: Counter[str] = Counter()
@@ -107,22 +99,18 @@ class Stress:
         _record_events(self.events)
         began = time.monotonic()
         kill_at = began + self.options.pause
-        while not all(job.directory.state() == "done" for job in self.jobs):
+        done = False
+        while self.workers or not done:  # at last the workers find everything done
             now = time.monotonic()
             if now - began > 20 * self.options.seconds + 600:
                 self.faults.append("the workers do not come to an end")
                 break
-            while len(self.workers) < self.options.workers:
-                self.workers.add(
-                    forked(lambda: command(self.arguments), self.folder / "workers.log")
-                )
-            if now >= kill_at and now - began < self.options.seconds:
+            done = all(job.directory.state() == "done" for job in self.jobs)
+            while not done and len(self.workers) < self.options.workers:
+                self.workers.add(forked(lambda: command(self.arguments), self.log))
+            if not done and now >= kill_at and now - began < self.options.seconds:
                 self._kill()
                 kill_at = now + self.rng.uniform(0, 2 * self.options.pause)
-            self._reap()
-            self._watch()
-            time.sleep(0.02)
-        while self.workers:  # they find everything done
             self._reap()
             self._watch()
             time.sleep(0.02)
@@ -169,37 +157,30 @@ class Stress:
                 (job.directory.path / name).unlink()
             if damage := job.directory.damage():
                 self.faults.append(damage)
-        unexpected = {
-            code: n for code, n in self.ended.items() if code not in EXIT_CODES and code >= 0
-        }
-        if unexpected:
-            self.faults.append(
-                f"workers ended with the exit codes {unexpected}: {self.folder / 'workers.log'}"
-            )
-        if "Traceback" in (log := (self.folder / "workers.log").read_text()):
-            self.faults.append(f"a worker met an error: {self.folder / 'workers.log'}")
-        if failed := log.count("\nfailed "):
-            self.faults.append(f"{failed} runs failed: {self.folder / 'workers.log'}")
+        log = self.log.read_text()
+        strange = {code for code in self.ended if code >= 0 and code not in EXIT_CODES}
+        for fault, found in (
+            (f"workers ended with the exit codes {strange}", strange),
+            ("a worker met an error", "Traceback" in log),
+            ("a run failed", "\nfailed " in log),
+        ):
+            self.faults += [f"{fault}: {self.log}"] if found else []
         lines = [json.loads(line) for line in self.events.read_text().splitlines()]
-        starts = [line for line in lines if line["event"] == "start"]
-        finished = Counter(line["run"] for line in lines if line["event"] == "done")
-        self.faults += [f"{run} was finished {n} times" for run, n in finished.items() if n > 1]
+        kinds = ("start", "trained", "done")
+        told = {kind: [line for line in lines if line["event"] == kind] for kind in kinds}
+        times = {kind: Counter(line["run"] for line in found) for kind, found in told.items()}
+        twice = {run: n for run, n in times["done"].items() if n > 1}
+        self.faults += [f"{run} was finished {n} times" for run, n in twice.items()]
+        taken_over = [e for e in told["start"] if e["before"] == "killed"]
         self.figures = {
             "runs": len(self.jobs),
             "seconds": round(self.seconds),
             "kills": dict(self.killed),
-            "starts of a run": len(starts),
-            "taken over": sum(line["before"] == "killed" for line in starts),
-            "of these from a training state": sum(
-                line["before"] == "killed" and line["checkpoint"] for line in starts
-            ),
-            "most starts of one run": max(Counter(line["run"] for line in starts).values()),
-            "trained to the end more than once": sum(
-                n > 1
-                for n in Counter(
-                    line["run"] for line in lines if line["event"] == "trained"
-                ).values()
-            ),
+            "starts of a run": len(told["start"]),
+            "taken over": len(taken_over),
+            "of these from a training state": sum(e["checkpoint"] for e in taken_over),
+            "most starts of one run": max(times["start"].values()),
+            "trained to the end more than once": sum(n > 1 for n in times["trained"].values()),
             "workers": sum(self.ended.values()),
             "left alone because another worked on it": log.count("another process works on it"),
             "lost the race for a run": log.count("another process has just taken it"),
@@ -213,28 +194,14 @@ def _record_events(events: Path) -> None:
     start, execute, finish = RunDirectory.start, stages.train_run, RunDirectory.finish
 
     def tell(directory: RunDirectory, event: str, **more: object) -> None:
-        line = (
-            json.dumps(
-                {
-                    "event": event,
-                    "run": "/".join(directory.path.parts[-3:]),
-                    "pid": os.getpid(),
-                    **more,
-                }
-            )
-            + "\n"
-        )
+        line = {"event": event, "run": "/".join(directory.path.parts[-3:]), **more}
         with open(events, "a", buffering=1) as file:
-            file.write(line)
+            file.write(json.dumps(line) + "\n")
 
     def told_start(directory, *arguments, **options):
         before = start(directory, *arguments, **options)
-        tell(
-            directory,
-            "start",
-            before=before,
-            checkpoint=(directory.path / "checkpoint.safetensors").exists(),
-        )
+        state = (directory.path / "checkpoint.safetensors").exists()
+        tell(directory, "start", before=before, checkpoint=state)
         return before
 
     def told_execute(run, directory, **options):

@@ -53,11 +53,10 @@ def main() -> int:
         made = folder / "changes"
         made.write_text("")
         arguments = run_arguments(experiment, folder / results, GRID)
-        code = waited(
-            forked(lambda: _watched(arguments, folder / results, made, death), folder / "log")
-        )
-        return code, made.read_text().splitlines()
+        watched = lambda: _watched(arguments, folder / results, made, death)
+        return waited(forked(watched, folder / "log")), made.read_text().splitlines()
 
+    saved = lambda changes: sum("checkpoint" in c and c.startswith("os.rename") for c in changes)
     code, whole = lived("whole", None)
     faults = [f"the run that nobody killed ended with exit code {code}"] if code else []
     points = range(options.first, len(whole), options.step)
@@ -67,16 +66,13 @@ def main() -> int:
             faults.append(f"{point}: not killed where it should be ({code}, {len(before)})")
         code, after = lived("killed", None)
         wrong = [f"exit code {code}"] if code else []
-        if (saved := _saved(before) + _saved(after)) > _saved(whole) + TWICE:
-            wrong.append(
-                f"{saved} states saved instead of {_saved(whole)}: trained again what was saved"
-            )
+        if (states := saved(before) + saved(after)) > saved(whole) + TWICE:
+            wrong.append(f"{states} states saved, not {saved(whole)}: trained again what was saved")
         wrong += differences(folder / "whole" / "stress", folder / "killed" / "stress")
         faults += [f"killed before '{whole[point]}': {fault}" for fault in wrong]
         shutil.rmtree(folder / "killed")
-    print(
-        f"{len(points)} of {len(whole)} changes: killed before it, continued; {len(faults)} faults"
-    )
+    done = f"{len(points)} of {len(whole)} changes: killed before it, continued"
+    print(f"{done}; {len(faults)} faults")
     print("among them: " + ", ".join(whole[point] for point in points[:8]))
     print("\n".join(faults))
     if faults:
@@ -84,12 +80,6 @@ def main() -> int:
         return 1
     shutil.rmtree(folder)
     return 0
-
-
-def _saved(changes: list[str]) -> int:
-    return sum(
-        "checkpoint.safetensors" in change and change.startswith("os.rename") for change in changes
-    )
 
 
 def _watched(arguments: list[str], results: Path, made: Path, death: int | None) -> int:
@@ -100,15 +90,10 @@ def _watched(arguments: list[str], results: Path, made: Path, death: int | None)
 
     def hook(event: str, values: tuple) -> None:
         nonlocal done
-        if event in CHANGES:
-            path = values[CHANGES[event]]
-            if event == "os.remove" and not os.path.lexists(path):
-                return
-        elif (
-            event == "open" and isinstance(values[2], int) and values[2] & (os.O_WRONLY | os.O_RDWR)
-        ):
+        path = values[CHANGES[event]] if event in CHANGES else None
+        if event == "open" and isinstance(values[2], int) and values[2] & (os.O_WRONLY | os.O_RDWR):
             path = values[0]
-        else:
+        if event == "os.remove" and not os.path.lexists(path):
             return
         path = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
         if not path.startswith(str(results)) or path.endswith(".tmp"):  # what nobody reads

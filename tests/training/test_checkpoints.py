@@ -20,15 +20,10 @@ from benchmark.training.checkpoints import (
 
 
 def test_tensors_and_facts_come_back(tmp_path):
-    path = tmp_path / "x.safetensors"
-    write_tensors(
-        path, {"a": torch.arange(6).view(2, 3).t()}, {"epoch": 3, "history": [{"loss": 0.1}]}
-    )
+    path, known = tmp_path / "x.safetensors", {"epoch": 3, "history": [{"loss": 0.1}]}
+    write_tensors(path, {"a": torch.arange(6).view(2, 3).t()}, known)
     tensors, facts = read_tensors(path)
-    assert tensors["a"].tolist() == [[0, 3], [1, 4], [2, 5]] and facts == {
-        "epoch": 3,
-        "history": [{"loss": 0.1}],
-    }
+    assert tensors["a"].tolist() == [[0, 3], [1, 4], [2, 5]] and facts == known
 
 
 def test_training_goes_on_as_if_never_stopped(tmp_path):
@@ -57,17 +52,10 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         load_weights(nn.Linear(4, 2), path)
 
 
-def test_damaged_and_missing_files(tmp_path):
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(b"\x00" * 20)
-    with pytest.raises(UserError, match="damaged"):
-        read_tensors(path)
-    with pytest.raises(UserError, match="no such file"):
-        read_tensors(tmp_path / "y.safetensors")
-
-
 def test_every_cut_of_a_file_and_foreign_facts_are_damage(tmp_path):
     path = tmp_path / "x.safetensors"
+    with pytest.raises(UserError, match="no such file"):
+        read_tensors(path)
     write_tensors(path, {"a": torch.arange(6)}, {"epoch": 3})
     content = path.read_bytes()
     for length in range(len(content)):
@@ -115,32 +103,24 @@ def test_a_link_is_a_copy_where_there_are_no_links(tmp_path, monkeypatch):
     assert target.read_text() == "new" and source.read_text() == "new"
 
 
-def test_a_changed_byte_is_told_and_other_programs_files_are_read(tmp_path):
+@pytest.mark.parametrize("part", ["tensors", "facts"])
+def test_what_was_changed_is_told(tmp_path, part):
     path = tmp_path / "x.safetensors"
-    write_tensors(
-        path,
-        {"a": torch.arange(6.0), "b": torch.ones(2, dtype=torch.bfloat16), "c": torch.tensor(3)},
-        {"epoch": 3},
-    )
-    read_tensors(path)
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="its content is not what was written"):
-        read_tensors(path)
-    assert (
-        not is_sound(path) and not is_sound(tmp_path / "nowhere") and read_facts(path)["epoch"] == 3
-    )
-    save_file({"a": torch.ones(2)}, path)
+    half, number = torch.ones(2, dtype=torch.bfloat16), torch.tensor(3)
+    write_tensors(path, {"a": torch.arange(6.0), "b": half, "c": number}, {"step": 1000})
     assert is_sound(path)
-
-
-def test_changed_facts_are_told(tmp_path):
-    path = tmp_path / "x.safetensors"
-    write_tensors(path, {"a": torch.ones(2)}, {"step": 1000})
-    path.write_bytes(path.read_bytes().replace(b"1000", b"2000"))
+    content = path.read_bytes()
+    changed = content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
+    path.write_bytes(changed if part == "tensors" else content.replace(b"1000", b"2000"))
     with pytest.raises(UserError, match="its content is not what was written"):
         read_tensors(path)
+    assert not is_sound(path)
+    assert read_facts(path)["step"] == (1000 if part == "tensors" else 2000)
+
+
+def test_other_programs_files_are_read(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "x")
+    assert is_sound(tmp_path / "x") and not is_sound(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +134,7 @@ def test_an_optimiser_state_of_another_shape_is_refused(tmp_path, change):
     optimizer.step()
     save_state(tmp_path / "state", model, optimizer, {})
     tensors, _ = read_tensors(tmp_path / "state")
-    write_tensors(
-        tmp_path / "state",
-        {k: change(v) if k == "optimizer.0.exp_avg" else v for k, v in tensors.items()},
-    )
+    tensors["optimizer.0.exp_avg"] = change(tensors["optimizer.0.exp_avg"])
+    write_tensors(tmp_path / "state", tensors)
     with pytest.raises(UserError, match=r"optimiser state 0\.exp_avg does not fit"):
         load_state(tmp_path / "state", model, optimizer)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from samples import document
-from tiny_runs import config, execute, numbers, tiny_corpus
+from tiny_runs import config, execute, losses, numbers, raw, tiny_corpus
 
 from augmenters.documents import EXAMPLE, Documents
 from backbones.base import Backbone
@@ -23,16 +23,8 @@ from benchmark.training.step import Step
 def collator(count, *, rewrites=False, size=6, seed=0):
     further = [made_up_document(100 + number, 2) | {"row": number} for number in range(count)]
     batches = DocumentBatches(range(size), 2, order="random", seed=seed)
-    collate = FurtherCollator(
-        made_up_batch,
-        further,
-        made_up_batch,
-        batches,
-        warmup_epochs=1,
-        seed=seed,
-        rewrites=rewrites,
-    )
-    return collate, batches
+    given = made_up_batch, further, made_up_batch, batches
+    return FurtherCollator(*given, warmup_epochs=1, seed=seed, rewrites=rewrites), batches
 
 
 def partners(collate, batches, epoch, size=6):
@@ -66,7 +58,7 @@ def test_there_may_be_fewer_or_more_of_them(count, different):
     assert len(set(partners(*collator(count), 1))) == different
 
 
-def test_a_process_without_a_document_gets_none(monkeypatch):
+def test_a_process_without_a_document_gets_none():
     collate, batches = collator(6)
     batches.set_epoch(1)
     assert collate._partner(BLANK) == BLANK
@@ -74,45 +66,25 @@ def test_a_process_without_a_document_gets_none(monkeypatch):
 
 @pytest.fixture
 def file(tmp_path):
-    path = tmp_path / "further.json"
-    texts = [f"w{n} w1 w2 w3" for n in range(3)]
-    path.write_text(
-        json.dumps(
-            [
-                {
-                    "title": f"further {n}",
-                    "sents": [text.split()],
-                    "vertexSet": [
-                        [{"name": text.split()[w], "sent_id": 0, "pos": [w, w + 1], "type": "X"}]
-                        for w in (0, 2)
-                    ],
-                    "labels": [{"h": 0, "t": 1, "r": "r3", "evidence": []}],
-                }
-                for n, text in enumerate(texts)
-            ]
-        )
-    )
+    path, entities = tmp_path / "further.json", [[(0, 0, 1)], [(0, 2, 3)]]
+    rows = [document(f"further {n}", [f"w{n} w1 w2 w3"], entities, [(0, 1, "r3")]) for n in (0, 1)]
+    path.write_text(json.dumps(list(map(raw, rows))))
     return path
-
-
-def with_documents(file, **options):
-    run = config("atlop", "copies", **options)
-    chosen = Choice(name="documents", options={"path": str(file)})
-    return run.model_copy(update={"augmenter": chosen})
 
 
 @pytest.mark.parametrize("augment", [{}, {"stage3": "head", "passes": 2}])
 def test_a_run_with_further_documents(tmp_path, file, augment):
     """It equals `none` through the warm-up, differs after it, and is reproducible."""
-    found = []
+    run, found = config("atlop", "copies", augment=augment), []
+    chosen = Choice(name="documents", options={"path": str(file)})
+    run = run.model_copy(update={"augmenter": chosen})
     for attempt in ("one", "other"):
         plain = execute(tmp_path / attempt, config("atlop"))
-        run = with_documents(file, augment=augment)
         if augment:
             plain = execute(tmp_path / attempt, run.plain())
         directory = execute(tmp_path / attempt, run)
-        losses = [[e["loss"] for e in d.read_history()] for d in (plain, directory)]
-        assert losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
+        one, other = losses(plain), losses(directory)
+        assert one[0] == other[0] and one[1] != other[1]
         found.append(numbers(directory))
     assert found[0] == found[1]
 
@@ -133,9 +105,8 @@ def test_a_step_takes_all_pairs_of_its_further_documents():
     backbone = Sums.__new__(Sums)
     labels = batch.labels(CLASSES)
     step = Step(Documents(path=str(EXAMPLE)), None, torch.Generator())
-    found = step.generate(
-        backbone, Pairs(torch.zeros(len(labels), 4), labels), None, batch, made_up_encoding
-    )
+    real = Pairs(torch.zeros(len(labels), 4), labels)
+    found = step.generate(backbone, real, None, batch, made_up_encoding)
     assert torch.equal(found.labels, batch.further.labels(CLASSES)) and len(found.labels) == 12
     expected = made_up_encoding(batch.further).states.sum()
     torch.testing.assert_close(found.representations, expected.expand(12, 4))

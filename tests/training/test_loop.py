@@ -10,7 +10,7 @@ import torch
 from tiny_runs import config, execute
 
 from benchmark.store.runs import RunDirectory
-from benchmark.training.checkpoints import read_facts, read_tensors
+from benchmark.training.checkpoints import read_tensors
 from benchmark.training.loop import TrainingError
 from benchmark.training.model import DocreModel
 
@@ -23,27 +23,31 @@ def steps(monkeypatch):
     `rows`: the documents of each step so far.
     """
     forward = DocreModel.forward
-
     steps = SimpleNamespace(before={}, factor={}, constant={}, rows=[])
 
     def forward_with_faults(model, batch, *rest, **options):
         steps.rows.append(batch.rows.tolist())
         now = len(steps.rows)
         steps.before.get(now, lambda model: None)(model)
-        return forward(model, batch, *rest, **options) * steps.factor.get(
-            now, 1.0
-        ) + steps.constant.get(now, 0.0)
+        loss = forward(model, batch, *rest, **options)
+        return loss * steps.factor.get(now, 1.0) + steps.constant.get(now, 0.0)
 
     monkeypatch.setattr(DocreModel, "forward", forward_with_faults)
     return steps
 
 
-def failed(folder, run) -> tuple[str, RunDirectory]:
+def failed(folder, run):
+    """The error that training ends with, and the file of the state that is left."""
     with pytest.raises(TrainingError) as caught:
         execute(folder, run)
-    return str(caught.value), RunDirectory.of(
-        folder, "tests", run.backbone.name, run.augmenter.name, run.seed
-    )
+    run = RunDirectory.of(folder, "tests", run.backbone.name, run.augmenter.name, run.seed)
+    return str(caught.value), run.path / "checkpoint.safetensors"
+
+
+def assert_finite(checkpoint, epoch, step):
+    tensors, facts = read_tensors(checkpoint)
+    assert (facts["epoch"], facts["step"]) == (epoch, step)
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
 def titles(rows):
@@ -58,18 +62,16 @@ def make_the_gradient_infinite(model):
 @pytest.mark.parametrize(("value", "word"), [(torch.nan, "nan"), (torch.inf, "inf")])
 def test_a_loss_that_is_not_finite_is_named_with_its_documents(tmp_path, steps, value, word):
     """In the second of the three steps of the second epoch, seen at the end of it; the state of the
-    first epoch is left.
+    first epoch is left, and the run goes on from there when the cause is gone.
     """
-    steps.factor = {5: value}
-    message, directory = failed(tmp_path, config())
-    assert (
-        f"the loss is {word} after step 5 (epoch 2, its step 2; documents {titles(steps.rows[4])})"
-        in message
-    )
-    checkpoint = directory.path / "checkpoint.safetensors"
+    steps.factor, run = {5: value}, config()
+    message, checkpoint = failed(tmp_path, run)
+    where = f"(epoch 2, its step 2; documents {titles(steps.rows[4])})"
+    assert f"the loss is {word} after step 5 {where}" in message
     assert message.endswith(f"The next start goes on from {checkpoint} (after epoch 1)")
-    assert read_facts(checkpoint)["epoch"] == 1
-    assert all(tensor.isfinite().all() for tensor in read_tensors(checkpoint)[0].values())
+    assert_finite(checkpoint, 1, 0)
+    steps.factor = {}
+    assert len(execute(tmp_path, run).read_history()) == 3
 
 
 def test_the_loss_is_looked_at_before_a_state_is_saved(tmp_path, steps, monkeypatch):
@@ -78,31 +80,26 @@ def test_the_loss_is_looked_at_before_a_state_is_saved(tmp_path, steps, monkeypa
     """
     monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
     steps.constant = {5: torch.inf}
-    message, directory = failed(tmp_path, config())
-    checkpoint = directory.path / "checkpoint.safetensors"
-    assert "the loss is inf after step 5" in message and message.endswith(
-        f"{checkpoint} (after step 1 of epoch 2)"
-    )
-    assert (read_facts(checkpoint)["epoch"], read_facts(checkpoint)["step"]) == (1, 1)
+    message, checkpoint = failed(tmp_path, config())
+    assert "the loss is inf after step 5" in message
+    assert message.endswith(f"{checkpoint} (after step 1 of epoch 2)")
+    assert_finite(checkpoint, 1, 1)
 
 
 def test_there_may_be_nothing_to_go_on_from(tmp_path, steps):
     steps.factor = {2: torch.nan}
-    message, directory = failed(tmp_path, config())
-    assert "after step 2 (epoch 1, its step 2;" in message and message.endswith(
-        "from the beginning: no state was saved yet"
-    )
-    assert not (directory.path / "checkpoint.safetensors").exists()
+    message, checkpoint = failed(tmp_path, config())
+    assert "after step 2 (epoch 1, its step 2;" in message
+    assert message.endswith("from the beginning: no state was saved yet")
+    assert not checkpoint.exists()
 
 
 def test_the_state_before_augmentation_is_named(tmp_path, steps):
     stage1 = execute(tmp_path, config(), branch_epoch=1)
     steps.factor = {len(steps.rows) + 2: torch.nan}
     message, _ = failed(tmp_path, config(augmenter="gaussian"))
-    assert (
-        "(epoch 2, its step 2;" in message
-        and f"from {stage1.path / 'branch.safetensors'} (after epoch 1)" in message
-    )
+    assert "(epoch 2, its step 2;" in message
+    assert f"from {stage1.path / 'branch.safetensors'} (after epoch 1)" in message
 
 
 @pytest.mark.parametrize(("augmenter", "epoch"), [("none", 1), ("gaussian", 2)])
@@ -113,13 +110,11 @@ def test_weights_are_looked_at_before_they_are_saved(
     monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
     step = 3 * epoch - 1
     steps.before = {step: make_the_gradient_infinite}
-    message, directory = failed(tmp_path, config(augmenter=augmenter))
+    message, checkpoint = failed(tmp_path, config(augmenter=augmenter))
     where = f"(epoch {epoch}, its step 2; documents {titles(steps.rows[-1])})"
     assert f"the weights are not finite after step {step} {where}" in message
-    checkpoint = directory.path / "checkpoint.safetensors"
     assert f"{checkpoint} (after step 1 of epoch {epoch})" in message
-    assert read_facts(checkpoint)["step"] == 1
-    assert all(tensor.isfinite().all() for tensor in read_tensors(checkpoint)[0].values())
+    assert_finite(checkpoint, epoch - 1, 1)
 
 
 def test_what_an_augmenter_refuses_is_traced_to_its_cause(tmp_path, steps):
@@ -128,15 +123,5 @@ def test_what_an_augmenter_refuses_is_traced_to_its_cause(tmp_path, steps):
     """
     steps.before = {5: make_the_gradient_infinite}
     message, _ = failed(tmp_path, config(augmenter="gaussian"))
-    assert re.search(
-        r"the weights are not finite after step 5 \(epoch 2, its step 2; .*\(after epoch 1\)$",
-        message,
-    )
-
-
-def test_after_the_cause_is_gone_the_run_goes_on(tmp_path, steps):
-    steps.factor = {5: torch.nan}
-    run = config()
-    failed(tmp_path, run)
-    steps.factor = {}
-    assert len(execute(tmp_path, run).read_history()) == 3
+    cause = r"the weights are not finite after step 5 \(epoch 2, its step 2; .*\(after epoch 1\)$"
+    assert re.search(cause, message)

@@ -1,6 +1,4 @@
-"""Whole runs: every cell of the grid, the same numbers twice, exact continuation, shared
-beginnings, prediction from disk.
-"""
+"""Whole runs: all cells of the grid, exact continuation, shared beginnings, stored predictions."""
 
 import dataclasses
 import json
@@ -10,7 +8,20 @@ import signal
 import pytest
 import torch
 from samples import ADA, LONELY, NOBODY
-from tiny_runs import AUGMENTERS, BACKBONES, config, execute, numbers, tiny_corpus
+from tiny_runs import (
+    AUGMENTERS,
+    BACKBONES,
+    Killed,
+    assert_same,
+    config,
+    execute,
+    execute_and_kill,
+    head,
+    losses,
+    numbers,
+    raw,
+    tiny_corpus,
+)
 
 from benchmark import signals
 from benchmark.data.batches import Collator, Rows
@@ -19,7 +30,6 @@ from benchmark.errors import UserError
 from benchmark.interop.predict import predict
 from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
 from benchmark.store.runs import RunDirectory
-from benchmark.training import stages
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.distillation import TaughtCollator
 from benchmark.training.evaluation import Evaluator
@@ -38,62 +48,37 @@ def test_a_row_of_the_grid(tmp_path, backbone):
             assert len(directory.read_json("counts_test.json")["titles"]) == 3
 
 
-@pytest.mark.parametrize("augmenter", ["none", "gaussian", "vaediff"])
-def test_the_same_seed_twice_gives_the_same_numbers(tmp_path, augmenter):
-    found = []
-    for attempt in ("a", "b"):
-        if augmenter != "none":
-            execute(tmp_path / attempt, config("baseline"), branch_epoch=1)
-        found.append(numbers(execute(tmp_path / attempt, config("baseline", augmenter))))
-    assert found[0] == found[1]
-
-
 def test_another_seed_gives_other_numbers(tmp_path):
-    first, second = (numbers(execute(tmp_path, config(seed=seed))) for seed in (0, 1))
-    assert first["history"] != second["history"]
+    first, second = (execute(tmp_path, config(seed=seed)) for seed in (0, 1))
+    assert losses(first) != losses(second)
 
 
 @pytest.mark.parametrize("augmenter", ["copies", "vaediff"])
 def test_a_branched_run_equals_one_trained_from_the_start(tmp_path, augmenter):
-    """The `none` run keeps its state after warm-up only in the first case; the weights themselves
-    are compared.
-    """
-    found = []
+    """The `none` run keeps its state after warm-up only in the first case."""
+    runs = []
     for attempt, branch_epoch in (("branched", 2), ("whole", None)):
         stage1 = execute(tmp_path / attempt, config("atlop"), branch_epoch=branch_epoch)
         assert (stage1.path / "branch.safetensors").is_file() == (branch_epoch is not None)
-        run = execute(tmp_path / attempt, config("atlop", augmenter, augment={"warmup_epochs": 2}))
-        found.append((numbers(run), read_tensors(run.path / "best.safetensors")[0]))
-    assert found[0][0] == found[1][0]
-    assert all((found[0][1][name] == tensor).all() for name, tensor in found[1][1].items())
+        run = config("atlop", augmenter, augment={"warmup_epochs": 2})
+        runs.append(execute(tmp_path / attempt, run))
+    assert_same(*runs)
 
 
 def test_until_augmentation_sets_in_an_augmented_run_is_the_none_run(tmp_path):
-    plain = execute(tmp_path, config("baseline"))
-    augmented = execute(tmp_path, config("baseline", "copies", augment={"warmup_epochs": 2}))
-    losses = [[epoch["loss"] for epoch in run.read_history()] for run in (plain, augmented)]
-    assert losses[0][:2] == losses[1][:2] and losses[0][2] != losses[1][2]
-
-
-def losses(run):
-    return [epoch["loss"] for epoch in run.read_history()]
+    plain = losses(execute(tmp_path, config("baseline")))
+    run = config("baseline", "copies", augment={"warmup_epochs": 2})
+    augmented = losses(execute(tmp_path, run))
+    assert plain[:2] == augmented[:2] and plain[2] != augmented[2]
 
 
 def test_a_warm_up_without_the_contrastive_loss(tmp_path):
-    """`none` keeps its state after warm-up, which is not to be gone on from: its warm-up had the
-    contrastive loss.
-    """
-    plain = execute(tmp_path, config("baseline"), branch_epoch=2)
-    without = execute(
-        tmp_path,
-        config("baseline", "copies", augment={"warmup_epochs": 2, "warmup_contrastive": False}),
-    )
-    assert all(
-        one < other for one, other in zip(losses(without)[:2], losses(plain)[:2], strict=True)
-    )
-    assert (
-        losses(without)[2] > losses(without)[1] + 0.1
-    )  # the contrastive loss sets in with augmentation
+    """The state that `none` keeps after its warm-up had the contrastive loss, and is of no use."""
+    plain = losses(execute(tmp_path, config("baseline"), branch_epoch=2))
+    augment = {"warmup_epochs": 2, "warmup_contrastive": False}
+    without = losses(execute(tmp_path, config("baseline", "copies", augment=augment)))
+    assert all(one < other for one, other in zip(without[:2], plain[:2], strict=True))
+    assert without[2] > without[1] + 0.1  # the contrastive loss sets in with augmentation
 
 
 def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
@@ -109,28 +94,29 @@ def test_stage_3_may_go_on_from_the_stage_1_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(Loop, "_epoch", look_then_train)
     warm = execute(tmp_path, config("atlop", "copies", augment={"start": "stage1"}))
     state, moments, first = began[0]
-    assert (
-        first == moments == 0 and len(began) == 3
-    )  # trained for all epochs, with an optimiser that has seen nothing
-    assert state.keys() == weights.keys() and all(
-        (state[name] == tensor).all() for name, tensor in weights.items()
-    )
+    # trained for all epochs, with an optimiser that has seen nothing
+    assert first == moments == 0 and len(began) == 3
+    assert state.keys() == weights.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in weights.items())
     fresh = execute(tmp_path / "fresh", config("atlop", "copies"))
     assert losses(warm)[0] < losses(fresh)[0]
 
 
-def test_a_warm_start_needs_the_weights_of_the_none_run(tmp_path):
-    run = config("atlop", "copies", augment={"start": "stage1"})
-    with pytest.raises(UserError, match="augment.start: stage1 needs the `none` run"):
+@pytest.mark.parametrize(
+    ("run", "wanted_by"),
+    [
+        (config("atlop", "copies", augment={"start": "stage1"}), "augment.start: stage1"),
+        (head(), "augment.stage3: head"),
+        (config("atlop", "vae"), "stage 2"),
+    ],
+)
+def test_what_starts_from_stage_1_needs_its_weights(tmp_path, run, wanted_by):
+    with pytest.raises(UserError, match="the `none` run .* which is not there"):
         execute(tmp_path, run)
     stage1 = execute(tmp_path, config("atlop"))
     (stage1.path / "best.safetensors").unlink()
-    with pytest.raises(UserError, match="weights are gone, and augment.start: stage1 needs them"):
+    with pytest.raises(UserError, match=f"weights are gone, and {wanted_by} needs them"):
         execute(tmp_path, run)
-
-
-class Killed(BaseException):
-    """What no handler catches."""
 
 
 @pytest.mark.parametrize(
@@ -150,12 +136,9 @@ def test_a_killed_run_goes_on_where_it_stopped(
     backbone = "baseline" if augment else "atlop"
     if augmenter != "none":
         for attempt in ("killed", "whole"):
-            execute(
-                tmp_path / attempt,
-                config(backbone, precision=precision),
-                branch_epoch=1 if augment else None,
-            )
-    run = config(backbone, augmenter, precision=precision, augment=augment)
+            plain = config(backbone, precision=precision)
+            execute(tmp_path / attempt, plain, branch_epoch=1 if augment else None)
+    run = config(backbone, augmenter, precision=precision, augment=augment or None)
     whole = execute(tmp_path / "whole", run)
     close_epoch, epochs = Loop._close_epoch, []
 
@@ -169,11 +152,7 @@ def test_a_killed_run_goes_on_where_it_stopped(
     with pytest.raises(Killed):
         execute(tmp_path / "killed", run)
     resumed = execute(tmp_path / "killed", run)
-    assert epochs == [
-        1,
-        2,
-        3,
-    ]  # the third was trained after the restart, the first two were not trained again
+    assert epochs == [1, 2, 3]  # the first two were not trained again
     assert numbers(resumed) == numbers(whole)
 
 
@@ -210,27 +189,29 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_from_its_last_checkpoint(
     # one at most)
     kept = stop if run.train.accumulation == 1 or stop % 3 != 1 else stop - 1
     assert len(steps) - before == 9 - kept
-    assert numbers(resumed) == numbers(whole)
-    weights = [read_tensors(run.path / "best.safetensors")[0] for run in (resumed, whole)]
-    assert all((weights[0][name] == tensor).all() for name, tensor in weights[1].items())
+    assert_same(resumed, whole)
+
+
+def saved(folder):
+    """(epochs, steps) of the state that a `none` run left."""
+    run = RunDirectory.of(folder, "tests", "atlop", "none", 0)
+    facts = read_facts(run.path / "checkpoint.safetensors")
+    return facts["epoch"], facts["step"]
 
 
 @pytest.mark.parametrize(
-    ("place", "method", "call", "number", "saved"),
-    [
-        pytest.param(
-            DocreModel, "forward", 5, signal.SIGTERM, (1, 2), id="within an epoch"
-        ),  # of three steps
+    ("place", "method", "call", "number", "expected"),
+    [  # an epoch has three steps
+        pytest.param(DocreModel, "forward", 5, signal.SIGTERM, (1, 2), id="within an epoch"),
         pytest.param(Evaluator, "predict", 2, signal.SIGTERM, (1, 3), id="while evaluating"),
         pytest.param(Evaluator, "predict", 2, signal.SIGINT, (1, 3), id="ctrl-c while evaluating"),
     ],
 )
 def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(
-    tmp_path, monkeypatch, place, method, call, number, saved
+    tmp_path, monkeypatch, place, method, call, number, expected
 ):
     """Only the signal makes a checkpoint here: none is due within the ten minutes of an epoch."""
-    run = config("atlop")
-    whole = execute(tmp_path / "whole", run)
+    whole = execute(tmp_path / "whole", config())
     original, calls = getattr(place, method), []
 
     def and_signal(*arguments, **options):
@@ -243,18 +224,18 @@ def test_a_signal_saves_and_the_run_ends_as_if_it_had_not_come(
     # a shell that starts the tests in the background has them ignore Ctrl-C
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with signals.listening(), pytest.raises(KeyboardInterrupt) as stopped:
-        execute(tmp_path / "stopped", run)
+        execute(tmp_path / "stopped", config())
     signal.signal(signal.SIGINT, before)
     assert str(stopped.value) == ("SIGTERM" if number == signal.SIGTERM else "")
-    facts = read_facts(
-        tmp_path / "stopped" / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors"
-    )
-    assert (facts["epoch"], facts["step"]) == saved
+    assert saved(tmp_path / "stopped") == expected
     monkeypatch.undo()
-    assert numbers(execute(tmp_path / "stopped", run)) == numbers(whole)
+    assert numbers(execute(tmp_path / "stopped", config())) == numbers(whole)
 
 
-def test_a_run_killed_while_it_evaluates_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("due", "expected"), [(600.0, (1, 0)), (0.0, (1, 3))])
+def test_a_run_killed_while_it_evaluates_goes_on_from_its_last_checkpoint(
+    tmp_path, monkeypatch, due, expected
+):
     """No state is saved before an evaluation unless one is due."""
     whole, evaluate, calls = execute(tmp_path / "whole", config()), Evaluator.predict, []
 
@@ -265,177 +246,103 @@ def test_a_run_killed_while_it_evaluates_goes_on_from_its_last_checkpoint(tmp_pa
         return evaluate(*arguments, **options)
 
     monkeypatch.setattr(Evaluator, "predict", evaluate_or_die)
-    for due, saved in ((600.0, (1, 0)), (0.0, (1, 3))):
-        calls.clear()
-        monkeypatch.setattr("tiny_runs.SAVE_EVERY", due)
-        with pytest.raises(Killed):
-            execute(tmp_path / str(due), config())
-        facts = read_facts(
-            tmp_path / str(due) / "tests" / "atlop" / "none" / "seed-0" / "checkpoint.safetensors"
-        )
-        assert (facts["epoch"], facts["step"]) == saved
-        assert numbers(execute(tmp_path / str(due), config())) == numbers(whole)
+    monkeypatch.setattr("tiny_runs.SAVE_EVERY", due)
+    with pytest.raises(Killed):
+        execute(tmp_path / "killed", config())
+    assert saved(tmp_path / "killed") == expected
+    assert numbers(execute(tmp_path / "killed", config())) == numbers(whole)
 
 
-def other_code():
-    """Another `copies`, under the same name."""
-
-    class Copies(AUGMENTERS_BY_NAME["copies"]):
-        pass
-
-    return Copies
+class Copies(AUGMENTERS_BY_NAME["copies"]):
+    """Other code under the same name."""
 
 
 @pytest.mark.parametrize(
-    ("what", "difference"),
+    ("what", "augmenter", "epoch", "difference"),
     [
-        ("configuration", "train.lr_head: 0.01 stored, 0.02 asked for"),
-        ("data", "corpus_digest"),
-        ("code", "augmenter_code"),
+        ("configuration", "copies", 1, "train.lr_head: 0.01 stored, 0.02 asked for"),
+        ("configuration", "vae", 0, "train.lr_head: 0.01 stored, 0.02 asked for"),
+        ("data", "copies", 1, "corpus_digest"),
+        ("code", "copies", 1, "augmenter_code"),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused_and_kept(tmp_path, monkeypatch, what, difference):
-    def dies_in_epoch_2(loop, bar):
-        if loop.state.epoch == 1:
-            raise Killed
-
-    run, options = config(augmenter="copies"), {}
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Loop, "_epoch", dies_in_epoch_2)
-        execute(tmp_path, run)
-    directory = RunDirectory.of(tmp_path, "tests", "atlop", "copies", 0)
-    saved = {path.name: path.read_bytes() for path in directory.path.glob("*.safetensors")}
-    assert "checkpoint.safetensors" in saved
+def test_what_was_saved_and_does_not_fit_is_refused_and_kept(
+    tmp_path, monkeypatch, what, augmenter, epoch, difference
+):
+    """A training state; or, before the first of them, the fitted augmenter alone."""
+    execute(tmp_path, config())
+    run, options = config(augmenter=augmenter), {}
+    directory = RunDirectory(execute_and_kill(monkeypatch, tmp_path, run, epoch=epoch))
+    contents = lambda: {path.name: path.read_bytes() for path in directory.path.glob("*.safetens*")}
+    before = contents()
+    assert ("checkpoint" if epoch else "augmenter") + ".safetensors" in before
     if what == "configuration":
-        run = config(augmenter="copies", lr_head=2e-2)
+        run = config(augmenter=augmenter, lr_head=2e-2)
     elif what == "data":
         options = {"corpus": tiny_corpus(relations=("r1", "r2", "r3", "r4"))}
     else:
         entry = AUGMENTERS_BY_NAME.entries()["copies"]
-        changed = dataclasses.replace(entry, target=other_code())
+        changed = dataclasses.replace(entry, target=Copies)
         monkeypatch.setitem(AUGMENTERS_BY_NAME.entries(), "copies", changed)
     with pytest.raises(UserError, match=difference) as error:
         execute(tmp_path, run, **options)
-    assert "--restart" in str(error.value)
-    assert saved == {path.name: path.read_bytes() for path in directory.path.glob("*.safetensors")}
+    assert "--restart" in str(error.value) and contents() == before
     directory.discard_saved_state()  # what --restart does
-    fresh = execute(tmp_path / "fresh", run, **options)
-    assert numbers(execute(tmp_path, run, **options)) == numbers(fresh)
-
-
-def test_a_fitted_augmenter_that_does_not_fit_is_refused_and_kept(tmp_path, monkeypatch):
-    """The run was killed after stage 2, before its first checkpoint."""
-
-    def die(loop, start_from=None):
-        raise Killed
-
-    execute(tmp_path, config())
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Loop, "run", die)
-        execute(tmp_path, config(augmenter="vae"))
-    directory = RunDirectory.of(tmp_path, "tests", "atlop", "vae", 0)
-    (file,) = directory.path.glob("*.safetensors")
-    fitted, other = file.read_bytes(), config(augmenter="vae", lr_head=2e-2)
-    with pytest.raises(UserError, match="train.lr_head: 0.01 stored, 0.02 asked for"):
-        execute(tmp_path, other)
-    assert file.name == "augmenter.safetensors" and file.read_bytes() == fitted
-    directory.discard_saved_state()
-    assert execute(tmp_path, other).state() == "done"
+    assert execute(tmp_path, run, **options).state() == "done"
 
 
 def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypatch):
     """Killed in epoch 3 with one setting, killed at once with another, started again with the
     first.
     """
-    execute(tmp_path, config(), branch_epoch=1)
+    for folder in (tmp_path, tmp_path / "whole"):
+        execute(folder, config(), branch_epoch=1)
     first, second = config(augmenter="copies"), config(augmenter="copies", augment={"copies": 3})
-    epoch = Loop._epoch
-
-    def die_in(number):
-        def run_epoch(loop, bar):
-            if loop.state.epoch == number:
-                raise Killed
-            epoch(loop, bar)
-
-        monkeypatch.setattr(Loop, "_epoch", run_epoch)
-
-    directory = RunDirectory.of(tmp_path, "tests", "atlop", "copies", 0)
-    for run, number in ((first, 2), (second, 1)):
-        die_in(number)
-        with pytest.raises(Killed):
-            execute(tmp_path, run)
-        directory.discard_saved_state()
-    monkeypatch.undo()
-    found = execute(tmp_path, first)
-    execute(tmp_path / "whole", config(), branch_epoch=1)
-    whole = execute(tmp_path / "whole", first)
-    assert numbers(found) == numbers(whole)
-    weights = [read_tensors(run.path / "best.safetensors")[0] for run in (found, whole)]
-    assert all((weights[0][name] == tensor).all() for name, tensor in weights[1].items())
+    for run, epoch in ((first, 2), (second, 1)):
+        path = execute_and_kill(monkeypatch, tmp_path, run, epoch=epoch)
+        RunDirectory(path).discard_saved_state()
+    assert_same(execute(tmp_path, first), execute(tmp_path / "whole", first))
 
 
 @pytest.mark.parametrize(
-    ("backbone", "augmenter", "message"),
-    [
-        ({"emb": 16, "block": 5}, {}, "block must divide emb"),
-        ({"emb": -4}, {}, "negative dimension"),
-        ({"emb": "abc"}, {}, "backbone 'baseline' cannot be made"),
-        ({"entropy": "foo"}, {}, "option 'entropy': Input should be 'vectorised"),
-        ({}, {"epochs": -1}, "epochs"),
-    ],
+    "file", ["checkpoint", "best", "augmenter", "../../none/seed-0/positive_pairs_train"]
 )
-def test_hyper_parameters_are_tried_before_anything_is_trained(backbone, augmenter, message):
-    run = config("baseline", "vae", options=backbone)
-    run = run.model_copy(
-        update={
-            "augmenter": run.augmenter.model_copy(
-                update={"options": {**run.augmenter.options, **augmenter}}
-            )
-        }
-    )
-    with pytest.raises(UserError, match=message):
-        stages.require_buildable(run)
-
-
-def test_a_fitted_augmenter_needs_stage_1(tmp_path):
-    with pytest.raises(UserError, match="`none` run"):
-        execute(tmp_path, config("atlop", "vae"))
+def test_what_is_not_as_it_was_written_counts_as_not_there(tmp_path, monkeypatch, file):
+    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and
+    the run ends as it would have.
+    """
+    run = config(augmenter="vae")
+    for folder in (tmp_path, tmp_path / "whole"):
+        execute(folder, config(), branch_epoch=1)
+    path = execute_and_kill(monkeypatch, tmp_path, run, epoch=2) / f"{file}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.unlink()  # best may be a second name of the `none` run's weights
+    path.write_bytes(content)
+    assert numbers(execute(tmp_path, run)) == numbers(execute(tmp_path / "whole", run))
 
 
 def test_a_frozen_encoder_computed_once_gives_the_same_model(tmp_path, monkeypatch):
     """With the encoder frozen and without dropout, cached outputs and fresh ones train the same
     head.
     """
-    run = config("baseline", encoder={"freeze": "all"})
-    cached = execute(tmp_path, run)
-    files = list((tmp_path / "tests" / "cache").glob("encoded-*.safetensors"))
-    assert len(files) == 3
-    monkeypatch.setattr("benchmark.training.cache._encode", None)  # a second run reads the files
-    again = execute(tmp_path, config("atlop", encoder={"freeze": "all"}))
-    assert again.state() == "done"
-    monkeypatch.undo()
-
-    fresh_run = run.model_copy(
-        update={
-            "encoder": run.encoder.model_copy(
-                update={"freeze": "lower:1", "options": {**run.encoder.options, "dropout": 0.0}}
-            )
-        }
-    )
-    fresh = execute(tmp_path / "fresh", fresh_run)
-    for ours, theirs in zip(numbers(cached)["history"], numbers(fresh)["history"], strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
+    cached = execute(tmp_path, config("baseline", encoder={"freeze": "all"}))
+    assert len(list((tmp_path / "tests" / "cache").glob("encoded-*.safetensors"))) == 3
+    with monkeypatch.context() as patch:  # a second run reads the files
+        patch.setattr("benchmark.training.cache._encode", None)
+        execute(tmp_path, config("atlop", encoder={"freeze": "all"}))
+    without = {"freeze": "lower:1", "options": {"dropout": 0.0}}
+    fresh = execute(tmp_path / "fresh", config("baseline", encoder=without))
+    assert losses(cached) == pytest.approx(losses(fresh), rel=1e-4)
 
 
 def test_distillation(tmp_path):
     teacher = execute(tmp_path, config("kd_docre", store_logits=True))
-    student = config("atlop", seed=1, distill_from=str(teacher.path))
-    taught = execute(tmp_path, student)
+    taught = execute(tmp_path, config("atlop", seed=1, distill_from=str(teacher.path)))
     plain = execute(tmp_path / "plain", config("atlop", seed=1))
-    assert taught.read_history()[0]["loss"] > plain.read_history()[0]["loss"]
-    missing = config("atlop", seed=2, distill_from=str(tmp_path / "nowhere"))
+    assert losses(taught)[0] > losses(plain)[0]
     with pytest.raises(UserError, match=r"train\.store_logits=true"):
-        execute(tmp_path, missing)
+        execute(tmp_path, config("atlop", seed=2, distill_from=str(tmp_path / "nowhere")))
 
 
 def test_a_batch_brings_the_teachers_logits_of_its_own_pairs(tmp_path):
@@ -453,37 +360,22 @@ def test_a_batch_brings_the_teachers_logits_of_its_own_pairs(tmp_path):
 def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
     stage1 = execute(tmp_path, config(), branch_epoch=1)
     execute(tmp_path, config(augmenter="vae"))
-    assert read_facts(stage1.path / "branch.safetensors")["epoch"] == 1
     stage1.discard_leftovers()
     stage1.discard_basis(keep_weights=True)
-    left = {path.name for path in stage1.path.glob("*.safetensors")}
-    assert left == {"best.safetensors"}
+    assert {path.name for path in stage1.path.glob("*.safetensors")} == {"best.safetensors"}
     stage1.discard_basis(keep_weights=False)
     assert not list(stage1.path.glob("*.safetensors")) and stage1.read().metrics["test"]
 
 
-def raw(document):
-    """A canonical row as DocRED-format JSON without labels."""
-    mention = lambda m: {
-        "name": m["name"],
-        "sent_id": m["sentence"],
-        "pos": [m["start"], m["end"]],
-        "type": "MISC",
-    }
-    entities = [[mention(m) for m in entity["mentions"]] for entity in document["entities"]]
-    return {"title": document["title"], "sents": document["sentences"], "vertexSet": entities}
-
-
 def test_predicting_from_a_stored_run(tmp_path):
     run = execute(tmp_path, config("baseline", lr_head=3e-2, epochs=15))
-    test = tiny_corpus().test
     path = tmp_path / "mine.json"
-    path.write_text(json.dumps([raw(row) for row in test]))
-    facts = predict(run.path, path)
-    stored = run.read_json("predictions_test.json")
-    assert stored and [
-        {key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in facts
-    ] == [{key: fact[key] for key in ("title", "h_idx", "t_idx", "r")} for fact in stored]
+    path.write_text(json.dumps([raw(row) for row in tiny_corpus().test]))
+    facts, stored = predict(run.path, path), run.read_json("predictions_test.json")
+    plain = lambda found: [
+        [fact[key] for key in ("title", "h_idx", "t_idx", "r")] for fact in found
+    ]
+    assert stored and plain(facts) == plain(stored)
     assert facts[0]["relation"] == facts[0]["r"] and facts[0]["head"].startswith("w")
     path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
     assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
@@ -495,43 +387,12 @@ def test_predicting_from_a_stored_run(tmp_path):
 
 
 def test_undirected_pairs_are_predicted_once_and_alike(tmp_path):
-    run = execute(
-        tmp_path, config("atlop", lr_head=3e-2, epochs=15), corpus=tiny_corpus(undirected=True)
-    )
-    predictions = run.read_json("predictions_test.json")
+    run = config("atlop", lr_head=3e-2, epochs=15)
+    directory = execute(tmp_path, run, corpus=tiny_corpus(undirected=True))
+    predictions = directory.read_json("predictions_test.json")
     assert predictions and all(fact["h_idx"] < fact["t_idx"] for fact in predictions)
 
 
-def test_a_preset_encoder_takes_the_window_overlap(tmp_path):
+def test_a_preset_encoder_takes_the_window_overlap():
     run = config(encoder={"window_overlap": 7})
     assert build_encoder(run.encoder, tiny_corpus()).windows.overlap == 7
-
-
-@pytest.mark.parametrize(
-    "file", ["checkpoint", "best", "augmenter", "../../none/seed-0/positive_pairs_train"]
-)
-def test_what_is_not_as_it_was_written_counts_as_not_there(tmp_path, monkeypatch, file):
-    """Killed in stage 3, and a byte of what it would go on from is another: it is made anew, and
-    the run ends as it would have.
-    """
-    run = config(augmenter="vae")
-    execute(tmp_path, config(), branch_epoch=1)
-    epoch = Loop._epoch
-
-    def die(loop, bar):
-        if loop.state.epoch == 2:
-            raise Killed
-        epoch(loop, bar)
-
-    monkeypatch.setattr(Loop, "_epoch", die)
-    with pytest.raises(Killed):
-        execute(tmp_path, run)
-    monkeypatch.undo()
-    path = tmp_path / "tests" / "atlop" / "vae" / "seed-0" / f"{file}.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-2] ^= 1
-    path.unlink()  # best may be a second name of the `none` run's weights
-    path.write_bytes(content)
-    found = execute(tmp_path, run)
-    execute(tmp_path / "whole", config(), branch_epoch=1)
-    assert numbers(found) == numbers(execute(tmp_path / "whole", run))

@@ -7,8 +7,8 @@ import os
 
 import datasets
 import pytest
-import tiny_runs
 from samples import ADA, ROME, corpus
+from tiny_runs import config
 
 from backbones.encoders.tiny import Tiny
 from benchmark.config import Choice
@@ -18,21 +18,31 @@ from benchmark.registry import AUGMENTERS
 from benchmark.training.model import require_buildable
 
 
-def run_with(**parts):
-    return tiny_runs.config("kd_docre", "gaussian").model_copy(update=parts)
+def encoder(name="tiny", **options):
+    return config("kd_docre", encoder={"name": str(name), "options": options})
 
 
-def encoder(name, **options):
-    return run_with(
-        encoder=tiny_runs.config().encoder.model_copy(
-            update={"name": str(name), "options": options}
-        )
-    )
+def augmenter(name, **options):
+    return config().model_copy(update={"augmenter": Choice(name=name, options=options)})
 
 
-def test_an_encoder_folder_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"none_here.*neither a local folder"):
-        require_buildable(encoder(tmp_path / "none_here"))
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (config("baseline", options={"emb": 16, "block": 5}), "block must divide emb"),
+        (config("baseline", options={"emb": -4}), "negative dimension"),
+        (config("baseline", options={"emb": "abc"}), "backbone 'baseline' cannot be made"),
+        (config("baseline", options={"entropy": "foo"}), "option 'entropy': Input should be 'vectorised"),
+        (augmenter("vae", epochs=-1), "epochs"),
+        (encoder(heads=3), "at least 2 heads"),
+        (encoder(layers="two"), "encoder 'tiny' cannot be made with"),
+        (encoder("/none_here"), "none_here.*neither a local folder"),
+        (config(distill_from="nowhere"), "distill_from.*logits_train.* is missing.*store_logits"),
+    ],
+)
+def test_hyper_parameters_are_tried(run, message):
+    with pytest.raises(UserError, match=message):
+        require_buildable(run)
 
 
 def test_an_encoder_folder_without_a_tokenizer(tmp_path):
@@ -46,29 +56,12 @@ def test_an_encoder_folder_without_a_tokenizer(tmp_path):
         require_buildable(encoder(bare))
 
 
-def test_a_preset_with_values_that_it_cannot_take():
-    with pytest.raises(ConfigError, match="at least 2 heads"):
-        require_buildable(encoder("tiny", heads=3, width=8))
-    with pytest.raises(ConfigError, match="encoder 'tiny' cannot be made with"):
-        require_buildable(encoder("tiny", layers="two"))
-
-
-def test_a_teacher_that_stored_no_logits(tmp_path):
-    with pytest.raises(
-        UserError, match=r"distill_from.*logits_train.safetensors is missing.*store_logits"
-    ):
-        require_buildable(tiny_runs.config(distill_from=str(tmp_path)))
-
-
 def test_a_plugin_class_that_is_no_augmenter(monkeypatch):
     monkeypatch.setattr(AUGMENTERS, "_entries", dict(AUGMENTERS._entries))
-    AUGMENTERS.register("odd")(
-        type("Odd", (), {"__doc__": "Of another family.", "__module__": __name__})
-    )
-    with pytest.raises(
-        ConfigError, match=r"augmenter 'odd'.*must derive from augmenters.base.Augmenter"
-    ):
-        require_buildable(run_with(augmenter=Choice(name="odd", options={})))
+    odd = type("Odd", (), {"__doc__": "Of another family.", "__module__": __name__})
+    AUGMENTERS.register("odd")(odd)
+    with pytest.raises(ConfigError, match="'odd'.*must derive from augmenters.base.Augmenter"):
+        require_buildable(augmenter("odd"))
 
 
 def test_a_full_disk_while_documents_are_tokenised(monkeypatch):
