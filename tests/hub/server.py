@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 READ_ONLY = "others"
@@ -68,11 +69,18 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_HEAD(self) -> None:
-            self._answer()
-
         def do_GET(self) -> None:
-            self._answer()
+            path = unquote(urlsplit(self.path).path)
+            hub.requests.append((self.command, path))
+            if match := API.match(path):
+                self._api(*match.groups())
+            elif match := FILE.match(path):
+                kind, name, revision, file = match.groups()
+                self._file(f"{kind or 'models'}/{name}/{file}", revision)
+            else:
+                self._send(404)
+
+        do_HEAD = do_GET
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"] or 0))
@@ -88,13 +96,13 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             elif match := COMMITTED.match(path):
                 self._upload(*match.groups(), content)
             else:
-                self._send(404, b"{}")
+                self._send(404)
 
         def _upload(self, name: str, what: str, content: bytes) -> None:
             if what == "preupload":
-                files = [file["path"] for file in json.loads(content)["files"]]
                 modes = {"uploadMode": "regular", "shouldIgnore": False}
-                self._json({"files": [{"path": path, **modes} for path in files]})
+                files = json.loads(content)["files"]
+                self._json({"files": [{"path": file["path"], **modes} for file in files]})
                 return
             for line in map(json.loads, content.splitlines()):
                 if line["key"] == "file":
@@ -104,53 +112,41 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             address = f"https://huggingface.co/{name}/commit/{COMMIT}"
             self._json({"success": True, "commitOid": COMMIT, "commitUrl": address})
 
-        def _json(self, content: dict, status: int = 200) -> None:
-            headers = {"Content-Type": "application/json"}
-            self._send(status, json.dumps(content).encode(), headers)
-
         def log_message(self, *_: object) -> None:
             pass
-
-        def _answer(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            hub.requests.append((self.command, path))
-            if match := API.match(path):
-                self._api(*match.groups())
-            elif match := FILE.match(path):
-                kind, name, revision, file = match.groups()
-                self._file(f"{kind or 'models'}/{name}/{file}", revision)
-            else:
-                self._send(404, b"{}")
 
         def _api(self, kind: str, name: str, what: str | None, revision: str | None) -> None:
             served = hub.folder(revision)
             if served is None or not (folder := served / kind / name).is_dir():
-                self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+                self._send(404, headers={"X-Error-Code": "RepoNotFound"})
                 return
-            files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-            names = [file.relative_to(folder).as_posix() for file in files]
+            files = {f.relative_to(folder).as_posix(): f for f in folder.rglob("*") if f.is_file()}
             if what == "tree":
-                found = [
-                    {"type": "file", "path": name, "size": file.stat().st_size, "oid": _etag(file)}
-                    for name, file in zip(names, files, strict=True)
-                ]
-            else:
-                found = {"id": name, "sha": hub.commit(revision), "private": False, "tags": []}
-                found["downloads"] = 0
-                found["siblings"] = [{"rfilename": name} for name in names]
-            self._send(200, json.dumps(found).encode(), {"Content-Type": "application/json"})
+                self._json(
+                    [
+                        {"type": "file", "path": p, "size": f.stat().st_size, "oid": _etag(f)}
+                        for p, f in sorted(files.items())
+                    ]
+                )
+                return
+            found = {"id": name, "sha": hub.commit(revision), "private": False, "tags": []}
+            siblings = [{"rfilename": path} for path in sorted(files)]
+            self._json(found | {"downloads": 0, "siblings": siblings})
 
         def _file(self, path: str, revision: str) -> None:
             if (served := hub.folder(revision)) is None:
-                self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
+                self._send(404, headers={"X-Error-Code": "RevisionNotFound"})
                 return
             headers = {"X-Repo-Commit": hub.commit(revision)}
             if not (file := served / path).is_file():
-                self._send(404, b"", {"X-Error-Code": "EntryNotFound", **headers})
+                self._send(404, headers={"X-Error-Code": "EntryNotFound", **headers})
             else:
                 self._send(200, file.read_bytes(), {"ETag": f'"{_etag(file)}"', **headers})
 
-        def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
+        def _json(self, content: Any, status: int = 200) -> None:
+            self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
+        def _send(self, status: int, content: bytes = b"{}", headers: dict | None = None) -> None:
             self.send_response(status)
             for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
                 self.send_header(name, value)

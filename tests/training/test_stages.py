@@ -270,7 +270,8 @@ def test_what_was_saved_and_does_not_fit_is_refused_and_kept(
     tmp_path, monkeypatch, what, augmenter, epoch, difference
 ):
     """A training state; or, before the first of them, the fitted augmenter alone."""
-    execute(tmp_path, config())
+    if augmenter == "vae":
+        execute(tmp_path, config())
     run, options = config(augmenter=augmenter), {}
     directory = RunDirectory(execute_and_kill(monkeypatch, tmp_path, run, epoch=epoch))
     contents = lambda: {path.name: path.read_bytes() for path in directory.path.glob("*.safetens*")}
