@@ -6,8 +6,6 @@ re-weights rows that, like all generated ones, stand still in the space of the s
 generator that does not beat it has added nothing of its own.
 """
 
-from __future__ import annotations
-
 from augmenters.pool import KeepsPairs
 from benchmark.registry import AUGMENTERS
 

@@ -27,8 +27,6 @@ Shapes: N pairs (training), P pairs (given to `augment`), Q pairs (returned), R 
 index 0, the threshold class, d width.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """A Gaussian for each label set that borrows strength from frequent ones."""
 
-from __future__ import annotations
-
 import torch
 
 from augmenters.pool import KeepsPairs

@@ -1,7 +1,5 @@
 """The control for weighting: rare pairs count more in the loss."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The control without any generation: the positive pairs once more."""
 
-from __future__ import annotations
-
 import torch
 
 from augmenters.base import Augmenter

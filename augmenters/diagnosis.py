@@ -1,7 +1,5 @@
 """For augmenters that can say how well they have learned: `class Mine(Diagnosed, Augmenter)`."""
 
-from __future__ import annotations
-
 import math
 
 import torch

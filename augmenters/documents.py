@@ -1,7 +1,5 @@
 """Further documents to train on, from a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """The same text, encoded a second time with other dropout."""
 
-from __future__ import annotations
-
 from augmenters.base import Augmenter
 from benchmark.data.batches import Encoded
 from benchmark.options import one_of

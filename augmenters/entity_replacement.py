@@ -1,7 +1,5 @@
 """The training documents again, with some of their entities replaced by others of the same type."""
 
-from __future__ import annotations
-
 import copy
 from collections import Counter, defaultdict
 

@@ -1,7 +1,5 @@
 """ERA: pairs whose context misses some tokens."""
 
-from __future__ import annotations
-
 import torch
 
 from augmenters.base import Augmenter, AugmenterError

@@ -2,8 +2,6 @@
 (section 3.4); no official code.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

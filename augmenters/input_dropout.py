@@ -1,7 +1,5 @@
 """The control for regularisation: dropout at the classifier's input, negatives included."""
 
-from __future__ import annotations
-
 import torch
 
 from augmenters.base import Augmenter

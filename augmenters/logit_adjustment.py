@@ -1,7 +1,5 @@
 """The control for the balance between frequent and rare relations: logit adjustment."""
 
-from __future__ import annotations
-
 import torch
 
 from augmenters.base import Augmenter

@@ -1,7 +1,5 @@
 """Convex combinations of the batch's positive pairs: manifold mixup, and Remix for long tails."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.distributions import Beta

@@ -7,8 +7,6 @@ numbers of the drawn rows go to the device.
 Suffixes: N filed rows, U distinct label sets, Q requested rows, R classes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

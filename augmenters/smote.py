@@ -1,7 +1,5 @@
 """Between a stored training pair and one of its neighbours: SMOTE in representation space."""
 
-from __future__ import annotations
-
 import torch
 
 from augmenters.pool import KeepsPairs

@@ -1,7 +1,5 @@
 """What augmenters may be given and may return, and the surroundings that they work in."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """ATLOP (Zhou et al. 2021)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from backbones.parts.grouped import GroupedPairs

@@ -1,7 +1,5 @@
 """The paper's stage 1 model (appendix A.3)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -2,8 +2,6 @@
 mentions, embedded distances, one bilinear map.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -4,8 +4,6 @@ Documents, encodings and facts are tiny and made up. Each message says what is w
 it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

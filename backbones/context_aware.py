@@ -1,7 +1,5 @@
 """Context-Aware (Sorokin and Gurevych 2017, as in thunlp/DocRED)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

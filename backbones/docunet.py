@@ -1,7 +1,5 @@
 """DocuNet (Zhang et al. 2021)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 import torch

@@ -1,7 +1,5 @@
 """DREEAM (Ma et al. 2023): ATLOP whose localized context is drawn to the evidence sentences."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """GAIN (Zeng et al. 2020)."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import torch

@@ -1,7 +1,5 @@
 """The relation part of JEREX (Eberts and Ulges 2021), on given mentions."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any
 

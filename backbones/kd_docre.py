@@ -1,7 +1,5 @@
 """KD-DocRE (Tan et al. 2022), and the structure that the paper's baseline shares with it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

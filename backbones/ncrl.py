@@ -1,7 +1,5 @@
 """NCRL (Zhou and Lee 2022)."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from backbones.parts.grouped import GroupedPairs

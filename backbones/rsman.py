@@ -1,7 +1,5 @@
 """RSMAN (Yu et al. 2022), on SSAN's encoder."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

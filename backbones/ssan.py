@@ -1,7 +1,5 @@
 """SSAN (Xu et al. 2021)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -11,8 +11,6 @@ Suffixes: B rows, K conditions (each shared by any number of rows), w network wi
 R classes.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -7,8 +7,6 @@ paper's 1..T. Schedules are float64 on the CPU, where times are drawn (some acce
 float64); a step of sampling reads plain numbers from them and costs no transfer.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

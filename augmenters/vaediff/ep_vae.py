@@ -8,8 +8,6 @@ in the code; the means are only if asked for, since a clamped mean has no gradie
 Suffixes: B rows, d representation width, z latent size.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """A rectified flow in place of the diffusion prior, on the representations themselves."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any
 

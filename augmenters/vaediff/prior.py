@@ -10,8 +10,6 @@ assumes unit variance.
 Suffixes: B rows, U distinct label sets, z latent size, R classes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -7,8 +7,6 @@ is sampled, and the sample is decoded to its mean: a draw from the aggregate pos
 set. A label set that does not occur in training takes the pairs with the largest Jaccard overlap.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal

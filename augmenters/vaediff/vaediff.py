@@ -7,8 +7,6 @@ offered: here the class reaches every denoising step, gradients are zeroed, and 
 sampling.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Annotated, Literal, Self
 

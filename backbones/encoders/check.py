@@ -3,8 +3,6 @@
 Texts are tiny and made up. Each message says what is wrong and how to mend it.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace

@@ -6,8 +6,6 @@ mention tokens. Those are recomputed from the last layer's own queries and keys,
 attention stays on in every layer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator, Sequence

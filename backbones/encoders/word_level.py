@@ -4,8 +4,6 @@ numbers and types, then a CNN, an LSTM or a BiLSTM.
 Their text has no markers: `encoder.mention: unmarked`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One token for each word: the tokenizer of encoders that are not pretrained on wordpieces."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable

@@ -8,8 +8,6 @@ Groups are divided first: each part of the weight then meets all pairs in one pr
 and written once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """Relations as independent binary decisions: binary cross-entropy, one threshold tuned on dev."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Embedded distances between the first mentions of two entities (Yao et al. 2019)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -5,8 +5,6 @@ The paper's Eq. (20) has one map of [e_h; e_t; c] instead; the official code, li
 these two and the grouped bilinear map of `bilinear.py` after them.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear

@@ -2,8 +2,6 @@
 classifier (Zhou et al. 2021, Eq. 2 to 5).
 """
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import torch

@@ -6,8 +6,6 @@ scalar. All are stable for any finite logit. Notation: d_r = f_r - f_0, positive
 hold, negatives = the others, class 0 in neither.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

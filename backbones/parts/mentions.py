@@ -1,7 +1,5 @@
 """Mentions as spans of tokens: what systems read that do not gather a mention at its marker."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

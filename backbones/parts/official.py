@@ -4,8 +4,6 @@ The official models keep an attention's queries apart from its keys and values; 
 one matrix.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -2,8 +2,6 @@
 documents. Without a loop over groups, and without a sync with the device.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

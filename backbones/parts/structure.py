@@ -2,8 +2,6 @@
 model/modeling_bert.py): changes of a BERT-like encoder.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Literal

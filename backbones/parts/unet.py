@@ -2,8 +2,6 @@
 attn_unet.py), which knows which cells of the table exist.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, interpolate, max_pool2d, pad, relu

@@ -4,22 +4,14 @@ import math
 
 import pytest
 import torch
-from tensors import rng
+from tensors import multi_hot, rng
 from torch.nn.functional import cosine_similarity
 
 from backbones.parts.losses import grouped_similarities, none_class_ranking
 from backbones.pemscl import Pemscl
 from benchmark.data.pairs import Pairs
 
-
-def labels_of(*sets, classes=4):
-    labels = torch.zeros(len(sets), classes, dtype=torch.float64)
-    for row, relations in enumerate(sets):
-        labels[row, list(relations)] = 1
-    return labels
-
-
-SETS = labels_of([0], [1], [1, 2], [3], [0], [2])
+SETS = multi_hot([0], [1], [1, 2], [3], [0], [2], classes=4).double()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.05])
@@ -27,26 +19,20 @@ def test_none_class_ranking(gamma):
     logits = 3 * torch.randn(6, 4, generator=rng(), dtype=torch.float64)
     sigmoid = lambda x: 1 / (1 + math.exp(-x))
     ce = lambda x, y: -y * math.log(sigmoid(x)) - (1 - y) * math.log(min(1.0, sigmoid(-x) + gamma))
-    for f, y, found in zip(
-        logits.tolist(),
-        SETS.tolist(),
-        none_class_ranking(logits, SETS, margin=gamma).tolist(),
-        strict=True,
-    ):
+    losses = none_class_ranking(logits, SETS, margin=gamma)
+    for f, y, found in zip(logits.tolist(), SETS.tolist(), losses.tolist(), strict=True):
         expected = sum(ce(f[r] - f[0], y[r]) for r in (1, 2, 3))
         expected += ce(f[0] - sum(f[1:]) / 3, y[0])
         assert found == pytest.approx(expected, abs=1e-10)
 
 
 def test_a_negative_beyond_the_margin_has_no_gradient():
+    """It is the relation against the threshold; the threshold against the mean relation goes on."""
     logits = torch.tensor([[0.0, -2.9, -3.0, 5.0]], requires_grad=True)
-    none_class_ranking(logits, labels_of([3]).float(), margin=0.05)[0].backward()
-    relations_alone = torch.tensor([[0.0, -2.9, -3.0, 5.0]], requires_grad=True)
-    none = relations_alone[:, 0] - relations_alone[:, 1:].mean(1)
-    x = torch.sigmoid(-none)
-    (-(x + 0.05).clamp(max=1).log()).sum().backward()
-    left = logits.grad - relations_alone.grad
-    assert left[0, 2] == 0 and left[0, 1] > 0
+    loss = none_class_ranking(logits, multi_hot([3], classes=4), margin=0.05)[0]
+    of_mean = 0.05 + torch.sigmoid(logits[0, 1:].mean() - logits[0, 0])
+    (gradient,) = torch.autograd.grad(loss + of_mean.clamp(max=1).log(), logits)
+    assert gradient[0, 2] == 0 and gradient[0, 1] > 0
 
 
 def test_similarities_are_those_of_the_products():
@@ -81,6 +67,6 @@ def test_pemscl_contrasts_pair_by_pair():
 def test_one_pair_has_nothing_to_contrast_with():
     backbone = Pemscl(8, 4, emb=4, block=2)
     x = torch.randn(1, 8, generator=rng(), dtype=torch.float64).requires_grad_(True)
-    loss = backbone.auxiliary_loss(Pairs(x, labels_of([1])), None, None)
+    loss = backbone.auxiliary_loss(Pairs(x, SETS[1:2]), None, None)
     loss.backward()
     assert loss.item() == 0 and torch.equal(x.grad, torch.zeros_like(x))

@@ -35,6 +35,10 @@ def official(name, backbone, **options):
     return arrays, model, batch, encoded, unused
 
 
+def close(found, expected, atol=1e-12):
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-8, atol=atol)
+
+
 def rows_in(batch, pairs):
     """For every (document, head, tail) of `pairs`, its number in the batch."""
     numbers = {tuple(pair): i for i, pair in enumerate(batch.tolist())}
@@ -45,10 +49,9 @@ def test_atlop(float64):
     arrays, model, batch, encoded, unused = official("head_atlop", "atlop")
     order = rows_in(batch.pairs, arrays["pairs"])
     context = localized_context(encoded, batch, batch.pairs, heads="mean", epsilon=1e-5)[order]
-    np.testing.assert_allclose(context.numpy(), arrays["local_context"], rtol=1e-8, atol=1e-12)
-    representations = model.represent(encoded, batch)[order]
-    logits = model.classify(representations)
-    np.testing.assert_allclose(logits.detach().numpy(), arrays["logits"], rtol=1e-8, atol=1e-12)
+    close(context, arrays["local_context"])
+    logits = model.classify(model.represent(encoded, batch)[order])
+    close(logits, arrays["logits"])
     loss = model.pair_loss(logits, torch.from_numpy(arrays["labels"]).double()).mean()
     assert loss.item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
     assert_predictions(model, logits, arrays)
@@ -63,25 +66,20 @@ def test_axial_backbones(float64, name, options, axial):
     backbone = name.removeprefix("head_")
     arrays, model, batch, encoded, unused = official(name, backbone, axial=axial, **options)
     pairs = np.column_stack([np.zeros(len(arrays["pairs"]), dtype=int), arrays["pairs"]])
-    assert rows_in(batch.cells, pairs) == list(
-        range(len(pairs))
-    )  # row-major, the diagonal included
+    # row-major, the diagonal included
+    assert rows_in(batch.cells, pairs) == list(range(len(pairs)))
     cells = model.represent_cells(encoded, batch)
-    np.testing.assert_allclose(cells.detach().numpy(), arrays["features"], rtol=1e-8, atol=1e-10)
-    np.testing.assert_array_equal(
-        model.represent(encoded, batch).detach(), cells[batch.pair_cell].detach()
-    )
-    logits = (
-        model.classify(cells) * torch.from_numpy(pairs[:, 1] != pairs[:, 2])[:, None]
-    )  # the official code zeroes the diagonal
-    np.testing.assert_allclose(logits.detach().numpy(), arrays["logits"], rtol=1e-8, atol=1e-10)
+    close(cells, arrays["features"], 1e-10)
+    assert torch.equal(model.represent(encoded, batch), cells[batch.pair_cell])
+    # the official code zeroes the diagonal
+    logits = model.classify(cells) * torch.from_numpy(pairs[:, 1] != pairs[:, 2])[:, None]
+    close(logits, arrays["logits"], 1e-10)
     labels = torch.from_numpy(arrays["labels"]).double()
     contrast = 0.0
     if name == "head_baseline":
         contrast = model.auxiliary_loss(Pairs(cells, labels), encoded, batch)
-    assert (model.pair_loss(logits, labels).mean() + contrast).item() == pytest.approx(
-        float(arrays["loss"]), rel=LOSS
-    )
+    loss = model.pair_loss(logits, labels).mean() + contrast
+    assert loss.item() == pytest.approx(float(arrays["loss"]), rel=LOSS)
     assert_predictions(model, logits, arrays)
     assert unused == ["bilinear.weight", "bilinear.bias"]
 

@@ -17,20 +17,11 @@ from benchmark.scoring.counts import count, score
 
 # the literal list of the official scorer
 FREQUENT = {"P17", "P131", "P27", "P150", "P175", "P577", "P463", "P527", "P495", "P361"}
-OFFICIAL = {  # official key -> ours
-    "f1": "f1",
-    "precision": "precision",
-    "recall": "recall",
-    "ign_f1": "ign_f1",
-    "freq_f1": "freq_f1",
-    "freq_p": "freq_precision",
-    "freq_r": "freq_recall",
-    "ltail_f1": "ltail_f1",
-    "ltail_p": "ltail_precision",
-    "ltail_r": "ltail_recall",
-    "intra_f1": "intra_f1",
-    "inter_f1": "inter_f1",
-}
+KINDS = ("", "ign_", "freq_", "ltail_", "intra_", "inter_")
+OFFICIAL = {f"{kind}f1": f"{kind}f1" for kind in KINDS}  # official key -> ours
+OFFICIAL |= {name: name for name in ("precision", "recall")}
+for _kind in ("freq", "ltail"):
+    OFFICIAL |= {f"{_kind}_p": f"{_kind}_precision", f"{_kind}_r": f"{_kind}_recall"}
 
 
 def canonical(document):
@@ -53,24 +44,17 @@ def made_up():
     return json.loads((Path(__file__).parent / "data" / "metrics_made_up.json").read_text())
 
 
+def scored(gold, train, predictions):
+    relations = {fact["relation"] for row in gold + train for fact in row["facts"]}
+    relations = sorted(relations | {p["r"] for p in predictions})
+    options = {"relations": relations, "frequent": FREQUENT, "train_documents": train}
+    return score(count(gold, predictions, **options))
+
+
 @pytest.fixture(scope="module")
 def scores(made_up):
-    gold, train = (
-        [canonical(document) for document in made_up[split]] for split in ("gold", "train")
-    )
-    relations = sorted(
-        {fact["relation"] for row in gold + train for fact in row["facts"]}
-        | {p["r"] for p in made_up["predictions"]}
-    )
-    return score(
-        count(
-            gold,
-            made_up["predictions"],
-            relations=relations,
-            frequent=FREQUENT,
-            train_documents=train,
-        )
-    )
+    gold, train = ([canonical(row) for row in made_up[split]] for split in ("gold", "train"))
+    return scored(gold, train, made_up["predictions"])
 
 
 @pytest.mark.parametrize("official, ours", OFFICIAL.items())
@@ -96,16 +80,8 @@ def redocred():
 @pytest.mark.parametrize("number", range(3))
 def test_scores_on_redocred_equal_the_official_ones(redocred, number):
     gold, train = redocred
-    predictions = json.loads(
-        gzip.decompress((PARITY / f"metrics_predictions_{number}.json.gz").read_bytes())
-    )
+    predictions = (PARITY / f"metrics_predictions_{number}.json.gz").read_bytes()
+    found = scored(gold, train, json.loads(gzip.decompress(predictions)))
     expected = json.loads((PARITY / "metrics_expected.json").read_text())[f"predictions_{number}"]
-    relations = sorted(
-        {fact["relation"] for row in gold + train for fact in row["facts"]}
-        | {p["r"] for p in predictions}
-    )
-    found = score(
-        count(gold, predictions, relations=relations, frequent=FREQUENT, train_documents=train)
-    )
     for official, ours in OFFICIAL.items():
         assert found[ours] == pytest.approx(expected[official], rel=0, abs=1e-12), official

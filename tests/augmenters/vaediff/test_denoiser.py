@@ -4,67 +4,38 @@ import torch
 from augmenters.vaediff.denoiser import Denoiser
 
 
-def make(
-    latent=5,
-    classes=4,
-    width=8,
-    depth=2,
-    dropout=0.0,
-    label_embedding="mean",
-    null_class="omit",
-    attention="linear",
-):
+def make(**options):
     torch.manual_seed(0)
-    network = Denoiser(
-        latent,
-        classes,
-        width=width,
-        depth=depth,
-        dropout=dropout,
-        label_embedding=label_embedding,
-        null_class=null_class,
-        attention=attention,
-    )
+    network = Denoiser(5, 4, **{"width": 8, "depth": 2, "dropout": 0.0} | options)
+    # zero at the start: the class would not reach the layers
     for parameter in (network.condition_layers.weight, network.condition_layers.bias):
-        torch.nn.init.normal_(
-            parameter, std=0.1
-        )  # zero at the start: the class would not reach the layers
+        torch.nn.init.normal_(parameter, std=0.1)
     return network.eval()
 
 
 def test_the_one_token_attention_is_a_linear_map_but_for_its_dropout_of_whole_heads():
     attention = make(width=128, depth=1, dropout=0.5, attention="one_token").layers[0].mix
     x = torch.randn(1, 128).expand(500, -1)
-    folded = attention.out.weight @ attention.value.weight
-    torch.testing.assert_close(attention(x), x @ folded.T)
+    value, out = attention.value.weight, attention.out.weight
+    torch.testing.assert_close(attention(x), x @ (out @ value).T)
     attention.train()
-    heads = [
-        attention.out.weight[:, part] @ attention.value.weight[part] @ x[0]
-        for part in torch.arange(128).split(64)
-    ]
-    possible = torch.stack(
-        [torch.zeros(128), 2 * heads[0], 2 * heads[1], 2 * (heads[0] + heads[1])]
-    )  # a kept head counts twice
+    first, second = (out[:, part] @ value[part] @ x[0] for part in torch.arange(128).split(64))
+    # a kept head counts twice
+    possible = torch.stack([0 * first, 2 * first, 2 * second, 2 * (first + second)])
     distance = (attention(x)[:, None] - possible).abs().amax(-1)
     assert distance.amin(1).max() < 1e-5
-    assert (
-        torch.bincount(distance.argmin(1), minlength=4) > 80
-    ).all()  # a quarter of 500 each; 80 is five deviations below
+    # a quarter of 500 each; 80 is five deviations below
+    assert (torch.bincount(distance.argmin(1), minlength=4) > 80).all()
 
 
-@pytest.mark.parametrize(
-    ("how", "combine"), [("mean", lambda a, b: (a + b) / 2), ("sum", lambda a, b: a + b)]
-)
-def test_label_set_embedding(how, combine):
-    network = make(label_embedding=how)
-    t = torch.zeros(1, dtype=torch.long)
-    plain = network.condition(t, torch.tensor([[0.0, 1, 1, 0]])) - network.condition(
-        t, torch.zeros(1, 4)
-    )
-    expected = (
-        combine(network.label_vectors[1], network.label_vectors[2]) @ network.label_project.weight.T
-    )
-    torch.testing.assert_close(plain[0], expected)  # the bias of the projection cancels
+@pytest.mark.parametrize(("how", "share"), [("mean", 0.5), ("sum", 1.0)])
+def test_label_set_embedding(how, share):
+    network, t = make(label_embedding=how), torch.zeros(1, dtype=torch.long)
+    two, none = torch.tensor([[0.0, 1, 1, 0]]), torch.zeros(1, 4)
+    plain = network.condition(t, two) - network.condition(t, none)
+    vectors = share * (network.label_vectors[1] + network.label_vectors[2])
+    # the bias of the projection cancels
+    torch.testing.assert_close(plain[0], vectors @ network.label_project.weight.T)
 
 
 def test_no_class_omits_the_term_or_has_a_vector_of_its_own():
@@ -73,10 +44,10 @@ def test_no_class_omits_the_term_or_has_a_vector_of_its_own():
     angles = 3 * network.frequencies
     time = network.time(torch.cat([angles.sin(), angles.cos()])[None])
     torch.testing.assert_close(network.condition(t, labels, dropped), time)
+    assert not torch.allclose(network.condition(t, labels), time)
     learned = make(null_class="learned")
     torch.nn.init.constant_(learned.no_class, 2.0)
     torch.testing.assert_close(learned.condition(t, labels, dropped), time + 2.0)
-    assert not torch.allclose(network.condition(t, labels), time)
 
 
 def test_shared_conditions_equal_one_condition_per_row():
@@ -91,18 +62,16 @@ def test_shared_conditions_equal_one_condition_per_row():
 def test_without_an_estimate_the_learned_embedding_stands_in():
     network = make()
     x, condition = torch.randn(3, 5), torch.randn(3, 32)
-    torch.testing.assert_close(
-        network(x, None, condition), network(x, network.no_estimate.expand(3, 5), condition)
-    )
-    assert not torch.allclose(network(x, None, condition), network(x, torch.zeros(3, 5), condition))
+    without, stand_in = network(x, None, condition), network.no_estimate.expand(3, 5)
+    torch.testing.assert_close(without, network(x, stand_in, condition))
+    assert not torch.allclose(without, network(x, torch.zeros(3, 5), condition))
 
 
 def test_equals_a_one_token_transformer():
     """One layer against multi-head softmax attention over a single token, whose output matrix times
     value matrix is our `mix`.
     """
-    network = make(depth=1)
-    layer, width, heads = network.layers[0], 8, 2
+    layer, width, heads = make(depth=1).layers[0], 8, 2
     attention = torch.nn.MultiheadAttention(width, heads, bias=False, batch_first=True)
     with torch.no_grad():
         layer.mix.weight.copy_(attention.out_proj.weight @ attention.in_proj_weight[2 * width :])
@@ -111,6 +80,5 @@ def test_equals_a_one_token_transformer():
     attended = x + attention(normed, normed, normed)[0][:, 0]
     value, gate = layer.up(layer.norm_in(attended)).chunk(2, -1)
     block = layer.norm_out(layer.down(value * torch.nn.functional.gelu(gate)))
-    torch.testing.assert_close(
-        layer(x, scale, shift), attended + block * (1 + scale) + shift, rtol=1e-4, atol=1e-5
-    )
+    expected = attended + block * (1 + scale) + shift
+    torch.testing.assert_close(layer(x, scale, shift), expected, rtol=1e-4, atol=1e-5)

@@ -16,11 +16,7 @@ def test_posterior_is_bayes_rule():
     # q(x_{t-1} | x_t, x0) is proportional to q(x_t | x_{t-1}) q(x_{t-1} | x0): precisions add,
     # means are weighted by them
     process = Diffusion(T, variance="beta")
-    x0, xt, t = (
-        torch.tensor([[1.3]], dtype=torch.float64),
-        torch.tensor([[-0.4]], dtype=torch.float64),
-        9,
-    )
+    x0, xt, t = torch.tensor([[1.3]]).double(), torch.tensor([[-0.4]]).double(), 9
     beta, before = process.betas[t], process.alphas_cumprod[t - 1]
     from_x0, from_xt = 1 / (1 - before), (1 - beta) / beta
     mean = (from_x0 * before.sqrt() * x0 + from_xt * xt / (1 - beta).sqrt()) / (from_x0 + from_xt)
@@ -76,9 +72,9 @@ def test_every_step_is_given_the_estimate_of_the_step_before():
     assert calls == [(3, None), (2, 3.0), (1, 2.0), (0, 1.0)]
 
 
-def test_guidance_formulas():
-    conditional, unconditional = torch.tensor([2.0]), torch.tensor([1.0])
-    assert guide(conditional, unconditional, 0.1, "paper").item() == pytest.approx(
-        0.9 * 2 + 0.1 * 1
-    )
-    assert guide(conditional, unconditional, 0.1, "cfg").item() == pytest.approx(1.1 * 2 - 0.1 * 1)
+@pytest.mark.parametrize(
+    ("form", "expected"), [("paper", 0.9 * 2 + 0.1 * 1), ("cfg", 1.1 * 2 - 0.1 * 1)]
+)
+def test_guidance_formulas(form, expected):
+    found = guide(torch.tensor([2.0]), torch.tensor([1.0]), 0.1, form)
+    assert found.item() == pytest.approx(expected)

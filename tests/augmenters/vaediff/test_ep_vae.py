@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from tensors import rng
 from torch.distributions import Normal, kl_divergence
 
 from augmenters.vaediff.ep_vae import (
@@ -13,9 +14,14 @@ from augmenters.vaediff.ep_vae import (
 )
 
 
-def make(width=8, latent=4, norm="rmsnorm", reconstruction="gaussian", hidden=None):
+def make(width=8, latent=4, **options):
     torch.manual_seed(0)
-    return EPVAE(width, latent, hidden=hidden, norm=norm, reconstruction=reconstruction)
+    defaults = {"norm": "rmsnorm", "reconstruction": "gaussian", "hidden": None}
+    return EPVAE(width, latent, **defaults | options)
+
+
+def draws(*shape):
+    return torch.randn(shape, generator=rng()).unbind()
 
 
 @pytest.mark.parametrize(("width", "parameters"), [(768, 963_264), (1024, 1_415_040)])
@@ -24,25 +30,20 @@ def test_official_parameter_count(width, parameters):
 
 
 def test_losses_agree_with_torch_distributions():
-    x, mean, log_variance = torch.randn(
-        3, 5, 6, generator=torch.Generator().manual_seed(0)
-    ).unbind()
+    x, mean, log_variance = draws(3, 5, 6)
     normal = Normal(mean, (0.5 * log_variance).exp())
-    torch.testing.assert_close(
-        negative_log_likelihood(x, mean, log_variance), -normal.log_prob(x).sum(-1)
-    )
-    torch.testing.assert_close(
-        kl_to_standard_normal(mean, log_variance), kl_divergence(normal, Normal(0.0, 1.0)).sum(-1)
-    )
+    found = negative_log_likelihood(x, mean, log_variance)
+    torch.testing.assert_close(found, -normal.log_prob(x).sum(-1))
+    found = kl_to_standard_normal(mean, log_variance)
+    torch.testing.assert_close(found, kl_divergence(normal, Normal(0.0, 1.0)).sum(-1))
     torch.testing.assert_close(entropy(log_variance), normal.entropy().sum(-1))
 
 
 def test_fixed_variance_is_the_likelihood_of_variance_one_up_to_a_constant():
-    x, mean = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0)).unbind()
+    x, mean = draws(2, 4, 3)
     full = negative_log_likelihood(x, mean, torch.zeros_like(mean))
-    torch.testing.assert_close(
-        full - negative_log_likelihood(x, mean, None), torch.full((4,), 1.5 * math.log(2 * math.pi))
-    )
+    constant = torch.full((4,), 1.5 * math.log(2 * math.pi))
+    torch.testing.assert_close(full - negative_log_likelihood(x, mean, None), constant)
 
 
 def test_log_variances_are_clamped_and_means_are_not():
@@ -58,12 +59,9 @@ def test_log_variances_are_clamped_and_means_are_not():
 
 
 def test_reparameterisation_passes_the_gradient():
-    mean, log_variance = (
-        torch.zeros(1, 3, requires_grad=True),
-        torch.zeros(1, 3, requires_grad=True),
-    )
-    noise = torch.randn(1, 3, generator=torch.Generator().manual_seed(4))
-    sample_posterior(mean, log_variance, torch.Generator().manual_seed(4)).sum().backward()
+    mean, log_variance = (torch.zeros(1, 3, requires_grad=True) for _ in range(2))
+    noise = torch.randn(1, 3, generator=rng(4))
+    sample_posterior(mean, log_variance, rng(4)).sum().backward()
     torch.testing.assert_close(mean.grad, torch.ones(1, 3))
     torch.testing.assert_close(log_variance.grad, 0.5 * noise)  # d exp(l/2) e / dl at l = 0
 
@@ -81,9 +79,7 @@ def test_shapes(norm, reconstruction):
 
 
 def test_means_are_clamped_where_asked_for():
-    torch.manual_seed(0)
-    free = EPVAE(6, 4, hidden=8, norm="rmsnorm", reconstruction="gaussian")
-    clamped = EPVAE(6, 4, hidden=8, norm="rmsnorm", reconstruction="gaussian", clamp_means=True)
+    free, clamped = make(6, hidden=8), make(6, hidden=8, clamp_means=True)
     with torch.no_grad():
         free.mean.bias.fill_(40.0)
         free.decoder[-1].bias.fill_(9.0)
@@ -94,6 +90,5 @@ def test_means_are_clamped_where_asked_for():
     mean, log_variance = clamped.decode(z)
     assert torch.equal(mean, free.decode(z)[0])  # what is generated is not clamped
     expected = negative_log_likelihood(x, mean.clamp(-5, 5), log_variance)
-    assert torch.equal(clamped.reconstruction_error(x, z), expected) and not torch.equal(
-        free.reconstruction_error(x, z), expected
-    )
+    assert torch.equal(clamped.reconstruction_error(x, z), expected)
+    assert not torch.equal(free.reconstruction_error(x, z), expected)

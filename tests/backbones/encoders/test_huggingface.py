@@ -19,29 +19,21 @@ from benchmark.errors import ConfigError, UserError
 SMALL = dict(
     vocab_size=300, hidden_size=16, num_hidden_layers=3, num_attention_heads=4, intermediate_size=32
 )
+LONG = dict(pad_token_id=1, max_position_embeddings=514)
+
+
+def model_of(kind, config):
+    options = {} if kind is transformers.DistilBertModel else {"add_pooling_layer": False}
+    return kind(config, **options)
+
+
 MODELS = dict(
-    bert=lambda: transformers.BertModel(
-        transformers.BertConfig(**SMALL, attn_implementation="sdpa"), add_pooling_layer=False
-    ),
-    roberta=lambda: transformers.RobertaModel(
-        transformers.RobertaConfig(
-            **SMALL, pad_token_id=1, max_position_embeddings=514, attn_implementation="sdpa"
-        ),
-        add_pooling_layer=False,
-    ),
-    mpnet=lambda: transformers.MPNetModel(
-        transformers.MPNetConfig(**SMALL, pad_token_id=1, max_position_embeddings=514),
-        add_pooling_layer=False,
-    ),
-    distilbert=lambda: transformers.DistilBertModel(
-        transformers.DistilBertConfig(
-            vocab_size=300,
-            dim=16,
-            n_layers=3,
-            n_heads=4,
-            hidden_dim=32,
-            attn_implementation="eager",
-        )
+    bert=(transformers.BertModel, transformers.BertConfig(**SMALL)),
+    roberta=(transformers.RobertaModel, transformers.RobertaConfig(**SMALL, **LONG)),
+    mpnet=(transformers.MPNetModel, transformers.MPNetConfig(**SMALL, **LONG)),
+    distilbert=(
+        transformers.DistilBertModel,
+        transformers.DistilBertConfig(vocab_size=300, dim=16, n_layers=3, n_heads=4, hidden_dim=32),
     ),
 )
 
@@ -60,7 +52,8 @@ def rows(tokenizer):
 
 def encoder_of(kind, tokenizer):
     torch.manual_seed(0)
-    model = MODELS[kind]()
+    model = model_of(*MODELS[kind])
+    model.set_attn_implementation("sdpa" if kind in ("bert", "roberta") else "eager")
     for parameter in model.parameters():  # far from the near-uniform attention of fresh weights
         parameter.data.mul_(5)
     return HuggingFaceEncoder(model, tokenizer).eval()
@@ -75,12 +68,8 @@ def test_rows_are_the_last_layers_attention(kind, layers, tokenizer, rows):
     encoded = encoder(batch)
     if kind != "mpnet":
         encoder.model.set_attn_implementation("eager")
-    plain = encoder.model(
-        input_ids=batch.window_ids,
-        attention_mask=batch.window_mask,
-        output_attentions=True,
-        output_hidden_states=True,
-    )
+    everything = {"output_attentions": True, "output_hidden_states": True}
+    plain = encoder.model(batch.window_ids, attention_mask=batch.window_mask, **everything)
     document, position = batch.mention_state // batch.width, batch.mention_state % batch.width
     mean = lambda tensors: torch.stack(tensors[-layers:]).mean(0)
     expected = mean(plain.attentions)[document, :, position]
@@ -101,7 +90,8 @@ def test_attention_dropout_reaches_the_rows_in_training_only(tokenizer, rows):
 
 
 def test_positions():
-    assert {usable_positions(make()) for make in MODELS.values()} == {512}  # of 512 or 514
+    models = (model_of(*made) for made in MODELS.values())
+    assert {usable_positions(model) for model in models} == {512}  # of 512 or 514
 
 
 def test_overlapping_windows_by_hand(tokenizer, rows):
@@ -120,39 +110,29 @@ def test_overlapping_windows_by_hand(tokenizer, rows):
         output = encoder.model(
             input_ids=torch.tensor([[plan.start, *piece, plan.end]]), output_attentions=True
         )
-        keep = [
-            i
-            for i in range(len(piece) + 2)
-            if (i > 0 or start == 0) and (i <= len(piece) or start + room >= len(tokens))
-        ]
-        sums[[start + i for i in keep]] += output.last_hidden_state[0, keep]
-        counts[[start + i for i in keep]] += 1
+        # the special tokens of the text's own start and end alone
+        first, last = int(start > 0), len(piece) + 2 - int(start + room < len(tokens))
+        place = slice(start + first, start + last)
+        sums[place] += output.last_hidden_state[0, first:last]
+        counts[place] += 1
         for m, position in enumerate(rows[0]["mention_position"]):
             if start <= position < start + len(piece):
-                attention[m][:, [start + i for i in keep]] += output.attentions[-1][
-                    0, :, position - start + 1
-                ][:, keep]
+                row = output.attentions[-1][0, :, position - start + 1]
+                attention[m, :, place] += row[:, first:last]
     encoder.model.set_attn_implementation("sdpa")
     encoded = encoder(Collator(plan)([rows[0], rows[1]]))
-    torch.testing.assert_close(
-        encoded.states[0, :length], sums / counts[:, None], rtol=1e-4, atol=1e-5
-    )
-    mentions = len(attention)
-    torch.testing.assert_close(
-        encoded.rows[:mentions, :, :length],
-        attention / attention.sum(-1, keepdim=True),
-        rtol=1e-4,
-        atol=1e-6,
-    )
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(encoded.states[0, :length], sums / counts[:, None], **close)
+    expected = attention / attention.sum(-1, keepdim=True)
+    found = encoded.rows[: len(attention), :, :length]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_freezing(tokenizer):
     encoder = encoder_of("bert", tokenizer)
     encoder.freeze("lower:2")
-    trainable = {
-        name.split(".")[0:4][-1] for name, p in encoder.named_parameters() if p.requires_grad
-    }
-    assert trainable == {"2"}  # the last of three layers
+    trainable = [name for name, p in encoder.named_parameters() if p.requires_grad]
+    assert {name.split(".")[3] for name in trainable} == {"2"}  # the last of three layers
     with pytest.raises(ConfigError, match="3 layers"):
         encoder.freeze("lower:4")
 
@@ -164,10 +144,8 @@ def test_a_local_folder_loads_without_a_network(tmp_path, tokenizer, rows):
     loaded = load_encoder(str(tmp_path), attention_dropout=0.0, hidden_dropout=0.2).eval()
     batch = Collator(encoder.windows)([rows[0]])
     torch.testing.assert_close(loaded(batch), encoder(batch))
-    assert (
-        loaded.model.config.hidden_dropout_prob == 0.2
-        and loaded.model.config.attention_probs_dropout_prob == 0.0
-    )
+    config = loaded.model.config
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.2, 0.0)
 
 
 def test_a_checkpoint_of_pretraining_loads(tmp_path, tokenizer, rows):
@@ -194,9 +172,14 @@ def test_attention_rows_are_float32_under_autocast(kind, tokenizer, rows):
     """In bfloat16, which keeps 8 bits, probabilities of long windows would sum to anything."""
     encoder = encoder_of(kind, tokenizer)
     batch = Collator(encoder.windows)([rows[0]])
-    taken = {}
-    taps = encoder._taps[0]
-    taps.attention_rows = keep(taps.attention_rows, taps, taken)
+    (taps,), taken = encoder._taps, {}
+    rows_of = taps.attention_rows
+
+    def kept(*arguments):
+        taken.update(query=taps.query, key=taps.key)
+        return rows_of(*arguments)
+
+    taps.attention_rows = kept
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
         found = encoder(batch).rows
     query, key = (taken[name].double() for name in ("query", "key"))
@@ -206,11 +189,3 @@ def test_attention_rows_are_float32_under_autocast(kind, tokenizer, rows):
     scores = heads(query)[:, column] @ heads(key).transpose(1, 2) / size**0.5
     expected = scores.softmax(-1).transpose(0, 1)
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)
-
-
-def keep(method, taps, taken):
-    def kept(batch, training):
-        taken.update(query=taps.query, key=taps.key)
-        return method(batch, training)
-
-    return kept
