@@ -113,7 +113,7 @@ def accelerate_from_scratch():
         freeze_libraries()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread():
     """Tensors this small gain nothing from threads, and lose much when two processes share the
     cores.
