@@ -50,7 +50,8 @@ class ContextAware(BinaryRelations):
     def attend(self, pairs: Tensor, batch: Batch) -> Tensor:
         """[P, emb]: the mean of a document's pairs, weighted by attention."""
         counts = batch.entities * (batch.entities - 1)
-        document, place = segments.ranges(counts)
+        document = batch.pairs[:, 0]
+        place = segments.places(document, counts)
         most = batch.largest * (batch.largest - 1)
         table = pairs.new_zeros(len(counts), most, pairs.shape[1])
         table = table.index_put((document, place), pairs)

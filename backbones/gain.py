@@ -71,8 +71,8 @@ class Gain(BinaryRelations):
         D, L, d = encoded.states.shape
         tags = torch.cat([tag[:-1].view(D, L, TAG) for tag in self.tags(batch)[::-1]], 2)
         mentions = mention_means(torch.cat([encoded.states, tags], 2), batch)
-        document, place = segments.ranges(segments.sizes(batch.mention_state // L, D))
-        place += 1  # node 0 is the document
+        document = batch.mention_state // L
+        place = segments.places(document, segments.sizes(document, D)) + 1  # 0 is the document
         size = int(place.max()) + 1 if len(place) else 1
         x = mentions.new_zeros(D, size, d + 2 * TAG).index_put((document, place), mentions)
         whole_text = pad(torch.tanh(self.document(encoded.states[:, 0])), (0, 2 * TAG))

@@ -1,5 +1,5 @@
 """Rows that belong to groups of any size: tokens to mentions, mentions to entities, entities to
-documents. Without a loop over groups, and without a sync with the device.
+documents. Without a loop over groups; only `ranges` syncs with the device.
 """
 
 import torch
@@ -36,11 +36,16 @@ def sizes(group: Tensor, groups: int) -> Tensor:
     return group.new_zeros(groups).index_add(0, group, torch.ones_like(group))
 
 
+def places(group: Tensor, sizes: Tensor) -> Tensor:
+    """[K] the number of each row within its group; rows stand in the order of their groups [K]."""
+    start = (sizes.cumsum(0) - sizes)[group]
+    return torch.arange(len(group), device=group.device) - start
+
+
 def ranges(sizes: Tensor) -> tuple[Tensor, Tensor]:
     """(group [K], number within it [K]) of all rows of groups of these sizes."""
     group = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
-    start = (sizes.cumsum(0) - sizes)[group]
-    return group, torch.arange(len(group), device=sizes.device) - start
+    return group, places(group, sizes)
 
 
 def table(values: Tensor, batch: Batch) -> Tensor:
