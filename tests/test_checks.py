@@ -1,7 +1,5 @@
 """Every registered class keeps the contract of its kind; the checks that all kinds share."""
 
-import importlib
-
 import pytest
 import torch
 from contracts import assert_fails, assert_passes, broken
@@ -11,27 +9,28 @@ from augmenters.check import check_augmenter
 from augmenters.none import NoAugmentation
 from backbones.base import Backbone
 from backbones.check import check_backbone
-from benchmark.commands.inspect import CONTRACTS
+from backbones.encoders.check import check_encoder
+from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
+
+CHECKED = {
+    "Augmenter": (AUGMENTERS, check_augmenter),
+    "Backbone": (BACKBONES, check_backbone),
+    "Encoder": (ENCODERS, check_encoder),
+}
 
 
-def check_of(kind):
-    _, module, function = CONTRACTS[kind]
-    return getattr(importlib.import_module(module), function)
+@pytest.mark.parametrize(
+    ("base", "name"), [(base, name) for base, (registry, _) in CHECKED.items() for name in registry]
+)
+def test_registered_classes_pass(base, name, one_thread):
+    registry, check = CHECKED[base]
+    assert_passes(check(registry[name]))
 
 
-REGISTERED = [(kind, name) for kind, (registry, *_) in CONTRACTS.items() for name in registry]
-
-
-@pytest.mark.parametrize(("kind", "name"), REGISTERED)
-def test_registered_classes_pass(kind, name, one_thread):
-    registry, *_ = CONTRACTS[kind]
-    assert_passes(check_of(kind)(registry[name]))
-
-
-@pytest.mark.parametrize("kind", CONTRACTS)
-def test_a_class_needs_the_base_of_its_kind(kind):
-    checks = check_of(kind)(type("NotDerived", (), {}))
-    assert_fails(checks, "has the base of its kind", f"must be a class derived .*{kind.title()}")
+@pytest.mark.parametrize("base", CHECKED)
+def test_a_class_needs_the_base_of_its_kind(base):
+    checks = CHECKED[base][1](type("NotDerived", (), {}))
+    assert_fails(checks, "has the base of its kind", f"must be a class derived .*{base}")
 
 
 def test_a_method_that_is_missing_is_named():
