@@ -51,11 +51,13 @@ class Baseline(AxialBackbone):
 
     def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor:
         """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs."""
-        options, negative = self.options, pairs.representations[~pairs.positive]
+        options, contrasts = self.options, None
+        if options.contrast_with == "all":
+            contrasts = pairs.representations[~pairs.positive]
         return supervised_contrastive(
             *pairs.only_positive(),
             temperature=options.temperature,
             base_temperature=options.base_temperature,
             form=options.contrastive,
-            contrasts=negative if options.contrast_with == "all" else None,
+            contrasts=contrasts,
         )

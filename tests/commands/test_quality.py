@@ -7,6 +7,8 @@ from tiny_runs import config, execute
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
+from benchmark.config import Choice
+from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
 
 
@@ -18,9 +20,12 @@ def invoke(*arguments):
 def trained(tmp_path_factory):
     """none, and copies and vae without their measurements."""
     folder = tmp_path_factory.mktemp("results")
-    execute(folder, config(), branch_epoch=1)
+    dataset = Choice(name="synthetic", options={"train": 12, "dev": 4, "test": 4})
+    settings = {"corpus": DATASETS["synthetic"](**dataset.options)}
+    of = lambda **names: config(**names).model_copy(update={"dataset": dataset})
+    execute(folder, of(), branch_epoch=1, **settings)
     for augmenter in ("copies", "vae"):
-        run = execute(folder, config(augmenter=augmenter), finish=False)
+        run = execute(folder, of(augmenter=augmenter), finish=False, **settings)
         for measured in ("quality.json", "sample.json"):
             (run.path / measured).unlink()
         run.finish()
