@@ -277,11 +277,11 @@ class RunDirectory:
         """
         marker = self.read_json("DONE")
         left = {path.name for pattern in patterns for path in self.path.glob(pattern)}
+        left.update(marker.get("left_out", ()))
         files.make_folder(folder)
         for name in marker["sha256"].keys() - left:
             shutil.copy2(self.path / name, folder / name)
-        left_out = sorted(left.union(marker.get("left_out", ())))
-        files.write_json(folder / "DONE", {**marker, "left_out": left_out})
+        files.write_json(folder / "DONE", {**marker, "left_out": sorted(left)})
 
     def config(self) -> dict[str, Any]:
         """The stored configuration, of a run in any state; its "facts" are left out."""

@@ -133,7 +133,8 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
             continue
         index, key = rest.split(".", 1)
         # a fused optimiser would read beyond the end of a state of another shape
-        if tensor.shape not in (parameters[int(index)].shape, torch.Size([])):
+        fits = [torch.Size([]), *(p.shape for p in parameters[int(index) :][:1])]
+        if tensor.shape not in fits:
             raise UserError(
                 f"{path}: optimiser state {rest} does not fit this model; remove the file to begin "
                 "anew"

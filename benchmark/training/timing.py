@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -33,10 +34,10 @@ def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
     size = min(config.batch_size, len(corpus.train))
     sample = corpus.train.select(range(min(len(corpus.train), SAMPLE * size)))
     settings = {"training": True, "mention": run.encoder.mention}
-    features = featurise(sample, corpus, model.encoder.tokenizer, **settings).sort("length")
-    rows, start = Rows(features, model.needs), (len(features) - size) // 2
-    collate = Collator(model.encoder.windows, model.needs)
-    batch = collate([rows[row] for row in range(start, start + size)]).to(device)
+    features = featurise(sample, corpus, model.encoder.tokenizer, **settings)
+    by_length, start = np.argsort(features["length"]).tolist(), (len(features) - size) // 2
+    rows, collate = Rows(features, model.needs), Collator(model.encoder.windows, model.needs)
+    batch = collate([rows[row] for row in by_length[start : start + size]]).to(device)
     optimizer = torch.optim.AdamW(model.parameter_groups(config.lr_encoder, config.lr_head))
 
     def step() -> None:

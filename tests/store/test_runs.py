@@ -179,3 +179,17 @@ print(json.dumps(sorted(heavy & set(sys.modules))))
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_a_copy_can_be_copied(run, tmp_path):
+    """A run that was published without its large files is published again."""
+    run.start(CONFIG)
+    run.write_json("metrics.json", {"test": {"f1": 0.5}})
+    run.write_json("candidates_test.json", [])
+    run.finish()
+    cell = Path("demo", "atlop", "none", "seed-0")
+    run.copy_results(tmp_path / "one" / cell, "candidates_*.json")
+    once, twice = (RunDirectory(tmp_path / number / cell) for number in ("one", "two"))
+    once.copy_results(twice.path, "candidates_*.json")
+    assert contents(once) == contents(twice) and twice.is_sound()
+    assert twice.read_json("DONE")["left_out"] == ["candidates_test.json"]

@@ -138,3 +138,13 @@ def test_an_optimiser_state_of_another_shape_is_refused(tmp_path, change):
     write_tensors(tmp_path / "state", tensors)
     with pytest.raises(UserError, match=r"optimiser state 0\.exp_avg does not fit"):
         load_state(tmp_path / "state", model, optimizer)
+
+
+def test_a_state_of_more_parameters_is_refused(tmp_path):
+    model, other = nn.Sequential(nn.Linear(3, 2), nn.Linear(3, 2)), nn.Sequential(nn.Linear(3, 2))
+    optimizer = torch.optim.AdamW(model.parameters())
+    sum(layer(torch.ones(1, 3)).sum() for layer in model).backward()
+    optimizer.step()
+    save_state(tmp_path / "state", model, optimizer, {})
+    with pytest.raises(UserError, match=r"optimiser state 2\.\w+ does not fit this model"):
+        load_state(tmp_path / "state", other, torch.optim.AdamW(other.parameters()))

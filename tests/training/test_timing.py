@@ -8,6 +8,7 @@ from benchmark.registry import BACKBONES, ENCODERS
 from benchmark.training import timing
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
 def test_steps_and_looks_are_counted(monkeypatch):
     """Each action takes one second: 3 epochs of 3 steps; then dev four times and test once, 2
     documents a second.
