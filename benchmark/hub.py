@@ -117,8 +117,9 @@ def _explained(told: str, instead: str, kind: type[UserError] = UserError) -> It
         yield
     # offline, no such repository, a name that the hub refuses: classes without a common base
     except Exception as error:
-        reason = next(filter(None, str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise kind(f"{told}: {reason}. {instead}") from error
+        # what is missing stands below the status of the answer
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise kind(f"{told}: {reason.rstrip('.'):.300}. {instead}") from error
 
 
 def missing_files(folder: Path) -> str | None:

@@ -79,6 +79,17 @@ def test_a_repository_that_cannot_be_written_is_named(corpus, monkeypatch):
         push(corpus, "me/mine")
 
 
+def test_what_the_hub_answers_is_told(monkeypatch):
+    """The first line is the status alone."""
+
+    def refuse(*_, **__):
+        raise OSError("404 Client Error.\n\nRepository Not Found for url: http://hub/me/mine.")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(DataError, match="404 Client Error. Repository Not Found for url: http:"):
+        exported(hub="me/mine")
+
+
 def test_an_upload_is_one_commit_of_what_a_folder_holds(corpus, monkeypatch):
     sent = {}
 
