@@ -25,6 +25,9 @@ class Backbone(nn.Module):
     (benchmark/options.py), and define `represent`, `pair_loss` and a layer `classifier`, or
     `classify`. `backbones/check.py` tells what is wrong with one.
 
+    Defaults of the hyper-parameters of the suite's own are those of the official code, where a
+    comment does not say otherwise.
+
     Shapes: P pairs, d representation width, R relations and, at index 0, the threshold class (NA).
 
     Attributes:

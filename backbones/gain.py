@@ -11,7 +11,7 @@ from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TokenTags, entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import Least, OptionModel, Whole
+from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
 TAG = 20  # width of the embeddings of entity numbers and of types
@@ -31,7 +31,7 @@ class Gain(BinaryRelations):
         # width of the classifier's hidden layer, which augmenters see; 0: twice that of an entity
         # (official)
         hidden: Annotated[int, Field(ge=0)] = 0
-        rate: Least = 0.6  # of dropout
+        rate: Probability = 0.6  # of dropout
         # pairs without a relation that the loss takes for each pair with one, drawn anew at every
         # step (official: 4, drawn for each document and epoch), and at least for the batch
         # (official: 20 for a document)

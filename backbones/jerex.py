@@ -12,7 +12,7 @@ from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TYPES, mention_tokens
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import Least, OptionModel, Whole
+from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
 DISTANCES, SENTENCES = 700, 50  # rows of the tables of distances; larger ones share a row
@@ -28,7 +28,7 @@ class Jerex(BinaryRelations):
 
     class Options(OptionModel):
         meta: Whole = 25  # width of embedded types and distances
-        rate: Least = 0.1  # of dropout
+        rate: Probability = 0.1  # of dropout
         probability: Annotated[float, Field(gt=0, lt=1)] = 0.6  # above: the relation is predicted
         # pairs without a relation that the loss takes, for the batch, drawn anew at every step
         # (official: 200 for a document)

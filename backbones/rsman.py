@@ -11,7 +11,7 @@ from backbones.parts.binary import BinaryRelations
 from backbones.parts.mentions import mention_means
 from backbones.parts.structure import Structure, add_structure
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import Least, OptionModel, Whole
+from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
 
@@ -29,7 +29,7 @@ class Rsman(BinaryRelations):
         structure: Structure = "biaffine"  # as in `ssan`
         emb: Whole = 128  # width of a mention and of a sentence
         attention: Whole = 256  # width of the attention to mentions
-        rate: Least = 0.1  # of dropout of the entities
+        rate: Probability = 0.1  # of dropout of the entities
 
     needs = ("mention_end", "token_sentence")
     check_options = {"emb": 8, "attention": 8}

@@ -12,7 +12,7 @@ from backbones.parts.distances import DistancePairs
 from backbones.parts.mentions import entity_token_means
 from backbones.parts.structure import Structure, add_structure
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import Least, OptionModel, Whole
+from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
 
@@ -26,7 +26,7 @@ class Ssan(BinaryRelations):
         structure: Structure = "biaffine"  # of the attention's bias
         emb: Whole = 128  # width of an entity
         distance: Whole = 20  # width of an embedded distance
-        rate: Least = 0.1  # of dropout of the pairs
+        rate: Probability = 0.1  # of dropout of the pairs
 
     needs = ("mention_end",)
     check_options = {"emb": 8}

@@ -19,7 +19,7 @@ from backbones.encoders.words import MARKER, PAD, WordTokenizer
 from backbones.parts.mentions import TokenTags
 from benchmark.data.batches import Batch, Encoded
 from benchmark.errors import ConfigError
-from benchmark.options import Least, OptionModel, Whole
+from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import ENCODERS
 
 TAG = 20  # width of the embeddings of entity numbers and of types
@@ -106,7 +106,7 @@ class Cnn(WordEncoder):
         word_width: Whole = 100  # of a word's vector
         vocabulary: Whole = 50_000  # words kept, without `path`
         width: Whole = 200  # channels
-        rate: Least = 0.5  # of dropout after each layer
+        rate: Probability = 0.5  # of dropout after each layer
 
     def __init__(self, sentences: Iterable[list[str]], **options: Any):
         super().__init__(sentences, **options)
@@ -132,7 +132,7 @@ class Lstm(WordEncoder):
         word_width: Whole = 100
         vocabulary: Whole = 50_000
         width: Whole = 128  # of states
-        rate: Least = 0.2  # of dropout of the inputs, one mask for a text
+        rate: Probability = 0.2  # of dropout of the inputs, one mask for a text
 
     directions = 1
 

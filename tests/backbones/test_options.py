@@ -49,6 +49,12 @@ def test_mistakes_are_named(name, options, message):
         BACKBONES[name](16, 3, **{**SMALL, **options})
 
 
+@pytest.mark.parametrize("name", ["gain", "jerex", "rsman", "ssan"])
+def test_a_rate_of_dropout_is_a_probability(name):
+    with pytest.raises(ConfigError, match="option 'rate': .* less than or equal to 1, got 2"):
+        BACKBONES[name](16, 3, rate=2)
+
+
 def test_an_encoder_whose_width_the_axial_heads_do_not_divide_is_named():
     with pytest.raises(ConfigError, match="must be a multiple of that, it is 12"):
         BACKBONES["kd_docre"](12, 3, emb=8, block=4, layers=1)
