@@ -199,8 +199,14 @@ def options_of(target: Any) -> Any:
     for owner in getattr(target, "__mro__", ()):
         if "Options" in vars(owner):
             return owner.Options
-        if "__init__" in vars(owner):
+        if "__init__" in vars(owner) and not _passes_on(inspect.signature(owner.__init__)):
             return None
+
+
+def _passes_on(signature: inspect.Signature) -> bool:
+    """Whether a constructor takes its options as **options alone, so that its base knows them."""
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    return inspect.Parameter.VAR_KEYWORD in kinds and inspect.Parameter.KEYWORD_ONLY not in kinds
 
 
 def parameters_of(target: Any) -> dict[str, Any]:
@@ -226,12 +232,13 @@ def _parameters_of_source(
         if options := inside.get("Options"):
             fields = [line for line in options.body if isinstance(line, ast.AnnAssign)]
             return _values({field.target.id: field.value for field in fields})
-        if "__init__" not in inside:
+        init = inside.get("__init__")
+        if init is None or (init.args.kwarg and not init.args.kwonlyargs):
             bases = [ast.unparse(base) for base in node.bases]
             if all(base in CONTRACTS for base in bases):
                 return {}
             return _parameters_of_source(classes.get(bases[0]), classes)
-        node = inside["__init__"]
+        node = init
     names = [argument.arg for argument in node.args.kwonlyargs]
     return _values(dict(zip(names, node.args.kw_defaults, strict=True)))
 

@@ -18,6 +18,7 @@ from benchmark.registry import (
 )
 
 MODULE = '''
+from benchmark.options import OptionModel
 from things_registry import THINGS
 
 @THINGS.register("first")
@@ -37,10 +38,31 @@ def second(*, rate=0.5):
 class Child(First):
     """A constructor of the same file."""
 
+class Many:
+    class Options(OptionModel):
+        size: int = 3
+
+    def __init__(self, **options): ...
+
+@THINGS.register("more")
+class More(Many):
+    """A constructor that passes its options on."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+
+@THINGS.register("fewer")
+class Fewer(Many):
+    """A constructor with options of its own."""
+
+    def __init__(self, *, rate: float = 0.5):
+        super().__init__()
+
 class NotRegistered: ...
 
 raise_if_imported = 1 / (1 if __import__("os").environ.get("MAY_IMPORT") else 0)
 '''
+NAMES = ["first", "second", "child", "more", "fewer"]
 OPTIONS = {"size": 3, "name": "x", "must": REQUIRED}
 MORE = '''
 from things_registry import THINGS
@@ -74,10 +96,11 @@ def things(tmp_path, monkeypatch):
 
 
 def test_entries_are_found_without_importing_them_and_imported_when_asked_for(things, monkeypatch):
-    assert list(things) == ["first", "second", "child"] and len(things) == 3
+    assert list(things) == NAMES and len(things) == 5
     assert things.entry("first").summary == "The first thing."
     read = {name: things.entry(name).parameters for name in things}
-    assert read == {"first": OPTIONS, "second": {"rate": 0.5}, "child": OPTIONS}
+    inherited = {"child": OPTIONS, "more": {"size": 3}, "fewer": {"rate": 0.5}}
+    assert read == {"first": OPTIONS, "second": {"rate": 0.5}, **inherited}
     assert "things.module" not in sys.modules
     monkeypatch.setenv("MAY_IMPORT", "1")
     assert things["second"](rate=2) == 2 and things["first"].__name__ == "First"
@@ -94,7 +117,7 @@ def test_where_reading_does_not_tell_the_options_the_module_is_imported(things, 
 @pytest.mark.parametrize("text", ["@THINGS.register('x')\ndef broken(:", "# THINGS.register(\n\0"])
 def test_a_file_that_cannot_be_read_is_named_and_the_others_work(things, tmp_path, capsys, text):
     (tmp_path / "things" / "aaa.py").write_text(text)
-    assert list(things) == ["first", "second", "child"]
+    assert list(things) == NAMES
     assert "aaa.py cannot be read and is left out" in capsys.readouterr().err
 
 
@@ -107,7 +130,7 @@ def test_a_module_that_cannot_be_imported_is_named_when_it_is_asked_for(things):
 def test_unknown_names_get_the_nearest_known(things):
     with pytest.raises(UnknownNameError) as caught:
         things["frist"]
-    known = "Known: child, first, second"
+    known = "Known: child, fewer, first, more, second"
     assert str(caught.value) == f"unknown thing 'frist'. Did you mean 'first'? {known}"
     with pytest.raises(UnknownNameError, match=rf"unknown thing 'zzz'\. {known}"):
         things["zzz"]
@@ -122,7 +145,7 @@ def test_what_is_registered_elsewhere_joins_in(things, tmp_path):
         def __init__(self, *, depth: int = 2): ...
 
     assert things["third"] is Third
-    assert len(things) == 4 and things.entry("third").parameters == {"depth": 2}
+    assert len(things) == 6 and things.entry("third").parameters == {"depth": 2}
     with pytest.raises(UserError, match="letters, digits"):
         things.register("../x")
     plugin = tmp_path / "my_thing.py"

@@ -149,6 +149,9 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any]) -> Non
         return
     from benchmark.training import stages
 
+    runs = [job.config.model_copy(update={"seed": 0}) for job in left]
+    for run in {run.model_dump_json(): run for run in runs}.values():
+        stages.require_buildable(run)
     for job in left:
         # else nothing is saved, or it is in use or left over
         if job.directory.has_saved_state() and job.directory.state() in ("killed", "failed"):
@@ -156,9 +159,6 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any]) -> Non
 
             known = _identifying(facts | job.facts)
             require_fitting_state(job.config, job.directory, known, restart=restart)
-    runs = [job.config.model_copy(update={"seed": 0}) for job in left]
-    for run in {run.model_dump_json(): run for run in runs}.values():
-        stages.require_buildable(run)
 
 
 def _tell_other_commits(finished: list[Job], commit: str | None, progress: Progress) -> None:
