@@ -301,6 +301,16 @@ def test_a_saved_state_is_not_thrown_away_for_other_settings(lab, saved):
     assert config_of(lab, "left none 0")["train"]["epochs"] == 5
 
 
+def test_a_saved_state_stays_where_the_new_settings_are_refused(lab, monkeypatch):
+    def refuse(run):
+        raise UserError("block must divide emb")
+
+    state = stop(lab)
+    monkeypatch.setattr("benchmark.training.stages.require_buildable", refuse)
+    assert "block must divide" in refused(lab, f"{NONE} --set train.epochs=5 --restart")
+    assert state.is_file()
+
+
 def test_a_saved_state_of_the_same_settings_is_gone_on_from(lab):
     stop(lab)
     assert lab(NONE).exit_code == 0
