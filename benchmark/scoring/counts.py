@@ -172,9 +172,9 @@ def count(
     documents = list(documents)
     read = _Reader(documents, relations, undirected)
     gold = {
-        read.fact("gold", d, fact["head"], fact["tail"], fact["relation"])
+        read.fact(f"gold: document '{document['title']}'", d, f["head"], f["tail"], f["relation"])
         for d, document in enumerate(documents)
-        for fact in document["facts"]
+        for f in document["facts"]
     }
     predicted = {
         read.prediction(f"{source}: prediction {n}", item) for n, item in enumerate(predictions)

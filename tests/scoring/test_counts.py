@@ -166,6 +166,13 @@ def test_a_prediction_of_another_shape_is_named(item):
         counted([item])
 
 
+def test_a_faulty_gold_fact_is_named_with_its_document():
+    fact = {"head": 5, "tail": 0, "relation": "r"}
+    document = {"title": "Marie", "entities": [{}, {}], "facts": [fact]}
+    with pytest.raises(DataError, match="gold: document 'Marie': h_idx is 5"):
+        count([document], [], relations=["r"], frequent=None, train_documents=[])
+
+
 def test_duplicate_titles_are_refused():
     with pytest.raises(DataError, match="two documents have the title 'a'"):
         counted([], GOLD + GOLD[:1])
