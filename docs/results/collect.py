@@ -27,7 +27,9 @@ def collect(results: Path, destination: Path) -> int:
             run.copy_results(target, *LEFT_OUT)
             new += 1
     for plan in results.glob("*/experiment.json"):  # what the experiment asks for
-        shutil.copy2(plan, destination / plan.relative_to(results))
+        folder = destination / plan.parent.name
+        if folder.is_dir() and not (folder / plan.name).exists():
+            shutil.copy2(plan, folder)
     return new
 
 
