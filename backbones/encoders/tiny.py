@@ -61,7 +61,7 @@ class Tiny(HuggingFaceEncoder):
         width, heads = options.width, options.heads
         if heads < 2 or width % (2 * heads):
             raise ConfigError(
-                "encoder 'tiny': needs at least 2 heads and a width that 2 x heads divides, "
+                "needs at least 2 heads and a width that 2 x heads divides, "
                 f"got heads {heads}, width {width}"
             )
         tokenizer = _wordpiece(sentences, options.vocabulary)
