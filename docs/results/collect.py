@@ -26,7 +26,7 @@ def collect(results: Path, destination: Path) -> int:
             run.verify()
             run.copy_results(target, *LEFT_OUT)
             new += 1
-    for plan in results.glob("*/experiment.json"):  # what the experiment asks for
+    for plan in results.glob("*/experiment.json"):  # what it asks for; one that is there stays
         folder = destination / plan.parent.name
         if folder.is_dir() and not (folder / plan.name).exists():
             shutil.copy2(plan, folder)
