@@ -97,11 +97,18 @@ class TrainConfig(OptionModel):
         "best", "of a finished run; `none` keeps them while another run needs them"
     )
     store_logits: bool = key(False, "of the training pairs, for a student's `distill_from`")
-    distill_from: str | None = key(
+    distill_from: str | list[str] | None = key(
         None,
         "folder of a finished run with stored logits, the teacher: the mean squared error to them "
-        "is added to the loss (KD-DocRE's knowledge distillation)",
+        "is added to the loss (KD-DocRE's knowledge distillation). Of several, the mean is taken",
     )
+
+    @property
+    def teachers(self) -> list[str]:
+        """The folders of `distill_from`."""
+        given = self.distill_from or []
+        return [given] if isinstance(given, str) else given
+
     trackers: list[Tracker] = key([], "charts while a run trains; they change no number")
 
 

@@ -21,7 +21,13 @@ SECTIONS = {
     "`augment`": AugmentConfig,
     "`cluster`": ClusterConfig,
 }
-TYPES = {"integer": "whole number", "string": "text", "boolean": "true or false", "array": "list"}
+TYPES = {
+    "integer": "whole number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "list",
+    "null": "null",
+}
 BOUNDS = {
     "minimum": "at least",
     "exclusiveMinimum": "above",
@@ -65,7 +71,7 @@ def _shown(default: Any) -> str:
 def _type(schema: dict[str, Any]) -> str:
     """In words: "whole number, at least 1", "`fp32` or `bf16`"."""
     if "anyOf" in schema:
-        return f"{_type(schema['anyOf'][0])}, or null"
+        return ", or ".join(_type(each) for each in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     kind = schema.get("type", "object")

@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,10 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
-def teacher_digest(folder: str | None) -> str | None:
-    """Identifies the finished run that a student learns from; None without one."""
-    marker = Path(folder).expanduser() / "DONE" if folder else None
-    return sha256(marker)[:16] if marker is not None and marker.is_file() else None
+def teacher_digest(folders: Sequence[str]) -> str | None:
+    """Identifies the finished runs that a student learns from; None without any."""
+    markers = [Path(folder).expanduser() / "DONE" for folder in folders]
+    return " ".join(sha256(marker)[:16] for marker in markers if marker.is_file()) or None
 
 
 def files_digest(run: RunConfig) -> str | None:

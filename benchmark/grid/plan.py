@@ -82,7 +82,7 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
-        teacher = identity.teacher_digest(self.config.train.distill_from)
+        teacher = identity.teacher_digest(self.config.train.teachers)
         return {"teacher_digest": teacher, "files_digest": identity.files_digest(self.config)}
 
     def differences(self, **facts: Any) -> list[str]:

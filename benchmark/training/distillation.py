@@ -1,4 +1,4 @@
-"""Logits of a finished run as targets for another one (KD-DocRE's knowledge distillation), aligned
+"""Logits of finished runs as targets for another one (KD-DocRE's knowledge distillation), aligned
 by document title.
 """
 
@@ -36,33 +36,51 @@ def require_teacher(run: str) -> Path:
     return path
 
 
-class TaughtCollator:
-    """A collator whose batches bring along the logits that a finished run stored of their pairs.
-
-    Args:
-        run: the folder of the teacher.
-        titles: of the training documents, by row number.
+def stored_logits(run: str, titles: Sequence[str], relations: Sequence[str]) -> list[Tensor]:
+    """[P, R] logits that a finished run stored of each of these training documents.
 
     Raises:
         UserError: the run stored no logits, has another relation inventory, or lacks one of the
             documents.
     """
+    path = require_teacher(run)
+    tensors, facts = read_tensors(path)
+    if facts["relations"] != list(relations):
+        raise UserError(f"distill_from: {path} was made with another relation inventory")
+    if missing := sorted(set(titles) - set(facts["titles"])):
+        raise UserError(
+            f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. "
+            f"'{missing[0]}'"
+        )
+    split = tensors["logits"].split(tensors["pairs"].tolist())
+    known = dict(zip(facts["titles"], split, strict=True))
+    return [known[title] for title in titles]
+
+
+class TaughtCollator:
+    """A collator whose batches bring along the logits that finished runs stored of their pairs.
+
+    Args:
+        teachers: the folders of these runs. The mean of their logits is taken: an ensemble ranks
+            better than each of its members.
+        titles: of the training documents, by row number.
+
+    Raises:
+        UserError: a teacher does not fit (`stored_logits`), or two disagree about the entities.
+    """
 
     def __init__(
-        self, collator: Collator, run: str, titles: Sequence[str], relations: Sequence[str]
+        self,
+        collator: Collator,
+        teachers: Sequence[str],
+        titles: Sequence[str],
+        relations: Sequence[str],
     ):
-        path = require_teacher(run)
-        tensors, facts = read_tensors(path)
-        if facts["relations"] != list(relations):
-            raise UserError(f"distill_from: {path} was made with another relation inventory")
-        if missing := sorted(set(titles) - set(facts["titles"])):
-            raise UserError(
-                f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. "
-                f"'{missing[0]}'"
-            )
-        split = tensors["logits"].split(tensors["pairs"].tolist())
-        known = dict(zip(facts["titles"], split, strict=True))
-        self.collator, self.logits = collator, [known[title] for title in titles]
+        self.collator = collator
+        of_teachers = [stored_logits(run, titles, relations) for run in teachers]
+        if len({tuple(map(len, logits)) for logits in of_teachers}) > 1:
+            raise UserError("distill_from: the teachers saw different entities in these documents")
+        self.logits = [torch.stack(of).mean(0) for of in zip(*of_teachers, strict=True)]
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
         batch = self.collator(rows)

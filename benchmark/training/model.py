@@ -173,7 +173,7 @@ def require_buildable(run: RunConfig) -> None:
             f"backbone '{run.backbone.name}' reads the encoder's attention, and encoder "
             f"'{run.encoder.name}' gives none: take another encoder or another backbone"
         )
-    if teacher := run.train.distill_from:
+    for teacher in run.train.teachers:
         require_teacher(teacher)
     require_installed(run.train.trackers)
     with _explained("backbone", run.backbone.name, options), torch.device("meta"):

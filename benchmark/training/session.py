@@ -123,9 +123,9 @@ class Session:
                 seed=self.run.seed,
                 rewrites=self.rewrites,
             )
-        if training and (teacher := config.distill_from):
+        if training and config.teachers:
             titles = list(self.corpus.train["title"])
-            collate = TaughtCollator(collate, teacher, titles, self.corpus.relations)
+            collate = TaughtCollator(collate, config.teachers, titles, self.corpus.relations)
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
             Rows(features, needs),

@@ -77,8 +77,8 @@ def test_facts_name_what_identifies_a_run(tmp_path):
 
 def test_a_student_is_bound_to_its_teacher(tmp_path):
     digest = identity.teacher_digest
-    assert digest(None) is None and digest(str(tmp_path / "nowhere")) is None
+    assert digest([]) is None and digest([str(tmp_path / "nowhere")]) is None
     (tmp_path / "DONE").write_text("first")
-    first = digest(str(tmp_path))
+    first = digest([str(tmp_path)])
     (tmp_path / "DONE").write_text("trained anew")
-    assert first != digest(str(tmp_path)) is not None
+    assert first != digest([str(tmp_path)]) is not None

@@ -31,7 +31,7 @@ from benchmark.interop.predict import predict
 from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import read_facts, read_tensors
-from benchmark.training.distillation import TaughtCollator
+from benchmark.training.distillation import TaughtCollator, stored_logits
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel, build_encoder, restore_model
@@ -353,9 +353,19 @@ def test_a_batch_brings_the_teachers_logits_of_its_own_pairs(tmp_path):
     model = restore_model(run, teacher.path, len(corpus.relations) + 1).eval()
     rows = Rows(featurise(corpus.train, corpus, model.encoder.tokenizer, training=True))
     titles, collate = list(corpus.train["title"]), Collator(model.encoder.windows)
-    taught = TaughtCollator(collate, str(teacher.path), titles, corpus.relations)
+    taught = TaughtCollator(collate, [str(teacher.path)], titles, corpus.relations)
     batch = taught([rows[i] for i in (3, 0, 2)])
     torch.testing.assert_close(batch.teacher, model.logits(batch), rtol=1e-4, atol=1e-5)
+
+
+def test_several_teachers_teach_their_mean(tmp_path):
+    corpus, runs = tiny_corpus(), [config(seed=seed, store_logits=True) for seed in (0, 1)]
+    folders = [str(execute(tmp_path, run).path) for run in runs]
+    titles, relations = list(corpus.train["title"]), corpus.relations
+    first, second = (stored_logits(folder, titles, relations) for folder in folders)
+    both = TaughtCollator(None, folders, titles, relations).logits
+    torch.testing.assert_close(both[2], (first[2] + second[2]) / 2)
+    assert losses(execute(tmp_path, config("baseline", seed=2, distill_from=folders)))[0] > 0
 
 
 def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
