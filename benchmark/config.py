@@ -32,6 +32,7 @@ from benchmark.yamltext import parse_yaml
 
 Count = Annotated[int, Field(ge=0)]
 LARGEST_SEED = 2**63 - 1
+PLAIN = (type(None), bool, int, str)  # values of options, beside finite floats
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
 Freeze = Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")]
@@ -251,18 +252,20 @@ def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> 
                 f"{whose} has no option '{option}'.{did_you_mean(option, known)} "
                 f"Known: {', '.join(known) or 'none'}"
             )
-        if not _is_finite(value):
-            raise ConfigError(f"{whose}: {option}: expected finite numbers, got {value!r:.80}")
+        if not _is_plain(value):
+            raise ConfigError(
+                f"{whose}: {option}: expected finite numbers or texts, got {value!r:.80}"
+            )
     complete = {**known, **options}
     if missing := [option for option, value in complete.items() if value is REQUIRED]:
         raise ConfigError(f"{whose} needs the option(s) {', '.join(missing)}")
     return complete
 
 
-def _is_finite(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, dict)):
-        return all(map(_is_finite, value.values() if isinstance(value, dict) else value))
-    return not isinstance(value, float) or math.isfinite(value)
+        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, PLAIN)
 
 
 class Experiment(OptionModel):

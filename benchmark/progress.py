@@ -12,9 +12,10 @@ Everything goes to standard error: a table on standard output can be piped on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich import progress as rich_progress
 from rich.console import Console
 
 
@@ -31,7 +32,7 @@ class Bar:
         """So many steps were done before this session; they take no part in the rate."""
         self.done = self.restored = done
         self.started = self.progress.clock()
-        self.progress._resume(self)
+        self.progress.bars.reset(self.progress.tasks[self], completed=done)
 
     def advance(self, n: int = 1, **numbers: float) -> None:
         """`n` further steps are done; `numbers` (loss=...) are shown beside the bar."""
@@ -42,7 +43,7 @@ class Bar:
         self.done = done
         self.total = self.total if total is None else total
         self.numbers |= numbers
-        self.progress._show(self)
+        self.progress.show(self)
 
     def rate(self) -> float:
         """Steps of this session per second; 0 while unknown."""
@@ -59,73 +60,11 @@ class Bar:
 
 
 class Progress:
-    """The silent kind, and the base of the others."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self.clock = clock
-        self._depth = 0
-
-    @staticmethod
-    def silent() -> Progress:
-        return Progress()
-
-    @staticmethod
-    def for_console(console: Console | None = None) -> Progress:
-        """Bars if `console` (default: standard error) is a terminal, else lines."""
-        console = console or Console(stderr=True)
-        return LiveProgress(console) if console.is_terminal else LineProgress(console)
-
-    @contextmanager
-    def task(self, description: str, total: int) -> Iterator[Bar]:
-        """A piece of work of `total` steps. Tasks may be nested; the outermost leaves a line."""
-        bar = Bar(description, total, self)
-        self._begin(bar)
-        self._depth += 1
-        try:
-            yield bar
-        finally:
-            self._depth -= 1
-            self._end(bar)
-        if self._depth == 0:
-            self.message(bar.line(f"in {duration(self.clock() - bar.started)}"))
-
-    def message(self, text: str) -> None:
-        """A line for the reader, above any bars."""
-
-    def _begin(self, bar: Bar) -> None: ...
-
-    def _show(self, bar: Bar) -> None: ...
-
-    def _resume(self, bar: Bar) -> None: ...
-
-    def _end(self, bar: Bar) -> None: ...
-
-
-class LineProgress(Progress):
-    """A line every `interval` seconds: for log files."""
+    """Bars if `console` is a terminal, else a line every `interval` seconds, for log files."""
 
     def __init__(self, console: Console, *, interval: float = 30.0, clock=time.monotonic):
-        super().__init__(clock)
-        self.console, self.interval = console, interval
-
-    def message(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _show(self, bar: Bar) -> None:
-        if (now := self.clock()) - bar.spoke >= self.interval:
-            bar.spoke, rate = now, bar.rate()
-            left = duration((bar.total - bar.done) / rate) if rate else "?"
-            self.message(f"{bar.line(f'({rate:.3g}/s)')}, {left} left")
-
-
-class LiveProgress(Progress):
-    """rich's bars, nested."""
-
-    def __init__(self, console: Console):
-        from rich import progress as rich_progress
-
-        super().__init__()
-        self._bars = rich_progress.Progress(
+        self.console, self.interval, self.clock = console, interval, clock
+        self.bars = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=24),
             rich_progress.MofNCompleteColumn(),
@@ -135,28 +74,48 @@ class LiveProgress(Progress):
             console=console,
             transient=True,
         )
-        self._tasks: dict[Bar, rich_progress.TaskID] = {}
+        self.tasks: dict[Bar, rich_progress.TaskID] = {}
+
+    @staticmethod
+    def silent() -> Progress:
+        return Progress(Console(quiet=True, force_terminal=False))
+
+    @staticmethod
+    def for_console() -> Progress:
+        """On standard error."""
+        return Progress(Console(stderr=True))
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Bar]:
+        """A piece of work of `total` steps. Tasks may be nested; the outermost leaves a line."""
+        bar = Bar(description, total, self)
+        if not self.tasks and self.console.is_terminal:
+            self.bars.start()
+        indented = "  " * len(self.tasks) + description
+        self.tasks[bar] = self.bars.add_task(indented, total=total, numbers="")
+        try:
+            yield bar
+        finally:
+            self.bars.remove_task(self.tasks.pop(bar))
+            if not self.tasks and self.console.is_terminal:
+                self.bars.stop()
+        if not self.tasks:
+            self.message(bar.line(f"in {duration(self.clock() - bar.started)}"))
 
     def message(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+        """A line for the reader, above any bars."""
+        wrapped = self.console.is_terminal
+        self.console.print(text, markup=False, highlight=False, soft_wrap=not wrapped)
 
-    def _begin(self, bar: Bar) -> None:
-        if self._depth == 0:
-            self._bars.start()
-        indented = "  " * self._depth + bar.description
-        self._tasks[bar] = self._bars.add_task(indented, total=bar.total, numbers="")
-
-    def _show(self, bar: Bar) -> None:
-        numbers = f"{bar.rate():.3g}/s  {bar.numbers_text()}"
-        self._bars.update(self._tasks[bar], completed=bar.done, total=bar.total, numbers=numbers)
-
-    def _resume(self, bar: Bar) -> None:
-        self._bars.reset(self._tasks[bar], completed=bar.done)
-
-    def _end(self, bar: Bar) -> None:
-        self._bars.remove_task(self._tasks.pop(bar))
-        if self._depth == 0:
-            self._bars.stop()
+    def show(self, bar: Bar) -> None:
+        """How far a bar is now; in a log only when it is time for a line."""
+        rate, now = bar.rate(), self.clock()
+        numbers = f"{rate:.3g}/s  {bar.numbers_text()}"
+        self.bars.update(self.tasks[bar], completed=bar.done, total=bar.total, numbers=numbers)
+        if not self.console.is_terminal and now - bar.spoke >= self.interval:
+            bar.spoke = now
+            left = duration((bar.total - bar.done) / rate) if rate else "?"
+            self.message(f"{bar.line(f'({rate:.3g}/s)')}, {left} left")
 
 
 def duration(seconds: float) -> str:

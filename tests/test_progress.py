@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from benchmark.progress import LineProgress, Progress, duration
+from benchmark.progress import Progress, duration
 
 
 class Clock:
@@ -22,12 +22,12 @@ def clock():
 
 @pytest.fixture
 def lines(clock):
-    return LineProgress(Console(file=io.StringIO(), width=20), interval=30, clock=clock)
+    return Progress(Console(file=io.StringIO(), width=20), interval=30, clock=clock)
 
 
 @pytest.fixture
 def live():
-    return Progress.for_console(Console(file=io.StringIO(), force_terminal=True, width=120))
+    return Progress(Console(file=io.StringIO(), force_terminal=True, width=120))
 
 
 def test_lines_come_at_intervals_with_rate_numbers_and_time_left(clock, lines):
@@ -51,7 +51,7 @@ def test_steps_of_an_earlier_session_take_no_part_in_the_rate(clock, lines, live
     assert "stage 1: 920/1000 (0.5/s), 2 min 40 s left" in lines.console.file.getvalue()
     with live.task("stage 1", total=1000) as bar:
         bar.resume_at(900)
-        (task,) = live._bars.tasks
+        (task,) = live.bars.tasks
         assert task.completed == 900 and bar.rate() == 0
 
 
@@ -66,11 +66,11 @@ def test_the_outermost_task_alone_leaves_a_line_and_none_if_it_raises(lines):
 
 
 def test_bars_in_a_terminal(live):
-    file = live._bars.console.file
+    file = live.console.file
     with live.task("outer [0]", total=2) as outer:
         with live.task("inner", total=4) as inner:
             inner.advance(3, loss=0.25)
-            live._bars.refresh()
+            live.bars.refresh()
             shown = file.getvalue()
             assert all(text in shown for text in ("outer [0]", "  inner", "3/4", "loss 0.25"))
         outer.advance(2)

@@ -103,13 +103,6 @@ augment: {warmup_epochs: 2}
 """
 
 
-def bomb(line, levels=9):
-    """Each level stands for nine of the one below."""
-    return "".join(
-        line.format(n=n, below=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, levels + 1)
-    )
-
-
 def described(value):
     return f"{FILE}description: {value}\n"
 
@@ -118,42 +111,27 @@ def scaled(value):
     return FILE.replace("gaussian", f"gaussian: {{scale: {value}}}")
 
 
-PLAIN = "expected a number, a text, a list or a mapping"
 HOSTILE = {
-    "a call": ("!!python/object/apply:os.system ['false']", PLAIN),
-    "an object": (described("!!python/object:benchmark.grid.plan.Job {}"), PLAIN),
-    "a name": (described("!!python/name:os.system"), PLAIN),
-    "a tag of its own": (described("!mine x"), PLAIN),
-    "aliases": ("a0: &a0 [x]\n" + bomb("a{n}: &a{n} [{below}]\n"), "more than 100,000 values"),
-    "merge keys": (
-        "a0: &a0 {k: 1}\n" + bomb("a{n}: &a{n} {{<<: [{below}]}}\n"),
-        "more than 100,000 values",
-    ),
-    "a list in itself": (described("&x [*x]"), "nested deeper than 50"),
-    "a mapping in itself": (described("&x {a: *x}"), "nested deeper than 50"),
-    "brackets": ("a: " + "[" * 90_000, "nested deeper than 50"),
-    "nesting": (described("[" * 400 + "]" * 400), "nested deeper than 50"),
+    "a call": ("!!python/object/apply:os.system ['false']", "not valid YAML"),
+    "an object": (described("!!python/object:benchmark.grid.plan.Job {}"), "not valid YAML"),
+    "a name": (described("!!python/name:os.system"), "not valid YAML"),
+    "a tag of its own": (described("!mine x"), "not valid YAML"),
+    "aliases": (f"{FILE}description: &a [x]\nb: [*a, *a]\n", "line 11: *aliases are not read"),
+    "brackets": ("a: " + "[" * 90_000, "nested too deeply"),
     "a long file": (f"{FILE}# " + "x" * 100_000, "at most 100,000 are read"),
-    "a day that is none": (described("2026-13-45"), "is a timestamp"),
-    "a day": (scaled("2026-12-05"), "is a timestamp"),
-    "a set": (scaled("!!set {a}"), "is a set"),
-    "bytes": (scaled("!!binary aGVsbG8="), "is a binary"),
-    "no number": (scaled(".nan"), "scale: expected finite numbers, got nan"),
-    "an endless number": (scaled("-.inf"), "scale: expected finite numbers"),
+    "a day that is none": (described("2026-13-45"), "not valid YAML"),
+    "a day": (scaled("2026-12-05"), "scale: expected finite numbers or texts"),
+    "a set": (scaled("!!set {a}"), "scale: expected finite numbers or texts"),
+    "no number": (scaled(".nan"), "scale: expected finite numbers or texts, got nan"),
     "5,000 digits": (FILE.replace("[0]", "9" * 5000), "not valid YAML"),
-    "400 digits": (
-        FILE.replace("[0]", "[" + "9" * 400 + "]"),
-        "seeds.0: Input should be less than",
-    ),
+    "400 digits": (FILE.replace("[0]", f"[{'9' * 400}]"), "seeds.0: Input should be less than"),
     "a null character": (described("'a\0b'"), "not valid YAML"),
-    "half a character": (described('"\\ud800"'), "not valid Unicode"),
     "Latin-1": (FILE.encode() + b"description: \xff\n", "not valid YAML"),
-    "a number as key": (f"{FILE}1: 2\n", "line 10: this key is no text"),
-    "a list as key": (f"{FILE}? [a]\n: 1\n", "line 10: this key is no text"),
+    "a number as key": (f"{FILE}1: 2\n", "1: Keys should be strings"),
+    "a list as key": (f"{FILE}? [a]\n: 1\n", "not valid YAML"),
     "a key twice": (f"{FILE}name: x\n", "line 10: the key 'name' stands twice"),
     "a key twice, below": (described("{x: 2, x: 3}"), "line 10: the key 'x' stands twice"),
     "no truth value": (described("!!bool maybe"), "not valid YAML"),
-    "a list as a text as key": (f"{FILE}? !!str [a]\n", "this key is no text"),
     "two documents": (f"{FILE}---\nname: x\n", "expected a single document"),
 }
 
@@ -176,14 +154,14 @@ def test_hostile_experiment_files_are_refused_by_name(trial, name):
 
 
 def test_an_override_is_read_as_carefully(trial):
-    for text in ("!!python/name:os.system", "[" * 5000, "2026-13-45", "&x [*x]"):
+    for text in ("!!python/name:os.system", "[" * 5000, "2026-13-45", "[&x 1, *x]"):
         with pytest.raises(ConfigError, match="^--set description="):
             read_experiment(trial, [f"description={text}"])
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a: 1", "[1, 2.5, null, true, 'x']", "x: &a {k: [1]}\ny: {<<: *a, l: 2}\nz: [*a, *a]"]
+    ["", "a: 1", "[1, 2.5, null, true, 'x']"]
     + [f"[{text}]" for text in ("e3", "1e", "2e-4x", "0x1e3", "'2e-4'", "a1e3")],
 )
 def test_what_is_harmless_is_read_as_yaml_reads_it(text):

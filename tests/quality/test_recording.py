@@ -61,7 +61,7 @@ def test_a_killed_run_finds_the_same_when_it_goes_on(tmp_path, monkeypatch):
 
 
 def test_without_a_stage_1_model_it_is_left_out_with_a_word(tmp_path, monkeypatch):
-    listener, said = Progress(), []
+    listener, said = Progress.silent(), []
     listener.message = said.append
     monkeypatch.setattr(Progress, "silent", staticmethod(lambda: listener))
     run = execute(tmp_path, config(augmenter="copies"))
