@@ -83,6 +83,7 @@ def leaderboard(
     from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.evidence import Evidence
     from benchmark.reports.leaderboard import boards, by_data
+    from benchmark.reports.protocols import protocols_sentence
     from benchmark.reports.published import reported_beside
     from benchmark.reports.render.page import page
     from benchmark.reports.significance import calibrated_significance
@@ -113,7 +114,7 @@ def leaderboard(
     across, said = across_settings(tested), []
     for plain in tested:
         said += summary(plain, calibrated_significance(plain.study, plain.evidence))
-    said += across_sentence(across)
+    said += across_sentence(across) + protocols_sentence(tested)
     published = {data: reported_beside(of) for data, of in together.items() if with_published}
     if out.suffix == ".html":
         text = page(

@@ -5,6 +5,7 @@ from stored_runs import compared_with_none, counted
 
 from benchmark.reports.ablation import TO_CONTROL, ablation_table
 from benchmark.reports.board_table import across_sentence, across_settings
+from benchmark.reports.protocols import protocols_sentence
 from benchmark.reports.study import Study
 from benchmark.reports.summary import summary
 
@@ -56,3 +57,25 @@ def test_the_table_has_a_column_for_the_best_control(runs):
 def test_the_best_control_is_chosen_on_dev(runs):
     assert Study.of(runs).best_control("atlop") == "copies"
     assert Study.of(runs).best_control("unknown") is None
+
+
+def under(protocol, gains, tmp_path):
+    runs = [
+        counted(tmp_path, augmenter, seed, 0.5 + gain, experiment=f"demo_{protocol}")
+        for seed in (0, 1)
+        for augmenter, gain in {"none": 0.0, **gains}.items()
+    ]
+    for run in runs:
+        run.config["augment"] = {"stage3": protocol}
+    return compared_with_none(runs)
+
+
+def test_the_leaderboard_says_how_well_the_cheap_protocol_predicts_the_papers(tmp_path):
+    head = under("head", {"copies": 0.03, "gaussian": 0.05, "vae": -0.03}, tmp_path)
+    whole = under("retrain", {"copies": 0.03, "gaussian": 0.02, "vae": -0.02}, tmp_path)
+    (sentence,) = protocols_sentence([head, whole])
+    assert "over 3 cells" in sentence
+    assert "is +0.50, and they are 1.33 points apart" in sentence  # (0 + 3 + 1) / 3
+    assert protocols_sentence([head]) == []
+    alone = under("retrain", {"copies": 0.03}, tmp_path / "alone")
+    assert protocols_sentence([head, alone]) == []

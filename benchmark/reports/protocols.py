@@ -1,0 +1,46 @@
+"""How well the cheap protocol, which trains only the head, predicts the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import fsum
+
+from scipy.stats import spearmanr
+
+from benchmark.reports.significance import Significance
+from benchmark.store.runs import StoredRun
+
+
+def protocols_sentence(found: Sequence[Significance]) -> list[str]:
+    """Rank correlation and distance of the differences to `none` under both protocols.
+
+    A cell is an augmenter with a backbone, run under both protocols with the same data, encoder
+    and training. Without two such cells there is nothing to say.
+    """
+    known: dict[tuple, dict[str, float]] = {}
+    for significance in found:
+        for cell, contrast in significance.first.items():
+            for run in significance.study.cells[cell].values():
+                if contrast.difference.values:
+                    key = (significance.study.data, *cell, _setting(run))
+                    known.setdefault(key, {})[_protocol(run)] = contrast.difference.mean
+    both = [(of["head"], of["retrain"]) for of in known.values() if len(of) == 2]
+    if len(both) < 2:
+        return []
+    head, retrain = zip(*both, strict=True)
+    apart = fsum(abs(a - b) for a, b in both) / len(both)
+    rank = spearmanr(head, retrain).statistic if len(set(head)) > 1 < len(set(retrain)) else None
+    correlation = "undefined" if rank is None else f"{rank:+.2f}"
+    return [
+        f"How well the head alone predicts the whole model trained anew, over {len(both)} cells "
+        f"that have both: Spearman's rank correlation of the differences in F1 to `none` is "
+        f"{correlation}, and they are {apart:.2f} points apart on average."
+    ]
+
+
+def _protocol(run: StoredRun) -> str:
+    return (run.config.get("augment") or {}).get("stage3", "retrain")
+
+
+def _setting(run: StoredRun) -> str:
+    return repr([run.config.get(key) for key in ("encoder", "train", "augmenter")])
