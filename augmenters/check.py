@@ -22,8 +22,7 @@ from augmenters.diagnosis import Diagnosed
 from augmenters.documents import EXAMPLE
 from benchmark.checks import Case, Checks, run_each
 from benchmark.data.batches import Batch, Encoded
-from benchmark.data.docred import read_documents
-from benchmark.data.further import require_faultless
+from benchmark.data.docred import read_documents, require_faultless
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import ConfigError, UserError, did_you_mean
+from benchmark.errors import ConfigError, DataError, UserError, did_you_mean
 from benchmark.registry import ENCODERS
 
 TEXTS = ["config.json", "*token*.json", "vocab.*", "merges.txt", "*.model", "added_tokens.json"]
@@ -90,6 +90,21 @@ def downloaded(
 
     with _explained(told, instead, kind):
         return Path(snapshot_download(repository, **options))
+
+
+def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
+    """`hub` itself if it is a folder, else the snapshot of that hub dataset, of which it downloads
+    the files that match `patterns`.
+
+    Raises DataError: there is no such dataset, or neither the hub nor the cache gives it. `instead`
+    says what the user can do then.
+    """
+    folder = Path(str(hub)).expanduser()
+    if folder.is_dir():
+        return folder
+    told = f"{hub}: cannot be had from the Hugging Face hub"
+    files = {"repo_type": "dataset", "allow_patterns": list(patterns)}
+    return downloaded(str(hub), told, instead, kind=DataError, **files)
 
 
 def upload(folder: Path, repository: str, kind: str, *, message: str, private: bool) -> str:

@@ -42,7 +42,7 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
     from benchmark.scoring.submission import frequent_relations
 
     chosen = None if frequent is None else frequent_relations(frequent, FREQUENT_OF)
-    documents = read_documents(path, labelled=False, distinct=False)
+    documents = read_documents(path, labelled=False)
     shown = Table(box=box.SIMPLE, show_header=False)
     for what, value in table(statistics(documents, chosen)):
         shown.add_row(what, value)
@@ -113,9 +113,6 @@ def export_corpus(
     folder: Annotated[
         Path | None, typer.Argument(metavar="FOLDER", help="A new folder for the dataset.")
     ] = None,
-    parquet: Annotated[
-        bool, typer.Option("--parquet", help="Parquet files instead of `save_to_disk`.")
-    ] = False,
     push_to: Annotated[
         str | None,
         typer.Option("--push", metavar="OWNER/NAME", help="Upload to this dataset on the hub."),
@@ -150,7 +147,7 @@ def export_corpus(
     corpus = DATASETS[dataset.name](**dataset.options)
     counts = ", ".join(f"{s} {len(getattr(corpus, s)):,}" for s in ("train", "dev", "test"))
     if folder is not None:
-        export(corpus, folder, parquet=parquet)
+        export(corpus, folder)
         typer.echo(f"written: {folder} ({corpus.name}; documents: {counts})")
     if push_to is not None:
         typer.echo(f"uploaded: {push(corpus, push_to, private=private)} ({counts})")

@@ -40,13 +40,6 @@ def predict(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the facts as JSON instead of a table.")
     ] = False,
-    ner: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIBRARY:MODEL",
-            help="Find the entities of an unmarked text: spacy:MODEL or gliner:MODEL.",
-        ),
-    ] = None,
     threshold: Annotated[
         Literal["class", "tuned", "per_relation"],
         typer.Option(help="The model's own, or tuned on dev: one for all relations, or for each."),
@@ -63,7 +56,6 @@ def predict(
       \b
       python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt
       python run_benchmark.py predict me/atlop mine.json --out facts.html
-      python run_benchmark.py predict me/atlop plain.txt --ner spacy:en_core_web_sm
     """
     load_plugins(plugin)
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
@@ -72,7 +64,7 @@ def predict(
     from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
 
-    rows = own_documents(documents, ner)
+    rows = own_documents(documents)
     facts = predict_facts(run, rows, threshold)
     for row in rows:
         if len(row["entities"]) < 2:

@@ -174,28 +174,17 @@ OPTIONAL = {
 }
 
 
-def known_fields(needs: Sequence[str]) -> tuple[str, ...]:
-    """`needs`, if it names optional fields only. Raises UserError."""
-    needs = (needs,) if isinstance(needs, str) else tuple(needs)
-    if unknown := [name for name in needs if name not in OPTIONAL]:
-        raise UserError(
-            f"needs: a batch has no optional field {unknown[0]!r}. Known: {', '.join(OPTIONAL)}"
-        )
-    return needs
-
-
 class Collator:
     """Turns feature rows into a Batch, in numpy; no Python loop runs over pairs or mentions.
 
-    Args:
-        needs: the optional fields that the batch carries (see `OPTIONAL`); a backbone's `needs`.
-
-    Raises:
-        UserError: there is no such field.
+    needs: the optional fields that the batch carries. Raises UserError if there is no such field.
     """
 
     def __init__(self, plan: WindowPlan, needs: Sequence[str] = ()):
-        self.plan, self.needs = plan, known_fields(needs)
+        self.plan, self.needs = plan, tuple(needs)
+        for name in set(needs) - set(OPTIONAL):
+            known = ", ".join(OPTIONAL)
+            raise UserError(f"needs: a batch has no optional field {name!r}. Known: {known}")
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
         room = self.plan.size - 2
@@ -289,23 +278,20 @@ class Rows(torch.utils.data.Dataset):
     """Feature rows with their number in the split, without the columns that nothing needs."""
 
     def __init__(self, features: Dataset, needs: Sequence[str] = ()):
-        unneeded = {c for name in set(OPTIONAL) - set(known_fields(needs)) for c in OPTIONAL[name]}
+        unneeded = {c for name in set(OPTIONAL) - set(needs) for c in OPTIONAL[name]}
         columns = [name for name in features.column_names if name not in unneeded]
         self.features = features.select_columns(columns).with_format("numpy")
+        self.blank = dict.fromkeys(columns, np.zeros(0, dtype=np.int64)) | {"entities": 0}
 
     def __len__(self) -> int:
         return len(self.features)
 
     def __getitem__(self, row: int) -> dict:
-        return {**(_BLANK if row == BLANK else self.features[row]), "row": row}
+        return {**(self.blank if row == BLANK else self.features[row]), "row": row}
 
 
 # The row number of an empty document: what a process gets when nothing of a batch is left for it.
 BLANK = -1
-
-_COLUMNS = ["tokens", "mention_position", "mention_entity", "fact_head", "fact_tail", "fact_class"]
-_COLUMNS += [column for columns in OPTIONAL.values() for column in columns]
-_BLANK = dict.fromkeys(_COLUMNS, np.zeros(0, dtype=np.int64)) | {"entities": 0}
 
 
 class DocumentBatches(torch.utils.data.Sampler):

@@ -8,7 +8,7 @@ files are the user's own, converted to DocRED format.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmark.data.docred import docred_format
 from benchmark.registry import DATASETS
@@ -40,14 +40,3 @@ def biored(
         shown_as="biored",
     )
     return dataclasses.replace(corpus, licence=LICENCE)
-
-
-def under_its_name(dataset: dict[str, Any]) -> dict[str, Any]:
-    """A stored choice of dataset, with `biored` for the options by which BioRED was once read."""
-    options = dataset.get("options", {})
-    earlier = {"shown_as": "biored", "undirected": True, "frequent": sorted(FREQUENT)}
-    found = {**options, "frequent": sorted(options.get("frequent") or ())}
-    if dataset.get("name") != "docred-format" or any(found.get(k) != v for k, v in earlier.items()):
-        return dataset
-    kept = ("train", "test", "dev", "dev_documents", "split_seed")
-    return {"name": "biored", "options": {key: options[key] for key in kept if key in options}}

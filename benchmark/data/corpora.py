@@ -43,14 +43,12 @@ def corpus_of_splits(
 
     Raises:
         DataError: there is nothing to learn.
-        ConfigError: `frequent` or `notes` is no list, or `frequent` names a relation that the
-            inventory lacks.
+        ConfigError: `frequent` is no list, or names a relation that the inventory lacks.
     """
     from benchmark.data.documents import Corpus
 
-    for option, value in (("frequent", () if frequent is None else frequent), ("notes", notes)):
-        if not isinstance(value, (list, tuple, set, frozenset)):
-            raise ConfigError(f"dataset '{name}': {option}: expected a list, got {value!r:.80}")
+    if frequent is not None and not isinstance(frequent, (list, tuple)):
+        raise ConfigError(f"dataset '{name}': frequent: expected a list, got {frequent!r:.80}")
     known = relation_names or {}
     counts = {split: relation_frequencies(documents) for split, documents in splits.items()}
     if not counts["train"]:
@@ -59,8 +57,9 @@ def corpus_of_splits(
         )
     if inventory is None:
         inventory = sorted(set().union(*counts.values()))
-    if frequent is None:
-        frequent = most_frequent(counts["train"])
+    if frequent is None:  # the ten most frequent, ties by name
+        train = counts["train"]
+        frequent = sorted(train, key=lambda relation: (-train[relation], relation))[:10]
     for relation in frequent:
         if relation not in inventory:
             unknown = unknown_relation(str(relation), inventory)
@@ -72,17 +71,14 @@ def corpus_of_splits(
         relation_names={name: known[name] for name in inventory if name in known},
         frequent=frozenset(frequent) or None,
         undirected=undirected,
-        notes=(*notes, *_without_a_tail(inventory, frequent), *_shared_titles(splits)),
+        notes=(*notes, *_remarks(splits, inventory, frequent)),
     )
 
 
-def most_frequent(counts: Counter[str]) -> list[str]:
-    """The ten most frequent relations, ties by name."""
-    return sorted(counts, key=lambda relation: (-counts[relation], relation))[:10]
-
-
-def _without_a_tail(inventory: Sequence[str], frequent: Sequence[str]) -> Iterator[str]:
-    """A note where all relations are frequent."""
+def _remarks(
+    splits: Mapping[str, Dataset], inventory: Sequence[str], frequent: Sequence[str]
+) -> Iterator[str]:
+    """Notes where all relations are frequent, and where documents stand in two splits."""
     if set(inventory) <= set(frequent):
         count = len(inventory)
         all_of_them = "the only relation is" if count == 1 else f"all {count} relations are"
@@ -90,10 +86,6 @@ def _without_a_tail(inventory: Sequence[str], frequent: Sequence[str]) -> Iterat
             f"{all_of_them} frequent, so LTail F1 is undefined: dataset.frequent names the "
             "frequent ones"
         )
-
-
-def _shared_titles(splits: Mapping[str, Dataset]) -> Iterator[str]:
-    """A note for each split whose documents stand in train too."""
     train = set(splits["train"]["title"])
     for split in ("dev", "test"):
         if shared := sum(title in train for title in splits[split]["title"]):
@@ -102,16 +94,11 @@ def _shared_titles(splits: Mapping[str, Dataset]) -> Iterator[str]:
 
 
 def with_source(corpus: Corpus, source: str, *, full: int, less: int, licence: str) -> Corpus:
-    """The corpus with the licence of its documents, and a note if its training split is smaller
-    than the published one.
-
-    Args:
-        source: where the training documents come from.
-        full: documents of the published training split.
-        less: how many documents of train became dev.
+    """The corpus with the licence of its documents, and a note if its training split, read from
+    `source`, is not the published one of `full` documents. `less` of train became dev.
     """
     notes, count = corpus.notes, len(corpus.train)
-    if count < full:
+    if count != full:
         source += f", less {less} to select on" if less else ""
         note = (
             f"trained on {count:,} documents ({source}), not the {full:,} of the published "
@@ -143,16 +130,14 @@ def read_inventory(
     source: str | os.PathLike | Sequence[str] | Mapping[str, Any],
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """(relations in class order, readable names where known) of rel2id.json, rel_info.json, a JSON
-    list, or what such a file holds.
-
-    The entry for pairs without a relation ("Na") is left out. A {name: number} file is ordered by
-    number, others as they stand.
+    list, or what such a file holds. The entry for pairs without a relation ("Na") is left out.
     """
     is_file = isinstance(source, (str, os.PathLike))
     where, content = (source, read_json(source)) if is_file else ("relations", source)
     values = list(content.values()) if isinstance(content, dict) else []
     names: dict[str, str] = {}
-    if values and all(type(value) is int for value in values) and len({*values}) == len(values):
+    numbered = all(type(value) is int for value in values) and len({*values}) == len(values)
+    if values and numbered:
         relations = sorted(content, key=content.get)
     elif values and all(isinstance(value, str) for value in values):
         relations, names = list(content), content

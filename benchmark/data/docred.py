@@ -7,6 +7,8 @@ memory-mapped.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,7 +33,6 @@ if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does 
     from benchmark.data.documents import Corpus
 
 LAYOUT = 2  # raise when the rows made from a file change: part of the cache key
-PLACE = ("name", "sentence", "start", "end")  # of a mention
 LONG = 50_000_000  # bytes of a file from which on a progress bar is worth its line
 
 
@@ -94,13 +95,11 @@ def docred_format(
         relation_names=names,
         frequent=frequent,
         undirected=undirected,
-        notes=(notes,) if isinstance(notes, str) else notes,
+        notes=[notes] if isinstance(notes, str) else notes,
     )
 
 
-def read_documents(
-    path: str | os.PathLike, *, labelled: bool = True, distinct: bool = True
-) -> Iterator[dict[str, Any]]:
+def read_documents(path: str | os.PathLike, *, labelled: bool = True) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
     Gold is a set: a fact stated twice counts once, with the evidence of both. Facts that relate an
@@ -108,26 +107,18 @@ def read_documents(
 
     Args:
         labelled: every document must have `labels`. False: a document without them has no facts.
-        distinct: False leaves repeated facts as they stand, for statistics of the file.
 
     Raises:
         DataError: the first fault; names file, document, field, and what would be right.
     """
-    form = Labelled if labelled else Document
-    return rows_of(iterate_array(path), str(path), form, distinct)
+    return rows_of(iterate_array(path), str(path), Labelled if labelled else Document)
 
 
 def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
     """Canonical rows, without facts, of documents that someone wants predictions for.
 
     They need neither titles nor the names and types of mentions: a document is then called by its
-    number from 1, and a mention by its words.
-
-    Args:
-        where: the file that messages name.
-
-    Raises:
-        DataError: as `read_documents`.
+    number from 1, and a mention by its words. Raises DataError, in which `where` names the file.
     """
     titled = (
         {"title": f"document {number}", **document} if isinstance(document, dict) else document
@@ -137,11 +128,10 @@ def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
 
 
 def rows_of(
-    documents: Iterable[Any], where: str, form: type = Labelled, distinct: bool = True
+    documents: Iterable[Any], where: str, form: type = Labelled
 ) -> Iterator[dict[str, Any]]:
     """Canonical rows of documents in DocRED's format. Raises DataError at the first fault."""
-    for document in sound(documents, where, form=form):
-        yield _row(document, distinct)
+    return map(_row, sound(documents, where, form=form))
 
 
 def load_split(path: str | os.PathLike) -> Dataset:
@@ -156,25 +146,71 @@ def load_split(path: str | os.PathLike) -> Dataset:
     return cached(lambda: read_documents(path), key=key, progress=long)
 
 
-def _row(document: dict[str, Any], distinct: bool) -> dict[str, Any]:
+def further_documents(rows: Sequence[dict[str, Any]], corpus: Corpus, where: str) -> Dataset:
+    """Canonical rows that an augmenter adds to `corpus`, as a memory-mapped split of it.
+
+    Raises DataError, in which `where` names the augmenter, for the first fault of a document or a
+    relation that the corpus does not know.
+    """
+    require_faultless(rows, where, corpus.relations)
+    sha = hashlib.sha256(f"{LAYOUT} further".encode())
+    for row in rows:
+        sha.update(json.dumps(row, sort_keys=True).encode())
+    return cached(lambda: iter(rows), key=sha.hexdigest())
+
+
+def require_faultless(
+    rows: Iterable[dict[str, Any]], where: str, relations: Sequence[str] | None = None
+) -> None:
+    """Raises DataError at the first fault of canonical rows, by the rules of `data validate`."""
+    try:
+        for _ in sound(map(as_docred, rows), where, relations):
+            pass
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{where}: expected documents as benchmark/data/documents.py describes them; "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def as_docred(row: dict[str, Any]) -> dict[str, Any]:
+    """A canonical row in DocRED's format."""
+    return {
+        "title": row["title"],
+        "sents": row["sentences"],
+        "vertexSet": [
+            [
+                {
+                    "name": mention["name"],
+                    "sent_id": mention["sentence"],
+                    "pos": [mention["start"], mention["end"]],
+                    "type": entity["type"],
+                }
+                for mention in entity["mentions"]
+            ]
+            for entity in row["entities"]
+        ],
+        "labels": [
+            {"h": f["head"], "t": f["tail"], "r": f["relation"], "evidence": f.get("evidence")}
+            for f in row["facts"]
+        ],
+    }
+
+
+def _row(document: dict[str, Any]) -> dict[str, Any]:
     """One faultless document in the canonical schema."""
     sentences = document["sents"]
-    stated = [
-        ((fact["h"], fact["t"], fact["r"]), set(evidence_of(fact, sentences)))
-        for fact in document.get("labels") or ()
-    ]
-    if distinct:
-        union: dict[tuple[int, int, str], set[int]] = {}
-        for fact, evidence in stated:
-            union.setdefault(fact, set()).update(evidence)
-        stated = list(union.items())
+    facts: dict[tuple[int, int, str], set[int]] = {}
+    for fact in document.get("labels") or ():
+        key = fact["h"], fact["t"], fact["r"]
+        facts.setdefault(key, set()).update(evidence_of(fact, sentences))
     return {
         "title": document["title"],
         "sentences": sentences,
         "entities": [_entity(mentions, sentences) for mentions in document["vertexSet"]],
         "facts": [
             {"head": head, "tail": tail, "relation": relation, "evidence": sorted(evidence)}
-            for (head, tail, relation), evidence in stated
+            for (head, tail, relation), evidence in facts.items()
         ],
     }
 
@@ -184,6 +220,6 @@ def _entity(mentions: list[dict[str, Any]], sentences: list[list[str]]) -> dict[
     for mention in mentions:
         sentence, (start, end) = mention["sent_id"], mention["pos"]
         name = mention.get("name", " ".join(sentences[sentence][start:end]))
-        places.append(dict(zip(PLACE, (name, sentence, start, end), strict=True)))
+        places.append({"name": name, "sentence": sentence, "start": start, "end": end})
     longest = max(range(len(places)), key=lambda m: len(places[m]["name"]))
     return {"type": mentions[longest].get("type", ""), "mentions": places}

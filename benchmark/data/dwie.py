@@ -1,8 +1,7 @@
 """DWIE (Zaporojets et al. 2021): 802 articles of Deutsche Welle, 65 relations.
 
 From the Hugging Face hub, or from files in the DocRED-format conversion that the field uses
-(LogiRE). Both make every document one "sentence", of up to 1,651 words and 88 entities. The
-annotations are GPL-3 and the articles Deutsche Welle's.
+(LogiRE). Both make every document one "sentence", of up to 1,651 words and 88 entities.
 
 How the hub's rows become documents:
 
@@ -29,8 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.data.corpora import cached, corpus_of_splits, relation_frequencies, with_source
 from benchmark.data.docred import docred_format, rows_of
-from benchmark.data.hub import dataset_folder
 from benchmark.errors import ConfigError, DataError
+from benchmark.hub import dataset_folder
 from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
 
@@ -47,6 +46,7 @@ INSTEAD = (
 TYPES = ("location", "organization", "person", "event", "misc", "ethnicity", "time", "role")
 TYPES += ("money", "other")
 NO_FACT = "DW_39718698"
+COLUMNS = ["id", "content", "tags", "mentions", "concepts", "relations"]
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -81,7 +81,7 @@ def dwie(
                 "dataset 'dwie': dev_documents and relations are only for local files, together "
                 "with train and test; leave them out for the hub's copy"
             )
-        corpus, source = _from_hub(hub, frequent), "the hub's layout"
+        source, corpus = "the hub's layout", _from_hub(hub, frequent)
     else:
         corpus = docred_format(
             train=train,
@@ -107,15 +107,9 @@ def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:
         split: cached(partial(read_rows, files, split), key=f"dwie {LAYOUT} {split} {content}")
         for split in ("train", "dev", "test")
     }
-    notes, count = [], len(splits["train"])
-    if count > TRAIN_DOCUMENTS:
-        notes.append(
-            f"trained on the {count:,} training documents of the hub's copy; the conversion that "
-            f"published scores use has {TRAIN_DOCUMENTS:,}"
-        )
     occurring = set().union(*map(relation_frequencies, splits.values()))
     inventory = (*RELATIONS, *sorted(occurring - set(RELATIONS)))
-    return corpus_of_splits("dwie", splits, inventory=inventory, frequent=frequent, notes=notes)
+    return corpus_of_splits("dwie", splits, inventory=inventory, frequent=frequent)
 
 
 def read_rows(files: Sequence[Path], split: str) -> Iterator[dict[str, Any]]:
@@ -130,14 +124,13 @@ def _table(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet
 
-    columns = ["id", "content", "tags", "mentions", "concepts", "relations"]
     try:
-        table = pyarrow.parquet.ParquetFile(file).read(columns=columns)
+        articles = pyarrow.parquet.ParquetFile(file).read(columns=COLUMNS).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file}: cannot be read as a parquet file: {error}") from error
-    if missing := set(columns) - set(table.column_names):
-        raise DataError(f"{file}: no column {', '.join(sorted(missing))}")
-    for number, article in enumerate(table.to_pylist()):
+    for number, article in enumerate(articles):
+        if missing := set(COLUMNS) - set(article):
+            raise DataError(f"{file}: no column {', '.join(sorted(missing))}")
         yield f"{file}: document {number} {article['id']!r}", article
 
 
@@ -151,9 +144,7 @@ def _split_of(where: str, article: dict[str, Any]) -> str | None:
 
 
 def _as_docred(where: str, article: dict[str, Any]) -> dict[str, Any]:
-    """An article in DocRED's format; rows_of tells what is wrong with it. Raises DataError if it is
-    none.
-    """
+    """An article in DocRED's format. Raises DataError if it is none."""
     try:
         content, mentions = article["content"], article["mentions"]
         words = tokens(content, {at for m in mentions for at in (m["begin"], m["end"])})

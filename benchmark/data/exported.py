@@ -1,8 +1,7 @@
 """A corpus as a `datasets` folder in the canonical schema: written, uploaded, and read again.
 
 Such a folder holds README.md (the data card), corpus.json (what a run must know besides the
-documents), and the splits train, dev and test, either as `DatasetDict.save_to_disk` writes them or
-as data/SPLIT-00000-of-00001.parquet.
+documents), and each split as data/SPLIT-00000-of-00001.parquet.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from benchmark.data.corpora import without_bars
-from benchmark.data.hub import dataset_folder
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError
-from benchmark.hub import upload
+from benchmark.hub import dataset_folder, upload
 from benchmark.registry import DATASETS
 from benchmark.store.files import explained
 
@@ -66,8 +64,8 @@ def exported(*, hub: str) -> Corpus:
     return Corpus(**dict(known), **{split: _read_split(folder, split) for split in SPLITS})
 
 
-def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
-    """Write `corpus` to a new folder, by `save_to_disk` or as parquet files.
+def export(corpus: Corpus, folder: Path) -> None:
+    """Write `corpus` to a new folder.
 
     Raises UserError if something stands there or the disk is full; nothing half-written stays.
     """
@@ -77,7 +75,7 @@ def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(corpus, made, parquet)
+            _write(corpus, made)
             made.chmod(0o755)
             os.replace(made, folder)
         finally:
@@ -85,12 +83,12 @@ def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
 
 
 def push(corpus: Corpus, repository: str, *, private: bool = False) -> str:
-    """Upload `corpus` as parquet files to a dataset on the hub, in one commit; returns its address.
+    """Upload `corpus` to a dataset on the hub, in one commit; returns its address.
 
     Raises UserError if the hub refuses or cannot be reached.
     """
     with tempfile.TemporaryDirectory() as made:
-        _write(corpus, Path(made), parquet=True)
+        _write(corpus, Path(made))
         message = f"{corpus.name} in the canonical schema"
         return upload(Path(made), repository, "dataset", message=message, private=private)
 
@@ -140,8 +138,7 @@ Documents with entities and relations, for document-level relation extraction.
 ## Use
 
 In an experiment file: `dataset: {{name: exported, hub: FOLDER_OR_ID}}`.
-In Python: `datasets.load_from_disk(FOLDER)` for a folder without `data/`, else
-`datasets.load_dataset(FOLDER_OR_ID)`.
+In Python: `datasets.load_dataset(FOLDER_OR_ID)`.
 
 | column | content |
 | --- | --- |
@@ -154,17 +151,12 @@ corpus.json lists the relations in class order.
 """
 
 
-def _write(corpus: Corpus, folder: Path, parquet: bool) -> None:
-    import datasets
-
+def _write(corpus: Corpus, folder: Path) -> None:
+    (folder / "data").mkdir()
     with without_bars():
-        splits = {split: getattr(corpus, split) for split in SPLITS}
-        if parquet:
-            (folder / "data").mkdir()
-            for split, documents in splits.items():
-                documents.to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
-        else:
-            datasets.DatasetDict(splits).save_to_disk(folder)
+        for split in SPLITS:
+            file = folder / f"data/{split}-00000-of-00001.parquet"
+            getattr(corpus, split).to_parquet(file)
     known: dict[str, Any] = {key: getattr(corpus, key) for key in Knowledge.model_fields}
     known["frequent"] = None if corpus.frequent is None else sorted(corpus.frequent)
     text = json.dumps(known, ensure_ascii=False, indent=1)
@@ -180,10 +172,7 @@ def _read_split(folder: Path, split: str) -> Dataset:
     files = sorted(map(str, folder.glob(f"data/{split}-*.parquet")))
     try:
         with without_bars():
-            if files:
-                found = datasets.Dataset.from_parquet(files)
-            else:
-                found = datasets.Dataset.load_from_disk(folder / split)
+            found = datasets.Dataset.from_parquet(files)
             return found.select_columns(list(FEATURES)).cast(FEATURES)
     except Exception as error:  # of pyarrow and `datasets`: classes without a common base
         reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]

@@ -2,10 +2,9 @@
 
 Done once per corpus and tokenizer; cached by `datasets`.
 
-Entity markers and alignment follow the ATLOP lineage (atlop/prepro.py): every mention is wrapped in
-one literal "*" before its first and one after its last wordpiece (mentions that start or end at the
-same word share the marker), every word is tokenised on its own, and a mention's position is that of
-its opening marker.
+Entity markers follow ATLOP (prepro.py): every mention is wrapped in one literal "*" before its
+first and one after its last wordpiece (mentions that start or end at the same word share it), every
+word is tokenised on its own, and a mention's position is that of its opening marker.
 """
 
 from __future__ import annotations
@@ -109,23 +108,33 @@ def _row(
 ) -> dict[str, Any]:
     """skipped: tokens between the beginning of a mention and the one that stands for it."""
     tokens, begin, end, sentence_start = _mark(document, pieces, marker)
+    entities = document["entities"]
     mentions = [
         (e, m["sentence"], begin[m["sentence"], m["start"]], end[m["sentence"], m["end"] - 1])
-        for e, entity in enumerate(document["entities"])
+        for e, entity in enumerate(entities)
         for m in entity["mentions"]
     ]
+    for what, number, most in (
+        ("entities", len(entities), MOST_ENTITIES),
+        ("tokens", len(tokens), MOST_TOKENS),
+        ("mentions times tokens", len(mentions) * len(tokens), MOST_ATTENTION),
+        ("entities squared times tokens", len(entities) ** 2 * len(tokens), MOST_CONTEXT),
+    ):
+        if number > most:
+            raise DataError(
+                f"{corpus.name}: document {document['title']!r:.80}: {number:,} {what}, at most "
+                f"{most:,} can be taken: split the document"
+            )
     facts = _facts(document, corpus, training)
     cited = Counter((head, tail, s) for (head, tail, _), found in facts.items() for s in found)
-    sizes = len(document["entities"]), len(mentions), len(tokens)
-    _require_manageable(f"{corpus.name}: document {document['title']!r:.80}", *sizes)
     return {
         "tokens": tokens,
         "length": len(tokens),
         "mention_position": [b + skipped for _, _, b, _ in mentions],
         "mention_entity": [e for e, _, _, _ in mentions],
-        "entities": len(document["entities"]),
+        "entities": len(entities),
         **_columns("fact", ("head", "tail", "class"), sorted(facts)),
-        "entity_type": [corpus.type_ids.get(e["type"], 0) for e in document["entities"]],
+        "entity_type": [corpus.type_ids.get(entity["type"], 0) for entity in entities],
         "mention_sentence": [s for _, s, _, _ in mentions],
         "mention_end": [e for _, _, _, e in mentions],
         "sentence_start": sentence_start,
@@ -138,34 +147,15 @@ def _columns(table: str, names: Sequence[str], rows: Sequence[Sequence[int]]) ->
     return {f"{table}_{name}": [row[c] for row in rows] for c, name in enumerate(names)}
 
 
-def _require_manageable(document: str, entities: int, mentions: int, tokens: int) -> None:
-    """Raises DataError when a document is so large that no memory would hold its tensors."""
-    for what, number, most in (
-        ("entities", entities, MOST_ENTITIES),
-        ("tokens", tokens, MOST_TOKENS),
-        ("mentions times tokens", mentions * tokens, MOST_ATTENTION),
-        ("entities squared times tokens", entities * entities * tokens, MOST_CONTEXT),
-    ):
-        if number > most:
-            raise DataError(
-                f"{document}: {number:,} {what}, at most {most:,} can be taken: split the document"
-            )
-
-
-_Positions = dict[tuple[int, int], int]
-
-
 def _mark(
     document: dict, pieces: Callable[[str], list[int]], marker: list[int]
-) -> tuple[list[int], _Positions, _Positions, list[int]]:
+) -> tuple[list[int], dict[tuple[int, int], int], dict[tuple[int, int], int], list[int]]:
     """Token ids with markers; where each (sentence, word) begins and ends, its markers included;
     where each sentence begins.
     """
-    opening, closing = set(), set()
-    for entity in document["entities"]:
-        for mention in entity["mentions"]:
-            opening.add((mention["sentence"], mention["start"]))
-            closing.add((mention["sentence"], mention["end"] - 1))
+    mentions = [mention for entity in document["entities"] for mention in entity["mentions"]]
+    opening = {(mention["sentence"], mention["start"]) for mention in mentions}
+    closing = {(mention["sentence"], mention["end"] - 1) for mention in mentions}
     tokens: list[int] = []
     begin, end, sentence_start = {}, {}, []
     for s, sentence in enumerate(document["sentences"]):

@@ -21,13 +21,9 @@ _CLOSING = re.compile(r"\]\s*\Z", re.ASCII)
 
 
 def existing_file(path: str | os.PathLike) -> Path:
-    """`path` as a Path: "~" expanded, Windows separators understood everywhere. Raises DataError
-    when no file is there.
-    """
+    """`path` as a Path, "~" expanded. Raises DataError when no file is there."""
     try:
         file = Path(path).expanduser()
-        if not file.exists():
-            file = Path(str(path).replace("\\", "/")).expanduser()
         if file.is_dir():
             raise DataError(f"{path}: is a folder; expected a file")
         if not file.exists():
@@ -47,9 +43,7 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """The whole of a small JSON file, such as a relation inventory. Raises DataError when it is
-    missing or not JSON.
-    """
+    """The whole of a small JSON file. Raises DataError when it is missing or not JSON."""
     try:
         return _DECODER.decode(read_text(path))
     except (ValueError, RecursionError) as error:

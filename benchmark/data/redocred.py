@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.data.corpora import with_source
 from benchmark.data.docred import docred_format
-from benchmark.data.hub import dataset_folder
 from benchmark.errors import DataError
+from benchmark.hub import dataset_folder
 from benchmark.registry import DATASETS
 
 if TYPE_CHECKING:

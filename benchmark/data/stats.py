@@ -9,8 +9,7 @@ from typing import Any
 from benchmark.texts import plain
 
 COUNTED = ("documents", "sentences", "words", "entities", "mentions", "facts", "pairs")
-COUNTED += ("positive_pairs", "self_relations", "duplicate_facts", "without_facts")
-COUNTED += ("under_two_entities",)
+COUNTED += ("positive_pairs", "self_relations", "without_facts", "under_two_entities")
 
 
 def statistics(
@@ -19,14 +18,13 @@ def statistics(
     """Numbers of one split. Shares are fractions; what has no denominator is None.
 
     Args:
-        rows: canonical documents (benchmark.data.documents), read once. Facts that stand there
-            twice count once (`read_documents(path, distinct=False)` keeps such).
+        rows: canonical documents (benchmark.data.documents), read once.
         frequent: the relations that count as frequent. None: the ten most frequent of these rows,
             ties by name.
 
     Returns:
-        COUNTED, where pairs are all ordered pairs of different entities; means and maxima for each
-        document; types ({name: entities}); intra_share and inter_share of facts (two mentions in
+        COUNTED, where pairs are all ordered pairs of different entities; the maxima of documents;
+        types ({name: entities}); intra_share and inter_share of facts (two mentions in
         one sentence, or not); na_share of pairs; labels_per_pair ({1: pairs with one relation, 2:
         ...}); relations ({name: facts}, most frequent first), frequent (those that occur),
         frequent_share and tail_share of facts.
@@ -53,7 +51,6 @@ def statistics(
             facts=len(facts),
             intra=sum(not sentences[h].isdisjoint(sentences[t]) for h, t, _ in facts),
             self_relations=sum(head == tail for head, tail, _ in facts),
-            duplicate_facts=len(row["facts"]) - len(facts),
             without_facts=not facts,
             under_two_entities=len(entities) < 2,
         )
@@ -67,9 +64,7 @@ def statistics(
     in_frequent = sum(relations[relation] for relation in frequent)
     return {
         **{key: n[key] for key in COUNTED},
-        "words_mean": _share(n["words"], n["documents"]),
         "words_max": words_max,
-        "entities_mean": _share(n["entities"], n["documents"]),
         "entities_max": entities_max,
         "na_share": _share(n["pairs"] - n["positive_pairs"], n["pairs"]),
         "labels_per_pair": dict(sorted(labels_per_pair.items())),
@@ -109,8 +104,6 @@ def table(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("  frequent / tail share of facts", both("frequent_share", "tail_share")),
         ("  frequent", listed(f"{_shown(name)} {n:,}" for name, n in frequent)),
     ]
-    if numbers["duplicate_facts"]:
-        rows.insert(11, ("  stated twice (count once)", numbers["duplicate_facts"]))
     return [(what, value if isinstance(value, str) else f"{value:,}") for what, value in rows]
 
 

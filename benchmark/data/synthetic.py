@@ -1,11 +1,11 @@
 """Made-up documents: the corpus of the demo and the tests, and a known truth to debug against.
 
-A document is drawn in three steps. Entities with typed, invented names; facts between them,
+A document is drawn in three steps: entities with typed, invented names; facts between them,
 relations by a Zipf-Mandelbrot law; sentences that state each fact by one of its relation's phrases,
 mixed with sentences that state none. Types alone do not tell the relation (several share a pair of
 types, most pairs have none), and neither does the document as a bag of words (phrases also stand
-without their pair). A document is a function of (seed, split, index, options) only: a smaller
-corpus is the beginning of a larger one.
+without their pair). A document is a function of (seed, split, index) only: a smaller corpus is the
+beginning of a larger one.
 """
 
 from __future__ import annotations
@@ -16,64 +16,49 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from benchmark.data import synthetic_words as lexicon
 from benchmark.data.corpora import cached, corpus_of_splits
 from benchmark.data.synthetic_words import RELATIONS, Relation
-from benchmark.options import OptionModel, Probability, whole
+from benchmark.options import whole
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
 
 if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
 
+ZIPF = 1.2  # the relation of rank k is drawn with weight (k + 3)^-ZIPF
+# Share of facts stated by a phrase that fits every relation of the same pair of types. It puts a
+# ceiling on F1, a lower one on that of rare relations.
+CUE_NOISE = 0.04
+# Share of facts whose head is named one sentence before ("it", "the same holds for X").
+CROSS_SENTENCE = 0.1
+MULTI_LABEL = 0.1  # share of facts whose pair gets a second relation
+# Sentences without a fact, per fact: two entities and no relation, or a relation's phrase without
+# its pair.
+DISTRACTORS = 0.25
+# Share of statements that share a sentence with another one, so that phrases must be bound to the
+# nearest mentions.
+JOINED = 0.1
+ALIASES = 0.5  # share of mentions, after an entity's first, by its short name
+
 
 @DATASETS.register("synthetic")
-def synthetic(
-    *,
-    train: int = 240,
-    dev: int = 60,
-    test: int = 100,
-    seed: int = 0,
-    zipf: float = 1.2,
-    cue_noise: float = 0.04,
-    cross_sentence: float = 0.1,
-    multi_label: float = 0.1,
-    distractors: float = 0.25,
-    joined: float = 0.1,
-    aliases: float = 0.5,
-) -> Corpus:
+def synthetic(*, train: int = 240, dev: int = 60, test: int = 100, seed: int = 0) -> Corpus:
     """Made-up documents with a long tail and multi-label pairs; no download.
 
     Args:
         train, dev, test: documents of each split.
         seed: of the documents; has nothing to do with the seeds of the runs.
-        zipf: exponent of the relations' frequencies, (rank + 3)^-zipf; 0 makes all alike, more
-            makes the tail rarer.
-        cue_noise: share of facts stated by a phrase that fits every relation of the same pair of
-            types. Puts a ceiling on F1, a lower one on that of rare relations.
-        cross_sentence: share of facts whose head is named one sentence before ("it", "the company",
-            "the same holds for X").
-        multi_label: share of facts whose pair gets a second relation.
-        distractors: sentences without a fact, per fact: two entities and no relation, or a
-            relation's phrase without its pair.
-        joined: share of statements that share a sentence with another one, so that phrases must be
-            bound to the nearest mentions.
-        aliases: share of mentions, after an entity's first, by its short name.
     """
-    given = locals()
-    for split in ("train", "dev", "test"):
-        whole(split, given[split])
     whole("seed", seed, 0)
-    difficulty = Difficulty.of({name: given[name] for name in Difficulty.model_fields})
+    files = (__file__, lexicon.__file__)  # the cache must not outlive their text
+    source = hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
     splits = {}
-    for split in ("train", "dev", "test"):
-        rows = partial(documents, split, given[split], seed, difficulty)
-        key = f"synthetic {_source()} {split} {given[split]} {seed} {difficulty!r}"
-        splits[split] = cached(rows, key=key)
+    for split, count in (("train", train), ("dev", dev), ("test", test)):
+        rows = partial(documents, split, whole(split, count), seed)
+        splits[split] = cached(rows, key=f"synthetic {source} {split} {count} {seed}")
     return corpus_of_splits(
         "synthetic",
         splits,
@@ -83,31 +68,11 @@ def synthetic(
     )
 
 
-class Difficulty(OptionModel):
-    """The options of `synthetic` that shape a document."""
-
-    zipf: Annotated[float, Field(ge=0, le=5)] = 1.2
-    cue_noise: Probability = 0.04
-    cross_sentence: Probability = 0.1
-    multi_label: Probability = 0.1
-    distractors: Annotated[float, Field(ge=0, le=5)] = 0.25
-    joined: Probability = 0.1
-    aliases: Probability = 0.5
-
-
-def _source() -> str:
-    """The digest of these files: the cache must not outlive their text."""
-    files = (__file__, lexicon.__file__)
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
-
-
-def documents(
-    split: str, count: int, seed: int, difficulty: Difficulty
-) -> Iterator[dict[str, Any]]:
+def documents(split: str, count: int, seed: int) -> Iterator[dict[str, Any]]:
     """The first `count` canonical rows of a split."""
     for index in range(count):
         rng = random.Random(derive(seed, f"synthetic {split}", index))
-        yield _Writer(rng, difficulty).document(f"Synthetic {split} {index}")
+        yield _Writer(rng).document(f"Synthetic {split} {index}")
 
 
 @dataclass
@@ -122,8 +87,8 @@ class _Writer:
     clauses that must stay in order.
     """
 
-    def __init__(self, rng: random.Random, difficulty: Difficulty):
-        self.rng, self.difficulty = rng, difficulty
+    def __init__(self, rng: random.Random):
+        self.rng = rng
         self.facts: dict[tuple[int, int], list[str]] = {}
         self.sentences: list[list[str]] = []
 
@@ -147,10 +112,8 @@ class _Writer:
 
     def _evidence(self, head: int, tail: int) -> list[int]:
         """The sentences that name both entities, else neighbours that name one each."""
-        first, second = (
-            {mention["sentence"] for mention in self.entities[entity].mentions}
-            for entity in (head, tail)
-        )
+        named = lambda entity: {m["sentence"] for m in self.entities[entity].mentions}
+        first, second = named(head), named(tail)
         apart = {s for a in first for b in second if abs(a - b) == 1 for s in (a, b)}
         return sorted(first & second or apart)
 
@@ -179,7 +142,7 @@ class _Writer:
         """Draws about as many facts as there are entities, and states each."""
         blocks: list[list[list]] = []
         target = len(self.entities) + self.rng.randint(-1, 1)
-        weights = [(rank + 3) ** -self.difficulty.zipf for rank in range(1, len(RELATIONS) + 1)]
+        weights = [(rank + 3) ** -ZIPF for rank in range(1, len(RELATIONS) + 1)]
         # relations that find no free pair are passed over
         for relation in self.rng.choices(RELATIONS, weights, k=4 * target):
             pairs = self._free_pairs(relation)
@@ -204,18 +167,18 @@ class _Writer:
 
     def _state(self, relation: Relation, head: int, tail: int) -> list[list]:
         """Adds the fact and returns the block that states it."""
-        rng, difficulty = self.rng, self.difficulty
+        rng = self.rng
         self._add(relation, head, tail)
         phrase = rng.choice(relation.active)
-        if rng.random() < difficulty.cue_noise:
+        if rng.random() < CUE_NOISE:
             phrase = lexicon.VAGUE[relation.head, relation.tail]
-        elif rng.random() < difficulty.multi_label and (second := self._second(relation)):
+        elif rng.random() < MULTI_LABEL and (second := self._second(relation)):
             self._add(second, head, tail)
             phrase = f"{phrase} and {rng.choice(second.active)}"
         elif relation.passive and rng.random() < 1 / 3:
             return [[tail, *rng.choice(relation.passive).split(), head]]
 
-        if rng.random() >= difficulty.cross_sentence:
+        if rng.random() >= CROSS_SENTENCE:
             return [[head, *phrase.split(), tail]]
         if rng.random() < 2 / 3:
             return [
@@ -231,9 +194,11 @@ class _Writer:
 
     def _second(self, relation: Relation) -> Relation | None:
         """Another relation between the same types, all alike likely. None is symmetric."""
+        if relation.symmetric:
+            return None
         types = (relation.head, relation.tail)
         others = [r for r in RELATIONS if (r.head, r.tail) == types and r != relation]
-        others = [r for r in others if not r.symmetric and not relation.symmetric]
+        others = [r for r in others if not r.symmetric]
         return self.rng.choice(others) if others else None
 
     def _draw_distractors(self, statements: list[list[list]]) -> list[list[list]]:
@@ -244,7 +209,7 @@ class _Writer:
             for entity in range(len(self.entities))
             if entity not in named
         ]
-        expected = self.difficulty.distractors * len(statements)
+        expected = DISTRACTORS * len(statements)
         for _ in range(int(expected) + (rng.random() < expected % 1)):
             first, second = rng.sample(range(len(self.entities)), 2)
             if rng.random() < 0.5:
@@ -274,7 +239,7 @@ class _Writer:
         for block in blocks:
             may_join = joined and len(joined[-1]) == len(block) == 1
             may_join = may_join and "while" not in joined[-1][0]
-            if may_join and self.rng.random() < self.difficulty.joined:
+            if may_join and self.rng.random() < JOINED:
                 joined[-1][0] += [",", "while", *block[0]]
             else:
                 joined.append(block)
@@ -291,7 +256,7 @@ class _Writer:
                 words.append(item)
                 continue
             entity = self.entities[item]
-            name = entity.names[bool(entity.mentions) and rng.random() < self.difficulty.aliases]
+            name = entity.names[bool(entity.mentions) and rng.random() < ALIASES]
             start = len(words)
             words += name.split()
             entity.mentions.append(

@@ -1,8 +1,7 @@
 """What is right in a DocRED-format document: the one place that knows.
 
 The loaders stop at the first error, `faults` lists them all. A file is a JSON list of documents
-(Yao et al. 2019, the format of DocRED, Re-DocRED, DWIE's and BioRED's conversions). Keys that are
-not named here (global_pos, index ...) are not looked at.
+(Yao et al. 2019). Keys that are not named here (global_pos, index ...) are not looked at.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import reprlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -77,13 +75,10 @@ Found = Iterator[tuple[str, Severity, str]]  # field, severity and message of a 
 
 @dataclass(frozen=True)
 class Fault:
-    """One finding: where it stands and what would be right.
-
-    `document` counts from 0; None means the file as a whole.
-    """
+    """One finding: where it stands and what would be right."""
 
     path: str
-    document: int | None
+    document: int | None  # from 0; None: the file as a whole
     title: str | None
     field: str  # "vertexSet[3][0].pos"; "" when the document as a whole is meant
     severity: Severity
@@ -107,12 +102,9 @@ class Fault:
 
 
 def faults(path: str | os.PathLike, relations: Collection[str] | None = None) -> Iterator[Fault]:
-    """Every fault of the file, in its order: errors, warnings and remarks.
+    """Every fault of a DocRED-format JSON file, in its order: errors, warnings and remarks.
 
-    Args:
-        path: a DocRED-format JSON file.
-        relations: the inventory; a fact with another relation is an error. None: any relation will
-            do.
+    relations: the inventory; a fact with another relation is an error. None: any relation will do.
     """
     try:
         for _, found in _examined(iterate_array(path), str(path), relations, Document):
@@ -148,23 +140,22 @@ def _examined(
     documents: Iterable[Any], where: str, relations: Collection[str] | None, form: type
 ) -> Iterator[tuple[dict[str, Any], list[Fault]]]:
     """(document, its faults). One that lacks the form is not looked at any further."""
-    index, first_with_title = -1, {}
+    adapter, index, first_with_title = _adapter(form), -1, {}
     for index, document in enumerate(documents):
         title = document.get("title") if isinstance(document, dict) else None
         title = title if isinstance(title, str) else None
-        first = first_with_title.setdefault(title, index)
         try:
-            document = _adapter(form).validate_python(document, strict=True)
+            document = adapter.validate_python(document, strict=True)
         except ValidationError as error:
-            found = ((field, "error", what) for field, what in _differences(error))
+            found = [(field, "error", what) for field, what in _differences(error)]
         else:
-            found = chain(
-                _title(title, index, first),
-                _sentences(document["sents"]),
-                _entities(document["vertexSet"], document["sents"]),
-                () if form is OwnDocument else _labels(document, relations),
-            )
-        yield document, [Fault(where, index, title, field, *rest) for field, *rest in found]
+            found = [*_text(document), *_entities(document["vertexSet"], document["sents"])]
+            if form is not OwnDocument:
+                found += _labels(document, relations)
+        if (first := first_with_title.setdefault(title, index)) != index and title is not None:
+            what = f"document {first} of this file has the same title"
+            found.insert(0, ("title", "error", what))
+        yield document, [Fault(where, index, title, *rest) for rest in found]
     if index < 0:
         raise DataError(f"{where}: holds no document; expected at least one")
 
@@ -186,19 +177,14 @@ def _differences(error: ValidationError) -> Iterator[tuple[str, str]]:
         yield "".join(steps).removeprefix("."), message
 
 
-def _title(title: str, index: int, first: int) -> Found:
-    if not title.strip():
+def _text(document: dict[str, Any]) -> Found:
+    if not document["title"].strip():
         yield "title", "error", "is empty"
-    elif first != index:
-        yield "title", "error", f"document {first} of this file has the same title"
-
-
-def _sentences(sentences: list[list[str]]) -> Found:
-    for s, sentence in enumerate(sentences):
+    for s, sentence in enumerate(document["sents"]):
         if "" in sentence:
             field = f"sents[{s}][{sentence.index('')}]"
             yield field, "warning", "an empty word: no token stands for it"
-    if not any(sentences):
+    if not any(document["sents"]):
         yield "sents", "error", "the document is empty: expected at least one word"
 
 
@@ -244,7 +230,9 @@ def _labels(document: dict[str, Any], relations: Collection[str] | None) -> Foun
     seen: dict[tuple[int, int, str], int] = {}
     for f, fact in enumerate(labels or ()):
         field, key = f"labels[{f}]", (fact["h"], fact["t"], fact["r"])
-        errors = list(_fact(field, fact, entities, relations))
+        errors = [
+            (f"{field}.{part}", "error", what) for part, what in _errors(fact, entities, relations)
+        ]
         yield from errors
         if (cited := fact.get("evidence")) not in (None, evidence_of(fact, document["sents"])):
             what = f"not only numbers of sentences, the others are ignored: {short(cited)}"
@@ -258,19 +246,18 @@ def _labels(document: dict[str, Any], relations: Collection[str] | None) -> Foun
             yield field, "warning", f"relates entity {fact['h']} to itself: {what}"
 
 
-def _fact(
-    field: str, fact: dict[str, Any], entities: int, relations: Collection[str] | None
-) -> Found:
+def _errors(
+    fact: dict[str, Any], entities: int, relations: Collection[str] | None
+) -> Iterator[tuple[str, str]]:
     for key in ("h", "t"):
         if not 0 <= fact[key] < entities:
             there = f"the document has {entities}, counted from 0"
-            yield f"{field}.{key}", "error", f"entity {short(fact[key])} does not exist: {there}"
+            yield key, f"entity {short(fact[key])} does not exist: {there}"
     relation = fact["r"]
     if not relation or is_na(relation):
-        what = f"no relation: {relation!r}; leave pairs without a relation out of labels"
-        yield f"{field}.r", "error", what
+        yield "r", f"no relation: {relation!r}; leave pairs without a relation out of labels"
     elif relations is not None and relation not in relations:
-        yield f"{field}.r", "error", unknown_relation(relation, relations)
+        yield "r", unknown_relation(relation, relations)
 
 
 def evidence_of(fact: dict[str, Any], sentences: list) -> list[int]:
@@ -281,9 +268,7 @@ def evidence_of(fact: dict[str, Any], sentences: list) -> list[int]:
 
 
 def is_na(relation: str) -> bool:
-    """Whether this is the inventory's entry for pairs without a relation ("Na" in DocRED's
-    rel2id.json).
-    """
+    """Whether this is DocRED's entry for pairs without a relation ("Na" in rel2id.json)."""
     return relation.lower() == "na"
 
 

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
-from benchmark.data.biored import under_its_name
 from benchmark.errors import ConfigError, UserError
 from benchmark.grid import identity
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
@@ -120,7 +119,6 @@ def _completed(stored: dict[str, Any]) -> dict[str, Any]:
         config = RunConfig.model_validate(stored).model_dump(mode="json")
     except ValidationError:
         return stored
-    config["dataset"] = under_its_name(config["dataset"])
     for registry in (DATASETS, BACKBONES, AUGMENTERS):
         chosen = config[registry.kind]
         # an option that is gone, or the name of a plugin, stays as it was stored

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader
 from benchmark import processes
 from benchmark.config import RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.docred import further_documents
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
-from benchmark.data.further import further_documents
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS

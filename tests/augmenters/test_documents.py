@@ -7,8 +7,7 @@ from tensors import rng
 
 from augmenters.documents import EXAMPLE, Documents
 from augmenters.entity_replacement import EntityReplacement
-from benchmark.data.docred import read_documents
-from benchmark.data.further import require_faultless
+from benchmark.data.docred import read_documents, require_faultless
 from benchmark.data.synthetic import synthetic
 from benchmark.errors import ConfigError, DataError
 

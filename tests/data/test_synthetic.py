@@ -5,7 +5,7 @@ import datasets
 import pytest
 
 from benchmark.data.stats import statistics
-from benchmark.data.synthetic import Difficulty, documents, synthetic
+from benchmark.data.synthetic import documents, synthetic
 from benchmark.data.synthetic_words import RELATIONS, VAGUE
 from benchmark.errors import ConfigError
 
@@ -36,7 +36,6 @@ def test_every_document_is_sound(corpus):
     assert len({row["title"] for row in rows}) == 400
     types = {relation.name: (relation.head, relation.tail) for relation in RELATIONS}
     symmetric = {relation.name for relation in RELATIONS if relation.symmetric}
-    found = 0
     for row in rows:
         for entity in row["entities"]:
             assert entity["mentions"]
@@ -48,16 +47,13 @@ def test_every_document_is_sound(corpus):
         for head, tail, name in facts:
             kinds = tuple(row["entities"][entity]["type"] for entity in (head, tail))
             assert head != tail and kinds == types[name]
-            if name in symmetric:
-                assert (tail, head, name) in facts
-                found += 1
-    assert found
+            assert name not in symmetric or (tail, head, name) in facts
 
 
 def test_the_corpus_looks_like_the_real_thing(corpus):
     numbers = statistics(corpus.train, corpus.frequent)
-    assert 60 <= numbers["words_mean"] <= 120
-    assert 5 <= numbers["entities_mean"] <= numbers["entities_max"] <= 9
+    assert 60 <= numbers["words"] / numbers["documents"] <= 120
+    assert 5 <= numbers["entities"] / numbers["documents"] <= numbers["entities_max"] <= 9
     assert 0.55 <= numbers["frequent_share"] <= 0.66  # Re-DocRED: 0.58 dev, 0.60 test
     assert len(numbers["relations"]) == len(RELATIONS)  # none unseen
     assert min(numbers["relations"].values()) < 30  # a long tail
@@ -86,7 +82,6 @@ def test_types_alone_do_not_tell_the_relations(corpus):
     """
 
     def counted(rows):
-        """Pairs of each two types; facts of each two types and relation."""
         pairs, facts = Counter(), Counter()
         for row in rows:
             types = [entity["type"] for entity in row["entities"]]
@@ -139,43 +134,14 @@ def test_the_text_does_tell_them(corpus):
     assert 2 * correct / (predicted + total) > 0.7
 
 
-EASY = Difficulty(
-    zipf=1.1, cue_noise=0, cross_sentence=0, multi_label=0, distractors=0, joined=0, aliases=0
-)
-
-
-def numbers_of(**changes):
-    return statistics(documents("train", 60, 0, Difficulty(**{**dict(EASY), **changes})))
-
-
-def test_each_knob_turns_what_it_says():
-    easy = numbers_of()
-    assert easy["inter_share"] == 0 and set(easy["labels_per_pair"]) == {1}
-    assert numbers_of(cross_sentence=0.5)["inter_share"] > 0.2
-    assert numbers_of(multi_label=0.5)["labels_per_pair"][2] > 50
-    assert numbers_of(distractors=1)["sentences"] > 1.5 * easy["sentences"]
-    assert numbers_of(joined=0.5)["sentences"] < 0.9 * easy["sentences"]
-    shares = [made["frequent_share"] for made in (numbers_of(zipf=0), easy, numbers_of(zipf=2))]
-    assert shares[0] < shares[1] < shares[2]
-    vague = list(documents("train", 10, 0, Difficulty(**{**dict(EASY), "cue_noise": 1})))
-    text = " ".join(word for row in vague for sentence in row["sentences"] for word in sentence)
-    said = sum(text.count(phrase) for phrase in VAGUE.values())
-    assert said >= 0.9 * sum(len(row["facts"]) for row in vague) - 10
-    full = [entity for row in documents("train", 10, 0, EASY) for entity in row["entities"]]
-    assert all(len({m["name"] for m in entity["mentions"]}) == 1 for entity in full)
-
-
 def test_a_document_depends_on_seed_split_and_index_only():
-    first = list(documents("train", 5, 0, EASY))
-    assert first == list(documents("train", 9, 0, EASY))[:5]
-    assert first[0]["sentences"] != next(documents("train", 1, 1, EASY))["sentences"]
-    assert first[0]["sentences"] != next(documents("test", 1, 0, EASY))["sentences"]
+    first = list(documents("train", 5, 0))
+    assert first == list(documents("train", 9, 0))[:5]
+    assert first[0]["sentences"] != next(documents("train", 1, 1))["sentences"]
+    assert first[0]["sentences"] != next(documents("test", 1, 0))["sentences"]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"train": 0}, {"dev": 1.5}, {"seed": -1}, {"cue_noise": 1.5}, {"zipf": "x"}, {"joined": True}],
-)
+@pytest.mark.parametrize("options", [{"train": 0}, {"dev": 1.5}, {"seed": -1}])
 def test_wrong_options_are_named(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         synthetic(**options)

@@ -12,7 +12,7 @@ from augmenters.documents import EXAMPLE, Documents
 from backbones.base import Backbone
 from benchmark.config import Choice
 from benchmark.data.batches import BLANK, DocumentBatches
-from benchmark.data.further import further_documents
+from benchmark.data.docred import further_documents
 from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 from benchmark.errors import DataError
