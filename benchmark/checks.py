@@ -28,15 +28,10 @@ class CheckFailed(UserError):
 
 
 class Case:
-    """The class under test, with the options to make it with.
+    """The class under test, with the options to make it with: over its own `check_options` go those
+    given.
 
-    Args:
-        options: go over the class's own `check_options`.
-
-    Attributes:
-        base: what the class must derive from.
-        required: the methods of the base that the class must write.
-        tolerance: of numbers that should be the same.
+    base: what the class must derive from. required: the methods of the base that it must write.
     """
 
     base: ClassVar[type]

@@ -18,7 +18,6 @@ docs/experiment_file.md is written from the descriptions here.
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -38,6 +37,7 @@ Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
 Freeze = Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 OneLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+LongName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]+$")]
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "swanlab"]
 
 
@@ -154,7 +154,7 @@ class AugmentConfig(OptionModel):
         return self.start == "fresh" and self.warmup_contrastive
 
 
-OF_THE_LAUNCHER = ("array", "dependency", "error", "job-name", "output")
+OF_THE_LAUNCHER = {"array", "dependency", "error", "job-name", "output"}
 
 
 class ClusterConfig(OptionModel):
@@ -167,7 +167,7 @@ class ClusterConfig(OptionModel):
     gpus: Count = key(0, "a run is one process on one device", le=1)
     cpus: Whole | None = key(None, "null: `train.threads`")
     memory_gb: Positive | None = key(None, "null: the cluster's own choice")
-    extra: dict[str, Any] = key(
+    extra: dict[LongName, Literal[True] | int | float | OneLine] = key(
         {},
         "further options of `sbatch` by their long names (`{account: mine, signal: USR2@300}`); "
         "true for one without a value. They win over the other keys",
@@ -175,15 +175,9 @@ class ClusterConfig(OptionModel):
 
     @field_validator("extra")
     @classmethod
-    def _lines_of_a_batch_script(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        for option, value in extra.items():
-            if option in OF_THE_LAUNCHER:
-                raise ValueError(f"'{option}' is set by the launcher; leave it out")
-            if not re.fullmatch(r"[a-z][a-z0-9-]+", option):
-                raise ValueError(f"'{option}' is no long name of an option of sbatch")
-            text = value is not False and isinstance(value, (str, int, float))
-            if not text or re.search(r"[\x00-\x1f\x7f]", str(value)):
-                raise ValueError(f"'{option}' must be true, a number or one line of text")
+    def _left_to_the_launcher(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        if taken := extra.keys() & OF_THE_LAUNCHER:
+            raise ValueError(f"the launcher sets {', '.join(sorted(taken))}; leave it out")
         return extra
 
 
@@ -224,9 +218,9 @@ def _named(registry: Registry):
     """
 
     def resolve(value: Any) -> Choice:
-        if isinstance(value, Choice):
-            return value
         match value:
+            case Choice():
+                return value
             case {"name": name, "options": dict(options), **more}:  # as it is stored
                 options = options | more
             case {"name": name, **options}:
@@ -336,17 +330,14 @@ class Experiment(OptionModel):
     def run(self, backbone: str, augmenter: str, seed: int) -> RunConfig:
         """The configuration of one run."""
         find = lambda choices, name: next(choice for choice in choices if choice.name == name)
-        none = Choice(name="none")
+        none, shared = augmenter == "none", ("dataset", "encoder", "augment", "train")
         run = RunConfig(
-            dataset=self.dataset,
-            encoder=self.encoder,
             backbone=find(self.backbones, backbone),
-            augmenter=none if augmenter == "none" else find(self.augmenters, augmenter),
-            augment=self.augment,
-            train=self.train,
+            augmenter=Choice(name="none") if none else find(self.augmenters, augmenter),
             seed=seed,
+            **{name: getattr(self, name) for name in shared},
         )
-        return run.plain() if augmenter == "none" else run
+        return run.plain() if none else run
 
 
 Config = TypeVar("Config", RunConfig, Experiment)
@@ -380,11 +371,10 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
         _override(values, override)
     try:
         return Experiment.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(map(_explain, error.errors()))
-        raise ConfigError(f"{path}: {faults}") from error
-    except (ConfigError, UnknownNameError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except (ValidationError, ConfigError, UnknownNameError) as error:
+        several = isinstance(error, ValidationError)
+        fault = "; ".join(map(_explain, error.errors())) if several else error
+        raise ConfigError(f"{path}: {fault}") from error
 
 
 def _override(values: dict, assignment: str) -> None:

@@ -1,9 +1,8 @@
 """The Hugging Face hub: encoders as whole snapshots, and uploads; or a readable error.
 
-The hub's cache fills file by file. Nothing may be hashed or trained before the last file is there:
-the run would have another identity afterwards. So the commit is resolved first, its files are
-downloaded, and everything is then read from that one folder. `huggingface_hub` locks each file, so
-several workers that start together download it once.
+The hub's cache fills file by file, and what is hashed before the last file is there has another
+identity afterwards. So the commit is resolved first, its files are downloaded, and everything is
+then read from that one folder.
 """
 
 from __future__ import annotations
@@ -42,16 +41,15 @@ class Snapshot:
 def encoder_snapshot(
     name: str, revision: str | None = None, *, weights: bool = True
 ) -> Snapshot | None:
-    """The files of an encoder; downloads what is missing. None for a registered encoder.
+    """The files of an encoder (a local folder or a hub id); downloads what is missing. None for a
+    registered encoder.
 
     Args:
-        name: a registered name, a local folder, or a hub id.
         revision: a commit, branch or tag of the hub; None: the commit that its main branch names
             now, or named last if the hub cannot be reached.
         weights: False is content with the configuration and the tokenizer.
 
-    Raises:
-        UserError: no such folder or model, or a file is missing and the hub cannot be reached.
+    Raises UserError when a file is missing, here and on the hub.
     """
     if name in ENCODERS:
         return None
@@ -108,13 +106,10 @@ def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
 
 
 def upload(folder: Path, repository: str, kind: str, *, message: str, private: bool) -> str:
-    """Upload a folder in one commit, to a repository that is made if it is not there.
+    """Upload a folder in one commit, to the repository OWNER/NAME of a `kind` ("model" or
+    "dataset"), which is made if it is not there. Returns its address.
 
-    Args:
-        repository: OWNER/NAME.
-        kind: "model" or "dataset".
-
-    Returns the repository's address. Raises UserError if the hub refuses or cannot be reached.
+    Raises UserError if the hub refuses or cannot be reached.
     """
     from huggingface_hub import HfApi
 

@@ -40,18 +40,9 @@ def begin() -> None:
     import torch
     from accelerate import PartialState
 
-    PartialState(cpu=_cpu_asked_for() or not torch.cuda.is_available())
+    cpu_asked_for = os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+    PartialState(cpu=cpu_asked_for or not torch.cuda.is_available())
     _group = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
-
-
-def started_alone() -> bool:
-    """Whether `accelerate launch --cpu` started one process only, as it does without mpirun."""
-    known = {"MASTER_ADDR", "WORLD_SIZE"} & os.environ.keys()
-    return _cpu_asked_for() and known == {"MASTER_ADDR"}
-
-
-def _cpu_asked_for() -> bool:
-    return os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
 
 
 def count() -> int:
@@ -100,16 +91,12 @@ def on_main(work: Callable[[], Any]) -> Any:
             result = work()
         # of any kind: the others wait for this process and must hear of it before it is raised
         except Exception as raised:
-            error = raised
+            error, raised.met_by_all = raised, True
         finally:
             _alone = False
-    said = error and f"{type(error).__name__}: {error}"
-    result, failure = exchanged([result, said])[0]
-    if error is not None:
-        error.met_by_all = True
-        raise error
+    result, failure = exchanged([result, error and f"{type(error).__name__}: {error}"])[0]
     if failure is not None:
-        raise FailedInMain(failure)
+        raise error or FailedInMain(failure)
     return result
 
 

@@ -10,10 +10,10 @@ A file that holds a decorated class is all it takes to add one::
         def __init__(self, *, alpha: float = 0.2): ...
 
 Files of the registry's own package are read (`ast`), not imported, so that `list` and `status` know
-every name, its summary and its hyper-parameters in a moment; importing torch takes seconds. A
-module is imported when one of its entries is asked for, or when reading does not tell its
-hyper-parameters (a constructor of another file, a default that is a named constant).
-Files elsewhere are registered by importing them: `run_benchmark.py --plugin my_augmenter.py`.
+every name, summary and hyper-parameter in a moment; importing torch takes seconds. A module is
+imported when one of its entries is asked for, or when reading does not tell its hyper-parameters (a
+constructor of another file, a default that is a named constant). Files elsewhere are imported:
+`run_benchmark.py --plugin my_augmenter.py`.
 """
 
 from __future__ import annotations
@@ -183,10 +183,9 @@ def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
         for decorator in getattr(node, "decorator_list", []):
             if ast.unparse(decorator).startswith(f"{variable}.register("):
                 name, summary = ast.literal_eval(decorator.args[0]), ast.get_docstring(node)
+                control = any(ast.unparse(line) == "control = True" for line in node.body)
                 known = _parameters_of_source(node, classes)
-                entry = Entry(name, module, _summary(summary), known, qualname=node.name)
-                entry.control = any(ast.unparse(line) == "control = True" for line in node.body)
-                yield entry
+                yield Entry(name, module, _summary(summary), known, None, node.name, control)
 
 
 def _summary(docstring: str | None) -> str:
@@ -195,18 +194,16 @@ def _summary(docstring: str | None) -> str:
 
 
 def options_of(target: Any) -> Any:
-    """The nested `Options` of a class, if its constructor takes them."""
+    """The nested `Options` of a class, if its constructor takes them, by itself or by handing its
+    **options on to its base.
+    """
     for owner in getattr(target, "__mro__", ()):
         if "Options" in vars(owner):
             return owner.Options
-        if "__init__" in vars(owner) and not _passes_on(inspect.signature(owner.__init__)):
-            return None
-
-
-def _passes_on(signature: inspect.Signature) -> bool:
-    """Whether a constructor takes its options as **options alone, so that its base knows them."""
-    kinds = {parameter.kind for parameter in signature.parameters.values()}
-    return inspect.Parameter.VAR_KEYWORD in kinds and inspect.Parameter.KEYWORD_ONLY not in kinds
+        if "__init__" in vars(owner):
+            kinds = {p.kind.name for p in inspect.signature(owner.__init__).parameters.values()}
+            if "VAR_KEYWORD" not in kinds or "KEYWORD_ONLY" in kinds:
+                return None
 
 
 def parameters_of(target: Any) -> dict[str, Any]:
@@ -219,14 +216,12 @@ def parameters_of(target: Any) -> dict[str, Any]:
 
 
 def _parameters_of_source(
-    node: ast.AST | None, classes: dict[str, ast.ClassDef]
+    node: ast.ClassDef | ast.FunctionDef | None, classes: dict[str, ast.ClassDef]
 ) -> dict[str, Any] | None:
     """`parameters_of`, read from source; None where that takes an import.
 
     classes: those of the same file, whose constructors may be inherited.
     """
-    if node is None:
-        return None
     if isinstance(node, ast.ClassDef):
         inside = {n.name: n for n in node.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
         if options := inside.get("Options"):
@@ -234,20 +229,17 @@ def _parameters_of_source(
             return _values({field.target.id: field.value for field in fields})
         init = inside.get("__init__")
         if init is None or (init.args.kwarg and not init.args.kwonlyargs):
-            bases = [ast.unparse(base) for base in node.bases]
-            if all(base in CONTRACTS for base in bases):
-                return {}
-            return _parameters_of_source(classes.get(bases[0]), classes)
+            base = ast.unparse(node.bases[0]) if node.bases else ""
+            return {} if base in CONTRACTS else _parameters_of_source(classes.get(base), classes)
         node = init
+    if node is None:
+        return None
     names = [argument.arg for argument in node.args.kwonlyargs]
     return _values(dict(zip(names, node.args.kw_defaults, strict=True)))
 
 
 def _values(defaults: dict[str, ast.expr | None]) -> dict[str, Any] | None:
     try:
-        return {
-            name: REQUIRED if default is None else ast.literal_eval(default)
-            for name, default in defaults.items()
-        }
+        return {n: REQUIRED if d is None else ast.literal_eval(d) for n, d in defaults.items()}
     except ValueError:
         return None

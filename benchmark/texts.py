@@ -33,7 +33,6 @@ def markdown_escaped(text: str) -> str:
     between backticks stays code.
     """
     parts = _CODE.split(plain(text))
-    return "".join(
-        part.replace("|", "\\|") if index % 2 else _MARKDOWN.sub(r"\\\1", part)
-        for index, part in enumerate(parts)
-    )
+    parts[::2] = [_MARKDOWN.sub(r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [code.replace("|", "\\|") for code in parts[1::2]]
+    return "".join(parts)

@@ -81,11 +81,10 @@ def named(*, size: int = SIZE):
 @pytest.fixture
 def things(tmp_path, monkeypatch):
     """A registry of its own whose package cannot be imported by accident."""
-    package = tmp_path / "things"
-    package.mkdir()
+    (tmp_path / "things").mkdir()
     base = "SIZE = 4\nclass Base:\n    def __init__(self, *, size: int = SIZE): ...\n"
-    (package / "__init__.py").write_text(base)
-    (package / "module.py").write_text(MODULE)
+    (tmp_path / "things" / "__init__.py").write_text(base)
+    (tmp_path / "things" / "module.py").write_text(MODULE)
     registry = Registry("thing", package="things")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(sys.modules, "things_registry", type(sys)("things_registry"))

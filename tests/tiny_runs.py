@@ -159,6 +159,26 @@ class Killed(BaseException):
     """What no handler catches."""
 
 
+def die():
+    raise Killed
+
+
+def on_call(monkeypatch, owner: type, method: str, number: int, action=die) -> list:
+    """`action()` comes before that call (from 1) of a method. Returns a list that grows by an item
+    a call.
+    """
+    original, calls = getattr(owner, method), []
+
+    def watched(*arguments, **options):
+        calls.append(1)
+        if len(calls) == number:
+            action()
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, method, watched)
+    return calls
+
+
 def execute_and_kill(monkeypatch, folder: Path, run: RunConfig, *, epoch: int) -> Path:
     """The folder of a run that was killed at the beginning of that epoch (from 0)."""
     whole = Loop._epoch

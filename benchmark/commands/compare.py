@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from rich import box
@@ -22,6 +21,8 @@ from benchmark.commands.options import (
     Train,
     TrainFacts,
     Undirected,
+    argument,
+    option,
     reference_of,
 )
 from benchmark.errors import ConfigError, UserError
@@ -30,42 +31,34 @@ from benchmark.store.runs import find_runs
 if TYPE_CHECKING:
     from benchmark.scoring.counts import Counts
     from benchmark.scoring.submission import Reference
-    from benchmark.statistics.comparison import Comparison, Effects, Line
+    from benchmark.statistics.comparison import Comparison, Line
     from benchmark.statistics.results import Result
 
 SEED = 0  # of the resampling: the same command prints the same numbers
-SeedTest = StrEnum("SeedTest", ["auto", "permutation", "t", "wilcoxon", "sign"])
-Alternative = StrEnum(
-    "Alternative", {"two_sided": "two-sided", "greater": "greater", "less": "less"}
+
+A = argument(Path, "A run, a folder of its seeds, or predictions.", "A")
+B = argument(Path, "What to compare it with: the difference is A - B.", "B")
+Split = option(Literal["test", "dev"], "Of the runs' predictions.")
+Test = option(
+    Literal["auto", "permutation", "t", "wilcoxon", "sign"],
+    "Across seeds; auto follows Dror et al. 2018 and says why.",
 )
-Split = StrEnum("Split", ["test", "dev"])
+Alternative = option(Literal["two-sided", "greater", "less"], "greater: A is better than B.")
+Resamples = option(int, "Of the bootstrap and the randomisation test.", min=99)
 
 
 def compare(
-    a: Annotated[
-        Path,
-        typer.Argument(
-            metavar="A", help="A run, a folder of runs of several seeds, or a prediction file."
-        ),
-    ],
-    b: Annotated[
-        Path, typer.Argument(metavar="B", help="What to compare it with: the difference is A - B.")
-    ],
+    a: A,
+    b: B,
     gold: Gold = None,
     train: Train = None,
     train_facts: TrainFacts = None,
     frequent: Frequent = None,
     undirected: Undirected = False,
-    split: Annotated[Split, typer.Option(help="Of the runs' predictions.")] = Split.test,
-    test: Annotated[
-        SeedTest, typer.Option(help="Across seeds; auto follows Dror et al. 2018 and says why.")
-    ] = SeedTest.auto,
-    alternative: Annotated[
-        Alternative, typer.Option(help="greater: A is better than B.")
-    ] = Alternative.two_sided,
-    resamples: Annotated[
-        int, typer.Option(min=99, help="Of the bootstrap and the randomisation test.")
-    ] = 9999,
+    split: Split = "test",
+    test: Test = "auto",
+    alternative: Alternative = "two-sided",
+    resamples: Resamples = 9999,
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a difference is real.
@@ -77,10 +70,7 @@ def compare(
     Examples:
 
       \b
-      python run_benchmark.py compare results/demo/atlop/vaediff \\
-          results/demo/atlop/none
-
-      \b
+      python run_benchmark.py compare results/demo/atlop/vaediff results/demo/atlop/none
       python run_benchmark.py compare mine.json theirs.json --gold test.json \\
           --train train.json --frequent re-docred
     """
@@ -89,7 +79,7 @@ def compare(
         reference = reference_of(gold, train, train_facts, frequent, undirected)
     elif train or train_facts or frequent or undirected:
         raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
-    sides = _matched((a, b), [_read(path, reference, split.value) for path in (a, b)])
+    sides = _matched((a, b), [_read(path, reference, split) for path in (a, b)])
     as_lists = [{seed: counts.to_json() for seed, counts in side.items()} for side in sides]
     if as_lists[0] == as_lists[1]:
         typer.echo("A and B have the same counts in every document: nothing differs", err=True)
@@ -99,14 +89,13 @@ def compare(
     from benchmark.statistics.comparison import compare as compare_counts
 
     without_train = reference is not None and reference.train is None
-    measures = tuple(name for name in COMPARED if name != "ign_f1" or not without_train)
     try:
         found = compare_counts(
             *sides,
             names=_names(a, b),
-            measures=measures,
-            test=test.value,
-            alternative=alternative.value,
+            measures=tuple(name for name in COMPARED if name != "ign_f1" or not without_train),
+            test=test,
+            alternative=alternative,
             resamples=resamples,
             rng=np.random.default_rng(SEED),
         )
@@ -128,9 +117,8 @@ def _matched(
     if all(len(side) == 1 for side in sides):
         left, right = (next(iter(side)) for side in sides)
         if None not in (left, right) and left != right:
-            typer.echo(
-                f"A is of seed {left}, B of seed {right}: only their documents are paired", err=True
-            )
+            told = f"A is of seed {left}, B of seed {right}: only their documents are paired"
+            typer.echo(told, err=True)
         return [{0: counts} for side in sides for counts in side.values()]
     for one, other in ((0, 1), (1, 0)):
         if None in sides[one]:
@@ -152,8 +140,7 @@ def _read(path: Path, reference: Reference | None, split: str) -> dict[int | Non
                 f"{path}: a prediction file needs --gold, the documents it is scored on"
             )
         return {None: reference.count(read_predictions(path), str(path))}
-    directories = find_runs(path)
-    runs = {directory: directory.read() for directory in directories}
+    runs = {directory: directory.read() for directory in find_runs(path)}
     cells = {(run.experiment, run.backbone, run.augmenter) for run in runs.values()}
     if not cells:
         raise UserError(f"{path}: holds no finished run")
@@ -165,7 +152,7 @@ def _read(path: Path, reference: Reference | None, split: str) -> dict[int | Non
     file, count = f"counts_{split}.json", Counts.from_json
     if reference is not None:
         file, count = f"predictions_{split}.json", reference.count
-    for directory in directories:
+    for directory in runs:
         directory.verify(file)
     return {
         run.seed: count(directory.read_json(file), str(directory.path / file))
@@ -189,26 +176,20 @@ def _print(found: Comparison, console: Console) -> None:
     defined = [line for line in found.lines if not line.undefined]
     tested = next((line.across_seeds for line in defined if line.across_seeds), None)
     columns = ["A", "B", "A - B", "95 % interval", *(["p, seeds"] if tested else []), "p, docs"]
-    table = Table(
-        "",
-        *columns,
-        box=box.SIMPLE_HEAD,
-        title=f"A: {found.names[0]}   B: {found.names[1]}",
-        title_justify="left",
-        collapse_padding=True,
-        pad_edge=False,
-    )
+    title = f"A: {found.names[0]}   B: {found.names[1]}"
+    table = Table("", *columns, box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for line in found.lines:
-        fields = ["n/a", "n/a"] if line.undefined else _fields(line)
-        table.add_row(NAMES[line.measure], *fields)
+        table.add_row(NAMES[line.measure], *(["n/a"] * 2 if line.undefined else _fields(line)))
     console.print(table)
     for line in found.lines:
         if line.undefined:
             console.print(f"{NAMES[line.measure]}: {line.undefined}.")
     console.print(found.sentence())
     for line in defined:
-        if line.effects is not None:
-            console.print(f"{NAMES[line.measure]}: {_effects(line.effects)}")
+        if (effects := line.effects) is not None:
+            d_z = "undefined" if effects.d_z is None else f"{effects.d_z:+.2f}"
+            told = f"P(A > B) {effects.superiority:.2f}, eps_min {effects.eps_min:.2f}"
+            console.print(f"{NAMES[line.measure]}: d_z {d_z}, {told}")
     for note in (*_notes(defined, tested), *found.warnings):
         console.print(f"- {note}", style="dim")
 
@@ -241,28 +222,15 @@ def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
 
 def _fields(line: Line) -> list[str]:
     low, high = line.interval.low, line.interval.high
-    p_values = [result.p for result in line.across_documents]
-    documents = _p(median(p_values))
-    if len(p_values) > 1:
-        documents += f" ({sum(p <= 0.05 for p in p_values)}/{len(p_values)})"
-    return [
-        _spread(line.a),
-        _spread(line.b),
-        f"{line.difference:+.2f}",
-        "none" if low is None else f"{low:+.2f}, {high:+.2f}",
-        *([_p(line.across_seeds.p)] if line.across_seeds else []),
-        documents,
+    fields = [
+        f"{mean(values):.2f}" + (f"±{stdev(values):.2f}" if len(values) > 1 else "")
+        for values in (line.a, line.b)
     ]
-
-
-def _effects(effects: Effects) -> str:
-    d_z = "undefined" if effects.d_z is None else f"{effects.d_z:+.2f}"
-    return f"d_z {d_z}, P(A > B) {effects.superiority:.2f}, eps_min {effects.eps_min:.2f}"
-
-
-def _spread(values: tuple[float, ...]) -> str:
-    centre = f"{mean(values):.2f}"
-    return f"{centre}±{stdev(values):.2f}" if len(values) > 1 else centre
+    fields += [f"{line.difference:+.2f}", "none" if low is None else f"{low:+.2f}, {high:+.2f}"]
+    fields += [_p(line.across_seeds.p)] if line.across_seeds else []
+    p_values = [result.p for result in line.across_documents]
+    small = f" ({sum(p <= 0.05 for p in p_values)}/{len(p_values)})" if len(p_values) > 1 else ""
+    return [*fields, _p(median(p_values)) + small]
 
 
 def _p(value: float | None) -> str:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.options import FREQUENT_OF, Frequent, Overrides, Plugins, load_plugins
+from benchmark.commands.options import (
+    FREQUENT_OF,
+    Frequent,
+    Overrides,
+    Plugins,
+    argument,
+    load_plugins,
+    option,
+)
 from benchmark.errors import ConfigError
 
 app = typer.Typer(
@@ -22,7 +29,15 @@ app = typer.Typer(
 
 EXAMPLES = 3  # of each kind of fault
 
-Documents = Annotated[Path, typer.Argument(metavar="PATH", help="A DocRED-format JSON file.")]
+PushTo = option(str | None, "Upload to this dataset on the hub.", "--push", metavar="OWNER/NAME")
+Private = option(bool, "With --push: a new dataset is private.", "--private")
+Everything = option(bool, "List every fault, not only examples of each kind.", "--all")
+Documents = argument(Path, "A DocRED-format JSON file.", "PATH")
+Relations = option(
+    Path | None, "Those that may occur: rel_info.json or a JSON list.", metavar="FILE"
+)
+Exported = argument(Path, "A YAML file; its dataset is exported.", "EXPERIMENT")
+Folder = argument(Path | None, "A new folder for the dataset.", "FOLDER")
 
 
 @app.command()
@@ -34,7 +49,6 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
     Examples:
 
       \b
-      python run_benchmark.py data stats train.json
       python run_benchmark.py data stats dev.json --frequent re-docred
     """
     from benchmark.data.docred import read_documents
@@ -54,19 +68,7 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
 
 
 @app.command()
-def validate(
-    path: Documents,
-    relations: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The relations that may occur: rel_info.json, rel2id.json or a JSON list.",
-        ),
-    ] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="List every fault, not only examples of each kind.")
-    ] = False,
-) -> None:
+def validate(path: Documents, relations: Relations = None, everything: Everything = False) -> None:
     """Sum up the faults of a file by kind.
 
     Each kind with its number and up to three examples that name document, title and field.
@@ -76,7 +78,6 @@ def validate(
 
       \b
       python run_benchmark.py data validate train.json --relations rel_info.json
-      python run_benchmark.py data validate train.json --all
     """
     from benchmark.data.corpora import read_inventory
     from benchmark.data.jsonstream import existing_file
@@ -107,28 +108,17 @@ def validate(
 
 @app.command("export")
 def export_corpus(
-    experiment: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT", help="A YAML file; its dataset is exported.")
-    ],
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="FOLDER", help="A new folder for the dataset.")
-    ] = None,
-    push_to: Annotated[
-        str | None,
-        typer.Option("--push", metavar="OWNER/NAME", help="Upload to this dataset on the hub."),
-    ] = None,
-    private: Annotated[
-        bool, typer.Option("--private", help="With --push: a new dataset is private.")
-    ] = False,
+    experiment: Exported,
+    folder: Folder = None,
+    push_to: PushTo = None,
+    private: Private = False,
     overrides: Overrides = None,
     plugins: Plugins = None,
 ) -> None:
     """Write a dataset as a `datasets` folder, or upload it.
 
-    A data card is written beside it.
-
-    Check the licence of the documents before you upload them.
-    An experiment reads it by `dataset: {name: exported, hub: FOLDER_OR_ID}`.
+    With a data card. Check the licence of the documents before you upload them. An experiment reads
+    it by `dataset: {name: exported, hub: FOLDER_OR_ID}`.
 
     Examples:
 

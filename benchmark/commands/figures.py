@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from benchmark.commands.leaderboard import readable_runs
-from benchmark.commands.options import names
+from benchmark.commands.options import argument, names, option
 from benchmark.errors import UserError
 from benchmark.store.files import make_folder
 from benchmark.store.runs import RunDirectory, StoredRun
@@ -19,26 +19,12 @@ if TYPE_CHECKING:
 
 SAMPLE = "sample.json"
 
+Folders = argument(list[Path], "Folders of experiments or runs.", "DIR...")
+Shown = option(str | None, "Shown: P40,P569. Default: eight of the rare ones.", metavar="LIST")
+Out = option(Path | None, "Default: figures/ in the first experiment's folder.", metavar="DIR")
 
-def figures(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR...", help="Folders of experiments or of single runs."),
-    ],
-    relations: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="The relations whose pairs are shown: P40,P569. Default: eight of the rare ones.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Where the figures go; default: figures/ in the first experiment."
-        ),
-    ] = None,
-) -> None:
+
+def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
     """Draw figures like the paper's Figures 1 and 5.
 
     relation_frequency: the training facts of each relation, a panel for each dataset.
@@ -53,14 +39,8 @@ def figures(
 
       \b
       python run_benchmark.py figures results/demo
-
-      \b
       python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 \\
           --relations P40,P569,P570 --out figures
-
-      \b
-      python run_benchmark.py figures results/demo results/my_experiment \\
-          --out figures
     """
     from benchmark.progress import Progress
     from benchmark.reports.plots import generated_pairs
@@ -82,18 +62,17 @@ def figures(
     make_folder(out)
     several = len({folder_of(run) for run in runs}) > 1
     written = _frequency_figure(runs, out)
-    progress = Progress.for_console() if sampled else Progress.silent()
-    with progress.task("figures", total=len(sampled)) as bar:
-        for run in sampled:
-            cell = [run.backbone, run.augmenter, f"seed-{run.seed}"]
-            name = "-".join([run.experiment, *cell] if several else cell)
-            title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, "
-            title += f"seed {run.seed}"
-            sample = _sample(run)
-            written += generated_pairs(sample, sample.shown(chosen), title, out / name)
-            bar.advance()
     if not sampled:
         typer.echo(f"no figure of pairs: no run there has a {SAMPLE}", err=True)
+    with Progress.for_console().task("figures", total=len(sampled)) as bar:
+        for run in sampled:
+            cell = [run.backbone, run.augmenter, f"seed-{run.seed}"]
+            name = "-".join([run.experiment] * several + cell)
+            title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, "
+            sample = _sample(run)
+            shown = sample.shown(chosen)
+            written += generated_pairs(sample, shown, f"{title}seed {run.seed}", out / name)
+            bar.advance()
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
 

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import quiet_libraries
+from benchmark.commands.options import argument, option, quiet_libraries
+
+Checkpoint = argument(Path, "torch.save(model.state_dict()), or safetensors.", "FILE")
+Name = option(str, "The backbone it is of.", metavar="NAME")
+FineTuned = option(str, "The encoder that it fine-tuned.", metavar="NAME|DIR")
+Relations = option(Path, "The rel2id.json it was trained with.", metavar="FILE")
+Out = option(Path, "The run's folder; must not exist yet.", metavar="DIR")
+Options = option(list[str] | None, "Of the backbone. Repeatable.", "--option", metavar="KEY=VALUE")
 
 
 def import_checkpoint(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(metavar="FILE", help="torch.save(model.state_dict()), or .safetensors."),
-    ],
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="The backbone it is of.")],
-    encoder: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="Hub id or folder of the encoder it fine-tuned.")
-    ],
-    relations: Annotated[
-        Path, typer.Option(metavar="FILE", help="The rel2id.json it was trained with.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder; must not exist yet.")],
-    options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option", metavar="KEY=VALUE", help="An option of the backbone. Repeatable."
-        ),
-    ] = None,
+    checkpoint: Checkpoint,
+    backbone: Name,
+    encoder: FineTuned,
+    relations: Relations,
+    out: Out,
+    options: Options = None,
 ) -> None:
     """Take over a checkpoint of official code.
 
@@ -39,9 +33,8 @@ def import_checkpoint(
     Example:
 
       \b
-      python run_benchmark.py import-checkpoint atlop_bert.pt \\
-          --backbone atlop --encoder google-bert/bert-base-cased \\
-          --relations rel2id.json --out imported/atlop
+      python run_benchmark.py import-checkpoint atlop_bert.pt --backbone atlop \\
+          --encoder google-bert/bert-base-cased --relations rel2id.json --out imported/atlop
     """
     quiet_libraries()
     from benchmark.config import parse_assignment

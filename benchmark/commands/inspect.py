@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.options import Plugins, load_plugins
+from benchmark.commands.options import Plugins, argument, load_plugins, option
 from benchmark.errors import UnknownNameError, UserError
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Entry
 
@@ -21,15 +21,17 @@ CHECKS = {
     "encoder": "backbones.encoders.check",
 }
 """Kind -> the module whose `check_<kind>` yields (name, check) for a class."""
+Kinds = argument(
+    Literal["backbones", "augmenters", "datasets", "encoders"] | None, "Only these.", "KIND"
+)
+Name = argument(str, "A registered name, also yours.", "NAME")
+Kind = option(
+    Literal["augmenter", "backbone", "encoder"] | None,
+    "What it is; needed only if several kinds have the name.",
+)
 
 
-def list_(
-    kind: Annotated[
-        Literal["backbones", "augmenters", "datasets", "encoders"] | None,
-        typer.Argument(help="Only these.", show_default=False),
-    ] = None,
-    plugin: Plugins = None,
-) -> None:
+def list_(kind: Kinds = None, plugin: Plugins = None) -> None:
     """List everything that an experiment can choose.
 
     Backbones, augmenters, datasets and encoders, with their hyper-parameters and defaults.
@@ -68,14 +70,7 @@ def _print(title: str, entries: list[Entry]) -> None:
     Console(markup=False).print(table)
 
 
-def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered name, also yours.")],
-    kind: Annotated[
-        Literal["augmenter", "backbone", "encoder"] | None,
-        typer.Option(help="What it is; needed only if several kinds have the name."),
-    ] = None,
-    plugin: Plugins = None,
-) -> None:
+def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
     """Check that a class keeps the contract of its kind.
 
     An augmenter, a backbone or an encoder. One line for each check; exit code 1 when one fails.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,10 +16,13 @@ from benchmark.commands.options import (
     TrainFacts,
     Undirected,
     WithPublished,
+    argument,
+    option,
+    require_place,
     submitted,
 )
 from benchmark.errors import UserError
-from benchmark.grid.status import description_of, stored_directories
+from benchmark.grid.status import description_of, seeds_by_cell, stored_directories
 from benchmark.store.claims import now
 from benchmark.store.runs import StoredRun, find_runs
 
@@ -31,23 +34,13 @@ if TYPE_CHECKING:
 
 FORMATS = (".html", ".md", ".tex", ".csv")
 
+Folders = argument(list[Path] | None, "Folders of results or runs; default: results.", "[DIR]...")
+Out = option(Path, "A page (.html), or tables as .md, .tex or .csv.", metavar="FILE")
+
 
 def leaderboard(
-    folders: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[DIR]...",
-            help="Folders of results, of experiments or of runs; default: results.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="The file to write: a page (.html), or tables as .md, .tex or .csv.",
-        ),
-    ] = Path("leaderboard.html"),
+    folders: Folders = None,
+    out: Out = Path("leaderboard.html"),
     with_published: WithPublished = False,
     add_predictions: AddPredictions = None,
     gold: Gold = None,
@@ -58,27 +51,17 @@ def leaderboard(
 ) -> None:
     """Make the leaderboard of all finished runs.
 
-    A page, one HTML file that needs no network: sortable, filterable by dataset, backbone and
-    augmenter, each row with its scores per relation and its configuration; or the same rows as
-    tables. Rank 1 is shared where the difference to the best is within noise; a difference to none
-    is marked where it is significant (Holm). Runs that are damaged are left out, and named. Needs
-    no GPU and no model.
+    A page, one HTML file that needs no network: sortable, filterable, each row with its scores per
+    relation and its configuration; or the same rows as tables. Rank 1 is shared where the
+    difference to the best is within noise; a difference to none is marked where it is significant
+    (Holm). Damaged runs are left out, and named. Needs no GPU and no model.
 
     Examples:
 
       \b
-      python run_benchmark.py leaderboard
-
-      \b
       python run_benchmark.py leaderboard results/demo --out demo.html
-
-      \b
-      python run_benchmark.py leaderboard --out leaderboard.tex
-
-      \b
       python run_benchmark.py leaderboard \\
-          --add-predictions "My system=mine.json" --gold test.json \\
-          --train train.json
+          --add-predictions "My system=mine.json" --gold test.json --train train.json
     """
     from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.evidence import Evidence
@@ -89,8 +72,9 @@ def leaderboard(
     from benchmark.reports.significance import calibrated_significance
     from benchmark.reports.submitted import predictions_table, require_same_documents
     from benchmark.reports.summary import summary
-    from benchmark.store.files import written_atomically
+    from benchmark.store.files import write_text
 
+    require_place(out)
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)}")
     options = (gold, train, train_facts, frequent, undirected)
@@ -127,11 +111,7 @@ def leaderboard(
         )
     else:
         text = _tables(out.suffix, shown, published, [across] if across else [], said)
-    try:
-        with written_atomically(out) as part:
-            part.write_text(text, encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{out}: its folder does not exist") from None
+    write_text(out, text)
     typer.echo(f"written: {out} ({sum(len(study.runs) for study in found)} runs)", err=True)
 
 
@@ -140,13 +120,17 @@ def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:
     from benchmark.reports.study import folder_of, studies
 
     runs, left_out = readable_runs(folders)
+    roots = [folder.resolve() for folder in folders]
     expected, descriptions = {}, {}
     for experiment in sorted({folder_of(run) for run in runs}):
         try:
             descriptions[experiment] = description_of(experiment)
-            expected[experiment] = _expected(experiment, folders)
+            asked = stored_directories(experiment)
         except UserError as error:  # a torn experiment.json hides what is missing, and nothing else
             left_out.append(f"what {experiment} asks for: {error}")
+            continue
+        below = [run for run in asked if any(map(run.path.is_relative_to, roots))]
+        expected[experiment] = seeds_by_cell(below)
     found, refused = studies(runs, expected, descriptions)
     left_out += refused
     for sentence in left_out:
@@ -186,12 +170,3 @@ def readable_runs(folders: Iterable[Path]) -> tuple[list[StoredRun], list[str]]:
         except UserError as error:
             damaged.append(str(error))
     return runs, damaged
-
-
-def _expected(experiment: Path, folders: Iterable[Path]) -> dict[tuple[str, str], list[int]]:
-    """The cells and seeds that an experiment asks for, those below `folders` alone."""
-    roots, cells = [folder.resolve() for folder in folders], {}
-    for directory in stored_directories(experiment):
-        if any(directory.path.is_relative_to(root) for root in roots):
-            cells.setdefault(directory.cell, []).append(directory.seed)
-    return cells

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark.data import biored, redocred
-from benchmark.errors import ConfigError
+from benchmark.errors import ConfigError, UserError
 from benchmark.registry import load_plugin
 
 if TYPE_CHECKING:
@@ -22,76 +22,47 @@ FREQUENT_OF = {
     "biored": frozenset(biored.FREQUENT),
 }
 
-Results = Annotated[
-    Path, typer.Option("--results", metavar="DIR", help="The folder of all results.")
-]
-Plugins = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugin",
-        metavar="FILE",
-        help="A Python file that registers your own classes. Repeatable.",
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override the experiment file, e.g. train.epochs=3. Repeatable.",
-    ),
-]
-Target = Annotated[
-    Path,
-    typer.Argument(
-        metavar="CONFIG|DIR", help="An experiment file, or an experiment's folder of results."
-    ),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="One JSON object instead of tables; null where undefined.")
-]
-WithPublished = Annotated[
-    bool,
-    typer.Option(
-        "--with-published",
-        help="Show published scores on the same dataset too, marked as reported, not run here.",
-    ),
-]
+
+def option(kind: Any, told: str, *names: str, metavar: str | None = None, **settings: Any) -> Any:
+    """The type of an option's parameter, with what `--help` says."""
+    return Annotated[kind, typer.Option(*names, metavar=metavar, help=told, **settings)]
+
+
+def argument(kind: Any, told: str, metavar: str) -> Any:
+    """The type of an argument's parameter, with what `--help` says."""
+    return Annotated[kind, typer.Argument(metavar=metavar, help=told)]
+
+
+_File, _Files, _Texts = Path | None, list[Path] | None, list[str] | None
+Results = option(Path, "The folder of all results.", "--results", metavar="DIR")
+Plugins = option(
+    _Files, "A Python file that registers your own classes. Repeatable.", "--plugin", metavar="FILE"
+)
+_SET = "Override the experiment file, e.g. train.epochs=3. Repeatable."
+Overrides = option(_Texts, _SET, "--set", metavar="KEY=VALUE")
+_TARGET = "An experiment file, or an experiment's folder of results."
+Target = argument(Path, _TARGET, "CONFIG|DIR")
+AsJson = option(bool, "One JSON object instead of tables; null where undefined.", "--json")
+WithPublished = option(
+    bool, "Show published scores too, marked as reported, not run here.", "--with-published"
+)
 
 # Predictions that are scored against gold documents.
-Gold = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The documents predicted on, DocRED-format JSON with facts."),
-]
-Train = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The documents trained on: for Ign, Freq and LTail F1."),
-]
-TrainFacts = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Or their facts: JSON list of [head name, tail name, relation]."
-    ),
-]
-Frequent = Annotated[
+Gold = option(_File, "The documents predicted on, DocRED-format JSON with facts.", metavar="FILE")
+Train = option(_File, "The documents trained on: for Ign, Freq and LTail F1.", metavar="FILE")
+TrainFacts = option(
+    _File, "Or their facts: JSON list of [head name, tail name, relation].", metavar="FILE"
+)
+Frequent = option(
     str | None,
-    typer.Option(
-        metavar="NAME|FILE|LIST",
-        help=f"The frequent relations: {' or '.join(FREQUENT_OF)}, a JSON list, or P17,P131,... "
-        "Otherwise the ten most frequent of the training facts.",
-    ),
-]
-Undirected = Annotated[
-    bool, typer.Option("--undirected", help="Score unordered pairs, as in BioRED.")
-]
-AddPredictions = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME=FILE",
-        help="Show a system that ran elsewhere, from its predictions on the test documents. "
-        "Repeatable; needs --gold.",
-    ),
-]
+    f"The frequent relations: {' or '.join(FREQUENT_OF)}, a JSON list, or P17,P131,... "
+    "Otherwise the ten most frequent of the training facts.",
+    metavar="NAME|FILE|LIST",
+)
+Undirected = option(bool, "Score unordered pairs, as in BioRED.", "--undirected")
+AddPredictions = option(
+    _Texts, "A system that ran elsewhere, by its predictions. Repeatable.", metavar="NAME=FILE"
+)
 
 
 def reference_of(
@@ -115,8 +86,7 @@ def submitted(
     """
     files: dict[str, Path] = {}
     for text in texts or ():
-        name, _, file = text.partition("=")
-        name = name.strip()
+        name, _, file = map(str.strip, text.partition("="))
         if not name or not file or name in files:
             raise ConfigError(
                 f"--add-predictions {text}: expected NAME=FILE, such as 'My system=mine.json', and "
@@ -129,6 +99,12 @@ def submitted(
             " which needs --gold, the test documents predicted on"
         )
     return files, reference_of(gold, *others) if files else None
+
+
+def require_place(out: Path) -> None:
+    """Raises UserError unless a file can be written there."""
+    if out.is_dir() or not out.parent.is_dir():
+        raise UserError(f"--out {out}: expected a file in a folder that exists")
 
 
 def load_plugins(files: list[Path] | None) -> None:

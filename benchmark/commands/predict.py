@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 from rich import box
@@ -12,44 +12,40 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
-from benchmark.errors import UserError
-from benchmark.store.files import written_atomically
+from benchmark.commands.options import (
+    Plugins,
+    argument,
+    load_plugins,
+    option,
+    quiet_libraries,
+    require_place,
+)
+from benchmark.store.files import write_text
 from benchmark.texts import plain
+
+Run = argument(Path, "A finished run's folder, or OWNER/NAME.", "RUN")
+Documents = argument(Path, "DocRED-format JSON, or marked text.", "DOCUMENTS")
+Out = option(Path | None, "Write JSON there; .html: a page.", metavar="FILE")
+AsJson = option(bool, "Print the facts as JSON instead of a table.", "--json")
+Threshold = option(
+    Literal["class", "tuned", "per_relation"],
+    "The model's own, or tuned on dev: one for all relations, or for each.",
+)
 
 
 def predict(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            help="The folder of a finished run that kept its weights, or OWNER/NAME on the hub.",
-        ),
-    ],
-    documents: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DOCUMENTS",
-            help="DocRED-format JSON (labels are not needed), or text with marked entities.",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write the facts there as JSON; .html: as a page."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the facts as JSON instead of a table.")
-    ] = False,
-    threshold: Annotated[
-        Literal["class", "tuned", "per_relation"],
-        typer.Option(help="The model's own, or tuned on dev: one for all relations, or for each."),
-    ] = "class",
+    run: Run,
+    documents: Documents,
+    out: Out = None,
+    as_json: AsJson = False,
+    threshold: Threshold = "class",
     plugin: Plugins = None,
 ) -> None:
     """Predict the relations in your own documents.
 
-    With the model of a finished run. In a text, [Marie Curie|1] marks a mention of entity 1 and
-    [Warsaw|2|LOC] one with a type; a line --- stands between two documents.
+    With the model of a finished run that kept its weights, here or on the hub. In a text, [Marie
+    Curie|1] marks a mention of entity 1 and [Warsaw|2|LOC] one with a type; a line --- stands
+    between two documents.
 
     Examples:
 
@@ -58,8 +54,8 @@ def predict(
       python run_benchmark.py predict me/atlop mine.json --out facts.html
     """
     load_plugins(plugin)
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise UserError(f"--out {out}: expected a file in a folder that exists")
+    if out is not None:
+        require_place(out)
     quiet_libraries()
     from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
@@ -83,8 +79,7 @@ def predict(
         from benchmark.reports.render.documents import documents_page
 
         text = documents_page(rows, facts)
-    with written_atomically(out) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(out, text)
     typer.echo(f"{len(facts)} facts written to {out}", err=True)
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from benchmark.commands.options import argument, option
 
-def push(
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="The folder of a finished run that kept its weights."),
-    ],
-    repository: Annotated[
-        str, typer.Argument(metavar="REPOSITORY", help="OWNER/NAME of a model on the hub.")
-    ],
-    private: Annotated[bool, typer.Option("--private", help="A new model is private.")] = False,
-) -> None:
+Run = argument(Path, "A finished run with its weights.", "RUN")
+Repository = argument(str, "OWNER/NAME of a model on the hub.", "REPOSITORY")
+Private = option(bool, "A new model is private.", "--private")
+
+
+def push(run: Run, repository: Repository, private: Private = False) -> None:
     """Upload a run and its model card to the hub.
 
     Weights, configuration and results, to the Hugging Face hub. config.json names the paths of your

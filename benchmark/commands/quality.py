@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 
-from benchmark.commands.options import Plugins, load_plugins, quiet_libraries
+from benchmark.commands.options import Plugins, argument, load_plugins, quiet_libraries
 from benchmark.errors import UserError
 from benchmark.store.runs import RunDirectory, StoredRun, find_runs
 
+Runs = argument(list[Path], "Folders that are or hold finished runs.", "RUN...")
 
-def quality(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN...", help="Folders of finished runs, or folders that hold some."
-        ),
-    ],
-    plugin: Plugins = None,
-) -> None:
+
+def quality(runs: Runs, plugin: Plugins = None) -> None:
     """Measure how good generated pairs are.
 
     For finished runs without a quality.json: do generated pairs carry the labels asked for, how far

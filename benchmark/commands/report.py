@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 
 from benchmark.commands.leaderboard import leaderboard
 from benchmark.commands.options import (
-    AddPredictions,
-    Frequent,
-    Gold,
     Overrides,
     Plugins,
     Results,
     Target,
-    Train,
-    TrainFacts,
-    Undirected,
     WithPublished,
     load_plugins,
+    option,
     quiet_libraries,
-    submitted,
 )
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import NONE
-from benchmark.grid.status import Status, description_of, statuses
+from benchmark.grid.status import Status, description_of, seeds_by_cell, statuses
 
-if TYPE_CHECKING:
-    from benchmark.scoring.submission import Reference
+Verify = option(bool, "First make every score anew from the stored predictions.", "--verify")
 
 
 def report(
@@ -43,27 +35,13 @@ def report(
     results: Results = Path("results"),
     plugin: Plugins = None,
     with_published: WithPublished = False,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="First make every score anew from the stored predictions; no tables where one "
-            "differs.",
-        ),
-    ] = False,
-    add_predictions: AddPredictions = None,
-    gold: Gold = None,
-    train: Train = None,
-    train_facts: TrainFacts = None,
-    frequent: Frequent = None,
-    undirected: Undirected = False,
+    verify: Verify = False,
 ) -> None:
     """Make the tables of an experiment.
 
-    From its finished runs, as report.md, .csv, .tex (pdflatex compiles it) and .html in its folder,
-    and in the terminal: scores, differences to none with intervals and tests (Holm), generative
-    quality. Missing runs are shown as missing. Needs no GPU and no model. Of a folder of
-    experiments: the tables of each, and their leaderboard (leaderboard.html).
+    From its finished runs, as report.md, .csv, .tex and .html in its folder, and in the terminal.
+    Needs no GPU and no model. Of a folder of experiments: the tables of each, and their leaderboard
+    (leaderboard.html).
 
     With --verify, files are compared with their digests, and scores and counts with those that the
     stored predictions and the dataset's files give (without these: with the stored counts). Exit
@@ -73,27 +51,13 @@ def report(
 
       \b
       python run_benchmark.py report results/demo
-
-      \b
-      python run_benchmark.py report configs/demo.yaml
-
-      \b
-      python run_benchmark.py report results
-
-      \b
-      python run_benchmark.py report results/small --with-published
-
-      \b
       python run_benchmark.py report results/small --verify
     """
-    options = (gold, train, train_facts, frequent, undirected)
-    files, reference = submitted(add_predictions, *options)
     load_plugins(plugin)
     if experiments := _experiments_in(target):
         for experiment in experiments:
             report(experiment, overrides, results, None, with_published, verify)
-        page = target / "leaderboard.html"
-        leaderboard([target], page, with_published, add_predictions, *options)
+        leaderboard([target], target / "leaderboard.html", with_published)
         return
     found = statuses(target, results, overrides or ())
     experiment = None if target.is_dir() else read_experiment(target, overrides or [])
@@ -104,20 +68,14 @@ def report(
         )
     if verify:
         _verify(found, experiment and experiment.dataset.model_dump(mode="json"))
-    publish(
-        found, folder, Console(), with_published=with_published, files=files, reference=reference
-    )
+    publish(found, folder, Console(), with_published=with_published)
 
 
 def _experiments_in(target: Path) -> list[Path]:
     """The experiments with finished runs in a folder of results; none if `target` is an experiment
     itself, or a file.
     """
-    if (
-        not target.is_dir()
-        or (target / "experiment.json").is_file()
-        or any(target.glob("*/*/seed-*/DONE"))
-    ):
+    if (target / "experiment.json").is_file() or any(target.glob("*/*/seed-*/DONE")):
         return []
     return sorted({marker.parents[3] for marker in target.glob("*/*/*/seed-*/DONE")})
 
@@ -154,28 +112,14 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
 
 
 def publish(
-    found: list[Status],
-    folder: Path,
-    console: Console,
-    *,
-    with_published: bool = False,
-    files: Mapping[str, Path] | None = None,
-    reference: Reference | None = None,
+    found: list[Status], folder: Path, console: Console, *, with_published: bool = False
 ) -> None:
     """Write the tables of the done runs into `folder` and print the main ones.
 
-    with_published: also those of the papers in results/published/ that are on the same dataset,
-        below ours.
-    files: name -> predictions of systems that ran elsewhere, in a table of their own; `reference`:
-        what they are scored against.
+    with_published: also those of the papers in results/published/ on the same dataset, below ours.
     """
-    from benchmark.reports.ablation import (
-        CALIBRATED,
-        DETAIL,
-        PER_RELATION,
-        ablation_table,
-        with_stage1,
-    )
+    from benchmark.reports import ablation
+    from benchmark.reports.ablation import ablation_table
     from benchmark.reports.difference_table import difference_table, marked
     from benchmark.reports.evidence import Evidence
     from benchmark.reports.published import Reported, reported_beside
@@ -185,9 +129,8 @@ def publish(
     from benchmark.reports.render.text import csv_text, markdown, terminal
     from benchmark.reports.significance import calibrated_significance, significance
     from benchmark.reports.study import Study
-    from benchmark.reports.submitted import predictions_table, require_same_documents
     from benchmark.reports.summary import summary
-    from benchmark.store.files import written_atomically
+    from benchmark.store.files import write_text
 
     if changed := sum(run_status.state == "changed" for run_status in found):
         typer.echo(
@@ -196,26 +139,19 @@ def publish(
         )
     for damaged in (run_status for run_status in found if run_status.state == "damaged"):
         typer.echo(f"left out: {damaged.detail}", err=True)
-    expected: dict[tuple[str, str], list[int]] = {}
-    for run_status in found:
-        expected.setdefault(run_status.cell, []).append(run_status.seed)
     done = [run_status.directory.read() for run_status in found if run_status.state == "done"]
-    study = Study.of(done, expected, description_of(folder))
+    study = Study.of(done, seeds_by_cell(found), description_of(folder))
     evidence = Evidence(study.runs)
     plain, further = significance(study, evidence), calibrated_significance(study, evidence)
-    shown = [with_stage1(marked(ablation_table(study), plain), study)]
+    shown = [ablation.with_stage1(marked(ablation_table(study), plain), study)]
     shown += [difference_table(plain)] if plain else []
     if further is not None:
-        shown.append(marked(ablation_table(study, CALIBRATED), further))
+        shown.append(marked(ablation_table(study, ablation.CALIBRATED), further))
         shown += [difference_table(further)] if further else []
     if study.has("per_relation"):
-        shown.append(ablation_table(study, PER_RELATION))
-    said = summary(plain, further)
-    if files:
-        require_same_documents(reference, [evidence], "--gold")
-        shown.append(predictions_table(files, reference, evidence, study.dataset))
-    quality = quality_tables(study)
-    tables = [*shown, ablation_table(study, DETAIL), *quality]
+        shown.append(ablation_table(study, ablation.PER_RELATION))
+    said, quality = summary(plain, further), quality_tables(study)
+    tables = [*shown, ablation_table(study, ablation.DETAIL), *quality]
     reported = reported_beside([study]) if with_published else Reported([])
     every, instead = [*tables, *reported.tables], [reported.instead] if reported.instead else []
     texts = {
@@ -225,17 +161,11 @@ def publish(
         "report.html": html_document(every, study.title, said),
     }
     for name, text in texts.items():
-        with written_atomically(folder / name) as part:
-            part.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
     compared = [table for table in shown if table.visible]
     terminal([*compared, *quality], console, said)
     if len(compared) < len(shown):
-        typer.echo(
-            f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show "
-            "yet",
-            err=True,
-        )
-    terminal(reported.tables, console)
-    for sentence in instead:
-        console.print(sentence, markup=False, highlight=False)
+        text = f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show"
+        typer.echo(f"{text} yet", err=True)
+    terminal(reported.tables, console, instead)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -17,9 +17,11 @@ from benchmark.commands.options import (
     Overrides,
     Plugins,
     Results,
+    argument,
     load_plugins,
     names,
     numbers,
+    option,
     quiet_libraries,
 )
 from benchmark.commands.report import publish
@@ -48,9 +50,15 @@ OUTCOMES = {
     "queued": "queued before",
 }
 
-Names = Annotated[
-    str | None, typer.Option(metavar="LIST", help="Only these names, with commas between.")
-]
+Config = argument(Path, "An experiment file, e.g. configs/demo.yaml.", "CONFIG")
+Names = option(str | None, "Only these names, with commas between.", metavar="LIST")
+Seeds = option(str | None, "Only these: 0,1 or 0-9.", metavar="LIST")
+DryRun = option(bool, "Show the runs, what the rest will take, and any mistake.", "--dry-run")
+Minutes = option(float, "Save the training state at least so often.", metavar="MINUTES", min=0)
+Executor = option(str | None, "local (worker processes), slurm or debug.", metavar="NAME")
+Jobs = option(int | None, "Runs at a time; implies --executor local.", "--jobs", metavar="N")
+Restart = option(bool, "Discard states saved with other settings; else `run` stops.", "--restart")
+Wait = option(bool, "With slurm: wait for the runs and show the table.", "--wait")
 
 
 def demo(results: Results = Path("results")) -> None:
@@ -63,40 +71,17 @@ def demo(results: Results = Path("results")) -> None:
 
 
 def run(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="An experiment file, e.g. configs/demo.yaml.")
-    ],
+    config: Config,
     overrides: Overrides = None,
-    seeds: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Only these: 0,1 or 0-9.")
-    ] = None,
+    seeds: Seeds = None,
     backbones: Names = None,
     augmenters: Names = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show the runs, what the rest will take, and any mistake."),
-    ] = False,
-    checkpoint_every: Annotated[
-        float,
-        typer.Option(min=0, metavar="MINUTES", help="Save the training state at least so often."),
-    ] = 10,
-    executor: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="local (worker processes), slurm (job arrays) or debug."),
-    ] = None,
-    parallel: Annotated[
-        int | None,
-        typer.Option("--jobs", metavar="N", help="Runs at a time; implies --executor local."),
-    ] = None,
-    restart: Annotated[
-        bool,
-        typer.Option(
-            "--restart", help="Discard states saved with other settings; else `run` stops."
-        ),
-    ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="With slurm: wait for the runs and show the table.")
-    ] = False,
+    dry_run: DryRun = False,
+    checkpoint_every: Minutes = 10,
+    executor: Executor = None,
+    parallel: Jobs = None,
+    restart: Restart = False,
+    wait: Wait = False,
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
@@ -111,8 +96,6 @@ def run(
 
       \b
       python run_benchmark.py run configs/demo.yaml --dry-run
-      python run_benchmark.py run configs/demo.yaml --seeds 0 --set name=short
-      python run_benchmark.py run configs/demo.yaml --jobs 4
       python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py \\
           --augmenters none,mixup
     """
@@ -124,9 +107,8 @@ def run(
     jobs = select(grid, **only)
     asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
     if NONE not in asked and any(job.augmenter == NONE for job in jobs):
-        typer.echo(
-            f"'{NONE}' runs as well: it is stage 1 of the augmenters that are fitted", err=True
-        )
+        told = f"'{NONE}' runs as well: it is stage 1 of the augmenters that are fitted"
+        typer.echo(told, err=True)
     start = run_jobs
     if executor is not None or parallel is not None or wait:
         from benchmark.launch.executors import runner
@@ -153,10 +135,8 @@ def run(
     written = in_queue or _publish(of_file, results)
     code = _conclude(outcomes)
     if in_queue:
-        typer.echo(
-            "follow them with `status` and `squeue --me`, then make the table: "
-            f"python run_benchmark.py report {results / of_file.folder}"
-        )
+        report = f"python run_benchmark.py report {results / of_file.folder}"
+        typer.echo(f"follow them with `status` and `squeue --me`, then make the table: {report}")
     raise typer.Exit(code if written else 1)
 
 
@@ -170,11 +150,9 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
         return
     timed = {job.backbone for job in grid if job.directory.state() == "done"}
     first = {job.backbone: job for job in reversed(jobs) if job.backbone not in timed}
-    if checked is None or not first:
-        return
-    from benchmark.training.timing import estimated_seconds
+    for backbone in sorted(first) if checked else ():
+        from benchmark.training.timing import estimated_seconds
 
-    for backbone in sorted(first):
         took = duration(estimated_seconds(first[backbone].config.stage1(), checked.corpus))
         typer.echo(
             f"{backbone}: about {took} for a run with `{NONE}`, by a training step timed just now; "
@@ -186,11 +164,6 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
 def _train(start: Callable[..., Iterator[Outcome]]) -> list[Outcome]:
     """Start the runs, here or in workers, and tell the outcomes as they come."""
     progress, outcomes = Progress.for_console(), []
-    if processes.started_alone():
-        progress.message(
-            "`accelerate launch --cpu` starts one process. For several on CPUs: "
-            "`accelerate launch --multi_gpu`"
-        )
     with signals.listening(), contextlib.closing(start(progress=progress)) as running:
         for outcome in running:
             outcomes.append(outcome)

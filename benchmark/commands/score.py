@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.commands.options import AsJson, Frequent, Train, TrainFacts, Undirected, reference_of
+from benchmark.commands.options import (
+    AsJson,
+    Frequent,
+    Train,
+    TrainFacts,
+    Undirected,
+    argument,
+    option,
+    reference_of,
+)
 
 LABELS = {
     "precision": "Precision",
@@ -24,14 +32,13 @@ LABELS = {
     "inter_f1": "inter-sentence F1",
 }
 
+Predictions = argument(Path, "JSON list of {title, h_idx, t_idx, r}.", "PREDICTIONS")
+Gold = option(Path, "The gold documents, DocRED-format JSON.", metavar="FILE")
+
 
 def score(
-    predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="JSON list of {title, h_idx, t_idx, r}.")
-    ],
-    gold: Annotated[
-        Path, typer.Option(metavar="FILE", help="The gold documents, DocRED-format JSON.")
-    ],
+    predictions: Predictions,
+    gold: Gold,
     train: Train = None,
     train_facts: TrainFacts = None,
     frequent: Frequent = None,
@@ -47,8 +54,7 @@ def score(
     Examples:
 
       \b
-      python run_benchmark.py score predictions.json --gold test.json \\
-          --train train.json
+      python run_benchmark.py score predictions.json --gold test.json --train train.json
       python run_benchmark.py score predictions.json --gold test.json \\
           --train-facts train.fact --frequent re-docred --json
     """

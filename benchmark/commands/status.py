@@ -64,7 +64,7 @@ def preview(jobs: list[Job], grid: list[Job]) -> None:
     for job in jobs:
         expected = ("unknown", "unknown") if job.name in costs else ("", "")
         if cost := costs.get(job.name):
-            expected = (f"~ {duration(cost.seconds)}", f"~ {decimal(cost.bytes)}")
+            expected = (f"~ {duration(cost.seconds)}", f"~ {decimal(round(cost.bytes))}")
         table.add_row(*map(str, job.cell), state[job.name], *expected)
     console = Console(soft_wrap=True)
     console.print(table)
@@ -87,4 +87,4 @@ def _total(costs: list[Cost | None]) -> str:
     if None in costs:
         return "time and disk are not known until a first run is done"
     seconds, size = sum(cost.seconds for cost in costs), sum(cost.bytes for cost in costs)
-    return f"about {duration(seconds)} and {decimal(size)} of disk"
+    return f"about {duration(seconds)} and {decimal(round(size))} of disk"

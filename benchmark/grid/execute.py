@@ -110,7 +110,12 @@ def prepare(
     facts = identity.facts(corpus, encoder)
     _require_same(finished, facts)
     _require_ready(left, restart, facts)
-    _tell_other_commits(finished, facts["commit"], progress)
+    stored = {job.directory.facts().get("commit") for job in finished}
+    if others := sorted(str(other)[:12] for other in stored - {facts["commit"], None}):
+        progress.message(
+            f"note: the runs that are done were made by commit {', '.join(others)}, "
+            f"those to come by {str(facts['commit'])[:12]}"
+        )
     if encoder.freeze == "all" and encoder.mention == "marker":
         progress.message(
             "encoder.freeze: all with encoder.mention: marker: a frozen encoder has never learned "
@@ -121,9 +126,8 @@ def prepare(
 
 
 def _other_seeds(left: list[Job]) -> Iterator[Job]:
-    """A finished run of another seed for each cell with something left, as a job of this grid.
-
-    The runs to come must fit beside it.
+    """For each cell with something left, a finished run of another seed, as a job of this grid: the
+    runs to come must fit beside it.
     """
     for job in {job.directory.cell: job for job in left}.values():
         if other := next(filter(RunDirectory.is_sound, job.directory.other_seeds()), None):
@@ -159,16 +163,6 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any]) -> Non
 
             known = _identifying(facts | job.facts)
             require_fitting_state(job.config, job.directory, known, restart=restart)
-
-
-def _tell_other_commits(finished: list[Job], commit: str | None, progress: Progress) -> None:
-    """Note that finished runs were made by other code: this may change their numbers."""
-    stored = {job.directory.facts().get("commit") for job in finished}
-    if others := sorted(str(other)[:12] for other in stored - {commit, None}):
-        progress.message(
-            f"note: the runs that are done were made by commit {', '.join(others)}, "
-            f"those to come by {str(commit)[:12]}"
-        )
 
 
 def outcome_without_running(job: Job, elsewhere: Collection[RunDirectory] = ()) -> Outcome | None:

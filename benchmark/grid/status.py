@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -89,11 +89,19 @@ def status_of_directory(directory: RunDirectory) -> Status:
     return Status(directory, state, directory.failure()["error"] if state == "failed" else "")
 
 
-def write_grid(experiment: Experiment, results: str | Path) -> Path:
-    """Write the grid as `experiment.json` into the experiment's folder, and return the folder.
+def seeds_by_cell(found: Iterable[Status | RunDirectory]) -> dict[tuple[str, str], list[int]]:
+    """(backbone, augmenter) -> the seeds of these runs."""
+    cells: dict[tuple[str, str], list[int]] = {}
+    for run in found:
+        cells.setdefault(run.cell, []).append(run.seed)
+    return cells
 
-    From it a table that is made from the folder alone knows which runs are missing. Raises
-    UserError when the folder cannot be written.
+
+def write_grid(experiment: Experiment, results: str | Path) -> None:
+    """Write the grid as `experiment.json` into the experiment's folder: from it a table that is
+    made from the folder alone knows which runs are missing.
+
+    Raises UserError when the folder cannot be written.
     """
     known = {choice.name: choice for choice in experiment.augmenters}
     # the plan may have added `none`
@@ -101,12 +109,10 @@ def write_grid(experiment: Experiment, results: str | Path) -> Path:
     augmenters = [known.get(name) or Choice(name=name) for name in names]
     grid = experiment.model_copy(update={"augmenters": augmenters})
     content = grid.model_dump(mode="json", exclude={"cluster"})
-    folder = Path(results) / experiment.folder
-    make_folder(folder)
-    file = folder / GRID_FILE
+    file = Path(results) / experiment.folder / GRID_FILE
+    make_folder(file.parent)
     if not file.is_file() or read_json(file) != content:
         write_json(file, content)
-    return folder
 
 
 def description_of(folder: Path) -> str:
@@ -158,12 +164,11 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
     return [*asked, *others]
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a run takes: time, and disk for its folder."""
 
     seconds: float
-    bytes: int
+    bytes: float
 
 
 def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
@@ -172,15 +177,17 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     It is the mean over the finished runs of the same backbone and augmenter, else of the same
     backbone, else of all.
     """
-    seconds = {
-        job.name: job.directory.read_json("metrics.json").get("seconds") or 0 for job in done
+    took = {
+        job.name: (
+            job.directory.read_json("metrics.json").get("seconds") or 0,
+            job.directory.size(),
+        )
+        for job in done
     }
-    sizes = {job.name: job.directory.size() for job in done}
     found: dict[str, Cost | None] = {}
     for job in jobs:
         same_backbone = [other for other in done if other.backbone == job.backbone]
         same_cell = [other for other in same_backbone if other.augmenter == job.augmenter]
-        like = [other.name for other in same_cell or same_backbone or done]
-        mean = lambda known, like=like: fmean(known[name] for name in like)
-        found[job.name] = Cost(mean(seconds), round(mean(sizes))) if like else None
+        like = [took[other.name] for other in same_cell or same_backbone or done]
+        found[job.name] = Cost(*map(fmean, zip(*like, strict=True))) if like else None
     return found

@@ -43,9 +43,8 @@ def runner(
         parallel: runs at a time; None: one with `local`, no limit with `slurm`.
         wait: with `slurm`, yield the outcomes of the runs as they end, not that they are submitted.
 
-    Raises:
-        ConfigError: there is no such executor, it has no use for `parallel` or `wait`, or this is
-            one of several processes.
+    Raises ConfigError for an unknown executor, one that has no use for `parallel` or `wait`, and in
+    one of several processes.
     """
     _require_sensible(executor, parallel, wait)
     hand_out = slurm.submit_and_wait if wait else EXECUTORS[executor]

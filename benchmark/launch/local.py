@@ -51,8 +51,12 @@ def in_workers(
     executor.update_parameters(timeout_min=YEARS, stderr_to_stdout=True)
     waiting, at_work = list(jobs), list[_AtWork]()
     left = sum(job.directory.state() != "done" for job in jobs)
-    if note := _crowded(min(parallel or 1, left), jobs[0].config.train.threads):
-        progress.message(note)
+    workers, threads, cores = min(parallel or 1, left), jobs[0].config.train.threads, _cores()
+    if workers * threads > cores:
+        progress.message(
+            f"note: {workers} runs at a time, with {threads} threads each (train.threads), "
+            f"share {cores} cores; without a GPU fewer may be faster"
+        )
     with progress.task("runs", total=left) as bar:
         try:
             while waiting or at_work:
@@ -74,16 +78,9 @@ def in_workers(
             _stop(at_work, launch, progress)
 
 
-def _crowded(workers: int, threads: int) -> str | None:
-    """A note if the workers need more cores than there are."""
+def _cores() -> int:
     has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    if workers * threads <= cores:
-        return None
-    return (
-        f"note: {workers} runs at a time, with {threads} threads each (train.threads), "
-        f"share {cores} cores; without a GPU fewer may be faster"
-    )
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 class _AtWork(NamedTuple):

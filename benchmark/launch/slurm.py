@@ -1,9 +1,9 @@
 """Runs on a cluster with Slurm, in two job arrays: what can start at once, and what must wait.
 
-The second array starts from the `none` runs of the first and depends on it by `afterany`: it
-begins when the first is over, whether its tasks failed or not. With `afterok`, one failed `none`
-run would hold back the augmenters of all the others for good. So each task looks whether its own
-`none` run is done, and reports "blocked" if not. A run that is queued again counts as not over.
+The second array starts from the `none` runs of the first and depends on it by `afterany`: with
+`afterok`, one failed `none` run would hold back the augmenters of all the others for good. So each
+task looks whether its own `none` run is done, and reports "blocked" if not. A run that is queued
+again counts as not over.
 
 Before its time is up, or on preemption, a run saves its state and is queued again (worker.py).
 """

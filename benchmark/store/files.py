@@ -112,8 +112,13 @@ def write_json(path: Path, value: Any) -> None:
         text = "[\n" + ",\n".join(lines) + "\n]"
     else:
         text = json_line(name, value)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text in one step. Raises UserError as `written_atomically`."""
     with written_atomically(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def json_line(where: str, value: Any) -> str:

@@ -54,9 +54,8 @@ class EncodedCollator:
     """A collator whose batches bring the encoder's outputs along.
 
     Args:
-        passes: one or more encodings of the split.
-        batches: knows the epoch; needed with several passes.
-        seed: with the epoch and the document, decides the pass.
+        passes: encodings of the split; with several, `seed`, the epoch (which `batches` knows) and
+            the document decide which.
         again: batches bring another pass as well, where there is one.
     """
 
@@ -107,7 +106,7 @@ def encode_once(
     text = f"{features._fingerprint}{encoder.windows}{kind}{encoder.settings()}"
     sha = hashlib.sha256(text.encode())
     for tensor in encoder.state_dict().values():
-        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
     digest = sha.hexdigest()[:16]
     encode = lambda: _encode(encoder.to(device).eval(), features, device, progress)
     return _stored(folder / f"encoded-{digest}.safetensors", digest, encode)
@@ -122,12 +121,10 @@ def encode_with_stage1(
     progress: Progress,
     dropout_seed: int | None = None,
 ) -> EncodedSplit:
-    """A split as the encoder of stage 1 sees it, in half precision; kept beside its `weights`.
+    """A split, called `name`, as the encoder of stage 1 sees it, in half precision; kept beside its
+    `weights`.
 
-    Args:
-        encoder: that of stage 1.
-        name: of the split, in the file's name.
-        dropout_seed: the encoder is in training mode, with this seed; None: it is not.
+    dropout_seed: the encoder is in training mode, with this seed; None: it is not.
     """
     of_weights = read_facts(weights).get(DIGEST)
     facts = f"{features._fingerprint}{encoder.windows}{dropout_seed}{of_weights}"
@@ -171,13 +168,12 @@ def _encode(
             batch = collate([rows_of[i] for i in numbers]).to(device)
             document = batch.mention_state // batch.width
             mentions = torch.bincount(document, minlength=len(numbers)).tolist()
-            encoded = encoder(batch)
-            found = encoded.rows
-            if found is None:
-                found = encoded.states.new_zeros(sum(mentions), 0, batch.width)
-            of_document, heads = found.split(mentions), found.shape[1]
+            found, attended = encoder(batch)
+            if attended is None:
+                attended = found.new_zeros(sum(mentions), 0, batch.width)
+            of_document, heads = attended.split(mentions), attended.shape[1]
             for slot, (number, length) in enumerate(zip(numbers, batch.lengths, strict=True)):
-                states[number] = encoded.states[slot, :length].float().cpu()
+                states[number] = found[slot, :length].float().cpu()
                 rows[number] = of_document[slot][..., :length].float().cpu()
             bar.advance()
     return {

@@ -31,9 +31,7 @@ def write_tensors(
 ) -> None:
     """Write `tensors`, and `facts` as JSON in the file's header, replacing `path` in one step.
 
-    Raises:
-        UserError: the disk is full or the folder cannot be written; an earlier file of that name is
-            left as it was.
+    Raises UserError as `written_atomically`.
     """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     known = (facts or {}) | {DIGEST: _digest(contiguous, facts or {})}

@@ -58,15 +58,10 @@ def stored_logits(run: str, titles: Sequence[str], relations: Sequence[str]) -> 
 
 
 class TaughtCollator:
-    """A collator whose batches bring along the logits that finished runs stored of their pairs.
+    """A collator whose batches bring along the logits that the finished `run` stored of their
+    pairs. `titles` are those of the training documents, by row number.
 
-    Args:
-        teachers: the folders of these runs. The mean of their logits is taken: an ensemble ranks
-            better than each of its members.
-        titles: of the training documents, by row number.
-
-    Raises:
-        UserError: a teacher does not fit (`stored_logits`), or two disagree about the entities.
+    Raises UserError for a run without logits, with other relations or without one of the documents.
     """
 
     def __init__(

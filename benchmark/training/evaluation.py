@@ -34,11 +34,7 @@ def in_order(features: Dataset, model: DocreModel, batch_size: int) -> DataLoade
 
 
 class Evaluator:
-    """Runs a model in evaluation mode.
-
-    Args:
-        max_labels: relations predicted for one pair at most.
-    """
+    """Runs a model in evaluation mode; predicts at most `max_labels` relations for a pair."""
 
     def __init__(
         self,

@@ -19,11 +19,8 @@ class FurtherCollator:
     """A collator whose batches bring further documents along, after the warm-up.
 
     Args:
-        collator: of the step's own documents.
-        further: the further documents.
-        collate_further: their collator.
+        collator, collate_further: of the step's own documents, and of further ones.
         batches: knows the epoch.
-        warmup_epochs: epochs without further documents.
         seed: decides which further documents a step takes.
         rewrites: further document i is a version of the training document i, and comes with it.
             Else each epoch deals them out anew.

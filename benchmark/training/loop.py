@@ -63,8 +63,7 @@ class Loop:
     signal, the time to save, a fault.
 
     Args:
-        save_every: seconds of training that may be lost; the state is saved after every epoch's
-            evaluation in any case.
+        save_every: seconds of an epoch that may be lost.
         augmentation: what stage 3 adds to the steps.
         branch_epoch: keep the state after so many epochs in a file of its own.
     """
@@ -98,14 +97,9 @@ class Loop:
         self.batches = loader.batch_sampler
         # the sampler gives each process its part; the accelerator would deal out whole batches, and
         # documents twice at the end
-        self.loader = prepare_data_loader(
-            loader,
-            self.accelerator.device,
-            num_processes=1,
-            process_index=0,
-            put_on_device=True,
-            non_blocking=self.accelerator.non_blocking,
-        )
+        alone = {"num_processes": 1, "process_index": 0, "put_on_device": True}
+        alone["non_blocking"] = self.accelerator.non_blocking
+        self.loader = prepare_data_loader(loader, self.accelerator.device, **alone)
         if start_from is not None:
             facts = load_state(start_from, self.model, optimizer)
             vars(state).update((name, facts[name]) for name in vars(state) if name in facts)
@@ -173,9 +167,7 @@ class Loop:
         state.loss = float(total)
 
     def _due(self) -> tuple[str | None, bool | None]:
-        """The name of a signal that some process was sent, and whether it is time to save: the same
-        in all processes.
-        """
+        """A signal that some process was sent, and whether to save: the same in all processes."""
         now = [signals.received(), time.monotonic() - self.last_save > self.save_every]
         votes = zip(*processes.exchanged(now), strict=True)
         return tuple(next(filter(None, of_all), None) for of_all in votes)
@@ -187,9 +179,7 @@ class Loop:
             raise signals.Preempted(asked)
 
     def _require_finite_losses(self, losses: list[Tensor]) -> float:
-        """The last of these losses, of the last steps. Raises TrainingError naming the first that
-        is not finite.
-        """
+        """The last of these losses. Raises TrainingError naming the first that is not finite."""
         values = torch.stack(losses).tolist()
         faults = [number for number, value in enumerate(values) if not math.isfinite(value)]
         first = min(itertools.chain(*processes.exchanged(faults)), default=None)
@@ -205,9 +195,7 @@ class Loop:
             raise self._fault("the weights are not finite", self.state.step - 1)
 
     def _fault(self, what: str, index: int) -> TrainingError:
-        """What was found after the step `index` (from 0) of the epoch, with its documents, and
-        where the next start goes on.
-        """
+        """What was found after step `index` of the epoch, and where the next start goes on."""
         epoch, batches = self.state.epoch, self.batches.batches(self.state.epoch)
         known = self.session.corpus.train["title"]
         titles = ", ".join(f"'{known[row]}'" for row in batches[index])
@@ -226,9 +214,7 @@ class Loop:
         return now / warmup if now < warmup else (total - now) / max(1, total - warmup)
 
     def _close_epoch(self, seconds: float) -> None:
-        """Evaluate, and save. A signal stops the evaluation at once: if interrupted here, only the
-        evaluation is repeated.
-        """
+        """Evaluate, and save. If interrupted here, only the evaluation is repeated."""
         state, began = self.state, time.perf_counter()
         try:
             dev = self.session.dev_score()
@@ -241,15 +227,8 @@ class Loop:
             raise
         steps, score = len(self.loader), dev["f1"] or 0.0
         state.epoch += 1
-        state.history.append(
-            {
-                "epoch": state.epoch,
-                "loss": state.loss / steps,
-                "dev": dev,
-                "seconds": seconds,
-                "evaluation_seconds": time.perf_counter() - began,
-            }
-        )
+        epoch = {"epoch": state.epoch, "loss": state.loss / steps, "dev": dev, "seconds": seconds}
+        state.history.append(epoch | {"evaluation_seconds": time.perf_counter() - began})
         tracking.log(self.accelerator, "dev/", dev, state.epoch * steps)
         state.step, state.loss = 0, 0.0
         best = self.folder / "best.safetensors"

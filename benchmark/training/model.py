@@ -35,13 +35,7 @@ from benchmark.training.tracking import require_installed
 
 
 class DocreModel(nn.Module):
-    """A document-level relation extractor.
-
-    Args:
-        encoder: the language model; not called for batches that bring their encoding along.
-        backbone: the head.
-        classes: R, relations and NA.
-    """
+    """A document-level relation extractor: encoder, backbone, and R classes (relations and NA)."""
 
     def __init__(self, encoder: Encoder, backbone: Backbone, classes: int):
         super().__init__()
@@ -65,11 +59,8 @@ class DocreModel(nn.Module):
         return self.backbone.represent(self.encode(batch), batch)
 
     def forward(self, batch: Batch, step: Step | None = None, mixing: Mixing = Mixing()) -> Tensor:
-        """The training loss of a batch, of which several processes have a part each.
-
-        Args:
-            step: the augmentation of this training step, or None.
-            mixing: what the loss is made of.
+        """The training loss of a batch, of which several processes have a part each; `step` is the
+        augmentation, `mixing` what the loss is made of.
         """
         encoded = self.encode(batch)
         found = self.backbone.represent(encoded, batch)
@@ -91,12 +82,12 @@ class DocreModel(nn.Module):
     def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict]:
         """Trainable parameters at two learning rates."""
         slow = {id(p) for p in (*self.encoder.parameters(), *self.backbone.slow_parameters())}
-        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-        for parameter in (*self.encoder.parameters(), *self.backbone.parameters()):
-            if parameter.requires_grad:
-                groups[id(parameter) in slow].append(parameter)
-        rates = {True: lr_encoder, False: lr_head}
-        return [{"params": groups[kind], "lr": rates[kind]} for kind in groups if groups[kind]]
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if (id(p) in slow) == is_slow], "lr": rate}
+            for is_slow, rate in ((True, lr_encoder), (False, lr_head))
+        ]
+        return [group for group in groups if group["params"]]
 
 
 def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
@@ -161,10 +152,7 @@ def _configured(encoder: Encoder, config: EncoderConfig) -> Encoder:
 
 def require_buildable(run: RunConfig) -> None:
     """Try a run's hyper-parameters: an encoder without its weights, a backbone without memory, an
-    augmenter that is not fitted.
-
-    Raises:
-        UserError: names what cannot be made, and why.
+    augmenter that is not fitted. Raises UserError that names what cannot be made, and why.
     """
     width, options = _encoder_width(run.encoder.model_dump_json()), run.backbone.options
     reads, gives = BACKBONES[run.backbone.name], encoder_class(run.encoder.name)

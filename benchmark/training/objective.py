@@ -20,12 +20,11 @@ from benchmark.data.pairs import Pairs
 class Mixing:
     """What the loss of a step is made of.
 
-    Attributes:
-        combination: "concatenate" real and generated pairs in one mean (Algorithm 1, lines 31-34),
-            or "two_means": the mean over generated pairs is added to that over real ones (official
-            code, Stage_3/model.py).
-        weight: of a generated pair (concatenate) or of their mean (two_means).
-        auxiliary: whether the backbone's auxiliary loss counts.
+    combination: "concatenate" real and generated pairs in one mean (Algorithm 1, lines 31-34), or
+        "two_means": the mean over generated pairs is added to that over real ones (official code,
+        Stage_3/model.py).
+    weight: of a generated pair (concatenate) or of their mean (two_means).
+    auxiliary: whether the backbone's auxiliary loss counts.
     """
 
     combination: str = "concatenate"

@@ -21,12 +21,9 @@ from benchmark.training.checkpoints import is_sound, link, read_facts, read_tens
 def require_fitting_state(
     run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], *, restart: bool = False
 ) -> None:
-    """Refuse what an earlier attempt saved for another configuration, other data or other code.
-
-    A file that is torn or missing does not count. With `restart`, what does not fit is discarded.
-
-    Raises:
-        UserError: the run's training state or fitted augmenter does not fit. It is kept.
+    """Raises UserError for a training state or a fitted augmenter that an earlier attempt saved for
+    another configuration, other data or other code; with `restart`, they are discarded. A file that
+    is torn or missing does not count.
     """
     differences: list[str] = []
     for name in (CHECKPOINT, AUGMENTER):
@@ -46,10 +43,8 @@ def require_fitting_state(
 def starting_point(
     run: RunConfig, directory: RunDirectory, facts: Mapping[str, Any], base: Path | None
 ) -> Path | None:
-    """The training state to go on from, if there is one.
-
-    It is the run's own if it was killed, else that of `base`, the `none` run, at the end of the
-    warm-up. The run's own state must have passed `require_fitting_state`.
+    """The training state to go on from, if there is one: the run's own, which must have passed
+    `require_fitting_state`, else that of `base`, the `none` run, at the end of the warm-up.
     """
     own, best = directory.path / CHECKPOINT, directory.path / "best.safetensors"
     if (saved := facts_of(own)) and (not saved.get("best_epoch") or is_sound(best)):
@@ -80,10 +75,7 @@ def facts_of(state: Path) -> dict[str, Any]:
 
 def _differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, Any]) -> list[str]:
     """What sets a run apart from the one that a state was saved for, a sentence per key."""
-    identity = saved.get("identity")
-    if not isinstance(identity, dict):  # earlier versions of the code stored a digest
-        identity = {"saved by": "an earlier version"}
-    return difference_lines(identity, state_identity(run, facts))
+    return difference_lines(saved.get("identity", {}), state_identity(run, facts))
 
 
 def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,14 +81,11 @@ class Session:
         self.further: Dataset | None = None
 
     def take_further(self, rows: list[dict[str, Any]], *, rewrites: bool) -> None:
-        """Train on these documents too, from the end of the warm-up on.
+        """Train on these canonical documents too, from the end of the warm-up on.
 
-        Args:
-            rows: canonical documents.
-            rewrites: row i is a version of training document i.
+        rewrites: row i is a version of training document i.
 
-        Raises:
-            DataError: a document is faulty.
+        Raises DataError for a faulty one.
         """
         name = self.run.augmenter.name
         documents = further_documents(rows, self.corpus, f"documents of '{name}'")
@@ -152,14 +149,10 @@ class Session:
 
     def count(self, split: str, predictions: list[dict]) -> Counts:
         """The counts of predicted facts."""
-        return count(
-            self.documents[split],
-            predictions,
-            relations=self.corpus.relations,
-            frequent=self.corpus.frequent,
-            train_documents=self.train_facts,
-            undirected=self.corpus.undirected,
-        )
+        corpus = self.corpus
+        known = {"relations": corpus.relations, "frequent": corpus.frequent}
+        known |= {"train_documents": self.train_facts, "undirected": corpus.undirected}
+        return count(self.documents[split], predictions, **known)
 
     def label_sets(self) -> torch.Tensor:
         """[N, R] label sets of all positive training pairs, from the facts alone."""

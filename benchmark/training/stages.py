@@ -64,19 +64,15 @@ def train_run(
     it fits the augmenter, computes stage 1 representations, measures quality, and writes.
 
     Args:
-        facts: the run's IDENTIFYING_FACTS: what its numbers depend on besides `run`. They are
-            stored with its training states.
+        facts: the run's IDENTIFYING_FACTS, stored with its training states.
         stage1: directory of the finished stage 1 run of the same backbone and seed. Needed by
             augmenters that are fitted, by `augment.start: stage1` and by `augment.stage3: head`.
-        base: directory of the finished `none` run of the same protocol, backbone and seed. A run
-            starts from its training state after the warm-up if it is there, else from the
-            beginning.
-        branch_epoch: for a `none` run: keep the training state after so many epochs, for the
-            augmented runs to start from.
+        base: directory of the finished `none` run of the same protocol, backbone and seed, from
+            whose training state after the warm-up a run starts, if it is there.
+        branch_epoch: for a `none` run: the epoch after which to keep that state.
         save_every: seconds between two checkpoints within an epoch.
 
-    Raises:
-        UserError: an earlier attempt saved a state that does not fit this run, among others.
+    Raises UserError when an earlier attempt saved a state that does not fit, among others.
     """
     began = time.perf_counter()
     torch.set_num_threads(run.train.threads)
@@ -143,9 +139,11 @@ def _start(session: Session, base: Path | None) -> Path | None:
 
 
 def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
-    """Score the chosen weights on dev and test, and write what a run leaves."""
-    corpus = session.corpus
-    load_weights(session.model, session.directory.path / "best.safetensors")
+    """Score the chosen weights on dev and test, and write what a run leaves. The checkpoint stays
+    until the run is declared done.
+    """
+    corpus, directory = session.corpus, session.directory
+    load_weights(session.model, directory.path / "best.safetensors")
     inventory = {
         "relations": [[name, corpus.relation_names.get(name, name)] for name in corpus.relations],
         "frequent": None if corpus.frequent is None else sorted(corpus.frequent),
@@ -158,7 +156,17 @@ def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
     metrics["seconds"] = time.perf_counter() - began
     metrics["device"] = _device_name(session.accelerator.device)
     written["metrics.json"] = metrics
-    processes.on_main(lambda: _store(session, written))
+
+    def store() -> None:
+        session.model.encoder.save(directory.path / "encoder")
+        for name, content in written.items():
+            directory.write_json(name, content)
+        if session.run.train.store_logits:
+            titles, loader = list(corpus.train["title"]), session.loader("train")
+            logits = session.evaluator.document_logits(loader, len(titles), "storing logits")
+            store_logits(directory.path, logits, titles, corpus.relations)
+
+    processes.on_main(store)
 
 
 def _score(session: Session, split: str, metrics: dict[str, Any], written: dict[str, Any]) -> None:
@@ -183,18 +191,6 @@ def _score(session: Session, split: str, metrics: dict[str, Any], written: dict[
     written[f"predictions_{split}.json"] = predictions
     written[f"candidates_{split}.json"] = to_columns(candidates, corpus.relations)
     written[f"counts_{split}.json"] = counts.to_json()
-
-
-def _store(session: Session, written: dict[str, Any]) -> None:
-    """Write the result files. The checkpoint stays until the run is declared done."""
-    directory, corpus = session.directory, session.corpus
-    session.model.encoder.save(directory.path / "encoder")
-    for name, content in written.items():
-        directory.write_json(name, content)
-    if session.run.train.store_logits:
-        titles, loader = list(corpus.train["title"]), session.loader("train")
-        logits = session.evaluator.document_logits(loader, len(titles), "storing logits")
-        store_logits(directory.path, logits, titles, corpus.relations)
 
 
 def _device_name(device: torch.device) -> str:

@@ -37,9 +37,7 @@ class StoredRunQuality:
     def record(self, directory: RunDirectory) -> None:
         """Write both files into a finished run's folder, and change nothing else in it.
 
-        Raises:
-            UserError: the run is not finished, its augmenter was not stored, the `none` run of its
-                seed is gone or kept no weights, or its documents have changed.
+        Raises UserError when something that it takes is gone, or the documents have changed.
         """
         stored = directory.read()
         run = RunConfig.model_validate(stored.config)

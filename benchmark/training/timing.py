@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
 from benchmark.config import RunConfig
-from benchmark.data.batches import Collator, Rows
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.training.evaluation import in_order
 from benchmark.training.model import build_model
 
 TRIES = 4
@@ -22,9 +22,7 @@ SAMPLE = 4  # batches' worth of documents, of which those of middling length are
 
 def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
     """Seconds that a `none` run will take: its training steps, a look at dev in each epoch, and the
-    predictions at the end.
-
-    The fastest of TRIES steps counts, on documents of middling length.
+    predictions at the end; by the fastest of TRIES steps on documents of middling length.
     """
     config = run.train
     torch.set_num_threads(config.threads)
@@ -35,31 +33,27 @@ def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
     sample = corpus.train.select(range(min(len(corpus.train), SAMPLE * size)))
     settings = {"training": True, "mention": run.encoder.mention}
     features = featurise(sample, corpus, model.encoder.tokenizer, **settings)
-    by_length, start = np.argsort(features["length"]).tolist(), (len(features) - size) // 2
-    rows, collate = Rows(features, model.needs), Collator(model.encoder.windows, model.needs)
-    batch = collate([rows[row] for row in by_length[start : start + size]]).to(device)
+    batches = list(in_order(features, model, size))
+    batch = batches[len(batches) // 2].to(device)
     optimizer = torch.optim.AdamW(model.parameter_groups(config.lr_encoder, config.lr_head))
 
     def step() -> None:
-        with accelerator.autocast():
-            loss = model(batch)
-        loss.backward()
+        model(batch).backward()
         optimizer.step()
         optimizer.zero_grad()
 
-    def look() -> None:
-        with accelerator.autocast():
-            model.logits(batch)
-
-    def seconds(action: Callable[[], None]) -> float:
+    def seconds(action: Callable[[], Any]) -> float:
         began = time.perf_counter()
-        action()
+        with accelerator.autocast():
+            action()
         if device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
     # the first of each warms up, and a busy machine disturbs now one, now another
-    times = {action: min(seconds(action) for _ in range(TRIES)) for action in (step, look)}
+    of_step, of_look = (
+        min(seconds(action) for _ in range(TRIES)) for action in (step, lambda: model.logits(batch))
+    )
     steps = config.epochs * math.ceil(len(corpus.train) / config.batch_size)
     predicted = (config.epochs + 1) * len(corpus.dev) + len(corpus.test)
-    return steps * times[step] + predicted / size * times[look]
+    return steps * of_step + predicted / size * of_look

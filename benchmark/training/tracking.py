@@ -39,17 +39,14 @@ def begin(accelerator: Accelerator, run: RunConfig, experiment: str) -> None:
     """Start the trackers, if there are any, with the run's configuration."""
     if run.train.trackers:
         name = f"{run.backbone.name} {run.augmenter.name} seed {run.seed}"
-        settings = {key: _plain(value) for key, value in flat(run.model_dump(mode="json")).items()}
-        accelerator.init_trackers(experiment, settings, {"wandb": {"name": name}})
+        known = flat(run.model_dump(mode="json"))
+        plain = {k: v if isinstance(v, (int, float)) else str(v) for k, v in known.items()}
+        accelerator.init_trackers(experiment, plain, {"wandb": {"name": name}})
 
 
 def log(accelerator: Accelerator, prefix: str, numbers: Mapping[str, Any], step: int) -> None:
     """Hand the numbers among `numbers` to the trackers; anything else is left out."""
-    found = {
-        f"{prefix}{key}": value
-        for key, value in numbers.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
+    found = {f"{prefix}{key}": n for key, n in numbers.items() if type(n) in (int, float)}
     if accelerator.trackers and found:
         accelerator.log(found, step=step)
 
@@ -60,7 +57,3 @@ def end(accelerator: Accelerator) -> None:
     """
     for tracker in accelerator.trackers:
         tracker.finish()
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (bool, int, float, str)) else str(value)

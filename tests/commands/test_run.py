@@ -12,16 +12,14 @@ GRID = [
 LEFT = "run CONFIG --seeds 0 --backbones left"
 
 
-def test_runs_the_whole_grid_and_writes_the_tables(lab):
-    result = lab("run CONFIG")
-    assert result.exit_code == 0, result.stderr
-    assert lab.names() == GRID  # seed by seed, `none` first
-    assert lab.loaded == 1
-    assert all((lab.folder(name) / "DONE").exists() for name in GRID)
+def test_runs_the_whole_grid_and_writes_the_tables(lab, monkeypatch):
+    monkeypatch.setattr("benchmark.commands.run.DEMO", lab.config)
+    result = lab("demo")
+    assert result.exit_code == 0 and "12 done now" in result.stderr, result.stderr
+    assert lab.names() == GRID
     assert "learned" in result.stdout and "50.00" in result.stdout
     assert "50.00 ± 0.00" in (lab.results / "toy" / "report.md").read_text()
     assert (lab.results / "toy" / "report.csv").read_text().count("\n") > 12
-    assert "12 done now" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -103,21 +101,14 @@ def test_report_from_the_folder_equals_the_one_that_run_wrote(lab):
     assert "Not run yet" in written and "learned" in written
 
 
-def test_report_of_a_file_that_was_changed_by_hand(lab):
+def test_report_leaves_out_a_run_that_was_changed_by_hand(lab):
     lab(LEFT)
     metrics = lab.folder("left none 0") / "metrics.json"
     metrics.write_text(metrics.read_text().replace("0.5", "0.9"))
     result = lab("report CONFIG")
     assert result.exit_code == 0
-    assert "left out: " in result.stderr
-    assert f"{metrics}: changed after the run was done" in result.stderr
+    assert f"left out: {metrics}: changed after the run was done" in result.stderr
     assert "1/2" in (lab.results / "toy" / "report.md").read_text()
-
-
-def test_the_grid_is_known_before_the_first_run_ends(lab):
-    lab.raises["left none 0"] = ValueError("bad")
-    assert lab(f"{LEFT} --augmenters none").exit_code == 1
-    assert (lab.results / "toy" / "experiment.json").is_file()
 
 
 def test_a_plugin_joins_the_grid(lab, tmp_path):
@@ -141,12 +132,6 @@ def test_a_plugin_joins_the_grid(lab, tmp_path):
     finally:
         AUGMENTERS.entries().pop("mine", None)
         sys.modules.pop("plugin_mine", None)
-
-
-def test_demo_is_the_grid_of_its_file(lab, monkeypatch):
-    monkeypatch.setattr("benchmark.commands.run.DEMO", lab.config)
-    assert lab("demo").exit_code == 0
-    assert lab.names() == GRID
 
 
 def test_a_table_that_cannot_be_written_hides_no_outcome(lab, monkeypatch):

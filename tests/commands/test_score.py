@@ -10,9 +10,8 @@ from typer.testing import CliRunner
 
 from benchmark.commands.app import app
 
-MADE_UP = json.loads(
-    (Path(__file__).parents[1] / "parity" / "data" / "metrics_made_up.json").read_text()
-)
+DATA = Path(__file__).parents[1] / "parity" / "data"
+MADE_UP = json.loads((DATA / "metrics_made_up.json").read_text())
 KEYS = ["precision", "recall", "f1", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1"]
 
 

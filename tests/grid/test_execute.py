@@ -54,19 +54,13 @@ def test_all_runs_once_and_augmented_ones_with_the_none_run_of_their_seed_as_sta
     for name in ("right learned 1", "right noisy 1"):
         assert calls[name].stage1 == lab.folder("right none 1") and not calls[name].branch_epoch
     assert calls["right none 1"].stage1 is None and calls["right none 1"].branch_epoch == 2
-    lab.ran.clear()
-    result = lab("run CONFIG")  # what is done is neither computed again, nor is its data loaded
-    assert (result.exit_code, lab.ran, lab.loaded) == (0, [], 1)
-    assert "12 done before" in result.stderr
-
-
-def test_stores_what_the_runs_depend_on(lab):
-    lab("run CONFIG --seeds 1")
+    assert set(lab.ran[0].facts) == set(IDENTIFYING_FACTS)  # what training states belong to
     config = config_of(lab, "left learned 1")
     assert (config["train"]["epochs"], config["augment"]["warmup_epochs"]) == (3, 2)
     assert config["facts"]["corpus_digest"] == "d1" and config["facts"]["torch"]
     assert config_of(lab, "left none 1")["augment"] is None
-    assert set(lab.ran[0].facts) == set(IDENTIFYING_FACTS)  # what training states belong to
+    # what is done is neither computed again, nor is its data loaded
+    assert ran(lab, "run CONFIG") == [] and lab.loaded == 1
 
 
 def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
@@ -90,6 +84,7 @@ def test_only_fitted_augmenters_are_blocked_by_a_failed_none_run(lab):
     result = lab(LEFT)
     assert (result.exit_code, lab.names()) == (1, ["left none 0", "left noisy 0"])
     assert lab.ran[1].stage1 is None  # it trains from the beginning
+    assert (lab.results / "toy" / "experiment.json").is_file()  # written before any run
     assert "1 done now, 1 failed, 1 blocked" in result.stderr
     assert "stage 1 is failed" in result.stderr and not lab.folder("left learned 0").exists()
 
@@ -142,37 +137,29 @@ def test_a_run_of_another_host_is_taken_over_when_that_gives_no_sign_of_life(lab
     assert marker.exists() == (not taken)
 
 
-def test_a_run_taken_between_the_look_and_the_start_is_left_alone(lab, monkeypatch):
-    def start(directory, config, *, facts):
-        claimed(directory.path, pid=os.getppid())
-        raise UserError("another process works on this run")
-
-    monkeypatch.setattr(RunDirectory, "start", start)
-    result, folder = lab(NONE), lab.folder("left none 0")
-    assert result.exit_code == 1 and "has just taken it" in result.stderr
-    assert (folder / "RUNNING").exists() and not (folder / "FAILED").exists()
-
-
 def test_what_starts_from_a_run_at_work_elsewhere_waits_even_if_that_has_died_since(
     lab, monkeypatch
 ):
     # as seen by `prepare`, by the look at it, and from then on
     states = iter(["missing", "running", *["killed"] * 20])
     state, none = RunDirectory.state, lab.folder("left none 0")
-    monkeypatch.setattr(
-        RunDirectory, "state", lambda run: next(states) if run.path == none else state(run)
-    )
+    look = lambda run: next(states) if run.path == none else state(run)
+    monkeypatch.setattr(RunDirectory, "state", look)
     result = lab(LEFT)
     assert result.exit_code == 1 and not lab.ran
     assert "another process works on its `none` run" in result.stderr
 
 
-def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_kept(
-    lab, monkeypatch
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_that_another_process_takes_between_the_look_and_the_start_is_left_to_it(
+    lab, monkeypatch, finished
 ):
     start, folder = RunDirectory.start, lab.folder("left none 0")
 
     def too_late(directory, config, *, facts):
+        if not finished:
+            claimed(directory.path, pid=os.getppid())
+            raise UserError("another process works on this run")
         start(directory, config, facts=facts)
         nothing = dict.fromkeys(("stage1", "base", "branch_epoch"))
         run, silent = RunConfig.model_validate(config), Progress.silent()
@@ -182,17 +169,16 @@ def test_a_run_that_another_process_finished_between_the_look_and_the_start_is_k
 
     monkeypatch.setattr(RunDirectory, "start", too_late)
     result = lab(NONE)
-    assert result.exit_code == 0 and "1 done before" in result.stderr
-    assert not (folder / "FAILED").exists() and RunDirectory(folder).damage() is None
+    assert result.exit_code == (not finished) and not (folder / "FAILED").exists()
+    assert ("1 done before" if finished else "has just taken it") in result.stderr
+    assert (folder / "RUNNING").exists() == (not finished)
 
 
 def test_a_run_that_another_host_took_over_meanwhile_is_left_to_it(lab, monkeypatch):
     """Its first process slept for hours, and has no say in it any more."""
     folder, execute = lab.folder("left none 0"), lab.execute
-    monkeypatch.setattr(
-        "benchmark.training.stages.train_run",
-        lambda *a, **k: (execute(*a, **k), claimed(folder, host="elsewhere", pid=1)),
-    )
+    taken = lambda *a, **k: (execute(*a, **k), claimed(folder, host="elsewhere", pid=1))
+    monkeypatch.setattr("benchmark.training.stages.train_run", taken)
     result = lab(NONE)
     assert result.exit_code == 1 and "has just taken it" in result.stderr
     assert "elsewhere" in (folder / "RUNNING").read_text()
@@ -270,12 +256,15 @@ def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypa
     assert "numerics_version" in refused(lab, LEFT)
 
 
-@pytest.mark.parametrize("change", [("--set", "train.epochs=5"), None])
-def test_a_new_seed_must_fit_beside_those_that_are_done(lab, change):
+@pytest.mark.parametrize(
+    ("digest", "change", "difference"),
+    [("d1", "--set train.epochs=5", "train.epochs"), ("d2", "", "corpus_digest")],
+)
+def test_a_new_seed_must_fit_beside_those_that_are_done(lab, digest, change, difference):
     lab(LEFT)
-    lab.digest = "d1" if change else "d2"
-    options = ("run CONFIG --seeds 7 --backbones left --set seeds=[7]", *(change or ()))
-    assert ("train.epochs" if change else "corpus_digest") in refused(lab, *options)
+    lab.digest = digest
+    new = f"run CONFIG --seeds 7 --backbones left --set seeds=[7] {change}"
+    assert difference in refused(lab, new)
     assert not lab.folder("left none 7").exists()
 
 
@@ -306,14 +295,10 @@ def test_a_saved_state_stays_where_the_new_settings_are_refused(lab, monkeypatch
         raise UserError("block must divide emb")
 
     state = stop(lab)
-    monkeypatch.setattr("benchmark.training.stages.require_buildable", refuse)
-    assert "block must divide" in refused(lab, f"{NONE} --set train.epochs=5 --restart")
-    assert state.is_file()
-
-
-def test_a_saved_state_of_the_same_settings_is_gone_on_from(lab):
-    stop(lab)
-    assert lab(NONE).exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("benchmark.training.stages.require_buildable", refuse)
+        assert "block must divide" in refused(lab, f"{NONE} --set train.epochs=5 --restart")
+    assert state.is_file() and lab(NONE).exit_code == 0  # with the same settings it goes on
 
 
 def test_runs_of_another_commit_are_only_said(lab):

@@ -13,13 +13,13 @@ from types import SimpleNamespace
 
 import pytest
 import tiny_runs
+from tiny_runs import on_call
 from typer.testing import CliRunner
 
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import plan
 from benchmark.launch.worker import REQUEUE, Launch, Worker
-from benchmark.signals import Preempted
 from benchmark.store.runs import RunDirectory
 from benchmark.training.model import DocreModel
 
@@ -48,24 +48,6 @@ def test_what_a_worker_gets_is_what_the_serial_command_computes(lab):
         assert (one.name, one.run, one.branch_epoch) == (other.name, other.run, other.branch_epoch)
         assert (one.stage1 is None) == (other.stage1 is None)
     assert configs == stored()
-
-
-def test_a_failed_none_run_blocks_what_is_fitted_to_it(lab):
-    lab.raises["left none 0"] = RuntimeError("out of memory")
-    result = lab("run", "CONFIG", *DEBUG)
-    assert result.exit_code == 1 and lab.names() == GRID[:2]
-    assert "1 done now, 1 failed, 1 blocked by a failure" in result.stderr
-    assert f"see {lab.folder('left none 0') / 'FAILED'}" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("error", "code"), [(Preempted("SIGTERM"), 75), (KeyboardInterrupt(), 130)]
-)
-def test_stopping_is_stopping(lab, error, code):
-    lab.raises["left noisy 0"] = error
-    assert lab("run", "CONFIG", *DEBUG).exit_code == code
-    assert lab.names() == GRID[:2]
-    assert "1 done, 1 killed, 10 missing of 12 runs" in lab("status", "CONFIG").stdout
 
 
 def test_what_goes_wrong_in_the_worker_alone_is_told(lab, monkeypatch):
@@ -101,12 +83,9 @@ def test_under_a_launcher_of_several_processes(lab, monkeypatch):
         ("--wait", "--wait belongs to --executor slurm"),
         ("--set cluster.partion=gpu", "unknown key 'cluster.partion'. Did you mean 'partition'?"),
         ("--set cluster.gpus=2", "cluster.gpus: Input should be less than or equal to 1 (got 2)"),
-        ("--set 'cluster.extra={array: 1-3}'", "'array' is set by the launcher"),
-        ("--set 'cluster.extra={Account: me}'", "'Account' is no long name of an option of sbatch"),
-        (
-            """--set 'cluster.extra={comment: "a\\nrm"}'""",
-            "'comment' must be true, a number or one line of text",
-        ),
+        ("--set 'cluster.extra={array: 1-3}'", "the launcher sets array; leave it out"),
+        ("--set 'cluster.extra={Account: me}'", "cluster.extra.Account"),
+        ("""--set 'cluster.extra={comment: "a\\nrm"}'""", "cluster.extra.comment"),
     ],
 )
 def test_mistakes(lab, options, message):
@@ -168,15 +147,8 @@ def test_a_worker_that_is_stopped_in_mid_epoch_comes_again_only_for_its_time_lim
     """With the training loop as it is. Ctrl-C and SIGTERM of the command reach a worker as
     SIGTERM.
     """
-    forward, steps = DocreModel.forward, []
-
-    def forward_and_signal(model, *rest, **options):
-        steps.append(1)
-        if len(steps) == 2:  # of three batches an epoch
-            os.kill(os.getpid(), number)
-        return forward(model, *rest, **options)
-
-    monkeypatch.setattr(DocreModel, "forward", forward_and_signal)
+    # in the second of three batches of an epoch
+    steps = on_call(monkeypatch, DocreModel, "forward", 2, lambda: os.kill(os.getpid(), number))
     worker.call()
     stopped, name = worker.outcome(), signal.Signals(number).name
     assert stopped.state == "stopped"

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.launch.local import _crowded
-
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300  # seconds: five interpreters start, perhaps beside other tests
 EXPERIMENT = """
@@ -22,7 +20,7 @@ encoder: tiny
 backbones: [left]
 augmenters: [none, noisy, learned]
 seeds: [0, 1]
-train: {epochs: 3}
+train: {epochs: 3, threads: 999}
 augment: {warmup_epochs: 2}
 """
 
@@ -97,6 +95,7 @@ def test_a_failure_and_a_death_are_told_and_the_others_go_on_and_the_next_call_d
     bench.plan(left_none_0="slow", left_noisy_0="fail", left_none_1="die")
     code, output = bench("run", "--jobs", "2")
     assert code == 1
+    assert "note: 2 runs at a time, with 999 threads each (train.threads), share" in output
     assert "3 done now, 1 failed, 1 blocked by a failure, 1 killed" in output
     assert "runs: 6/6 in " in output
     assert "failed: left noisy seed 0: ValueError: broken" in output and "Traceback" not in output
@@ -168,12 +167,6 @@ def test_a_worker_that_is_told_to_come_again_does(bench):
     code, output = bench("run", "--jobs", "1", "--augmenters", "none", "--seeds", "0")
     assert code == 0 and "1 done now" in output
     assert bench.events("saved").keys() == bench.events("end").keys() == {"left.none.0"}
-
-
-def test_it_says_when_workers_share_the_cores(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    assert _crowded(2, 2) is None
-    assert "3 runs at a time, with 2 threads each (train.threads), share 4" in _crowded(3, 2)
 
 
 def test_an_experiment_with_a_mistake_starts_no_worker(bench):

@@ -3,13 +3,12 @@ other number moves.
 """
 
 import pytest
-from tiny_runs import config, execute, numbers, tiny_corpus
+from tiny_runs import config, execute, execute_and_kill, numbers, tiny_corpus
 
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.recording import rare_relations
 from benchmark.training.augmentation import Augmentation
-from benchmark.training.loop import Loop
 from benchmark.training.stored_quality import StoredRunQuality
 
 
@@ -43,19 +42,10 @@ def test_measuring_changes_no_other_number(tmp_path, monkeypatch):
     assert numbers(execute(tmp_path / "plain", config(augmenter="gaussian"))) == measured
 
 
-class Killed(BaseException):
-    """What no handler catches."""
-
-
 def test_a_killed_run_finds_the_same_when_it_goes_on(tmp_path, monkeypatch):
     stage1(tmp_path)
-    epoch = Loop._epoch
-    monkeypatch.setattr(Loop, "_epoch", lambda *_: (_ for _ in ()).throw(Killed()))
-    with pytest.raises(Killed):
-        execute(tmp_path, config(augmenter="vaediff"))
-    run = tmp_path / "tests" / "atlop" / "vaediff" / "seed-0"
+    run = execute_and_kill(monkeypatch, tmp_path, config(augmenter="vaediff"), epoch=1)
     before = (run / "quality.json").read_bytes()
-    monkeypatch.setattr(Loop, "_epoch", epoch)
     execute(tmp_path, config(augmenter="vaediff"))
     assert (run / "quality.json").read_bytes() == before
 
