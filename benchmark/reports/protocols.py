@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
-from scipy.stats import spearmanr
-
 from benchmark.reports.significance import Significance
 from benchmark.store.runs import StoredRun
 
@@ -27,6 +25,8 @@ def protocols_sentence(found: Sequence[Significance]) -> list[str]:
     both = [(of["head"], of["retrain"]) for of in known.values() if len(of) == 2]
     if len(both) < 2:
         return []
+    from scipy.stats import spearmanr  # takes a second to import
+
     head, retrain = zip(*both, strict=True)
     apart = fsum(abs(a - b) for a, b in both) / len(both)
     rank = spearmanr(head, retrain).statistic if len(set(head)) > 1 < len(set(retrain)) else None
