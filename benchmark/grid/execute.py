@@ -18,6 +18,7 @@ from benchmark.errors import UserError
 from benchmark.grid import identity
 from benchmark.grid.plan import NONE, Job, Outcome
 from benchmark.progress import Progress, duration
+from benchmark.store.cleaning import BASIS, ENCODINGS, LEFTOVERS, TEMPORARIES, WEIGHTS, discard
 from benchmark.store.files import system_error
 from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory
 
@@ -42,7 +43,8 @@ def run_jobs(
         UserError: as `prepare`.
     """
     checked = prepare(jobs, grid=grid, progress=progress, **checks)
-    jobs[0].directory.discard_shared_temporaries()
+    for folder in (jobs[0].directory.experiment, jobs[0].directory.cache):  # all runs write there
+        discard(folder, *TEMPORARIES, idle=24 * 3600)
     if checked is None:
         for job in jobs:
             _clean_up(job, grid)
@@ -275,13 +277,14 @@ def _clean_up(done: Job, grid: list[Job]) -> None:
 
     This happens whenever a job is found done: its process may have been killed before it.
     """
-    done.directory.discard_leftovers()
+    done.directory.discard(*LEFTOVERS)
     for job in grid:
         if job.directory in {done.directory, *done.earlier} and _is_over(job, grid):
             if job.shared:  # the rest is for the experiment that it belongs to
-                job.directory.discard_encodings()
+                job.directory.discard(ENCODINGS)
             else:
-                job.directory.discard_basis(keep_weights=job.config.train.keep_weights != "none")
+                weights = WEIGHTS if job.config.train.keep_weights == "none" else ()
+                job.directory.discard(*BASIS, *weights)
 
 
 def _is_over(job: Job, grid: list[Job]) -> bool:

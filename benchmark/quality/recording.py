@@ -19,7 +19,6 @@ from benchmark.config import RunConfig
 from benchmark.data.pairs import Pairs
 from benchmark.progress import Progress
 from benchmark.quality.pairs import pair_quality
-from benchmark.store.cleaning import discard
 from benchmark.store.runs import RunDirectory
 
 QUALITY, SAMPLE = "quality.json", "sample.json"
@@ -60,7 +59,7 @@ def record_quality(
     """Write both files for an augmenter that is fitted and prepared, and say what has collapsed."""
     if not len(stage1.train.labels) or not len(stage1.dev.labels):
         progress.message("quality of generated pairs not measured: a split has no positive pair")
-        discard_quality(directory)
+        directory.discard(QUALITY, SAMPLE)
         return
     train, dev = (Pairs(*(t.to(device) for t in pairs)) for pairs in (stage1.train, stage1.dev))
     backbone = stage1.backbone.to(device).eval()
@@ -72,8 +71,3 @@ def record_quality(
     directory.write_json(QUALITY, found)
     for sentence in found["flags"].values():
         progress.message(f"note on {run.augmenter.name}: {sentence}")
-
-
-def discard_quality(directory: RunDirectory) -> None:
-    """Remove what an earlier attempt at a run has measured."""
-    discard(directory.path, QUALITY, SAMPLE)

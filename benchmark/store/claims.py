@@ -25,19 +25,13 @@ BIRTH = 10  # seconds for which a RUNNING file may be empty: its process is abou
 
 @dataclass(frozen=True)
 class Owner:
-    """Who wrote a RUNNING file.
-
-    pid: 0 if the file does not say.
-    born: the process's start, in clock ticks since boot; tells a reused pid apart.
-    beat: the last sign of life, in seconds since the epoch.
-    attempt: (job id, earlier restarts) of the process's Slurm task, if it was in one.
-    """
+    """Who wrote a RUNNING file."""
 
     host: str
-    pid: int
-    born: int | None
-    beat: float
-    attempt: tuple[str, int] | None = None
+    pid: int  # 0 if the file does not say
+    born: int | None  # its start, in clock ticks since boot; tells a reused pid apart
+    beat: float  # the last sign of life, in seconds since the epoch
+    attempt: tuple[str, int] | None = None  # (job id, earlier restarts) of its Slurm task, if any
 
     @classmethod
     def read(cls, path: Path) -> Owner | None:
@@ -45,9 +39,9 @@ class Owner:
         try:
             beat = path.stat().st_mtime
             values = json.loads(path.read_text(encoding="utf-8"))
-            attempt, pid = values.get("attempt"), values["pid"]
+            attempt = values.get("attempt")
             attempt = attempt and (str(attempt[0]), int(attempt[1]))
-            return cls(str(values["host"]), int(pid), values.get("born"), beat, attempt)
+            return cls(values["host"], int(values["pid"]), values.get("born"), beat, attempt)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

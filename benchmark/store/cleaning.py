@@ -12,21 +12,20 @@ AUGMENTER = "augmenter.safetensors"  # what stage 2 fitted
 PAIRS = "positive_pairs_{split}.safetensors"  # augmenters are fitted to them
 ENCODINGS = "encoded_*.safetensors"  # by the encoder of stage 1, for runs that train a head alone
 WEIGHTS = ("best.safetensors", AUGMENTER)
+# what killed processes were writing, under our names or those of safetensors
+TEMPORARIES = (".*.[0-9]*.tmp", ".tmp??????")
+SAVED_STATE = (CHECKPOINT, AUGMENTER)  # an attempt at a run is continued from them
+LEFTOVERS = (CHECKPOINT, "RUNNING")  # of a finished run whose process was killed just then
+# of a finished run, for others that start from it
+BASIS = (BRANCH, BRANCH_BEST, PAIRS.format(split="*"), *TEMPORARIES)
 
 
-def discard(folder: Path, *names: str) -> None:
-    """Remove these files; a file system that became read-only keeps them."""
-    for name in names:
-        with contextlib.suppress(OSError):
-            (folder / name).unlink(missing_ok=True)
+def discard(folder: Path, *patterns: str, idle: float = 0.0) -> None:
+    """Remove the files with such names; a file system that became read-only keeps them.
 
-
-def discard_temporaries(folder: Path, *, idle: float = 0.0) -> None:
-    """Remove what killed processes were writing, under our names or those of safetensors.
-
-    idle: only files untouched for so many seconds; 0 if no other process writes to the folder.
+    idle: only files untouched for so many seconds.
     """
-    for leftover in (*folder.glob(".*.[0-9]*.tmp"), *folder.glob(".tmp??????")):
+    for file in (file for pattern in patterns for file in folder.glob(pattern)):
         with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime >= idle:
-                leftover.unlink()
+            if not idle or time.time() - file.stat().st_mtime >= idle:
+                file.unlink()

@@ -100,18 +100,17 @@ def write_json(path: Path, value: Any) -> None:
     NumPy and torch numbers and arrays are written as plain ones. Raises ValueError naming the key
     of a number that is not finite, UserError naming the file if it cannot be written.
     """
-    name = path.name
     if isinstance(value, Mapping) and value:
         lines = (
-            f"{json.dumps(str(key))}: {json_line(f'{name}: {key}', item)}"
+            f"{json.dumps(str(key))}: {json_line(f'{path.name}: {key}', item)}"
             for key, item in value.items()
         )
         text = "{\n" + ",\n".join(lines) + "\n}"
     elif isinstance(value, (list, tuple)) and value:
-        lines = (json_line(f"{name}: [{index}]", item) for index, item in enumerate(value))
+        lines = (json_line(f"{path.name}: [{index}]", item) for index, item in enumerate(value))
         text = "[\n" + ",\n".join(lines) + "\n]"
     else:
-        text = json_line(name, value)
+        text = json_line(path.name, value)
     write_text(path, text + "\n")
 
 
@@ -126,7 +125,8 @@ def json_line(where: str, value: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, default=_plain)
     except ValueError:
-        place, number = next(_not_finite(where, value))
+        plain = json.loads(json.dumps(value, default=_plain))
+        place, number = next(_not_finite(where, plain))
         raise ValueError(f"{place} is {number}: an undefined value must be null in JSON") from None
 
 
@@ -139,13 +139,11 @@ def _plain(value: Any) -> Any:
 
 def _not_finite(where: str, value: Any) -> Iterator[tuple[str, float]]:
     """(place, number) of each number that is not finite."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         yield where, value
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             yield from _not_finite(f"{where}.{key}", item)
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _not_finite(f"{where}[{index}]", item)

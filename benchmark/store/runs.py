@@ -28,17 +28,7 @@ from typing import Any, Literal
 from benchmark.errors import UserError
 from benchmark.store import claims, files
 from benchmark.store.claims import Owner
-from benchmark.store.cleaning import (
-    AUGMENTER,
-    BRANCH,
-    BRANCH_BEST,
-    CHECKPOINT,
-    ENCODINGS,
-    PAIRS,
-    WEIGHTS,
-    discard,
-    discard_temporaries,
-)
+from benchmark.store.cleaning import SAVED_STATE, TEMPORARIES, discard
 from benchmark.store.differences import difference_lines
 
 State = Literal["done", "running", "failed", "killed", "missing"]
@@ -89,9 +79,6 @@ class RunDirectory:
 
     path: Path
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
-
     @classmethod
     def of(
         cls, results: str | Path, experiment: str, backbone: str, augmenter: str, seed: int
@@ -132,7 +119,7 @@ class RunDirectory:
         done; running (its process lives); failed (it raised an error); killed (its process ended
         without saying why); missing (never started).
         """
-        owner = self._owner()  # first: it goes when DONE is there
+        owner = self._owner()  # asked first: RUNNING goes when DONE is there
         if (self.path / "DONE").exists():
             return "done"
         if owner is not None:
@@ -146,7 +133,7 @@ class RunDirectory:
 
     def has_saved_state(self) -> bool:
         """Whether there is a training state or a fitted augmenter with which to continue."""
-        return any((self.path / name).is_file() for name in (CHECKPOINT, AUGMENTER))
+        return any((self.path / name).is_file() for name in SAVED_STATE)
 
     def is_sound(self) -> bool:
         """Whether the run is done and undamaged."""
@@ -168,27 +155,24 @@ class RunDirectory:
         """Claim the folder for this process and write `config.json`; returns the earlier state.
 
         The history of a failed or killed run is emptied; its other files are overwritten when the
-        new ones come.
+        new ones come. Raises UserError if the run is done, or another process works on it.
 
         Args:
             config: the RunConfig as JSON, without a key "facts".
             facts: versions, threads, device, commit, "corpus_digest", "corpus_notes" ...
-
-        Raises:
-            UserError: the run is done, or another process works on it.
         """
         state = self.state()
         self._require_not_done()
         files.make_folder(self.path)
         claims.claim(self.path / "RUNNING")
         with contextlib.ExitStack() as undo:
-            undo.callback(discard, self.path, "RUNNING")
+            undo.callback(self.discard, "RUNNING")
             self._require_not_done()  # its owner may have finished just before the claim
-            discard_temporaries(self.path)
+            self.discard(*TEMPORARIES)
             self.write_json("config.json", {**config, "facts": dict(facts or {})})
             self.write_history([])
             undo.pop_all()
-        discard(self.path, "FAILED")
+        self.discard("FAILED")
         return state
 
     def _require_not_done(self) -> None:
@@ -199,7 +183,7 @@ class RunDirectory:
             )
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write `value` to the file `name`; see `files.write_json`."""
+        """See `files.write_json`."""
         files.write_json(self.path / name, value)
 
     def write_history(self, epochs: Iterable[Mapping[str, Any]]) -> None:
@@ -235,33 +219,11 @@ class RunDirectory:
     def release(self) -> None:
         """Give up this process's claim, if it has one: other hosts see at once that it is gone."""
         if (owner := self._owner()) and owner.is_this_process():
-            discard(self.path, "RUNNING")
+            self.discard("RUNNING")
 
-    def discard_saved_state(self) -> None:
-        """Begin anew: remove what an earlier attempt at the run would be continued from."""
-        discard(self.path, CHECKPOINT, AUGMENTER)
-
-    def discard_shared_temporaries(self) -> None:
-        """In the folders to which all runs of its experiment write: those a day old."""
-        for folder in (self.experiment, self.cache):
-            discard_temporaries(folder, idle=24 * 3600)
-
-    def discard_leftovers(self) -> None:
-        """Of a finished run: remove its checkpoint and the claim of a process killed just then."""
-        discard(self.path, CHECKPOINT, "RUNNING")
-
-    def discard_basis(self, *, keep_weights: bool) -> None:
-        """Of a finished run on which no other depends any more: remove what those needed.
-
-        Its weights go as well unless they are wanted, and so do temporary files.
-        """
-        pairs = (PAIRS.format(split=split) for split in ("train", "dev"))
-        discard(self.path, BRANCH, BRANCH_BEST, *pairs, *(() if keep_weights else WEIGHTS))
-        discard_temporaries(self.path)
-
-    def discard_encodings(self) -> None:
-        """Of a stage 1 run on which no head is trained any more: remove its encoder's outputs."""
-        discard(self.path, *(file.name for file in self.path.glob(ENCODINGS)))
+    def discard(self, *patterns: str) -> None:
+        """Remove its files with such names (see benchmark/store/cleaning.py)."""
+        discard(self.path, *patterns)
 
     def read(self) -> StoredRun:
         """The finished run. Raises UserError if it is not done, or changed since it was."""
@@ -297,7 +259,7 @@ class RunDirectory:
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
     def read_json(self, name: str) -> Any:
-        """The content of a JSON file of the run; see `files.read_json`."""
+        """See `files.read_json`."""
         return files.read_json(self.path / name)
 
     def read_history(self) -> list[dict[str, Any]]:
@@ -333,9 +295,8 @@ class RunDirectory:
         return lines
 
     def damage(self) -> str | None:
-        """The first fault of a finished run, in words; None if there is none.
-
-        A fault is a file that differs from its digest, or the folder of another run.
+        """The first fault of a finished run, in words: a file that differs from its digest, or the
+        folder of another run. None if there is none.
         """
         try:
             run = self.read()

@@ -15,8 +15,9 @@ from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.recording import (
+    QUALITY,
+    SAMPLE,
     Stage1,
-    discard_quality,
     hindrance,
     rare_relations,
     record_quality,
@@ -79,7 +80,7 @@ class Augmentation:
             reason = f"{session.run.augmenter.name} makes none of its own"
         if reason:
             progress.message(f"quality of generated pairs not measured: {reason}")
-            discard_quality(session.directory)
+            session.directory.discard(QUALITY, SAMPLE)
             return
         train, dev = self._stage1_pairs()
         corpus, device = session.corpus, session.accelerator.device

@@ -12,7 +12,7 @@ from typing import Any
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.registry import AUGMENTERS
-from benchmark.store.cleaning import AUGMENTER, BRANCH, BRANCH_BEST, CHECKPOINT
+from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, SAVED_STATE
 from benchmark.store.differences import difference_lines
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import is_sound, link, read_facts, read_tensors
@@ -26,7 +26,7 @@ def require_fitting_state(
     is torn or missing does not count.
     """
     differences: list[str] = []
-    for name in (CHECKPOINT, AUGMENTER):
+    for name in SAVED_STATE:
         with contextlib.suppress(UserError):
             differences = differences or _differences(read_facts(directory.path / name), run, facts)
     if differences and not restart:
@@ -37,7 +37,7 @@ def require_fitting_state(
             "with --restart."
         )
     if differences:
-        directory.discard_saved_state()
+        directory.discard(*SAVED_STATE)
 
 
 def starting_point(

@@ -34,9 +34,10 @@ def in_another_process(code, folder):
     """A process that executes `code` on the run in `folder`, says so, and waits."""
     script = f"""
 import sys, time
+from pathlib import Path
 from benchmark.errors import UserError
 from benchmark.store.runs import RunDirectory
-run = RunDirectory({str(folder)!r})
+run = RunDirectory(Path({str(folder)!r}))
 {code}
 sys.stdin.read()
 """

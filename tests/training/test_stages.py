@@ -30,6 +30,7 @@ from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
 from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
+from benchmark.store.cleaning import BASIS, LEFTOVERS, SAVED_STATE, WEIGHTS
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.distillation import TaughtCollator, stored_logits
@@ -250,7 +251,7 @@ def test_what_was_saved_and_does_not_fit_is_refused_and_kept(
     with pytest.raises(UserError, match=difference) as error:
         execute(tmp_path, run, **options)
     assert "--restart" in str(error.value) and contents() == before
-    directory.discard_saved_state()  # what --restart does
+    directory.discard(*SAVED_STATE)  # what --restart does
     assert execute(tmp_path, run, **options).state() == "done"
 
 
@@ -263,7 +264,7 @@ def test_the_weights_of_an_abandoned_setting_do_not_come_back(tmp_path, monkeypa
     first, second = config(augmenter="copies"), config(augmenter="copies", augment={"copies": 3})
     for run, epoch in ((first, 2), (second, 1)):
         path = execute_and_kill(monkeypatch, tmp_path, run, epoch=epoch)
-        RunDirectory(path).discard_saved_state()
+        RunDirectory(path).discard(*SAVED_STATE)
     assert_same(execute(tmp_path, first), execute(tmp_path / "whole", first))
 
 
@@ -333,10 +334,9 @@ def test_several_teachers_teach_their_mean(tmp_path):
 def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
     stage1 = execute(tmp_path, config(), branch_epoch=1)
     execute(tmp_path, config(augmenter="vae"))
-    stage1.discard_leftovers()
-    stage1.discard_basis(keep_weights=True)
+    stage1.discard(*LEFTOVERS, *BASIS)
     assert {path.name for path in stage1.path.glob("*.safetensors")} == {"best.safetensors"}
-    stage1.discard_basis(keep_weights=False)
+    stage1.discard(*WEIGHTS)
     assert not list(stage1.path.glob("*.safetensors")) and stage1.read().metrics["test"]
 
 
