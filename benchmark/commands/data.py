@@ -29,6 +29,7 @@ app = typer.Typer(
 
 EXAMPLES = 3  # of each kind of fault
 
+Parquet = option(bool, "Parquet files instead of `save_to_disk`.", "--parquet")
 PushTo = option(str | None, "Upload to this dataset on the hub.", "--push", metavar="OWNER/NAME")
 Private = option(bool, "With --push: a new dataset is private.", "--private")
 Everything = option(bool, "List every fault, not only examples of each kind.", "--all")
@@ -110,6 +111,7 @@ def validate(path: Documents, relations: Relations = None, everything: Everythin
 def export_corpus(
     experiment: Exported,
     folder: Folder = None,
+    parquet: Parquet = False,
     push_to: PushTo = None,
     private: Private = False,
     overrides: Overrides = None,
@@ -137,7 +139,7 @@ def export_corpus(
     corpus = DATASETS[dataset.name](**dataset.options)
     counts = ", ".join(f"{s} {len(getattr(corpus, s)):,}" for s in ("train", "dev", "test"))
     if folder is not None:
-        export(corpus, folder)
+        export(corpus, folder, parquet=parquet)
         typer.echo(f"written: {folder} ({corpus.name}; documents: {counts})")
     if push_to is not None:
         typer.echo(f"uploaded: {push(corpus, push_to, private=private)} ({counts})")

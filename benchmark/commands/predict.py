@@ -27,6 +27,11 @@ Run = argument(Path, "A finished run's folder, or OWNER/NAME.", "RUN")
 Documents = argument(Path, "DocRED-format JSON, or marked text.", "DOCUMENTS")
 Out = option(Path | None, "Write JSON there; .html: a page.", metavar="FILE")
 AsJson = option(bool, "Print the facts as JSON instead of a table.", "--json")
+Ner = option(
+    str | None,
+    "Find the entities of an unmarked text: spacy:MODEL or gliner:MODEL.",
+    metavar="LIBRARY:MODEL",
+)
 Threshold = option(
     Literal["class", "tuned", "per_relation"],
     "The model's own, or tuned on dev: one for all relations, or for each.",
@@ -38,6 +43,7 @@ def predict(
     documents: Documents,
     out: Out = None,
     as_json: AsJson = False,
+    ner: Ner = None,
     threshold: Threshold = "class",
     plugin: Plugins = None,
 ) -> None:
@@ -52,6 +58,7 @@ def predict(
       \b
       python run_benchmark.py predict results/demo/atlop/none/seed-0 my_text.txt
       python run_benchmark.py predict me/atlop mine.json --out facts.html
+      python run_benchmark.py predict me/atlop plain.txt --ner spacy:en_core_web_sm
     """
     load_plugins(plugin)
     if out is not None:
@@ -60,7 +67,7 @@ def predict(
     from benchmark.interop.predict import own_documents
     from benchmark.interop.predict import predict as predict_facts
 
-    rows = own_documents(documents)
+    rows = own_documents(documents, ner)
     facts = predict_facts(run, rows, threshold)
     for row in rows:
         if len(row["entities"]) < 2:

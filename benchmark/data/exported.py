@@ -1,7 +1,8 @@
 """A corpus as a `datasets` folder in the canonical schema: written, uploaded, and read again.
 
 Such a folder holds README.md (the data card), corpus.json (what a run must know besides the
-documents), and each split as data/SPLIT-00000-of-00001.parquet.
+documents), and the splits train, dev and test, either as `DatasetDict.save_to_disk` writes them or
+as data/SPLIT-00000-of-00001.parquet.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def exported(*, hub: str) -> Corpus:
     return Corpus(**dict(known), **{split: _read_split(folder, split) for split in SPLITS})
 
 
-def export(corpus: Corpus, folder: Path) -> None:
-    """Write `corpus` to a new folder.
+def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
+    """Write `corpus` to a new folder, by `save_to_disk` or as parquet files.
 
     Raises UserError if something stands there or the disk is full; nothing half-written stays.
     """
@@ -75,7 +76,7 @@ def export(corpus: Corpus, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(corpus, made)
+            _write(corpus, made, parquet)
             made.chmod(0o755)
             os.replace(made, folder)
         finally:
@@ -83,12 +84,12 @@ def export(corpus: Corpus, folder: Path) -> None:
 
 
 def push(corpus: Corpus, repository: str, *, private: bool = False) -> str:
-    """Upload `corpus` to a dataset on the hub, in one commit; returns its address.
+    """Upload `corpus` as parquet files to a dataset on the hub, in one commit; returns its address.
 
     Raises UserError if the hub refuses or cannot be reached.
     """
     with tempfile.TemporaryDirectory() as made:
-        _write(corpus, Path(made))
+        _write(corpus, Path(made), parquet=True)
         message = f"{corpus.name} in the canonical schema"
         return upload(Path(made), repository, "dataset", message=message, private=private)
 
@@ -138,7 +139,8 @@ Documents with entities and relations, for document-level relation extraction.
 ## Use
 
 In an experiment file: `dataset: {{name: exported, hub: FOLDER_OR_ID}}`.
-In Python: `datasets.load_dataset(FOLDER_OR_ID)`.
+In Python: `datasets.load_from_disk(FOLDER)` for a folder without `data/`, else
+`datasets.load_dataset(FOLDER_OR_ID)`.
 
 | column | content |
 | --- | --- |
@@ -151,12 +153,17 @@ corpus.json lists the relations in class order.
 """
 
 
-def _write(corpus: Corpus, folder: Path) -> None:
-    (folder / "data").mkdir()
+def _write(corpus: Corpus, folder: Path, parquet: bool) -> None:
+    import datasets
+
     with without_bars():
-        for split in SPLITS:
-            file = folder / f"data/{split}-00000-of-00001.parquet"
-            getattr(corpus, split).to_parquet(file)
+        splits = {split: getattr(corpus, split) for split in SPLITS}
+        if parquet:
+            (folder / "data").mkdir()
+            for split, documents in splits.items():
+                documents.to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
+        else:
+            datasets.DatasetDict(splits).save_to_disk(folder)
     known: dict[str, Any] = {key: getattr(corpus, key) for key in Knowledge.model_fields}
     known["frequent"] = None if corpus.frequent is None else sorted(corpus.frequent)
     text = json.dumps(known, ensure_ascii=False, indent=1)
@@ -172,7 +179,10 @@ def _read_split(folder: Path, split: str) -> Dataset:
     files = sorted(map(str, folder.glob(f"data/{split}-*.parquet")))
     try:
         with without_bars():
-            found = datasets.Dataset.from_parquet(files)
+            if files:
+                found = datasets.Dataset.from_parquet(files)
+            else:
+                found = datasets.Dataset.load_from_disk(folder / split)
             return found.select_columns(list(FEATURES)).cast(FEATURES)
     except Exception as error:  # of pyarrow and `datasets`: classes without a common base
         reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,7 @@ characters themselves. A line `---` stands between two documents.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +32,13 @@ class Mention(NamedTuple):
     type: str = ""
 
 
-def read_marked(path: Path) -> list[dict[str, Any]]:
+Pieces = Iterable[str | Mention]  # a text in its order: mentions, and what stands between them
+
+
+def read_marked(path: Path, find: Callable[[str], Pieces] | None = None) -> list[dict[str, Any]]:
     """Documents in DocRED format (title, sents, vertexSet) of a text file in UTF-8.
+
+    find: finds the entities of a document's text (benchmark/data/ner.py); None: they are marked.
 
     Raises DataError naming file and line: the file cannot be read, a bracket is no entity's, a
     number leaves a gap, a type contradicts an earlier one, or a document has no entity.
@@ -41,8 +46,8 @@ def read_marked(path: Path) -> list[dict[str, Any]]:
     documents, line = [], 1
     for part in SEPARATOR.split(read_text(path)):
         if part.strip():
-            title = f"{Path(path).stem} {len(documents) + 1}"
-            documents.append(_document(title, _marked(part, str(path), line)))
+            pieces = find(part) if find else _marked(part, str(path), line)
+            documents.append(_document(f"{Path(path).stem} {len(documents) + 1}", pieces))
         line += part.count("\n") + 1
     if not documents:
         raise DataError(f"{path}: holds no text")
@@ -50,7 +55,7 @@ def read_marked(path: Path) -> list[dict[str, Any]]:
 
 
 def _marked(text: str, path: str, first_line: int) -> Iterator[str | Mention]:
-    """A text in its order: mentions, and what stands between them."""
+    """The pieces of a document whose entities are marked."""
 
     def fail(place: int, what: str) -> None:
         line = first_line + text.count("\n", 0, place)
@@ -80,7 +85,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
-def _document(title: str, pieces: Iterable[str | Mention]) -> dict[str, Any]:
+def _document(title: str, pieces: Pieces) -> dict[str, Any]:
     """A sentence ends after . ! or ? before a space, unless a mention in lower case follows."""
     sentences: list[list[str]] = [[]]
     entities: dict[int, list[dict[str, Any]]] = {}

@@ -13,6 +13,7 @@ from benchmark.data.docred import own_rows
 from benchmark.data.documents import FEATURES, Corpus
 from benchmark.data.features import featurise
 from benchmark.data.jsonstream import iterate_array
+from benchmark.data.ner import marker
 from benchmark.data.text import read_marked
 from benchmark.errors import UserError
 from benchmark.interop.publishing import pulled, single_run
@@ -24,10 +25,19 @@ from benchmark.training.model import restore_model
 THRESHOLDS = {"class": None, "tuned": "threshold", "per_relation": "thresholds"}  # in metrics.json
 
 
-def own_documents(path: Path) -> Dataset:
-    """The user's documents in the canonical schema. Raises DataError naming file and place."""
+def own_documents(path: Path, ner: str | None = None) -> Dataset:
+    """The user's documents in the canonical schema.
+
+    ner: what finds the entities of a plain text ("spacy:MODEL"); None: they are marked.
+
+    Raises:
+        DataError: a document is faulty; names file and place.
+        UserError: `ner` cannot be had, or the documents are JSON, which names its entities.
+    """
     is_json = path.suffix in (".json", ".jsonl")
-    documents = iterate_array(path) if is_json else read_marked(path)
+    if is_json and ner:
+        raise UserError(f"{path}: --ner is for plain text; a JSON file names its entities itself")
+    documents = iterate_array(path) if is_json else read_marked(path, ner and marker(ner))
     return Dataset.from_list(list(own_rows(documents, str(path))), features=FEATURES)
 
 

@@ -96,7 +96,7 @@ def model(monkeypatch):
             raise UserError(f"{run}: not a finished run")
         return fake.facts
 
-    module = SimpleNamespace(predict=predict, own_documents=lambda path: fake.rows)
+    module = SimpleNamespace(predict=predict, own_documents=lambda path, ner: fake.rows)
     monkeypatch.setitem(sys.modules, "benchmark.interop.predict", module)
     monkeypatch.setattr(benchmark.interop, "predict", module, raising=False)
     return fake

@@ -19,14 +19,16 @@ def corpus(tmp_path):
     return docred_format(**files, **options, undirected=True, shown_as="mine", notes=["partial"])
 
 
-def test_an_exported_corpus_is_read_again(corpus, tmp_path):
-    export(corpus, tmp_path / "out")
+@pytest.mark.parametrize("parquet", [False, True])
+def test_an_exported_corpus_is_read_again(corpus, tmp_path, parquet):
+    export(corpus, tmp_path / "out", parquet=parquet)
     again = exported(hub=str(tmp_path / "out"))
     assert again.digest == corpus.digest and again.name == "mine" and again.undirected
     assert (again.relations, again.relation_names) == (corpus.relations, corpus.relation_names)
     assert again.frequent == corpus.frequent and again.notes == corpus.notes
     assert again.train.to_list() == corpus.train.to_list()
-    loaded = datasets.load_dataset(str(tmp_path / "out"))
+    load = datasets.load_dataset if parquet else datasets.load_from_disk
+    loaded = load(str(tmp_path / "out"))
     assert {split: list(rows["title"]) for split, rows in loaded.items()} == {
         split: [split] for split in ("train", "dev", "test")
     }
@@ -51,7 +53,7 @@ def test_nothing_is_overwritten_and_nothing_half_written_stays(corpus, tmp_path,
 def test_damage_is_named(corpus, tmp_path):
     with pytest.raises(DataError, match="corpus.json: .*data export"):
         exported(hub=str(tmp_path))
-    export(corpus, tmp_path / "out")
+    export(corpus, tmp_path / "out", parquet=True)
     dev = tmp_path / "out/data/dev-00000-of-00001.parquet"
 
     def refused(message):
@@ -72,6 +74,17 @@ def test_a_repository_that_cannot_be_written_is_named(corpus, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="me/mine: cannot be uploaded: .*hf auth login"):
         push(corpus, "me/mine")
+
+
+def test_what_the_hub_answers_is_told(monkeypatch):
+    """The first line is the status alone."""
+
+    def refuse(*_, **__):
+        raise OSError("404 Client Error.\n\nRepository Not Found for url: http://hub/me/mine.")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(DataError, match="404 Client Error. Repository Not Found for url: http:"):
+        exported(hub="me/mine")
 
 
 def test_an_upload_is_one_commit_of_what_a_folder_holds(corpus, monkeypatch):
