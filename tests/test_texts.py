@@ -21,7 +21,7 @@ COLUMN = Column("test.f1", "F1", "test", ("test", "f1"))
 
 
 def table():
-    row = Row(HOSTILE, HOSTILE, (Cell({0: 50.0}, mark="*"),), (0,), (0,))
+    row = Row(HOSTILE, HOSTILE, {COLUMN.key: Cell({0: 50.0}, mark="*")}, (0,), (0,))
     return Table(HOSTILE, (HOSTILE,), "Backbone", "Augmenter", (COLUMN,), (row,))
 
 

@@ -19,7 +19,6 @@ from benchmark.commands.options import (
     Frequent,
     Gold,
     Train,
-    TrainFacts,
     Undirected,
     argument,
     option,
@@ -40,8 +39,7 @@ A = argument(Path, "A run, a folder of its seeds, or predictions.", "A")
 B = argument(Path, "What to compare it with: the difference is A - B.", "B")
 Split = option(Literal["test", "dev"], "Of the runs' predictions.")
 Test = option(
-    Literal["auto", "permutation", "t", "wilcoxon", "sign"],
-    "Across seeds; auto follows Dror et al. 2018 and says why.",
+    Literal["auto", "permutation", "t"], "Across seeds; auto follows Dror et al. 2018 and says why."
 )
 Alternative = option(Literal["two-sided", "greater", "less"], "greater: A is better than B.")
 Resamples = option(int, "Of the bootstrap and the randomisation test.", min=99)
@@ -52,7 +50,6 @@ def compare(
     b: B,
     gold: Gold = None,
     train: Train = None,
-    train_facts: TrainFacts = None,
     frequent: Frequent = None,
     undirected: Undirected = False,
     split: Split = "test",
@@ -76,9 +73,9 @@ def compare(
     """
     reference = None
     if gold is not None:
-        reference = reference_of(gold, train, train_facts, frequent, undirected)
-    elif train or train_facts or frequent or undirected:
-        raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
+        reference = reference_of(gold, train, frequent, undirected)
+    elif train or frequent or undirected:
+        raise ConfigError("--train, --frequent and --undirected go with --gold")
     sides = _matched((a, b), [_read(path, reference, split) for path in (a, b)])
     as_lists = [{seed: counts.to_json() for seed, counts in side.items()} for side in sides]
     if as_lists[0] == as_lists[1]:

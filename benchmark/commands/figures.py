@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from benchmark.commands.leaderboard import readable_runs
-from benchmark.commands.options import argument, names, option
+from benchmark.commands.options import argument, option
 from benchmark.errors import UserError
 from benchmark.store.files import make_folder
 from benchmark.store.runs import RunDirectory, StoredRun
@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 SAMPLE = "sample.json"
 
 Folders = argument(list[Path], "Folders of experiments or runs.", "DIR...")
-Shown = option(str | None, "Shown: P40,P569. Default: eight of the rare ones.", metavar="LIST")
 Out = option(Path | None, "Default: figures/ in the first experiment's folder.", metavar="DIR")
 
 
-def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
+def figures(folders: Folders, out: Out = None) -> None:
     """Draw figures like the paper's Figures 1 and 5.
 
     relation_frequency: the training facts of each relation, a panel for each dataset.
 
-    BACKBONE-AUGMENTER-seed-K: entity pairs with a rare relation, as t-SNE of their representations
-    in the stage 1 model; real ones of the dev split (dots) and generated ones (crosses). One for
-    every run with a sample.json, which is written with quality.json.
+    BACKBONE-AUGMENTER-seed-K: entity pairs of the eight most common rare relations, as t-SNE of
+    their representations in the stage 1 model; real ones of the dev split (dots) and generated ones
+    (crosses). One for every run with a sample.json, which is written with quality.json.
 
     Each as PNG and SVG. Needs matplotlib and scikit-learn, but no data and no model.
 
@@ -39,14 +38,12 @@ def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
 
       \b
       python run_benchmark.py figures results/demo
-      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 \\
-          --relations P40,P569,P570 --out figures
+      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 --out figures
     """
     from benchmark.progress import Progress
     from benchmark.reports.plots import generated_pairs
     from benchmark.reports.study import folder_of
 
-    chosen = names(relations)
     found, left_out = readable_runs(folders)
     for sentence in left_out:
         typer.echo(f"left out: {sentence}", err=True)
@@ -54,10 +51,6 @@ def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
     if not runs:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run there")
     sampled = [run for run in runs if (run.path / SAMPLE).is_file()]
-    if chosen is not None and not sampled:
-        raise UserError(
-            f"--relations: no run there has a {SAMPLE}; see: python run_benchmark.py quality --help"
-        )
     out = out or folder_of(runs[0]) / "figures"
     make_folder(out)
     several = len({folder_of(run) for run in runs}) > 1
@@ -69,9 +62,7 @@ def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
             cell = [run.backbone, run.augmenter, f"seed-{run.seed}"]
             name = "-".join([run.experiment] * several + cell)
             title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, "
-            sample = _sample(run)
-            shown = sample.shown(chosen)
-            written += generated_pairs(sample, shown, f"{title}seed {run.seed}", out / name)
+            written += generated_pairs(_sample(run), f"{title}seed {run.seed}", out / name)
             bar.advance()
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 

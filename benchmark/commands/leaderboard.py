@@ -8,19 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from benchmark.commands.options import (
-    AddPredictions,
-    Frequent,
-    Gold,
-    Train,
-    TrainFacts,
-    Undirected,
-    WithPublished,
-    argument,
-    option,
-    require_place,
-    submitted,
-)
+from benchmark.commands.options import WithPublished, argument, option, require_place
 from benchmark.errors import UserError
 from benchmark.grid.status import description_of, seeds_by_cell, stored_directories
 from benchmark.store.claims import now
@@ -42,26 +30,19 @@ def leaderboard(
     folders: Folders = None,
     out: Out = Path("leaderboard.html"),
     with_published: WithPublished = False,
-    add_predictions: AddPredictions = None,
-    gold: Gold = None,
-    train: Train = None,
-    train_facts: TrainFacts = None,
-    frequent: Frequent = None,
-    undirected: Undirected = False,
 ) -> None:
     """Make the leaderboard of all finished runs.
 
-    A page, one HTML file that needs no network: sortable, filterable, each row with its scores per
-    relation and its configuration; or the same rows as tables. Rank 1 is shared where the
-    difference to the best is within noise; a difference to none is marked where it is significant
-    (Holm). Damaged runs are left out, and named. Needs no GPU and no model.
+    A page, one HTML file that needs no network: sortable, filterable, with figures; or the same
+    rows as tables. Rank 1 is shared where the difference to the best is within noise; a difference
+    to none is marked where it is significant (Holm). Damaged runs are left out, and named. Needs no
+    GPU and no model.
 
     Examples:
 
       \b
       python run_benchmark.py leaderboard results/demo --out demo.html
-      python run_benchmark.py leaderboard \\
-          --add-predictions "My system=mine.json" --gold test.json --train train.json
+      python run_benchmark.py leaderboard results/small --out leaderboard.tex
     """
     from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.evidence import Evidence
@@ -70,31 +51,20 @@ def leaderboard(
     from benchmark.reports.published import reported_beside
     from benchmark.reports.render.page import page
     from benchmark.reports.significance import calibrated_significance
-    from benchmark.reports.submitted import predictions_table, require_same_documents
     from benchmark.reports.summary import summary
     from benchmark.store.files import write_text
 
     require_place(out)
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)}")
-    options = (gold, train, train_facts, frequent, undirected)
-    files, reference = submitted(add_predictions, *options)
     found, left_out = _studies(folders or [Path("results")])
     together = by_data(found)
     evidence = {
         data: Evidence(run for study in studies for run in study.runs)
         for data, studies in together.items()
     }
-    elsewhere = {}
-    if files:
-        fits = require_same_documents(reference, list(evidence.values()), str(gold))
-        elsewhere = {
-            data: predictions_table(files, reference, each, data[0])
-            for (data, each), fit in zip(evidence.items(), fits, strict=True)
-            if fit
-        }
-    shown = boards(found, evidence, elsewhere)
-    tested = [member.found for board in shown for member in board.members if member.found]
+    shown = boards(found, evidence)
+    tested = [member.found for board in shown for member in board.members]
     across, said = across_settings(tested), []
     for plain in tested:
         said += summary(plain, calibrated_significance(plain.study, plain.evidence))

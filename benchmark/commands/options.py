@@ -50,55 +50,23 @@ WithPublished = option(
 # Predictions that are scored against gold documents.
 Gold = option(_File, "The documents predicted on, DocRED-format JSON with facts.", metavar="FILE")
 Train = option(_File, "The documents trained on: for Ign, Freq and LTail F1.", metavar="FILE")
-TrainFacts = option(
-    _File, "Or their facts: JSON list of [head name, tail name, relation].", metavar="FILE"
-)
 Frequent = option(
     str | None,
-    f"The frequent relations: {' or '.join(FREQUENT_OF)}, a JSON list, or P17,P131,... "
+    f"The frequent relations: {' or '.join(FREQUENT_OF)}, or P17,P131,... "
     "Otherwise the ten most frequent of the training facts.",
-    metavar="NAME|FILE|LIST",
+    metavar="NAME|LIST",
 )
 Undirected = option(bool, "Score unordered pairs, as in BioRED.", "--undirected")
-AddPredictions = option(
-    _Texts, "A system that ran elsewhere, by its predictions. Repeatable.", metavar="NAME=FILE"
-)
 
 
 def reference_of(
-    gold: Path, train: Path | None, train_facts: Path | None, frequent: str | None, undirected: bool
+    gold: Path, train: Path | None, frequent: str | None, undirected: bool
 ) -> Reference:
     """The options above: what predictions are scored against."""
     from benchmark.scoring.submission import read_reference
 
-    lists = {"frequent": frequent, "known_lists": FREQUENT_OF}
-    return read_reference(gold, train=train, facts=train_facts, undirected=undirected, **lists)
-
-
-def submitted(
-    texts: list[str] | None, gold: Path | None, *others: Any
-) -> tuple[dict[str, Path], Reference | None]:
-    """--add-predictions: ["NAME=FILE"] by name, and the reference that they are scored against.
-
-    Raises ConfigError for another form, a name that comes twice, and options that lack each other.
-
-    others: of `reference_of`.
-    """
-    files: dict[str, Path] = {}
-    for text in texts or ():
-        name, _, file = map(str.strip, text.partition("="))
-        if not name or not file or name in files:
-            raise ConfigError(
-                f"--add-predictions {text}: expected NAME=FILE, such as 'My system=mine.json', and "
-                "each name once"
-            )
-        files[name] = Path(file)
-    if bool(files) != (gold is not None) or (any(others) and not files):
-        raise ConfigError(
-            "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions,"
-            " which needs --gold, the test documents predicted on"
-        )
-    return files, reference_of(gold, *others) if files else None
+    options = {"train": train, "frequent": frequent, "undirected": undirected}
+    return read_reference(gold, known_lists=FREQUENT_OF, **options)
 
 
 def require_place(out: Path) -> None:

@@ -156,13 +156,13 @@ def publish(
     every, instead = [*tables, *reported.tables], [reported.instead] if reported.instead else []
     texts = {
         "report.md": markdown(every, said, instead),
-        "report.csv": csv_text(tables, reported.tables),
+        "report.csv": csv_text(tables),
         "report.tex": latex(every),
         "report.html": html_document(every, study.title, said),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
-    compared = [table for table in shown if table.visible]
+    compared = [table for table in shown if table.groups]
     terminal([*compared, *quality], console, said)
     if len(compared) < len(shown):
         text = f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show"

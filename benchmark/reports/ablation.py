@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,7 @@ def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Tabl
         group = [cell for cell in study.cells if cell[0] == backbone]
         made = [_row(study, cell, controls.get(backbone), columns) for cell in group]
         rows += _mark_best(made, columns)
-    said = "" if columns in (CALIBRATED, PER_RELATION) else study.description
-    notes = filter(None, (said, *_notes(study, rows, columns, controls, about)))
+    notes = _notes(study, rows, columns, controls, about)
     return Table(study.title + title, tuple(notes), "Backbone", "Augmenter", columns, tuple(rows))
 
 
@@ -103,16 +103,15 @@ def score_cell(column: Column, runs: Seeds, baseline: Seeds) -> Cell:
     """
     values = {seed: _score(run, column) for seed, run in runs.items()}
     if column.difference:
-        others = {seed: _score(baseline[seed], column) for seed in values.keys() & baseline.keys()}
+        others = {seed: _score(baseline[seed], column) for seed in values if seed in baseline}
         values = {
-            seed: None if None in (values[seed], others[seed]) else values[seed] - others[seed]
-            for seed in sorted(others)
+            seed: None if None in (values[seed], other) else values[seed] - other
+            for seed, other in others.items()
         }
     if not values:
         return Cell(absent=MISSING)
-    if None in values.values():  # undefined for one seed, undefined for the mean
-        return Cell(absent=UNDEFINED)
-    return Cell(values)
+    # undefined for one seed, undefined for the mean
+    return Cell(absent=UNDEFINED) if None in values.values() else Cell(values)
 
 
 def with_stage1(table: Table, study: Study) -> Table:
@@ -121,64 +120,60 @@ def with_stage1(table: Table, study: Study) -> Table:
     Only runs that retrain the head have them. In the paper's protocol `none` is the stage 1 model,
     and the table stays as it is.
     """
-    rows: dict[str, Row] = {}
-    for backbone in study.backbones:
+    rows: list[Row] = []
+    for backbone, members in groupby(table.rows, key=lambda row: row.group):
         models = {
             seed: replace(run, metrics={"test": run.metrics["stage1"]})
             for seed, run in study.cells.get((backbone, BASELINE), {}).items()
             if "stage1" in run.metrics
         }
         if models:
-            cells = tuple(
-                Cell() if c.difference or c.path[0] != "test" else score_cell(c, models, {})
-                for c in table.columns
-            )
+            cells = {
+                column.key: score_cell(column, models, {})
+                for column in table.columns
+                if column.path[0] == "test" and not column.difference
+            }
             expected = study.expected[backbone, BASELINE]
-            rows[backbone] = Row(backbone, STAGE1, cells, tuple(models), expected)
-    if not rows:
+            rows.append(Row(backbone, STAGE1, cells, tuple(models), expected))
+        rows += members
+    if len(rows) == len(table.rows):
         return table
-    with_them: list[Row] = []
-    for row in table.rows:
-        with_them += [first] if (first := rows.pop(row.group, None)) else []
-        with_them.append(row)
     note = f"{STAGE1}: the whole model before its head was trained anew; its encoder is shared."
-    return replace(table, rows=tuple(with_them), notes=(*table.notes, note))
+    return replace(table, rows=tuple(rows), notes=(*table.notes, note))
 
 
-def coverage_notes(rows: Iterable[Row]) -> list[str]:
-    """Which rows were not run, in one sentence, and which lack some of their seeds."""
-    rows, notes = list(rows), []
-    if absent := [row for row in rows if not row.seeds]:
-        groups = []
-        for group in dict.fromkeys(row.group for row in absent):
-            names = [row.label for row in absent if row.group == group]
-            whole = len(names) == sum(row.group == group for row in rows)
-            groups.append(f"{group} ({'all' if whole else ', '.join(names)})")
-        listed = "; ".join(groups)
-        notes.append(f"Not run yet, and not shown: {len(absent)} of {len(rows)} rows: {listed}.")
+def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
+    """Which rows were not run (or measured), in one sentence, and that some lack seeds."""
+    rows = list(rows)
+    groups = []
+    for group, members in groupby(rows, key=lambda row: row.group):
+        labels = {row.label: bool(row.seeds) for row in members}
+        names = [label for label, has_run in labels.items() if not has_run]
+        if names:
+            groups.append(f"{group} ({', '.join(names) if any(labels.values()) else 'all'})")
+    if groups:
+        absent = sum(not row.seeds for row in rows)
+        yield (f"Not {done} yet, and not shown: {absent} of {len(rows)} rows: {'; '.join(groups)}.")
     if any(row.seeds and not row.complete for row in rows):
-        notes.append(
+        yield (
             "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is "
             "never marked as best."
         )
-    return notes
 
 
 def _row(
-    study: Study, cell: tuple[str, str], control: str | None, columns: tuple[Column, ...]
+    study: Study, place: tuple[str, str], control: str | None, columns: tuple[Column, ...]
 ) -> Row:
-    backbone, augmenter = cell
-    runs, made = study.cells[cell], []
+    (backbone, augmenter), runs, cells = place, study.cells[place], {}
     early = augmenter != BASELINE and any(map(chosen_before_augmentation, runs.values()))
     for column in columns:
         other = control if column == TO_CONTROL else BASELINE
         if column.difference and (other is None or augmenter in (BASELINE, other)):
-            made.append(Cell())
             continue
         found = score_cell(column, runs, study.cells.get((backbone, other), {}))
         marked = early and column.difference and found.n
-        made.append(replace(found, mark=EARLY) if marked else found)
-    return Row(backbone, augmenter, tuple(made), tuple(runs), study.expected[cell])
+        cells[column.key] = replace(found, mark=EARLY) if marked else found
+    return Row(backbone, augmenter, cells, tuple(runs), study.expected[place])
 
 
 def _score(run: StoredRun, column: Column) -> float | None:
@@ -193,17 +188,16 @@ def _score(run: StoredRun, column: Column) -> float | None:
 
 def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
     """Mark the highest mean of each column among complete rows, after rounding."""
-    for index, column in enumerate(columns):
+    for column in (column for column in columns if not column.difference):
         means = {
-            r: round(row.cells[index].mean, column.decimals)
+            r: round(row.cells[column.key].mean, column.decimals)
             for r, row in enumerate(rows)
-            if row.complete and row.cells[index].mean is not None
+            if row.complete and row.cells[column.key].mean is not None
         }
-        if column.difference or len(means) < 2 or not any(means.values()):
-            continue
-        for r, mean in means.items():
-            if mean == max(means.values()):
-                rows[r] = rows[r].changed(index, best=True)
+        best = max(means.values(), default=0)
+        for r, mean in means.items() if len(means) > 1 and best else ():
+            if mean == best:
+                rows[r] = rows[r].changed(column.key, best=True)
     return rows
 
 
@@ -215,7 +209,9 @@ def _notes(
     about: str,
 ) -> Iterator[str]:
     """The caption: what the numbers are, over which seeds, and what is missing."""
-    runs = study.runs
+    runs, cells = study.runs, [cell for row in rows for cell in row.cells.values()]
+    if study.description and columns not in (CALIBRATED, PER_RELATION):
+        yield study.description
     seeds = sorted({run.seed for run in runs})
     listed = ", ".join(map(str, seeds))
     if len(seeds) == 1:
@@ -233,21 +229,22 @@ def _notes(
             "Δ control: the difference to the best control, the one with the highest dev F1: "
             f"{best}."
         )
-    yield about
-    if any(cell.best for row in rows for cell in row.cells):
+    if about:
+        yield about
+    if any(cell.best for cell in cells):
         yield "Bold: the best of its column within the backbone; no claim of significance."
     yield from coverage_notes(rows)
-    early = [run for run in runs if chosen_before_augmentation(run) and run.augmenter != BASELINE]
+    early = [
+        f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
+        for run in runs
+        if chosen_before_augmentation(run) and run.augmenter != BASELINE
+    ]
     if early:
-        listed = ", ".join(
-            f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
-            for run in early
-        )
         yield (
             f"{EARLY}: the best epoch on dev came before augmentation began, so the scored model "
-            f"never met a generated pair: {listed}."
+            f"never met a generated pair: {', '.join(early)}."
         )
-    if any(cell.absent == UNDEFINED for row in rows for cell in row.cells):
+    if any(cell.absent == UNDEFINED for cell in cells):
         yield (
             "n/a: undefined, because there are no gold facts of that kind, or no predictions "
             "(precision). A corpus with ten relations or fewer has no tail unless "
@@ -259,8 +256,5 @@ def _notes(
 def _encoder(config: Mapping[str, Any]) -> str:
     path, freeze = Path(config["name"]), config.get("freeze", "none")
     name = path.name if path.expanduser().is_absolute() else config["name"]
-    if freeze == "none":
-        return f"{name}, trained"
-    if freeze == "all":
-        return f"{name}, frozen"
-    return f"{name}, its lowest {freeze.removeprefix('lower:')} layers frozen"
+    layers = f"its lowest {freeze.removeprefix('lower:')} layers frozen"
+    return f"{name}, {({'none': 'trained', 'all': 'frozen'}).get(freeze, layers)}"

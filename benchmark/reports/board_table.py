@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from benchmark.reports.leaderboard import Board, Entry
+from benchmark.reports.leaderboard import Board
 from benchmark.reports.significance import Contrast, Significance
-from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, Table
+from benchmark.reports.tables import BASELINE, Cell, Column, Row, Table
 from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.corrections import datasets_with_effect
 
-TIME = Column("minutes", "min/run", "cost", (), decimals=1)
 ACROSS = (
     Column("settings", "settings", "test F1", (), decimals=0),
     Column("mean", "mean Δ", "test F1", (), difference=True),
@@ -23,12 +22,10 @@ ACROSS = (
 
 def board_table(board: Board) -> Table:
     """All entries on one dataset, the best first, with their ranks and the time of a run."""
-    several = len(board.members) > 1
-    columns, rows = board.columns, []
-    for entry in board.entries:
-        cells = [replace(entry.cell(column.key), best=False) for column in columns]
-        group = f"{entry.row.group} ({entry.member.label})" if several else entry.row.group
-        rows.append(replace(entry.row, group=group, cells=(*cells, _minutes(entry))))
+    rows = [entry.row for entry in board.entries]
+    if len(board.members) > 1:
+        names = (f"{entry.row.group} ({entry.member.label})" for entry in board.entries)
+        rows = [replace(row, group=name) for row, name in zip(rows, names, strict=True)]
     notes = [*board.notes, *(note for member in board.members for note in member.table.notes)]
     notes = [note for note in dict.fromkeys(notes) if not note.startswith("Bold:")]
     devices = sorted({device for entry in board.entries for device in entry.devices})
@@ -37,7 +34,7 @@ def board_table(board: Board) -> Table:
         f"{', '.join(devices) or 'unknown'}."
     )
     title = f"{board.heading}: leaderboard"
-    return Table(title, tuple(notes), "Backbone", "Augmenter", (*columns, TIME), tuple(rows))
+    return Table(title, tuple(notes), "Backbone", "Augmenter", board.columns, tuple(rows))
 
 
 def across_settings(found: Iterable[Significance]) -> Table | None:
@@ -66,27 +63,25 @@ def across_settings(found: Iterable[Significance]) -> Table | None:
 
 def across_sentence(table: Table | None) -> list[str]:
     """k-hat in a sentence, for the augmenters that were tested in several settings."""
-    keys, counts = [column.key for column in ACROSS], []
+    counts = []
     for row in table.rows if table else ():
-        tested, k_hat = (row.cells[keys.index(key)].mean for key in ("tested", "k_hat"))
+        tested, k_hat = (row.cells[key].mean for key in ("tested", "k_hat"))
         if tested > 1:
             counts.append(f"`{row.label}` in at least {k_hat} of {tested}")
     said = "Settings in which an augmenter differs from `none` in test F1 (k-hat): "
     return [f"{said}{', '.join(counts)}."] if counts else []
 
 
-def _minutes(entry: Entry) -> Cell:
-    if entry.seconds is None:
-        return Cell(absent=MISSING) if entry.member.study else Cell()
-    return Cell({seed: value / 60 for seed, value in entry.seconds.items()})
-
-
 def _across(augmenter: str, contrasts: Sequence[Contrast]) -> Row:
     means = [contrast.difference.mean for contrast in contrasts]
     p_values = [c.test.p for c in contrasts if c.test is not None and c.test.p is not None]
-    k_hat = datasets_with_effect(p_values, alpha=ALPHA)
-    better = sum(mean > 0 for mean in means)
-    numbers = (len(means), sum(means) / len(means), better, len(p_values), k_hat)
+    numbers = {
+        "settings": len(means),
+        "mean": sum(means) / len(means),
+        "better": sum(mean > 0 for mean in means),
+        "tested": len(p_values),
+        "k_hat": datasets_with_effect(p_values, alpha=ALPHA),
+    }
     seeds = tuple(sorted({seed for contrast in contrasts for seed in contrast.difference.values}))
-    cells = tuple(Cell(number=number, over=len(seeds)) for number in numbers)
+    cells = {name: Cell(number=number, over=len(seeds)) for name, number in numbers.items()}
     return Row("", augmenter, cells, seeds, seeds)

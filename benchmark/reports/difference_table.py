@@ -12,7 +12,7 @@ from statistics import median
 
 from benchmark.reports.ablation import coverage_notes
 from benchmark.reports.significance import FAMILIES, Contrast, Significance
-from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
+from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
 from benchmark.statistics.advice import (
     DOCUMENT_LEVEL,
     NO_TEST,
@@ -23,7 +23,6 @@ from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.effects import smallest_p
 
 MARK = "*"
-_LEAST_P = 0.0001  # a smaller one is shown as "< 0.0001"
 _SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
 
 
@@ -35,15 +34,15 @@ def marked(table: Table, found: Significance) -> Table:
     """
     if not found or not any(column.difference for column in table.columns):
         return table
-    keys, rows = [column.key for column in table.columns], list(table.rows)
+    keys, rows = {column.key for column in table.columns}, list(table.rows)
     for measure, family in found.families.items():
         key = FAMILIES[measure].key
-        index = keys.index(key if key in keys else key.removesuffix(".difference"))
+        key = key if key in keys else key.removesuffix(".difference")
         for r, row in enumerate(rows):
             contrast = family.get((row.group, row.label))
             if contrast is not None and contrast.significant:
-                rows[r] = row.changed(index, mark=MARK + row.cells[index].mark)
-    notes = (*table.notes, *_meaning(found), *_warnings(found), *_untested(found))
+                rows[r] = row.changed(key, mark=MARK + row.cells[key].mark)
+    notes = (*table.notes, *_meaning(found), *_warnings(found))
     return replace(table, rows=tuple(rows), notes=notes)
 
 
@@ -57,11 +56,12 @@ def difference_table(found: Significance) -> Table:
     found = replace(found, families=families)
     columns = tuple(column for measure in families for column in _columns(FAMILIES[measure]))
     rows = []
-    for cell in found.first:
-        paired = {run.seed for run, _ in found.study.pairs(cell)}
-        cells = tuple(made for family in families.values() for made in _cells(family[cell]))
-        asked = found.study.expected[cell]
-        rows.append(Row(*cell, cells, tuple(s for s in asked if s in paired), asked))
+    for place in found.first:
+        asked, cells = found.study.expected[place], {}
+        for family in families.values():
+            cells |= _cells(family[place])
+        paired = {run.seed for run, _ in found.study.pairs(place)}
+        rows.append(Row(*place, cells, tuple(seed for seed in asked if seed in paired), asked))
     plain = "f1" in families
     title = f"{found.study.title}, difference to {BASELINE}{'' if plain else ', calibrated'}"
     notes = (*([] if plain else [_SHORTENED]), *_notes(found), *coverage_notes(rows))
@@ -81,33 +81,36 @@ def without_counts(found: Significance) -> Iterator[str]:
         yield f"No intervals with {which}: {reason}."
 
 
+_SIGNED, _P = {"difference": True}, {"decimals": 4, "least": 0.0001}
+_BESIDE = (  # a difference: key, label and form of a column, and its number of a comparison
+    ("low", "low", _SIGNED, lambda contrast: contrast.bounds and contrast.bounds[0]),
+    ("high", "high", _SIGNED, lambda contrast: contrast.bounds and contrast.bounds[1]),
+    ("p", "p", _P, lambda contrast: contrast.test and contrast.test.p),
+    ("p_holm", "p (Holm)", _P, lambda contrast: contrast.adjusted),
+    ("d_z", "d_z", _SIGNED, lambda contrast: contrast.effect),
+)
+
+
 def _columns(difference: Column) -> list[Column]:
-    """The difference, the ends of its interval, p before and after Holm, and the effect."""
-    kinds = {"low": "low", "high": "high", "p": "p", "p_holm": "p (Holm)", "d_z": "d_z"}
-    p, signed = {"decimals": 4, "least": _LEAST_P}, {"difference": True}
-    more = [
-        Column(
-            f"{difference.key}.{name}",
-            label,
-            difference.heading,
-            **(p if name.startswith("p") else signed),
+    return [
+        difference,
+        *(
+            Column(f"{difference.key}.{name}", label, difference.heading, **form)
+            for name, label, form, _ in _BESIDE
+        ),
+    ]
+
+
+def _cells(contrast: Contrast) -> dict[str, Cell]:
+    key, difference = FAMILIES[contrast.measure].key, contrast.difference
+    cells = {key: replace(difference, mark=MARK if contrast.significant else "")}
+    for name, _, _, number_of in _BESIDE:
+        number = number_of(contrast)
+        absent = Cell(absent=difference.absent or UNDEFINED)
+        cells[f"{key}.{name}"] = (
+            absent if number is None else Cell(number=number, over=difference.n)
         )
-        for name, label in kinds.items()
-    ]
-    return [difference, *more]
-
-
-def _cells(contrast: Contrast) -> list[Cell]:
-    if contrast.difference.absent:
-        return [contrast.difference] * 6
-    p = contrast.test and contrast.test.p
-    numbers = [*(contrast.bounds or (None, None)), p, contrast.adjusted, contrast.effect]
-    n = contrast.difference.n
-    stated = [
-        Cell(absent=UNDEFINED) if number is None else Cell(number=number, over=n)
-        for number in numbers
-    ]
-    return [replace(contrast.difference, mark=MARK if contrast.significant else ""), *stated]
+    return cells
 
 
 def _meaning(found: Significance) -> Iterator[str]:
@@ -119,6 +122,7 @@ def _meaning(found: Significance) -> Iterator[str]:
     how = "two-sided test across paired seeds"
     if found.size > 1:
         how += f", Holm over all {found.size} comparisons of the experiment on this dataset"
+        how += ", those that have not run included" if len(tested) < len(found.contrasts) else ""
     if any(contrast.significant for contrast in tested):
         yield (
             f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
@@ -133,15 +137,6 @@ def _meaning(found: Significance) -> Iterator[str]:
         )
 
 
-def _untested(found: Significance) -> Iterator[str]:
-    missing = sum(contrast.difference.absent == MISSING for contrast in found.first.values())
-    if missing and any(contrast.test for contrast in found.contrasts):
-        yield (
-            f"Comparisons without a common seed with `{BASELINE}`: {missing}. They have no p, "
-            "but count in the correction."
-        )
-
-
 def _warnings(found: Significance) -> Iterator[str]:
     """What a reader must know before believing significance, or its absence."""
     tested = [contrast for contrast in found.contrasts if contrast.test is not None]
@@ -149,13 +144,13 @@ def _warnings(found: Significance) -> Iterator[str]:
         contrast
         for contrast in tested
         if "permutation" in contrast.test.name
-        and smallest_p("permutation", contrast.difference.n) > ALPHA / found.size
+        and smallest_p(contrast.difference.n) > ALPHA / found.size
     ]
     if hopeless:
         n = min(contrast.difference.n for contrast in hopeless)
         names = dict.fromkeys(f"{contrast.name} ({contrast.score})" for contrast in hopeless)
         where = f"Where the permutation test was taken ({', '.join(names)}): "
-        said = too_few_seeds(n, found.size, test="permutation")
+        said = too_few_seeds(n, found.size)
         yield said if len(hopeless) == len(tested) else where + said
         return
     several = [c.difference for c in found.first.values() if c.difference.n > 1]
@@ -190,7 +185,7 @@ def _notes(found: Significance) -> Iterator[str]:
         yield DOCUMENT_LEVEL
     yield from _warnings(found)
     yield from without_counts(found)
-    if any(cell.absent == UNDEFINED for c in found.contrasts for cell in _cells(c)):
+    if any(cell.absent == UNDEFINED for c in found.contrasts for cell in _cells(c).values()):
         yield "n/a: not available, see above."
 
 
@@ -212,6 +207,9 @@ def _tests(found: Significance) -> Iterator[str]:
         "it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
         f"Taken here: {which if len(taken) > 1 else taken[0][0]}."
     )
+    errors = [c.test.p_error for c in found.contrasts if c.test and c.test.p_error is not None]
+    if errors:
+        yield f"Resampling alone moves a p by up to ±{max(errors):.4f} (1 SE)."
     confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
     yield (
         f"p (Holm): corrected over the {found.size} comparisons of the experiment, each score as a "

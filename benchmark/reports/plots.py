@@ -25,13 +25,9 @@ KINDS = {  # of pairs, with their marker
     "real": {"marker": "o", "s": 18, "linewidths": 0},
     "generated": {"marker": "x", "s": 22, "linewidths": 1},
 }
-MOST_RELATIONS = 10  # that have colours of their own
-SHOWN = 8  # relations, unless some are asked for
+SHOWN = 8  # rare relations, each with a colour of its own
 PERPLEXITY = 30.0
 FREQUENT, RARE = "#1f5fa8", "#d98032"
-NEEDED = (
-    "figures need the packages matplotlib and scikit-learn: pip install matplotlib scikit-learn"
-)
 
 
 @dataclass(frozen=True)
@@ -61,67 +57,47 @@ class Sample:
         }
         return Sample(rows, labels, relations, frequent)
 
-    def shown(self, asked: Sequence[str] | None) -> list[int]:
-        """Positions of the relations asked for, those with most real pairs first.
-
-        None asks for the first SHOWN rare ones.
-
-        Raises UserError for a relation without a pair, and for more than MOST_RELATIONS.
-        """
+    @property
+    def shown(self) -> list[int]:
+        """Positions of the first SHOWN rare relations, those with most real pairs first."""
         real, generated = (Counter(chain.from_iterable(self.labels[kind])) for kind in KINDS)
         ranked = sorted(real + generated, key=lambda relation: (-real[relation], relation))
-        having = {self.relations[position][0]: position for position in ranked}
-        if asked is None:
-            return [at for name, at in having.items() if name not in self.frequent][:SHOWN]
-        if len(asked) > MOST_RELATIONS:
-            raise UserError(
-                f"--relations: at most {MOST_RELATIONS} can be told apart by their colours, not "
-                f"{len(asked)}"
-            )
-        for relation in asked:
-            if relation not in having:
-                raise UserError(
-                    f"--relations: '{relation}' has no pair in the sample. Relations with pairs: "
-                    f"{', '.join(having)}"
-                )
-        return [position for name, position in having.items() if name in asked]
+        return [at for at in ranked if self.relations[at][0] not in self.frequent][:SHOWN]
 
-    def members(self, kind: str, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of the pairs with a relation of `shown`, and for each the last of these."""
-        rank = {relation: position for position, relation in enumerate(shown)}
+    def members(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the pairs with a shown relation, and for each the last of these."""
+        rank = {relation: position for position, relation in enumerate(self.shown)}
         last = [max((rank.get(r, -1) for r in pair), default=-1) for pair in self.labels[kind]]
         last = np.array(last, dtype=int)
         return self.rows[kind][last >= 0], last[last >= 0]
 
 
-def generated_pairs(sample: Sample, shown: Sequence[int], title: str, out: Path) -> list[Path]:
+def generated_pairs(sample: Sample, title: str, out: Path) -> list[Path]:
     """t-SNE of real (dots) and generated pairs (crosses), like the paper's Figure 5.
 
     Each relation has a colour. A pair with several of them has that of the one with fewest pairs.
 
-    Args:
-        shown: positions of relations, those with most pairs first.
-        out: the file to write, without its ending; every format of FORMATS is written.
+    out: the file to write, without its ending; every format of FORMATS is written.
 
-    Raises:
-        UserError: too few pairs, a package is missing, or the folder cannot be written.
+    Raises UserError for too few pairs, a missing package, or a folder that cannot be written.
     """
-    plt = _pyplot()
-    tables, of_pair = zip(*(sample.members(kind, shown) for kind in KINDS), strict=True)
-    if sum(map(len, tables)) < 5:
-        raise UserError(
-            f"{out.name}: {sum(map(len, tables))} pairs of these relations are too few for a t-SNE "
-            "figure"
-        )
-    rows = np.concatenate([table for table in tables if len(table)])
-    placed = np.split(_tsne(rows), [len(tables[0])])
+    plt, tsne = _libraries()
+    tables, of_pair = zip(*map(sample.members, KINDS), strict=True)
+    rows = np.concatenate([table for table in tables if len(table)] or [np.zeros((0, 1))])
+    if len(rows) < 5:
+        raise UserError(f"{out.name}: {len(rows)} pairs of rare relations are too few for a figure")
+    # the rows are principal components: they need no further reduction
+    start = "pca" if rows.shape[1] > 1 else "random"
+    options = {"init": start, "perplexity": min(PERPLEXITY, (len(rows) - 1) / 3)}
+    points = tsne(**options, random_state=0, n_jobs=1).fit_transform(rows)
+    placed = np.split(points, [len(tables[0])])
     colours = plt.get_cmap("tab10").colors
     figure, axes = plt.subplots(figsize=(8, 5.2), layout="constrained")
     for points, positions, style in zip(placed, of_pair, KINDS.values(), strict=True):
-        for position in range(len(shown)):
+        for position in range(len(sample.shown)):
             at = points[positions == position]
             axes.scatter(at[:, 0], at[:, 1], color=colours[position], alpha=0.75, **style)
-    for position, relation in enumerate(shown):
+    for position, relation in enumerate(sample.shown):
         counts = [int((positions == position).sum()) for positions in of_pair]
         if any(counts):  # else all of its pairs have a rarer relation as well
             label = "{} ({} / {})".format(_named(*sample.relations[relation]), *counts)
@@ -142,13 +118,12 @@ def relation_frequency(
 ) -> list[Path]:
     """Training facts of each relation, a panel for each dataset, like the paper's Figure 1.
 
-    Args:
-        frequencies: dataset -> ({relation: training facts}, the relations that count for Freq F1 or
-            None where that is not known).
-        names: relation -> its name.
-        out: as in `generated_pairs`.
+    frequencies: dataset -> ({relation: training facts}, the relations that count for Freq F1 or
+        None where that is not known).
+    names: relation -> its name.
+    out: as in `generated_pairs`.
     """
-    plt = _pyplot()
+    plt, _ = _libraries()
     shape = {"figsize": (6.4 * len(frequencies), 3.6), "layout": "constrained", "squeeze": False}
     figure, panels = plt.subplots(1, len(frequencies), **shape)
     for axes, (dataset, (counts, frequent)) in zip(panels[0], frequencies.items(), strict=True):
@@ -180,37 +155,29 @@ def _named(relation: str, name: str, most: int = 40) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _tsne(rows: np.ndarray) -> np.ndarray:
-    """[N,2]. The sample's rows are principal components: they need no further reduction."""
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError:
-        raise UserError(NEEDED) from None
-    perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
-    start = "pca" if rows.shape[1] > 1 else "random"
-    return TSNE(perplexity=perplexity, init=start, random_state=0, n_jobs=1).fit_transform(rows)
-
-
-def _pyplot() -> Any:
+def _libraries() -> tuple[Any, Any]:
+    """matplotlib's pyplot and scikit-learn's TSNE."""
     try:
         import matplotlib
+        from sklearn.manifold import TSNE
     except ImportError:
-        raise UserError(NEEDED) from None
+        raise UserError(
+            "figures need the packages matplotlib and scikit-learn: pip install matplotlib "
+            "scikit-learn"
+        ) from None
     matplotlib.use("Agg")  # no screen is needed
     import matplotlib.pyplot as plt
 
     plt.rcParams["svg.hashsalt"] = "docre"  # else its names of elements are random
-    return plt
+    return plt, TSNE
 
 
 def _saved(plt: Any, figure: Any, out: Path) -> list[Path]:
     """Write and close the figure; the files."""
     files = [out.with_name(f"{out.name}.{ending}") for ending in FORMATS]
-    try:
-        for file in files:
-            with written_atomically(file) as part:
-                plain_metadata = {"Date": None} if file.suffix == ".svg" else {"Software": None}
-                figure.savefig(part, format=file.suffix[1:], dpi=160, metadata=plain_metadata)
-    finally:
-        plt.close(figure)
+    for file in files:
+        with written_atomically(file) as part:
+            plain_metadata = {"Date": None} if file.suffix == ".svg" else {"Software": None}
+            figure.savefig(part, format=file.suffix[1:], dpi=160, metadata=plain_metadata)
+    plt.close(figure)
     return files

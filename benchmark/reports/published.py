@@ -6,7 +6,7 @@ marked as best, averaged or subtracted, and the caption says where our setting d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -136,10 +136,8 @@ def read_published(folder: Path = PUBLISHED) -> list[PublishedTable]:
             tables.append(PublishedTable.model_validate_json(path.read_bytes()))
         except ValidationError as error:
             first = error.errors()[0]
-            where = "".join(f"{part}." for part in first["loc"])[:-1]
-            raise UserError(
-                f"{path}: not a published table: {where + ': ' if where else ''}{first['msg']}"
-            ) from error
+            where = ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
+            raise UserError(f"{path}: not a published table: {where}") from error
     return tables
 
 
@@ -149,20 +147,16 @@ def _reported(published: PublishedTable, studies: Sequence[Study]) -> Table:
     shown = [row for row in published.rows if row.backbone in ours]
     title = f"Reported, not run here: {published.dataset}, Table {published.table} of "
     title += published.source.short
-    rows, notes = (_row(row, columns) for row in shown), _notes(published, shown, studies)
+    rows, notes = map(_row, shown), _notes(published, shown, studies)
     return Table(title, tuple(notes), "Encoder", "Method", columns, tuple(rows))
 
 
-def _row(row: PublishedRow, columns: Iterable[Column]) -> Row:
-    scores = [row.scores[column.key] for column in columns]
-    cells = tuple(
-        Cell(number=score.mean, spread=score.spread) if score else Cell(absent=NOT_REPORTED)
-        for score in scores
-    )
-    runs = "" if row.runs is None else str(row.runs)
-    known = {"encoder": row.encoder or "", "counterpart": row.counterpart, "reported runs": runs}
-    origin = {split: known | {"copied from": of or ""} for split, of in row.copied_from.items()}
-    return Row(row.encoder or NOT_REPORTED, row.label, cells, elsewhere=runs, origin=origin)
+def _row(row: PublishedRow) -> Row:
+    cells = {
+        key: Cell(number=score.mean, spread=score.spread) if score else Cell(absent=NOT_REPORTED)
+        for key, score in row.scores.items()
+    }
+    return Row(row.encoder or NOT_REPORTED, row.label, cells, elsewhere=str(row.runs or ""))
 
 
 def _notes(
@@ -185,25 +179,16 @@ def _notes(
     if left_out := dict.fromkeys(row.method for row in published.rows if row not in shown):
         names = ", ".join(left_out)
         yield f"Rows left out, of backbones that this experiment does not have: {names}."
-    for reference, rows in _copied(shown).items():
-        yield (
-            f"Copied by that paper from {reference}: {', '.join(rows)}. "
-            f"{published.references[reference]}"
-        )
+    for reference, citation in published.references.items():
+        rows = {}
+        for row in shown:
+            splits = [split for split, origin in row.copied_from.items() if origin == reference]
+            told = ", ".join(filter(None, (row.encoder, *splits)))
+            rows |= {f"{row.method} ({told})": None} if splits else {}
+        if rows:
+            yield f"Copied by that paper from {reference}: {', '.join(rows)}. {citation}"
     yield "The column `seeds` has the number of runs, where the paper states it."
     yield from published.notes
-
-
-def _copied(shown: list[PublishedRow]) -> dict[str, list[str]]:
-    """Where rows were copied from -> the rows, with the split where only one of two was."""
-    origins: dict[str, list[str]] = {}
-    for row in shown:
-        for reference in dict.fromkeys(filter(None, row.copied_from.values())):
-            splits = [split for split, origin in row.copied_from.items() if origin == reference]
-            split = "" if len(splits) == len(row.copied_from) else f", {splits[0]}"
-            name = f"{row.method} ({row.encoder}{split})" if row.encoder else row.method + split
-            origins.setdefault(reference, []).append(name)
-    return origins
 
 
 def _differences(

@@ -15,33 +15,31 @@ from benchmark.reports.tables import BASELINE, Row
 
 
 def ranks(
-    entries: Sequence[tuple[Row, float | None, Seeds]], evidence: Evidence
+    entries: Sequence[tuple[Row, Seeds]], evidence: Evidence
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The rank of each entry of a board, "" where it has none, and a note that explains them.
+    """The rank of each row with its runs, "" where it has none, and a note that explains them.
 
     Where no entry can be compared with the best, all ranks go by the mean alone.
-
-    entries: rows with their mean test F1 and their runs.
     """
-    rows, means, runs = zip(*entries, strict=True)
+    rows, runs = zip(*entries, strict=True)
+    means = [row.cell("test.f1").mean for row in rows]
     complete = {i: means[i] for i, row in enumerate(rows) if row.complete and means[i] is not None}
-    found, notes = _by_mean(complete), ()
-    if complete:
-        best = max(complete, key=complete.get)
-        within, behind = [best], {}
-        for i in range(len(rows)):
-            pairs = common(runs[best], runs[i])
-            interval = evidence.interval(pairs, "f1") if i != best else None
-            if interval is None or interval.low is None:
-                continue
+    if not complete:
+        return [""] * len(rows), ()
+    best = max(complete, key=complete.get)
+    within, behind = [best], {}
+    for i in range(len(rows)):
+        interval = evidence.interval(common(runs[best], runs[i]), "f1") if i != best else None
+        if interval is not None and interval.low is not None:
             if interval.low <= 0:
                 within.append(i)
             else:
                 behind[i] = means[i]
-        if len(within) + len(behind) > 1 or len(rows) == 1:
-            found = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
-            unranked = [row for i, row in enumerate(rows) if row.seeds and i not in found]
-            notes = (_note(rows[best], unranked),)
+    found, notes = _by_mean(complete), ()
+    if len(within) + len(behind) > 1 or len(rows) == 1:
+        found = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
+        unranked = [row for i, row in enumerate(rows) if row.seeds and i not in found]
+        notes = (_note(rows[best], unranked),)
     return [found.get(i, "") for i in range(len(rows))], notes
 
 

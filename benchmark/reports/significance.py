@@ -27,19 +27,17 @@ PLAIN = {  # measure -> the difference that is tested
     name: Column(f"test.{name}.difference", "Δ", f"test {NAMES[name]}", ("test", name), True)
     for name in ("f1", "ltail_f1")
 }
-_SHORT = {"calibrated": "cal.", "average precision": "AP", " of the": ""}  # for narrow terminals
-
-
-def _shortened(name: str) -> str:
-    for long, short in _SHORT.items():
-        name = name.replace(long, short)
-    return name
-
-
+_SHORT = {  # headings for narrow terminals
+    "calibrated.f1": "cal. F1",
+    "calibrated.ltail_f1": "cal. LTail F1",
+    "ap.all": "AP",
+    "ap.tail": "AP tail",
+}
 FURTHER = {  # the same for the scores that tell learning from calibration
-    measure: replace(column, label="Δ", heading=_shortened(NAMES[measure]))
+    measure: replace(column, label="Δ", heading=heading)
+    for measure, heading in _SHORT.items()
     for column in CALIBRATED
-    if column.difference and (measure := column.key.removesuffix(".difference"))
+    if column.key == f"{measure}.difference"
 }
 FAMILIES = PLAIN | FURTHER
 
@@ -52,7 +50,6 @@ class Contrast:
     interval: of the mean difference, a fraction; None without counts per document.
     test: across seeds; None with fewer than two.
     adjusted: its p-value after Holm.
-    effect: Cohen's d_z; None where it is undefined.
     """
 
     backbone: str
@@ -62,7 +59,6 @@ class Contrast:
     interval: Interval | None = None
     test: Result | None = None
     adjusted: float | None = None
-    effect: float | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +67,12 @@ class Contrast:
     @property
     def score(self) -> str:
         return NAMES[self.measure]
+
+    @property
+    def effect(self) -> float | None:
+        """Cohen's d_z; None where it is undefined, as with one seed."""
+        values = np.array(list(self.difference.values.values()))
+        return cohens_dz(values) if len(values) > 1 else None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -119,44 +121,35 @@ def significance(
 ) -> Significance:
     """All declared comparisons of one experiment on one dataset.
 
-    Args:
-        evidence: of its runs, and of any others on the same documents.
-        measures: PLAIN or FURTHER.
+    evidence: of its runs, and of any others on the same documents.
+    measures: PLAIN or FURTHER.
 
-    Raises:
-        UserError: a run does not hold a score, see `score_cell`.
+    Raises UserError for a run that does not hold a score, see `score_cell`.
     """
     families = {}
     for measure, column in measures.items():
-        contrasts = {
-            cell: _contrast(study, cell, measure, column, evidence)
-            for cell in study.cells
-            if cell[1] != BASELINE
-        }
-        adjusted = holm([contrast.test and contrast.test.p for contrast in contrasts.values()])
+        places = [place for place in study.cells if place[1] != BASELINE]
+        found = [_contrast(study, place, measure, column, evidence) for place in places]
+        adjusted = holm([contrast.test and contrast.test.p for contrast in found])
         families[measure] = {
-            cell: replace(contrast, adjusted=p)
-            for (cell, contrast), p in zip(contrasts.items(), adjusted, strict=True)
+            place: replace(contrast, adjusted=p)
+            for place, contrast, p in zip(places, found, adjusted, strict=True)
         }
     return Significance(study, evidence, families)
 
 
 def calibrated_significance(study: Study, evidence: Evidence) -> Significance | None:
     """The comparisons FURTHER; None with older runs, which have no such scores."""
-    if not study.has("calibrated", "average_precision"):
-        return None
-    return significance(study, evidence, FURTHER)
+    return significance(study, evidence, FURTHER) if study.has("calibrated") else None
 
 
 def _contrast(
-    study: Study, cell: tuple[str, str], measure: str, column: Column, evidence: Evidence
+    study: Study, place: tuple[str, str], measure: str, column: Column, evidence: Evidence
 ) -> Contrast:
-    difference = score_cell(column, study.cells[cell], study.cells.get((cell[0], BASELINE), {}))
+    difference = score_cell(column, study.cells[place], study.cells.get((place[0], BASELINE), {}))
     values = np.array(list(difference.values.values()))
-    if not len(values):
-        return Contrast(*cell, measure, difference)
-    interval = evidence.interval(study.pairs(cell), measure)
-    if len(values) < 2:
-        return Contrast(*cell, measure, difference, interval)
-    test = SEED_TESTS["auto"](values, rng=np.random.default_rng([SEED, len(values)]))
-    return Contrast(*cell, measure, difference, interval, test, effect=cohens_dz(values))
+    interval = evidence.interval(study.pairs(place), measure) if len(values) else None
+    test = None
+    if len(values) > 1:
+        test = SEED_TESTS["auto"](values, rng=np.random.default_rng([SEED, len(values)]))
+    return Contrast(*place, measure, difference, interval, test)

@@ -85,7 +85,6 @@ class Study:
 
     @property
     def title(self) -> str:
-        """ "experiment: dataset"."""
         return ": ".join(filter(None, (self.runs[0].experiment, self.dataset)))
 
     @property
@@ -96,9 +95,9 @@ class Study:
         """(run of the cell, run of another augmenter) for each seed that both have."""
         return common(self.cells.get(cell, {}), self.cells.get((cell[0], other), {}))
 
-    def has(self, *scores: str) -> bool:
-        """Whether all runs hold these scores on test; older ones have no calibrated ones."""
-        return all(score in run.metrics.get("test", {}) for run in self.runs for score in scores)
+    def has(self, score: str) -> bool:
+        """Whether all runs hold this score on test; older ones have no calibrated ones."""
+        return all(score in run.metrics.get("test", {}) for run in self.runs)
 
     def best_control(self, backbone: str) -> str | None:
         """The control with the highest mean dev F1, among those with the most seeds."""
@@ -124,8 +123,8 @@ def common(runs: Seeds, others: Seeds) -> Pairs:
 
 
 def inventory(run: StoredRun) -> dict[str, Any]:
-    """The "relations" of the run's dataset with their names, and which are "frequent"; empty for an
-    older run.
+    """The "relations" of the run's dataset with their names, and which are "frequent"; empty where
+    the run kept none.
     """
     directory = RunDirectory(run.path)
     if not (run.path / "relations.json").is_file():

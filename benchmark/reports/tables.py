@@ -18,7 +18,7 @@ MISSING, UNDEFINED = "missing", "undefined"
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """One column; its key finds its cells in the rows.
 
     heading: the text above the labels of neighbouring columns ("dev", "test").
     path: leads to the score in `metrics.json`.
@@ -75,20 +75,19 @@ class Cell:
 class Row:
     """One augmenter (`label`) of one backbone (`group`).
 
+    cells: by the key of their column; a column without one stays blank.
     seeds, expected: the seeds that have run, and those that the experiment asks for.
     rank: as text, since several rows may share one.
     elsewhere: for a system that was not run here, what the seeds column says; None for our runs.
-    origin: of a published row, where its numbers are from, by heading: CSV column -> text.
     """
 
     group: str
     label: str
-    cells: tuple[Cell, ...]
+    cells: Mapping[str, Cell]
     seeds: tuple[int, ...] = ()
     expected: tuple[int, ...] = ()
     rank: str = ""
     elsewhere: str | None = None
-    origin: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -108,21 +107,19 @@ class Row:
     @property
     def visible(self) -> bool:
         """Whether to show the row: it has run or holds a number."""
-        return bool(self.seeds) or any(cell.mean is not None for cell in self.cells)
+        return bool(self.seeds) or any(cell.mean is not None for cell in self.cells.values())
 
-    def changed(self, index: int, **changes: Any) -> Row:
+    def cell(self, key: str) -> Cell:
+        return self.cells.get(key, Cell())
+
+    def changed(self, key: str, **changes: Any) -> Row:
         """The row with fields of one of its cells replaced."""
-        cells = list(self.cells)
-        cells[index] = replace(cells[index], **changes)
-        return replace(self, cells=tuple(cells))
+        return replace(self, cells={**self.cells, key: replace(self.cells[key], **changes)})
 
 
 @dataclass(frozen=True)
 class Table:
-    """What every renderer gets.
-
-    notes: the sentences of the caption. The cells of a row follow the order of `columns`.
-    """
+    """What every renderer gets; `notes` are the sentences of the caption."""
 
     title: str
     notes: tuple[str, ...]
@@ -132,17 +129,14 @@ class Table:
     rows: tuple[Row, ...]
 
     @property
-    def visible(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.visible)
-
-    @property
     def groups(self) -> list[tuple[str, list[Row]]]:
         """Neighbouring visible rows of one group, with its name."""
-        return [(name, list(rows)) for name, rows in groupby(self.visible, lambda row: row.group)]
+        visible = (row for row in self.rows if row.visible)
+        return [(name, list(rows)) for name, rows in groupby(visible, lambda row: row.group)]
 
     @property
     def ranked(self) -> bool:
-        return any(row.rank for row in self.visible)
+        return any(row.rank for row in self.rows)
 
     @property
     def stub(self) -> list[str]:
@@ -157,20 +151,10 @@ class Table:
             for row, first in zip(rows, [name, *[""] * len(rows)], strict=False)
         ]
 
-    def cell(self, row: Row, key: str) -> Cell:
-        """A row's cell in the column of this key; blank if there is no such column."""
-        keys = [column.key for column in self.columns]
-        return row.cells[keys.index(key)] if key in keys else Cell()
 
-
-def headings(columns: tuple[Column, ...]) -> list[tuple[str, int, int]]:
-    """(heading, first, last) of neighbouring columns that share a heading, counted from 0."""
-    found, first = [], 0
-    for heading, members in groupby(columns, lambda column: column.heading):
-        last = first + len(list(members)) - 1
-        found.append((heading, first, last))
-        first = last + 1
-    return found
+def headings(columns: tuple[Column, ...]) -> list[tuple[str, int]]:
+    """Each heading with the number of neighbouring columns that share it."""
+    return [(name, len(list(of))) for name, of in groupby(columns, lambda column: column.heading)]
 
 
 @dataclass(frozen=True)
@@ -186,8 +170,9 @@ class Shown:
     n: str = ""
 
 
-def shown(cell: Cell, column: Column, row: Row) -> Shown:
-    """The parts of a cell, for renderers that typeset them differently."""
+def shown(row: Row, column: Column) -> Shown:
+    """The parts of a row's cell, for renderers that typeset them differently."""
+    cell = row.cell(column.key)
     if cell.absent:
         return Shown(absent="n/a" if cell.absent == UNDEFINED else cell.absent)
     if cell.mean is None:

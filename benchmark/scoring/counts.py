@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -66,11 +67,6 @@ class Counts:
     relations: tuple[str, ...]
     by_relation: np.ndarray
     train_frequency: np.ndarray
-
-    @property
-    def tables(self) -> dict[str, np.ndarray]:
-        """The groups and the buckets."""
-        return self.groups | self.buckets
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and dicts, for `counts_*.json`."""
@@ -131,9 +127,9 @@ def train_facts(
         }
         frequency.update(relation for _, _, relation in facts)
         for head, tail, relation in facts:
-            names.update((h, t, relation) for h in mentions[head] for t in mentions[tail])
-            if undirected:
-                names.update((t, h, relation) for h in mentions[head] for t in mentions[tail])
+            pairs = set(product(mentions[head], mentions[tail]))
+            pairs |= {pair[::-1] for pair in pairs} if undirected else set()
+            names.update((*pair, relation) for pair in pairs)
     return TrainFacts(frozenset(names), dict(frequency))
 
 
@@ -188,8 +184,8 @@ def count(
 
     def seen(d: int, head: int, tail: int, relation: int) -> bool:
         """Whether some name of the head with some name of the tail is a training fact."""
-        r = relations[relation]
-        return any((h, t, r) in train.names for h in names[d][head] for t in names[d][tail])
+        pairs = product(names[d][head], names[d][tail])
+        return any((*pair, relations[relation]) in train.names for pair in pairs)
 
     hits = [fact in gold and fact in predicted for fact in facts]
     flags = [
@@ -206,9 +202,8 @@ def count(
 
     groups = {"all": np.ones(len(facts), dtype=bool)}
     if frequent is not None:
-        frequent = frozenset(frequent)
-        of_relation = np.array([name in frequent for name in relations], dtype=bool)
-        groups |= {"frequent": of_relation[relation], "tail": ~of_relation[relation]}
+        usual = np.isin(relations, list(frequent))[relation]
+        groups |= {"frequent": usual, "tail": ~usual}
     # the official "smallest distance is 0"
     intra = [not sentences[d][head].isdisjoint(sentences[d][tail]) for d, head, tail, _ in facts]
     groups["intra"] = np.array(intra, dtype=bool)
@@ -218,11 +213,11 @@ def count(
         name: (low <= frequency[relation]) & (frequency[relation] <= high)
         for name, (low, high) in BUCKETS.items()
     }
-    per_document = lambda masks: {
-        name: table(document, len(documents), mask) for name, mask in masks.items()
-    }
+    tables = (
+        {name: table(document, len(documents), mask) for name, mask in masks.items()}
+        for masks in (groups, buckets)
+    )
     by_relation = table(relation, len(relations))[:, :3]
-    tables = per_document(groups), per_document(buckets)
     return Counts(tuple(read.place), *tables, tuple(relations), by_relation, frequency)
 
 

@@ -12,8 +12,7 @@ from benchmark.data.documents import FEATURES
 from benchmark.scoring.counts import count, score
 
 DESCRIPTION = """F1, Ign F1, Freq F1 and LTail F1 of document-level relation extraction, as the
-official Re-DocRED scorer defines them; further intra- and inter-sentence F1, macro F1 and F1 by
-training frequency."""
+official Re-DocRED scorer defines them."""
 
 ARGUMENTS = """
 Args:
@@ -47,18 +46,6 @@ class DocREF1(evaluate.Metric):
             inputs_description=ARGUMENTS,
             features=datasets.Features({"predictions": predictions, "references": dict(FEATURES)}),
         )
-
-    def add(self, *, prediction=None, reference=None, **others):
-        """One document; see `add_batch`."""
-        self.add_batch(predictions=[prediction], references=[reference], **others)
-
-    def add_batch(self, *, predictions=None, references=None, **others):
-        """Documents of the prediction and of gold; no score reads their evidence."""
-        references = [
-            {**row, "facts": [{"evidence": [], **fact} for fact in row["facts"]]}
-            for row in references
-        ]
-        super().add_batch(predictions=predictions, references=references, **others)
 
     def _compute(self, predictions, references, *, frequent=None, train_documents=(), **options):
         submission = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +60,6 @@ def read_reference(
     gold: Path,
     *,
     train: Path | None = None,
-    facts: Path | None = None,
     frequent: str | None = None,
     known_lists: Mapping[str, frozenset[str]] | None = None,
     undirected: bool = False,
@@ -70,51 +68,22 @@ def read_reference(
 
     Args:
         gold: DocRED-format documents with labels.
-        train: DocRED-format documents that were trained on; or
-        facts: their facts in the official `.fact` form, see `read_facts`.
+        train: DocRED-format documents that were trained on.
         frequent: the relations of Freq F1, see `frequent_relations`. None: the ten most frequent of
             the training facts, ties by name; without such facts, none.
         undirected: score unordered pairs.
 
-    Raises:
-        DataError: a file is missing or faulty.
-        ConfigError: both `train` and `facts`, or an unusable `frequent`.
+    Raises DataError or ConfigError for a faulty file or an unusable `frequent`.
     """
-    if train is not None and facts is not None:
-        raise ConfigError(
-            "--train and --train-facts say the same thing in two ways: give one of them"
-        )
     documents, seen, chosen = list(read_documents(gold)), None, None
     if train is not None:
         seen = train_facts(read_documents(train), undirected=undirected)
-    elif facts is not None:
-        seen = read_facts(facts, undirected=undirected)
     if frequent is not None:
         chosen = frequent_relations(frequent, known_lists or {})
     elif seen is not None and seen.frequency:
         ranked = sorted(seen.frequency, key=lambda relation: (-seen.frequency[relation], relation))
         chosen = frozenset(ranked[:MOST_FREQUENT])
     return Reference(documents, seen, chosen, undirected)
-
-
-def read_facts(path: Path, *, undirected: bool = False) -> TrainFacts:
-    """Training facts in the official `.fact` form.
-
-    A JSON list of [head mention name, tail mention name, relation]. A relation's frequency is the
-    number of its distinct name pairs. Raises DataError naming the file and the entry.
-    """
-    entries, form = read_json(path), "[head mention name, tail mention name, relation]"
-    if not isinstance(entries, list):
-        raise DataError(f"{path}: expected a list of {form}")
-    for number, entry in enumerate(entries):
-        names = entry if isinstance(entry, list) else ()
-        if len(names) != 3 or not all(isinstance(name, str) for name in names):
-            raise DataError(f"{path}: entry {number}: expected {form}, got {entry!r:.200}")
-    ordered = lambda pair: sorted(pair) if undirected else pair
-    distinct = {(*ordered(pair), relation) for *pair, relation in entries}
-    mirrored = {(tail, head, relation) for head, tail, relation in distinct if undirected}
-    frequency = Counter(relation for *_, relation in distinct)
-    return TrainFacts(frozenset(distinct | mirrored), dict(frequency))
 
 
 def read_predictions(path: Path) -> list[dict[str, Any]]:
@@ -129,25 +98,13 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
 
 
 def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """A name of `known_lists`, relations separated by commas, or a JSON file with a list.
-
-    Raises:
-        ConfigError: none of these, or an empty list.
-        DataError: a file without a list of relations.
-    """
+    """A name of `known_lists`, or relations separated by commas. Raises ConfigError for neither."""
     if text in known_lists:
         return known_lists[text]
-    if "," in text:
-        if names := frozenset(part.strip() for part in text.split(",") if part.strip()):
-            return names
-        raise ConfigError(f"--frequent {text}: an empty list")
-    if not Path(text).is_file():
-        known = ", ".join(sorted(known_lists))
-        raise ConfigError(
-            f"--frequent {text}: neither a known list ({known}) nor a file, nor relations "
-            "separated by commas"
-        )
-    names = read_json(Path(text))
-    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        raise DataError(f'{text}: expected a list of relations such as ["P17", "P131"]')
-    return frozenset(names)
+    names = frozenset(part.strip() for part in text.split(",") if part.strip())
+    if "," in text and names:
+        return names
+    known = ", ".join(sorted(known_lists))
+    raise ConfigError(
+        f"--frequent {text}: neither a known list ({known}) nor relations separated by commas"
+    )

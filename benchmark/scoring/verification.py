@@ -6,9 +6,7 @@
                         files are at hand; else from the stored counts
     calibrated scores   from the stored candidates and the gold documents, the threshold tuned
                         on dev again; else from the stored counts
-    counts              against those of predictions and gold documents; else against the
-                        predictions, as far as that goes without gold facts; and in themselves: each
-                        fact is frequent or tail, intra or inter, in one bucket
+    counts              against those of predictions or candidates and gold documents
 
 What cannot be recomputed, such as the quality of generated pairs, is checked by its digest alone.
 """
@@ -16,12 +14,9 @@ What cannot be recomputed, such as the quality of generated pairs, is checked by
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from benchmark.config import complete_options
 from benchmark.errors import UserError
@@ -35,14 +30,13 @@ from benchmark.scoring.calibration import (
     thresholds_by_relation,
     tuned_threshold,
 )
-from benchmark.scoring.counts import COLUMNS, Counts, count, score, score_relations, train_facts
+from benchmark.scoring.counts import Counts, count, score, score_relations, train_facts
 from benchmark.store.differences import flat
 from benchmark.store.runs import RunDirectory, StoredRun
 
 SPLITS = ("dev", "test")
 CALIBRATION = (*CALIBRATIONS, "average_precision")  # beside the plain scores of a split
 TOLERANCE = 1e-9  # sums on another machine may differ in their last digits
-PARTS = (("frequent", "tail"), ("intra", "inter"))  # each makes up "all"
 
 
 @dataclass
@@ -56,6 +50,20 @@ class Verified:
     directory: RunDirectory
     differences: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+
+    def compare(
+        self, name: str, stored: Mapping[str, Any], given: Mapping[str, Any], source: str
+    ) -> None:
+        """Note each key of the stored file `name` whose value is not what `source` gives."""
+        stored, given = flat(stored), flat(given)
+        number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
+        for key in dict.fromkeys([*stored, *given]):
+            one, other = stored.get(key, "nothing"), given.get(key, "nothing")
+            close = number(one) and number(other) and abs(one - other) <= TOLERANCE
+            if not close and one != other:
+                long = isinstance(one, list) or isinstance(other, list)
+                said = f"not what {source}" if long else f"{one}; {source} {other}"
+                self.differences.append(f"{self.directory.path / name}: {key} is {said}")
 
 
 class Documents:
@@ -108,13 +116,12 @@ class _Gold:
 
 def verify(directory: RunDirectory, documents: Documents) -> Verified:
     """Compare a finished run with what its files give."""
-    found = Verified(directory)
+    found, gold = Verified(directory), None
     found.differences += directory.changes()
     try:
         config, metrics = (directory.read_json(f"{name}.json") for name in ("config", "metrics"))
         run = StoredRun(directory.path, config, config.pop("facts", {}), metrics)
-        found.differences += _of_history(directory, metrics)
-        gold = None
+        _of_history(found, metrics)
         try:
             gold = documents.of(run)
         except UserError as error:
@@ -122,7 +129,7 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
         for split in SPLITS:
             _of_split(found, metrics, split, gold)
             for name in CALIBRATIONS:
-                if name in metrics[split]:  # older runs have none
+                if name in metrics[split]:  # older runs lack the thresholds per relation
                     _of_calibration(found, metrics, split, name, gold)
     except UserError as error:
         found.differences.append(str(error))
@@ -133,33 +140,27 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
     return found
 
 
-def _of_history(directory: RunDirectory, metrics: Mapping[str, Any]) -> Iterator[str]:
+def _of_history(found: Verified, metrics: Mapping[str, Any]) -> None:
     """`epochs`, and `best_epoch`: the first with the highest dev F1, an undefined one being 0."""
     if "epochs" not in metrics:  # not trained here
         return
-    f1 = [epoch["dev"]["f1"] or 0.0 for epoch in directory.read_history()]
+    f1 = [epoch["dev"]["f1"] or 0.0 for epoch in found.directory.read_history()]
     given = {"epochs": len(f1), "best_epoch": 1 + f1.index(max(f1)) if f1 else None}
     stored = {name: metrics.get(name) for name in given}
-    yield from _unequal(directory, stored, given, "history.jsonl gives")
+    found.compare("metrics.json", stored, given, "history.jsonl gives")
 
 
 def _of_split(found: Verified, metrics: Mapping[str, Any], split: str, gold: _Gold | None) -> None:
-    """The scores of one split, from the best that there is."""
-    names, directory = (f"counts_{split}.json", f"predictions_{split}.json"), found.directory
+    """The plain scores of one split, from the best that there is."""
+    names = (f"counts_{split}.json", f"predictions_{split}.json")
     counts, source = _counts(found, split, gold, names, lambda predictions: predictions)
     if counts is None:
         return
-    if gold is None and (directory.path / names[1]).is_file():
-        undirected = directory.read_json("relations.json")["undirected"]
-        predictions = directory.read_json(names[1])
-        found.differences += _of_predictions(
-            counts, predictions, undirected, str(directory.path / names[0]), names[1]
-        )
     relations = f"{split}_relations"
     plain = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
     stored = {split: plain, relations: metrics[relations]}
     given = {split: score(counts), relations: score_relations(counts)}
-    found.differences += _unequal(directory, stored, given, source)
+    found.compare("metrics.json", stored, given, source)
 
 
 def _of_calibration(
@@ -185,7 +186,7 @@ def _of_calibration(
         elif split == "dev":
             given[key] = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
     stored = {part: (metrics | metrics[split])[part] for part in given}
-    found.differences += _unequal(directory, {split: stored}, {split: given}, source)
+    found.compare("metrics.json", {split: stored}, {split: given}, source)
 
 
 def _counts(
@@ -204,85 +205,10 @@ def _counts(
             found.unverified.append(reason)
     if file.is_file():
         counts = Counts.from_json(directory.read_json(names[0]), str(file))
-        found.differences += _inconsistent(counts, str(file))
     if of.is_file() and gold is not None:
         made = gold.count(split, predictions_of(directory.read_json(names[1])), str(of))
         source = f"{names[1]} and the gold documents give"
         if counts is not None:
-            found.differences += _unlike(counts, made, str(file), source)
+            found.compare(names[0], counts.to_json(), made.to_json(), source)
         counts = made
     return counts, source
-
-
-def _unequal(
-    directory: RunDirectory, stored: Mapping[str, Any], given: Mapping[str, Any], source: str
-) -> Iterator[str]:
-    """Each key of metrics.json that is not what `source` gives."""
-    stored, given = flat(stored), flat(given)
-    number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)
-    for key in dict.fromkeys([*stored, *given]):
-        one, other = stored.get(key, "nothing"), given.get(key, "nothing")
-        close = number(one) and number(other) and abs(one - other) <= TOLERANCE
-        if not close and one != other:
-            yield f"{directory.path / 'metrics.json'}: {key} is {one}; {source} {other}"
-
-
-def _inconsistent(counts: Counts, file: str) -> Iterator[str]:
-    """Where counts contradict themselves."""
-    everything = counts.groups["all"]
-    tp, predicted, gold, seen = everything.T
-    if not ((tp >= 0) & (seen >= 0) & (seen <= tp) & (tp <= np.minimum(predicted, gold))).all():
-        yield (
-            f"{file}: some counts are below 0, or there are more true positives than predicted or "
-            "gold facts"
-        )
-    for names in (*PARTS, tuple(counts.buckets)):
-        if names and all(name in counts.tables for name in names):
-            parts = sum(counts.tables[name] for name in names)
-            for d in np.flatnonzero((parts != everything).any(axis=1))[:1]:
-                yield f"{file}: document '{counts.titles[d]}': {' + '.join(names)} is not all"
-    if (counts.by_relation.sum(axis=0) != everything.sum(axis=0)[:3]).any():
-        yield f"{file}: the sums over relations and over documents differ"
-
-
-def _of_predictions(
-    counts: Counts, predictions: list, undirected: bool, file: str, source: str
-) -> Iterator[str]:
-    """Whether each document and each relation has as many predicted facts as the counts say."""
-    pair = lambda item: (item["h_idx"], item["t_idx"])
-    ordered = lambda item: sorted(pair(item)) if undirected else pair(item)
-    facts = {(item["title"], *ordered(item), item["r"]) for item in predictions}
-    of_documents = dict(zip(counts.titles, counts.groups["all"][:, 1].tolist(), strict=True))
-    of_relations = dict(zip(counts.relations, counts.by_relation[:, 1].tolist(), strict=True))
-    for what, stored, position in (("document", of_documents, 0), ("relation", of_relations, 3)):
-        given = Counter(fact[position] for fact in facts)
-        for name in dict.fromkeys([*stored, *given]):
-            if stored.get(name, 0) != given[name]:
-                yield (
-                    f"{file}: {what} '{name}' has {stored.get(name, 0)} predicted facts, {source} "
-                    f"has {given[name]}"
-                )
-                break
-
-
-def _unlike(stored: Counts, made: Counts, file: str, source: str) -> Iterator[str]:
-    """Where stored counts are not those made of predictions and gold documents."""
-    for what in ("titles", "relations"):
-        if getattr(stored, what) != getattr(made, what):
-            yield f"{file}: its {what} are not those of the gold documents"
-            return
-    left, right = (
-        of.tables | {"by_relation": of.by_relation, "train_frequency": of.train_frequency}
-        for of in (stored, made)
-    )
-    if missing := left.keys() ^ right.keys():
-        yield f"{file}: not the groups of the gold documents ({', '.join(sorted(missing))})"
-    for name in (name for name in left if name in right):
-        if (different := np.argwhere(left[name] != right[name])).size:
-            at = tuple(different[0])
-            of = (stored.titles if name in stored.tables else stored.relations)[at[0]]
-            column = f"{COLUMNS[at[1]]} " if len(at) > 1 else ""
-            yield (
-                f"{file}: {name}, '{of}': {column}is {left[name][at]}; {source} {right[name][at]} "
-                f"({len(different)} such numbers)"
-            )

@@ -8,32 +8,28 @@ from benchmark.statistics.effects import minimum_detectable_effect, smallest_p
 
 ALPHA = 0.05
 _POWER = 0.8
-_MOST_SEEDS = 1_000  # where the search for a sufficient number of seeds gives up
+_MOST_SEEDS = 1_000  # where the search for a sufficient number gives up
 
 DOCUMENT_LEVEL = (
     "A test across documents compares these trained models, not the methods: with other seeds the "
     "difference may vanish or turn round. Only tests across seeds, or the interval across seeds "
     "and documents, speak of the method."
 )
-
-
 NO_TEST = "With 1 seed no test across seeds can be made: it takes at least two."
 
 
-def too_few_seeds(
-    n: int, comparisons: int, *, test: str = "permutation", alternative: str = "two-sided"
-) -> str | None:
-    """Says so if no result of this test across n > 1 seeds could pass Holm's first threshold."""
-    smallest, threshold = smallest_p(test, n, alternative=alternative), ALPHA / comparisons
+def too_few_seeds(n: int, comparisons: int, *, alternative: str = "two-sided") -> str | None:
+    """Says so if no permutation test across n > 1 seeds could pass Holm's first threshold."""
+    smallest, threshold = smallest_p(n, alternative=alternative), ALPHA / comparisons
     if smallest <= threshold:
         return None
-    enough = lambda k: smallest_p(test, k, alternative=alternative) <= threshold
+    enough = lambda k: smallest_p(k, alternative=alternative) <= threshold
     seeds = next(filter(enough, range(n, _MOST_SEEDS)), None)
     remedy = f"it takes {seeds} seeds" if seeds else "no number of seeds helps, take another test"
     return (
-        f"With {n} seeds the smallest possible p of the {test} test is {smallest:.3g}, above "
-        f"{threshold:.3g}, Holm's first threshold for {_comparisons(comparisons)}: nothing can be "
-        f"significant, whatever the difference; {remedy}."
+        f"With {n} seeds the smallest possible p of the permutation test is {smallest:.3g}, above "
+        f"{threshold:.3g}, Holm's first threshold for {_counted(comparisons, 'comparison')}: "
+        f"nothing can be significant, whatever the difference; {remedy}."
     )
 
 
@@ -45,39 +41,32 @@ def detectable_difference(
     sd: standard deviation of the paired differences, in points.
     """
     alpha = ALPHA / comparisons
-    effect = minimum_detectable_effect(n, power=_POWER, alpha=alpha, alternative=alternative)
+    sides = 1 if alternative == "two-sided" else 2
+    effect = minimum_detectable_effect(n, power=_POWER, alpha=sides * alpha)
     return (
         f"With {n} seeds whose differences vary by {sd:.2f} points (SD), a true difference of "
         f"{effect * sd:.2f} points is found by a t-test with {_POWER:.0%} probability at level "
-        f"{alpha:.3g} ({_comparisons(comparisons)}); a smaller one will often be missed, so 'not "
-        "significant' is not 'no difference'."
+        f"{alpha:.3g} ({_counted(comparisons, 'comparison')}); a smaller one will often be missed, "
+        "so 'not significant' is not 'no difference'."
     )
 
 
 def unpaired_seeds(a: Iterable[int], b: Iterable[int]) -> str | None:
     """Which seeds only one of two sets of runs has: they take no part in paired tests."""
     a, b = set(a), set(b)
-    if a == b:
-        return None
     if not a & b:
         return (
             f"A and B share no seed ({_named(a)} against {_named(b)}): nothing can be paired or "
             "tested."
         )
     sides = (("A", a - b), ("B", b - a))
-    alone = [f"{name} alone has {_named(more)}" for name, more in sides if more]
-    return f"{' and '.join(alone)}: left out, {_seeds(len(a & b))} paired."
+    alone = " and ".join(f"{name} alone has {_named(more)}" for name, more in sides if more)
+    return f"{alone}: left out, {_counted(len(a & b), 'seed')} paired." if alone else None
 
 
-def _seeds(n: int) -> str:
-    return "1 seed" if n == 1 else f"{n} seeds"
-
-
-def _comparisons(n: int) -> str:
-    return "1 comparison" if n == 1 else f"{n} comparisons"
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _named(seeds: set[int]) -> str:
-    if not seeds:
-        return "no seed"
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"

@@ -139,7 +139,7 @@ def compare(
         f"{side}, seed {seed}" if len(seeds) > 1 else side for side in ("A", "B") for seed in seeds
     ]
     lines = tuple(_line(name, both, called, test, resamples, options) for name in measures)
-    warnings = tuple(_warnings(a, b, lines, test, alternative))
+    warnings = tuple(_warnings(a, b, lines, alternative))
     return Comparison(names, seeds, len(both[0].titles), lines, warnings)
 
 
@@ -180,28 +180,26 @@ def _verdict(line: Line) -> str:
     return f"significant at {ALPHA} {told}" if p <= ALPHA else f"no difference is shown {told}"
 
 
-def _warnings(
-    a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, alternative: str
-) -> Iterator[str]:
+def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], alternative: str) -> Iterator[str]:
     if unpaired := unpaired_seeds(a, b):
         yield unpaired
     seeds = len(a.keys() & b.keys())
-    first = next((line for line in lines if not line.undefined), None)
+    defined = [line for line in lines if not line.undefined]
     if seeds == 1:
         yield f"One seed on each side: {DOCUMENT_LEVEL}"
-    elif first is not None:
-        drawn = test == "auto" and "permutation" in first.across_seeds.name
-        taken = "permutation" if drawn else test
+    elif defined:
+        first = defined[0]
         spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
-        if few := too_few_seeds(seeds, 1, test=taken, alternative=alternative):
+        few = too_few_seeds(seeds, 1, alternative=alternative)
+        if few and "permutation" in first.across_seeds.name:
             yield few
         elif spread > 0:
             detectable = detectable_difference(seeds, spread, alternative=alternative)
             yield f"{NAMES[first.measure]}: {detectable}"
         yield DOCUMENT_LEVEL
     said: dict[str, list[str]] = {}  # warning -> the scores that it is about
-    for line in lines:
-        for source in (line.interval if seeds > 1 else None, line.across_seeds):
-            for warning in source.warnings if source is not None else ():
+    for line in defined:
+        for source in (line.interval, line.across_seeds) if seeds > 1 else ():
+            for warning in source.warnings:
                 said.setdefault(warning, []).append(NAMES[line.measure])
     yield from (f"{', '.join(measures)}: {warning}." for warning, measures in said.items())

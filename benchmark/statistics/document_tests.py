@@ -44,6 +44,5 @@ def approximate_randomisation(
         hits = as_extreme(null[:, s], effect, alternative, _TIE).sum()
         p = float((1 + hits) / (1 + resamples))
         error = resampling_error(p, resamples)
-        tested = (name, effect, p, a.shape[1], "documents", alternative, effect)
-        results.append(Result(*tested, p_error=error))
+        results.append(Result(name, effect, p, a.shape[1], effect, p_error=error))
     return tuple(results)

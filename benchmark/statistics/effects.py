@@ -67,50 +67,36 @@ def violation_ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.where(total > 0, against / np.where(total > 0, total, 1.0), 0.5)
 
 
-def power_of_t(
-    n: int, effect: float, *, alpha: float = 0.05, alternative: str = "two-sided"
-) -> float:
-    """Probability that the paired t-test of n normal differences rejects.
+def power_of_t(n: int, effect: float, *, alpha: float = 0.05) -> float:
+    """Probability that the two-sided paired t-test of n normal differences finds the right side.
 
     `effect` is their true mean in standard deviations of the differences, a d_z. Exact, by the
     noncentral t distribution with n - 1 degrees of freedom.
     """
     from scipy.stats import nct, t
 
-    shift = effect * np.sqrt(n) * (-1 if alternative == "less" else 1)
-    if alternative != "two-sided":
-        return float(nct.sf(t.isf(alpha, n - 1), n - 1, shift))
-    bound = t.isf(alpha / 2, n - 1)
-    # nct.cdf(-bound, n - 1, shift) is NaN far out
-    return float(nct.sf(bound, n - 1, shift) + nct.sf(bound, n - 1, -shift))
+    return float(nct.sf(t.isf(alpha / 2, n - 1), n - 1, effect * np.sqrt(n)))
 
 
-def minimum_detectable_effect(
-    n: int, *, power: float = 0.8, alpha: float = 0.05, alternative: str = "two-sided"
-) -> float:
+def minimum_detectable_effect(n: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
     """The true mean, in standard deviations of the differences, that n > 1 paired seeds detect.
 
-    For m comparisons under Holm ask for alpha / m, the first threshold. Positive whatever the
-    alternative.
+    For m comparisons under Holm ask for alpha / m, the first threshold; for a one-sided test for
+    twice the level.
     """
     from scipy.optimize import brentq
 
-    side = "two-sided" if alternative == "two-sided" else "greater"
-    missing = lambda effect: power_of_t(n, effect, alpha=alpha, alternative=side) - power
+    missing = lambda effect: power_of_t(n, effect, alpha=alpha) - power
     high = 1.0
     while missing(high) < 0:
         high *= 2
     return float(brentq(missing, 0.0, high))
 
 
-def smallest_p(test: str, n: int, *, alternative: str = "two-sided") -> float:
-    """The smallest p that a test of `tests.SEED_TESTS` across n > 1 seeds can give.
+def smallest_p(n: int, *, alternative: str = "two-sided") -> float:
+    """The smallest p that the permutation test across n > 1 seeds can give.
 
-    For the exact tests 1 / 2^n one-sided and twice that two-sided; the permutation test draws
-    beyond 20 seeds and then stops at 1 / (draws + 1). For the t-test, and for `auto`, which may
-    take it, 0.
+    1 / 2^n one-sided and twice that two-sided; it draws beyond 20 seeds and then stops at
+    1 / (draws + 1).
     """
-    if test in ("t", "auto"):
-        return 0.0
-    p = min(1.0, (2 if alternative == "two-sided" else 1) / 2**n)
-    return max(p, 1 / (FLIPS + 1)) if test == "permutation" else p
+    return max((2 if alternative == "two-sided" else 1) / 2**n, 1 / (FLIPS + 1))

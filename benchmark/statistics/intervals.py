@@ -18,7 +18,7 @@ LEVEL = 0.95
 RESAMPLES = 9_999
 FEW_SEEDS = 10  # with fewer, a bootstrap sees too little of their spread (validity.md)
 FEW_DOCUMENTS = 20  # the same for documents
-_ROUNDING = 1e-10  # equal differences of scores differ by less, relative to their size
+ROUNDING = 1e-10  # equal differences of scores differ by less, relative to their size
 
 
 def paired_t_interval(differences: np.ndarray) -> Interval | None:
@@ -92,7 +92,7 @@ def percentile_interval(name: str, estimate: float, drawn: np.ndarray) -> Interv
 
 def constant(differences: np.ndarray) -> bool:
     """Whether all differences are the same, up to rounding."""
-    return bool(np.ptp(differences) <= _ROUNDING * np.abs(differences).max(initial=0.0))
+    return bool(np.ptp(differences) <= ROUNDING * np.abs(differences).max(initial=0.0))
 
 
 def _few(seeds: int, documents: int) -> Iterator[str]:

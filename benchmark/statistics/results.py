@@ -38,20 +38,17 @@ class Result:
     name: the test, in words.
     statistic: its value, in the test's own scale.
     p: None where the test cannot be made; `warnings` then says why.
-    n: number of seeds or documents, see `unit`.
-    alternative: "two-sided", "greater" (A > B) or "less".
+    n: number of seeds or documents.
     effect: the difference A - B that the test is about.
     interval: of the effect, always two-sided; None where the test gives none.
     why: the reason for the choice of the test, where a rule chose it (`tests.auto`).
-    p_error: standard error of p by resampling alone (`resampling_error`); None where p is exact.
+    p_error: standard error of p by resampling alone; None where p is exact.
     """
 
     name: str
     statistic: float | None
     p: float | None
     n: int
-    unit: str
-    alternative: str
     effect: float
     interval: Interval | None = None
     why: str = ""

