@@ -59,14 +59,6 @@ class PublishedRow(_Strict):
     copied_from: dict[Split, str | None]  # from where the paper took the numbers
     scores: dict[str, Score | None]  # by column key
 
-    @property
-    def label(self) -> str:
-        return f"{self.method} ({self.citation})" if self.citation else self.method
-
-    @property
-    def counterpart(self) -> str:
-        return f"{self.backbone}/{self.augmenter}" if self.backbone else ""
-
 
 class Source(_Strict):
     short: str
@@ -90,13 +82,9 @@ class PublishedTable(_Strict):
     @model_validator(mode="after")
     def _complete(self) -> PublishedTable:
         keys = {column.key for column in self.columns}
-        splits = {column.split for column in self.columns}
         for row in self.rows:
-            if row.scores.keys() != keys or row.copied_from.keys() != splits:
-                raise ValueError(
-                    f"{row.method}: expected scores of {', '.join(keys)} and copied_from of "
-                    f"{', '.join(splits)}"
-                )
+            if row.scores.keys() != keys:
+                raise ValueError(f"{row.method}: expected scores of {', '.join(keys)}")
         return self
 
 
@@ -156,7 +144,8 @@ def _row(row: PublishedRow) -> Row:
         key: Cell(number=score.mean, spread=score.spread) if score else Cell(absent=NOT_REPORTED)
         for key, score in row.scores.items()
     }
-    return Row(row.encoder or NOT_REPORTED, row.label, cells, elsewhere=str(row.runs or ""))
+    label = f"{row.method} ({row.citation})" if row.citation else row.method
+    return Row(row.encoder or NOT_REPORTED, label, cells, elsewhere=str(row.runs or ""))
 
 
 def _notes(
@@ -174,8 +163,9 @@ def _notes(
         yield from (of + sentence for sentence in _differences(published, shown, run))
     yield f"Source: {published.source.citation} {published.source.url}"
     yield f'Its caption: "{published.caption}" Neither bold nor underlining is kept.'
-    if ours := dict.fromkeys(f"{row.method} = {row.counterpart}" for row in shown if row.backbone):
-        yield f"Counterparts here: {'; '.join(ours)}."
+    ours = [f"{row.method} = {row.backbone}/{row.augmenter}" for row in shown if row.backbone]
+    if ours:
+        yield f"Counterparts here: {'; '.join(dict.fromkeys(ours))}."
     if left_out := dict.fromkeys(row.method for row in published.rows if row not in shown):
         names = ", ".join(left_out)
         yield f"Rows left out, of backbones that this experiment does not have: {names}."
@@ -195,11 +185,9 @@ def _differences(
     published: PublishedTable, shown: list[PublishedRow], run: StoredRun
 ) -> Iterator[str]:
     """Where the setting of `run` is known to differ from the published one."""
-    encoder = run.config["encoder"]
+    encoder, dataset = run.config["encoder"], run.config["dataset"]
     name, freeze = Path(encoder["name"]).name, encoder.get("freeze", "none")
-    same = [
-        label for label, hub in published.encoders.items() if Path(hub).name.lower() == name.lower()
-    ]
+    same = [of for of, hub in published.encoders.items() if Path(hub).name.lower() == name.lower()]
     if not same:
         yield f"Not comparable with ours: our encoder is {name}, which no row of this table has."
     elif {row.encoder for row in shown} - set(same):
@@ -211,10 +199,9 @@ def _differences(
         part = f"a part of our encoder ({freeze.replace(':', ' ')} layers)"
         part = "our encoder" if freeze == "all" else part
         yield f"Not comparable with ours: {part} was not trained."
-    if held_out := run.config["dataset"].get("options", {}).get("dev_documents"):
+    if held_out := dataset.get("options", {}).get("dev_documents"):
         yield (
             f"Dev is not comparable with ours: {held_out} documents out of our training file, not "
             "the published dev split."
         )
-    for note in run.facts.get("corpus_notes", ()):
-        yield f"Of our data: {note.rstrip('.')}."
+    yield from (f"Of our data: {note.rstrip('.')}." for note in run.facts.get("corpus_notes", ()))

@@ -27,17 +27,15 @@ PER_ENTITY = 5
 SHRINKAGE = 10  # dev facts of a relation at which its own threshold counts half
 LEAST_F1 = 0.1  # below it a relation is not worth predicting
 DECIMALS = 4  # of a stored margin
+_FIELDS = ("title", "h_idx", "t_idx", "r", "score")  # of a candidate
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """The K candidates of a split by falling margin.
 
-    Attributes:
-        margins: [K].
-        hits: [K] bool, which of them are gold facts.
-        relations: [K] names.
-        gold: number of gold facts of each relation.
+    margins: [K]. hits: [K] bool, which of them are gold facts. relations: [K] names.
+    gold: number of gold facts of each relation.
     """
 
     margins: np.ndarray
@@ -57,15 +55,13 @@ def rank(
 ) -> Ranking:
     """Sort candidates, and look each up among the gold facts.
 
-    Args:
-        documents: gold documents, rows of FEATURES with unique titles.
-        candidates: dicts with "title", "h_idx", "t_idx", "r" and "score", the margin.
-        undirected: (head, tail) and (tail, head) are the same pair.
+    documents: gold documents, rows of FEATURES with unique titles.
+    candidates: dicts with "title", "h_idx", "t_idx", "r" and "score", the margin.
+    undirected: (head, tail) and (tail, head) are the same pair.
     """
 
     def fact(title: str, head: int, tail: int, relation: str) -> tuple:
-        head, tail = sorted((head, tail)) if undirected else (head, tail)
-        return title, head, tail, relation
+        return title, *(sorted((head, tail)) if undirected else (head, tail)), relation
 
     gold = {
         fact(document["title"], f["head"], f["tail"], f["relation"])
@@ -161,22 +157,17 @@ def to_columns(candidates: Sequence[Mapping], relations: Sequence[str]) -> dict[
     titles = list(dict.fromkeys(candidate["title"] for candidate in candidates))
     title = {name: number for number, name in enumerate(titles)}
     relation = {name: number for number, name in enumerate(relations)}
-    return {
-        "titles": titles,
-        "relations": list(relations),
-        "title": [title[candidate["title"]] for candidate in candidates],
-        "h_idx": [candidate["h_idx"] for candidate in candidates],
-        "t_idx": [candidate["t_idx"] for candidate in candidates],
-        "r": [relation[candidate["r"]] for candidate in candidates],
-        "score": [candidate["score"] for candidate in candidates],
-    }
+    columns = {key: [candidate[key] for candidate in candidates] for key in _FIELDS}
+    columns["title"] = [title[name] for name in columns["title"]]
+    columns["r"] = [relation[name] for name in columns["r"]]
+    return {"titles": titles, "relations": list(relations), **columns}
 
 
 def from_columns(columns: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
     """The inverse of `to_columns`. Raises DataError naming `source` (a file)."""
     try:
         titles, relations = columns["titles"], columns["relations"]
-        fields = (columns[key] for key in ("title", "h_idx", "t_idx", "r", "score"))
+        fields = (columns[key] for key in _FIELDS)
         return [
             {"title": titles[d], "h_idx": h, "t_idx": t, "r": relations[r], "score": score}
             for d, h, t, r, score in zip(*fields, strict=True)

@@ -1,9 +1,8 @@
 """From predicted facts to scores: counts per document first, then scores of their sums.
 
 The formulas are those of the official Re-DocRED scorer (`evaluation.py`,
-`official_evaluate_benchmark`), with the 1e-5 of Ign F1. Unlike it, this one copes with a split
-without frequent or without inter-sentence facts and with zero or one prediction, and raises a
-DataError for a title, an entity or a relation that does not exist.
+`official_evaluate_benchmark`). Unlike it, this one copes with a split without frequent or without
+inter-sentence facts and with zero or one prediction.
 
 A fact is (document, head, tail, relation). Gold and predictions are sets of facts: exact duplicates
 count once. In an undirected dataset (head, tail) and (tail, head) are the same pair.
@@ -55,7 +54,7 @@ class Counts:
     groups: "all", "frequent", "tail", "intra", "inter" -> [D, 4], columns as in COLUMNS. Without a
         set of frequent relations, "frequent" and "tail" are absent. Intra: some mention of the head
         shares a sentence with one of the tail.
-    buckets: a key of BUCKETS -> [D, 4], the facts of relations with so many training facts.
+    buckets: a key of BUCKETS -> [D, 4].
     relations: R names.
     by_relation: [R, 3] tp, pred and gold summed over documents.
     train_frequency: [R].
@@ -148,19 +147,15 @@ def count(
     Args:
         documents: gold documents, rows of FEATURES with unique titles. What is predicted in one
             without facts is wrong.
-        predictions: an official DocRED submission, dicts with "title", "h_idx", "t_idx" and "r";
-            other keys are ignored.
+        predictions: an official DocRED submission, dicts with "title", "h_idx", "t_idx" and "r".
         relations: the dataset's inventory without NA.
-        frequent: the relations of Freq F1; the rest of the inventory makes LTail F1. None: neither
-            is defined.
-        train_documents: the documents that were trained on, or what `train_facts` made of them
-            with the same `undirected`.
+        frequent: the relations of Freq F1; the rest makes LTail F1. None: neither is defined.
+        train_documents: the documents that were trained on, or their `train_facts`.
         undirected: score unordered pairs.
         source: names the predictions in error messages (their file).
 
-    Raises:
-        DataError: a title, an entity index or a relation that does not exist, or two documents with
-            one title.
+    Raises DataError for a title, an entity index or a relation that does not exist, and for two
+    documents with one title.
     """
     train = train_documents
     if not isinstance(train, TrainFacts):
@@ -224,11 +219,10 @@ def count(
 def score(counts: Counts) -> dict[str, Any]:
     """The scores of `counts`, fractions in [0, 1]; None where a score is undefined.
 
-    Keys: `f1`, `precision`, `recall` (micro, over all relations), `ign_f1`, `ign_precision`,
-    `freq_*` and `ltail_*` (f1, precision, recall), the same of `intra_*` and `inter_*`, `macro_f1`
-    (mean over the relations that have gold facts), and `bucket_f1` (a key of BUCKETS -> F1). A
-    recall or an F1 is undefined without gold facts, a precision without predictions; with gold
-    facts and no prediction F1 is 0.
+    Keys: `f1`, `precision`, `recall` (micro, over all relations), the same after `freq_`, `ltail_`,
+    `intra_` and `inter_`, `ign_f1`, `ign_precision`, `macro_f1` (mean over the relations that have
+    gold facts), and `bucket_f1` (a key of BUCKETS -> F1). A recall or an F1 is undefined without
+    gold facts, a precision without predictions; with gold facts and no prediction F1 is 0.
     """
     scores: dict[str, Any] = {}
     for name, prefix in _PREFIXES.items():
@@ -238,8 +232,7 @@ def score(counts: Counts) -> dict[str, Any]:
     totals = counts.groups["all"].sum(axis=0)
     ign_precision, _, ign_f1 = precision_recall_f1(totals, ignore_seen=True)
     scores |= {"ign_f1": _defined(ign_f1), "ign_precision": _defined(ign_precision)}
-    with_gold = counts.by_relation[:, 2] > 0
-    f1 = _of_relations(counts)[2][with_gold]
+    f1 = _of_relations(counts)[2][counts.by_relation[:, 2] > 0]
     scores["macro_f1"] = _defined(f1.mean()) if len(f1) else None
     of_bucket = lambda table: _defined(precision_recall_f1(table.sum(axis=0))[2])
     scores["bucket_f1"] = {name: of_bucket(table) for name, table in counts.buckets.items()}
@@ -249,13 +242,11 @@ def score(counts: Counts) -> dict[str, Any]:
 def score_relations(counts: Counts) -> dict[str, dict[str, Any]]:
     """Per relation: `precision`, `recall`, `f1` (or None), `gold` and `train_frequency`."""
     gold, frequency = counts.by_relation[:, 2].tolist(), counts.train_frequency.tolist()
-    return {
-        name: dict(zip(_KINDS, map(_defined, values), strict=True))
-        | {"gold": gold[r], "train_frequency": frequency[r]}
-        for r, (name, *values) in enumerate(
-            zip(counts.relations, *_of_relations(counts), strict=True)
-        )
-    }
+    found = {}
+    for r, values in enumerate(zip(*_of_relations(counts), strict=True)):
+        scores = dict(zip(_KINDS, map(_defined, values), strict=True))
+        found[counts.relations[r]] = scores | {"gold": gold[r], "train_frequency": frequency[r]}
+    return found
 
 
 def precision_recall_f1(

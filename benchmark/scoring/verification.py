@@ -14,7 +14,7 @@ What cannot be recomputed, such as the quality of generated pairs, is checked by
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,20 +74,15 @@ class Documents:
 
     def __init__(self, dataset: Mapping[str, Any] | None = None):
         self.dataset = dataset
-        self._loaded: dict[str, _Gold | UserError] = {}
+        self._loaded: dict[str, _Gold] = {}
 
     def of(self, run: StoredRun) -> _Gold:
         """Raises UserError when they are not at hand, or are not those of the run."""
         dataset = self.dataset or run.config["dataset"]
         key = json.dumps(dataset, sort_keys=True)
         if key not in self._loaded:
-            try:
-                self._loaded[key] = _Gold(dataset["name"], dataset.get("options") or {})
-            except UserError as error:
-                self._loaded[key] = error
+            self._loaded[key] = _Gold(dataset["name"], dataset.get("options") or {})
         found = self._loaded[key]
-        if isinstance(found, UserError):
-            raise found
         if run.facts.get("corpus_digest") not in (None, found.corpus.digest):
             raise UserError(
                 f"{dataset['name']} holds other documents now than those of the run (another "
@@ -127,10 +122,9 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
         except UserError as error:
             found.unverified.append(f"not compared with gold documents: {error}")
         for split in SPLITS:
-            _of_split(found, metrics, split, gold)
-            for name in CALIBRATIONS:
-                if name in metrics[split]:  # older runs lack the thresholds per relation
-                    _of_calibration(found, metrics, split, name, gold)
+            for kind in ("plain", *CALIBRATIONS):
+                if kind == "plain" or kind in metrics[split]:  # older runs lack some
+                    _of_split(found, metrics, split, kind, gold)
     except UserError as error:
         found.differences.append(str(error))
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON that was edited
@@ -150,65 +144,58 @@ def _of_history(found: Verified, metrics: Mapping[str, Any]) -> None:
     found.compare("metrics.json", stored, given, "history.jsonl gives")
 
 
-def _of_split(found: Verified, metrics: Mapping[str, Any], split: str, gold: _Gold | None) -> None:
-    """The plain scores of one split, from the best that there is."""
-    names = (f"counts_{split}.json", f"predictions_{split}.json")
-    counts, source = _counts(found, split, gold, names, lambda predictions: predictions)
-    if counts is None:
-        return
-    relations = f"{split}_relations"
-    plain = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
-    stored = {split: plain, relations: metrics[relations]}
-    given = {split: score(counts), relations: score_relations(counts)}
-    found.compare("metrics.json", stored, given, source)
-
-
-def _of_calibration(
-    found: Verified, metrics: Mapping[str, Any], split: str, name: str, gold: _Gold | None
+def _of_split(
+    found: Verified, metrics: Mapping[str, Any], split: str, kind: str, gold: _Gold | None
 ) -> None:
-    """The thresholds of one of CALIBRATIONS, the scores at them and the average precision, from the
-    best that there is.
+    """The scores of one split, plain or one of CALIBRATIONS, from the best that there is.
+
+    The thresholds and the average precision belong to the calibrated ones.
     """
-    key, directory = CALIBRATIONS[name], found.directory
-    names = (f"counts_{split}_{name}.json", f"candidates_{split}.json")
-    candidates_of = lambda columns: from_columns(columns, str(directory.path / names[1]))
-    chosen = lambda columns: above(candidates_of(columns), metrics[key])
-    counts, source = _counts(found, split, gold, names, chosen)
-    if counts is None:
-        return
-    given = {name: score(counts)}
-    if gold is not None and (directory.path / names[1]).is_file():
-        corpus, candidates = gold.corpus, candidates_of(directory.read_json(names[1]))
-        ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
-        given["average_precision"] = average_precisions(ranking, corpus.relations, corpus.frequent)
-        if split == "dev" and key == "threshold":
-            given[key] = tuned_threshold(ranking)
-        elif split == "dev":
-            given[key] = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
-    stored = {part: (metrics | metrics[split])[part] for part in given}
-    found.compare("metrics.json", {split: stored}, {split: given}, source)
-
-
-def _counts(
-    found: Verified,
-    split: str,
-    gold: _Gold | None,
-    names: tuple[str, str],
-    predictions_of: Callable[[Any], list],
-) -> tuple[Counts | None, str]:
-    """The counts made of the second file and gold documents, or the first file; and from what."""
-    directory, counts, source = found.directory, None, f"{names[0]} gives"
-    file, of = (directory.path / name for name in names)
-    for path in (file, of):
-        reason = f"there is no {path.name}"
-        if not path.is_file() and reason not in found.unverified:
+    plain, directory = kind == "plain", found.directory
+    made_of = f"{'predictions' if plain else 'candidates'}_{split}.json"
+    names = (f"counts_{split}.json" if plain else f"counts_{split}_{kind}.json", made_of)
+    for name in names:
+        reason = f"there is no {name}"
+        if not (directory.path / name).is_file() and reason not in found.unverified:
             found.unverified.append(reason)
-    if file.is_file():
-        counts = Counts.from_json(directory.read_json(names[0]), str(file))
-    if of.is_file() and gold is not None:
-        made = gold.count(split, predictions_of(directory.read_json(names[1])), str(of))
-        source = f"{names[1]} and the gold documents give"
+    counts, source = None, f"{names[0]} gives"
+    if (directory.path / names[0]).is_file():
+        where = str(directory.path / names[0])
+        counts = Counts.from_json(directory.read_json(names[0]), where)
+    predictions = None
+    if gold is not None and (directory.path / made_of).is_file():
+        predictions, where = directory.read_json(made_of), str(directory.path / made_of)
+        candidates = [] if plain else from_columns(predictions, where)
+        chosen = predictions if plain else above(candidates, metrics[CALIBRATIONS[kind]])
+        made = gold.count(split, chosen, where)
+        source = f"{made_of} and the gold documents give"
         if counts is not None:
             found.compare(names[0], counts.to_json(), made.to_json(), source)
         counts = made
-    return counts, source
+    if counts is None:
+        return
+    if plain:
+        scores = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
+        stored = {split: scores, f"{split}_relations": metrics[f"{split}_relations"]}
+        given = {split: score(counts), f"{split}_relations": score_relations(counts)}
+    else:
+        given = {kind: score(counts)}
+        if predictions is not None:
+            given |= _of_ranking(gold, split, kind, candidates, metrics)
+        stored = {split: {part: (metrics | metrics[split])[part] for part in given}}
+        given = {split: given}
+    found.compare("metrics.json", stored, given, source)
+
+
+def _of_ranking(
+    gold: _Gold, split: str, kind: str, candidates: list, metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The average precision, and of dev the thresholds."""
+    corpus, key = gold.corpus, CALIBRATIONS[kind]
+    ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
+    given = {"average_precision": average_precisions(ranking, corpus.relations, corpus.frequent)}
+    if split == "dev" and key == "threshold":
+        given[key] = tuned_threshold(ranking)
+    elif split == "dev":
+        given[key] = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
+    return given

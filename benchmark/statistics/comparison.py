@@ -120,15 +120,11 @@ def compare(
 ) -> Comparison:
     """Compare A with B, paired by seed and by document.
 
-    Args:
-        a, b: seed -> counts per document; a system that ran once has the one seed.
-        measures: names of MEASURES; the sentence is about the first.
-        test: across seeds, a name of SEED_TESTS.
-        alternative: of all tests.
+    a, b: seed -> counts per document; a system that ran once has the one seed.
+    measures: names of MEASURES; the sentence is about the first.
+    test: across seeds, a name of SEED_TESTS.
 
-    Raises:
-        DataError: the two were scored on other documents or other gold facts.
-        ValueError: no seed in common.
+    Raises DataError for other documents or gold facts, and ValueError without a common seed.
     """
     seeds = tuple(sorted(a.keys() & b.keys()))
     if not seeds:

@@ -51,43 +51,31 @@ def document_counts(
 
     Documents are matched by title and follow the order of the first run.
 
-    Args:
-        names: what errors call the runs; without any: run 0, run 1 and so on.
+    names: what errors call the runs; without any: run 0, run 1 and so on.
 
-    Raises:
-        DataError: a title is missing, gold facts differ, or a run lacks the group (no frequent
-            relations).
+    Raises DataError for a missing title, other gold facts, and a run without the group (no frequent
+    relations).
     """
     names = names or [f"run {number}" for number in range(len(runs))]
-    titles = runs[0].titles
-    tables = np.stack(
-        [
-            _table(run, titles, measure, name, names[0])
-            for run, name in zip(runs, names, strict=True)
-        ]
-    )
-    gold = tables[:, :, _GOLD]
+    titles, tables = runs[0].titles, []
+    for run, name in zip(runs, names, strict=True):
+        if measure.group not in run.groups:
+            raise DataError(
+                f"{name}: {measure.name} needs counts of the group '{measure.group}', there are "
+                f"{sorted(run.groups)}"
+            )
+        row = {title: index for index, title in enumerate(run.titles)}
+        if unmatched := set(row) ^ set(titles):
+            raise DataError(
+                f"{len(unmatched)} documents are in only one of {names[0]} and {name}, such as "
+                f"'{min(unmatched)}'; only runs on the same documents can be compared"
+            )
+        tables.append(run.groups[measure.group][[row[title] for title in titles]])
+    gold = np.stack(tables)[:, :, _GOLD]
     for run, document in np.argwhere(gold != gold[0])[:1].tolist():
         raise DataError(
             f"{names[0]} and {names[run]} were scored against different gold facts, first in "
             f"document '{titles[document]}': score both with the same gold file, relations and "
             "frequent relations"
         )
-    return tables
-
-
-def _table(
-    run: Counts, titles: tuple[str, ...], measure: Measure, name: str, first: str
-) -> np.ndarray:
-    if measure.group not in run.groups:
-        raise DataError(
-            f"{name}: {measure.name} needs counts of the group '{measure.group}', there are "
-            f"{sorted(run.groups)}"
-        )
-    row = {title: index for index, title in enumerate(run.titles)}
-    if unmatched := set(row) ^ set(titles):
-        raise DataError(
-            f"{len(unmatched)} documents are in only one of {first} and {name}, such as "
-            f"'{min(unmatched)}'; only runs on the same documents can be compared"
-        )
-    return run.groups[measure.group][[row[title] for title in titles]]
+    return np.stack(tables)

@@ -3,30 +3,27 @@
 import csv
 import io
 import math
-import shutil
 
 import pytest
 from rich.console import Console
 from stored_runs import run as made
-from stored_runs import scores, write
 
 from benchmark.errors import UserError
 from benchmark.reports.ablation import DETAIL, ablation_table
 from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.reports.study import Study
 from benchmark.reports.tables import Cell
-from benchmark.store.runs import find_runs
 
 
 def store(folder, augmenter, seed, f1, *, backbone="atlop", facts=None, width=4, **changes):
     """A finished run; `changes` to its test scores, its configuration or its metrics."""
     run = made(folder, augmenter, seed, f1, backbone=backbone, best_epoch=changes.pop("best", 9))
-    run.metrics["test"] = scores(f1) | changes.pop("test", {})
+    run.metrics["test"] |= changes.pop("test", {})
     run.config["augmenter"]["options"] = {"width": width}
     run.config["augment"] = None if augmenter == "none" else {"copies": 2}
     run.config.update(changes)
     run.facts.update(facts or {})
-    write(run)
+    return run
 
 
 @pytest.fixture
@@ -38,10 +35,11 @@ def grid(tmp_path):
         ("kd_docre", "none"): {0: 60, 1: 62, 2: 64},
         ("kd_docre", "vae"): {0: 66, 2: 70},
     }
-    for (backbone, augmenter), percents in values.items():
-        for seed, percent in percents.items():
-            store(tmp_path, augmenter, seed, percent / 100, backbone=backbone)
-    return tmp_path
+    return [
+        store(tmp_path, augmenter, seed, percent / 100, backbone=backbone)
+        for (backbone, augmenter), percents in values.items()
+        for seed, percent in percents.items()
+    ]
 
 
 EXPECTED = {
@@ -51,9 +49,8 @@ EXPECTED = {
 }
 
 
-def table_of(folder, expected=None, *, description="", **options):
-    study = Study.of([run.read() for run in find_runs(folder)], expected, description)
-    return ablation_table(study, **options)
+def table_of(runs, expected=None, *, description="", **options):
+    return ablation_table(Study.of(runs, expected, description), **options)
 
 
 def cell(table, backbone, augmenter, key):
@@ -61,20 +58,17 @@ def cell(table, backbone, augmenter, key):
     return row.cell(key)
 
 
-def test_columns_and_rows_in_the_experiments_order(grid):
+def test_columns_rows_and_means_over_seeds(grid):
     table = table_of(grid, EXPECTED)
     assert [(row.group, row.label) for row in table.rows] == list(EXPECTED)
     names = ["ign_f1", "f1", "freq_f1", "ltail_f1"]
     keys = [f"{split}.{name}" for split in ("dev", "test") for name in names]
     assert [column.key for column in table.columns] == [*keys, "test.f1.difference"]
     assert table.title == "demo: toy"
-
-
-def test_mean_and_spread_over_seeds(grid):
     # vae: 53, 54, 58 -> mean 55, deviations -2, -1, 3, sd = sqrt(14 / 2)
-    value = cell(table_of(grid, EXPECTED), "atlop", "vae", "test.f1")
+    value = cell(table, "atlop", "vae", "test.f1")
     assert (value.mean, value.sd, value.n) == pytest.approx((55, math.sqrt(7), 3))
-    assert cell(table_of(grid, EXPECTED), "atlop", "vae", "dev.f1").mean == pytest.approx(65)
+    assert cell(table, "atlop", "vae", "dev.f1").mean == pytest.approx(65)
 
 
 def test_difference_is_paired_by_seed(grid):
@@ -109,32 +103,24 @@ def test_best_is_marked_among_complete_rows_of_the_backbone(grid):
 
 
 def test_equal_as_shown_is_equally_best_and_one_seed_has_no_spread(tmp_path):
-    store(tmp_path, "none", 0, 0.500001)
-    store(tmp_path, "vae", 0, 0.500002)
-    table = table_of(tmp_path)
+    runs = [store(tmp_path, name, 0, f1) for name, f1 in (("none", 0.500001), ("vae", 0.500002))]
+    table = table_of(runs)
     values = [cell(table, "atlop", name, "test.f1") for name in ("none", "vae")]
     assert all(value.best and value.sd is None for value in values)
     assert "±" not in markdown([table]) and "one seed (0)" in table.notes[0]
 
 
 def test_undefined_is_neither_zero_nor_averaged_over(tmp_path):
-    store(tmp_path, "none", 0, 0.5, test={"ltail_f1": None})
-    for augmenter, seed in (("none", 1), ("vae", 0), ("vae", 1)):
-        store(tmp_path, augmenter, seed, 0.5)
-    table = table_of(tmp_path)
+    runs = [store(tmp_path, name, seed, 0.5) for name in ("none", "vae") for seed in (0, 1)]
+    runs[0].metrics["test"]["ltail_f1"] = None
+    table = table_of(runs)
     value = cell(table, "atlop", "none", "test.ltail_f1")
     assert value.absent == "undefined" and value.mean is None
     assert "n/a" in markdown([table]) and any("undefined" in note for note in table.notes)
 
 
 def test_without_an_experiment_every_cell_is_expected_to_have_every_seed(grid):
-    rows = [(row.group, row.label, row.coverage) for row in table_of(grid).rows]
-    assert rows == [
-        ("atlop", "none", "3"),
-        ("atlop", "vae", "3"),
-        ("kd_docre", "none", "3"),
-        ("kd_docre", "vae", "2/3"),
-    ]
+    assert [row.coverage for row in table_of(grid).rows] == ["3", "3", "3", "2/3"]
 
 
 def test_without_runs_there_is_no_table():
@@ -145,11 +131,10 @@ def test_without_runs_there_is_no_table():
 def test_caption_opens_with_the_experiments_words_and_tells_encoder_and_corpus(tmp_path):
     encoder = {"name": "/models/MiniLM", "freeze": "all"}
     facts = {"corpus_notes": ["400 training documents."]}
-    store(tmp_path, "none", 0, 0.5, facts=facts, encoder=encoder)
-    notes = table_of(tmp_path, description="A small encoder.").notes
+    run = store(tmp_path, "none", 0, 0.5, facts=facts, encoder=encoder)
+    notes = table_of([run], description="A small encoder.").notes
     assert notes[0] == "A small encoder." and notes[-1] == "400 training documents."
     assert any("Encoder: MiniLM, frozen." in note for note in notes)
-    assert "" not in table_of(tmp_path).notes
 
 
 def test_detail_columns(grid):
@@ -169,34 +154,31 @@ def test_detail_columns(grid):
     ],
 )
 def test_runs_with_other_settings_cannot_share_a_table(tmp_path, change, message):
-    store(tmp_path, "vae", 0, 0.5)
-    store(tmp_path, "vae", 1, 0.5, **change)
+    runs = [store(tmp_path, "vae", 0, 0.5), store(tmp_path, "vae", 1, 0.5, **change)]
     with pytest.raises(UserError, match=message):
-        table_of(tmp_path)
+        table_of(runs)
 
 
 def test_two_runs_of_one_cell_are_refused(tmp_path):
-    for folder in ("a", "b"):
-        store(tmp_path / folder, "none", 0, 0.5)
     with pytest.raises(UserError, match=r"two runs of atlop, none, seed 0: .*a.*and .*b"):
-        table_of(tmp_path)
+        table_of([store(tmp_path / folder, "none", 0, 0.5) for folder in ("a", "b")])
 
 
 def test_a_metric_that_is_not_there_is_named(tmp_path):
-    run = made(tmp_path, "none", 0, 0.5)
+    run = store(tmp_path, "none", 0, 0.5)
     del run.metrics["test"]["ign_f1"]
     with pytest.raises(UserError, match=r"metrics.json: the key test.ign_f1 is missing"):
-        ablation_table(Study.of([run]))
+        table_of([run])
 
 
 def test_a_model_chosen_during_warm_up_is_named(tmp_path):
     augment = {"copies": 2, "warmup_epochs": 3}
-    store(tmp_path, "none", 0, 0.5, best=2)
-    store(tmp_path, "vae", 0, 0.5, augment=augment, best=4)
-    early = lambda: [note for note in table_of(tmp_path).notes if "never met a generated" in note]
-    assert early() == []
-    store(tmp_path, "vae", 1, 0.5, augment=augment, best=3)
-    assert early()[0].endswith("generated pair: atlop/vae (seed 1, epoch 3).")
+    vae = [store(tmp_path, "vae", n, 0.5, augment=augment, best=4 - n) for n in (0, 1)]
+    runs = [store(tmp_path, "none", 0, 0.5, best=2), store(tmp_path, "none", 1, 0.5), *vae]
+    early = lambda runs: [note for note in table_of(runs).notes if "never met a generated" in note]
+    assert early(runs[:3]) == []
+    assert early(runs)[0].endswith("generated pair: atlop/vae (seed 1, epoch 3).")
+    assert cell(table_of(runs), "atlop", "vae", "test.f1.difference").mark == "†"
 
 
 # ---- rendering
@@ -216,8 +198,9 @@ def test_markdown(grid):
 
 def test_a_difference_over_fewer_pairs_says_so(grid):
     # none lacks seed 2, which vae has: the row has 2 seeds, the difference 1
-    shutil.rmtree(grid / "demo" / "kd_docre" / "none" / "seed-2")
-    assert "+6.00 (n=1)" in markdown([table_of(grid, EXPECTED)])
+    lacking = lambda run: (run.backbone, run.augmenter, run.seed) == ("kd_docre", "none", 2)
+    runs = [run for run in grid if not lacking(run)]
+    assert "+6.00 (n=1)" in markdown([table_of(runs, EXPECTED)])
 
 
 def test_csv_keeps_every_digit_and_seed(grid):

@@ -10,7 +10,7 @@ from benchmark.reports.study import folder_of
 def ranks(runs, expected=None):
     """(experiment, augmenter) -> rank, and the notes of the one board."""
     (board,) = boards_of(runs, expected)
-    found = {(entry.member.label, entry.row.label): entry.row.rank for entry in board.entries}
+    found = {(entry.member.study.label, entry.row.label): entry.row.rank for entry in board.entries}
     return found, board.notes
 
 

@@ -77,14 +77,6 @@ def test_a_model_against_itself_and_against_a_far_better_one(models):
     assert randomised(good, bad, resamples=99).p == 1 / 100  # never 0
 
 
-def test_documents_without_counts_change_nothing(models):
-    a, b = models(rng(7), 2, 50)
-    more = np.zeros((25, 4), dtype=int)
-    one = randomised(a, b, resamples=9_999)
-    other = randomised(*(np.concatenate([counts, more]) for counts in (a, b)), resamples=9_999)
-    assert other.effect == one.effect and other.p == pytest.approx(one.p, abs=0.03)
-
-
 def test_chunks_bound_memory_and_leave_the_result(models, monkeypatch):
     a, b = models(rng(8), 2, 48)  # whole bytes of coins: the draws do not depend on the chunk
     whole = randomised(a, b)
