@@ -189,8 +189,7 @@ class RunDirectory:
     def write_history(self, epochs: Iterable[Mapping[str, Any]]) -> None:
         """Write the epochs so far to `history.jsonl`."""
         lines = [files.json_line("history.jsonl", epoch) + "\n" for epoch in epochs]
-        with files.written_atomically(self.path / "history.jsonl") as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8")
+        files.write_text(self.path / "history.jsonl", "".join(lines))
 
     def beating(self) -> contextlib.AbstractContextManager[None]:
         """Show other hosts that this process lives, however long it writes nothing."""

@@ -52,22 +52,17 @@ SOUND = json.dumps([document()])
 
 NO_FILES = {
     "nothing": (b"", "expected a list of documents"),
-    "blanks": (b" \n\t", "expected a list of documents"),
     "no documents": (b"[]", "holds no document"),
     "one object": (b"{}", "one document a line is none"),
-    "bytes": (bytes(range(256)), "cannot be read as UTF-8 text"),
     "UTF-16": (SOUND.encode("utf-16"), "cannot be read as UTF-8 text"),
     "UTF-16 without a mark": (SOUND.encode("utf-16-le"), "not valid JSON"),
     "Latin-1": ('[{"title": "Zürich"}]'.encode("latin-1"), "cannot be read as UTF-8 text"),
     "an error in line 2": (SOUND[:-1] + ",\n {]", "line 2 column 3"),
     "100,000 brackets": ("[" * 100_000, "maximum recursion depth"),
-    "100,000 objects": ("[" + '{"a":' * 100_000, "maximum recursion depth"),
     "6,000 digits": (SOUND.replace('"h": 0', '"h": ' + "9" * 6000), "digits"),
-    "a key twice": (SOUND.replace('"labels"', '"labels": [], "labels"'), "the key 'labels' twice"),
-    "a key twice, below": (SOUND.replace('"h": 0', '"h": 0, "h": 1'), "the key 'h' twice: line 1"),
+    "a key twice": (SOUND.replace('"h": 0', '"h": 0, "h": 1'), "the key 'h' twice: line 1"),
     "cut in a text": ('[{"title": "cut o', "Unterminated string"),
     "not closed": (SOUND[:-1], "expected , or ] here; is the file cut off?"),
-    "no comma": (SOUND[:-1] + " {}]", "expected , or ]"),
     "a comma too many": (SOUND[:-1] + ",]", "expected , or ]"),
     "more than a list": (SOUND + " x", "expected the end of the file"),
 }
@@ -82,29 +77,13 @@ def test_a_file_that_is_no_list_of_documents(tmp_path, name):
     assert str(path) in counted.stderr and message in counted.stderr and message in validated.stdout
 
 
-FAULTY = {
-    "3,000 digits": (
-        {"labels": [{"h": int("9" * 3000), "t": 1, "r": "P1"}]},
-        "labels[0].h: entity 9999",
-    ),
-    "a title of 10 MB": (
-        {"title": LONG, "labels": [{"h": 0, "t": 9, "r": "P1"}]},
-        "labels[0].t: entity 9 does not exist",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FAULTY)
-def test_a_fault_is_named_in_a_line(tmp_path, name):
-    changes, message = FAULTY[name]
-    path = written(tmp_path, json.dumps([document(title="Before"), document(**changes)]))
+def test_a_fault_among_long_texts_is_named_in_a_line(tmp_path):
+    labels = [{"h": int("9" * 3000), "t": 9, "r": "P1"}]
+    path = written(tmp_path, json.dumps([document(title=LONG, labels=labels)]))
     result = invoke("validate", path)
-    assert result.exit_code == 1
-    lines = [line for line in result.stdout.splitlines() if f"{path}: document 1" in line]
-    assert any(message in line for line in lines)
-    assert len(result.stdout) < 3000 and " to -1" not in result.stdout
-    with pytest.raises(DataError, match="document 1"):
-        list(read_documents(path))
+    assert result.exit_code == 1 and len(result.stdout) < 3000
+    assert "labels[0].h: entity 9999" in result.stdout
+    assert "labels[0].t: entity 9 does not exist" in result.stdout
 
 
 ODD = {
@@ -115,10 +94,10 @@ ODD = {
         "sents": [["\x00", "\x1b]0;x\x07", "New", "Cal", "\x7f"]],
     },
     "right to left": {"title": "\u202eabc", "labels": [{"h": 0, "t": 1, "r": "\u202e\u2066P1"}]},
-    "markup of the terminal": {
-        "vertexSet": [[mention(type="[/red]")], [mention("New Cal", (2, 4), type="[bold")]]
+    "markup": {
+        "vertexSet": [[mention(type="[/red]")], [mention("New Cal", (2, 4), type="[bold")]],
+        "labels": [{"h": 0, "t": 1, "r": "[/b]"}],
     },
-    "a relation as markup": {"labels": [{"h": 0, "t": 1, "r": "[/b]"}]},
 }
 
 
@@ -129,15 +108,9 @@ def test_odd_texts_are_texts(tmp_path, name):
         result = invoke(command, path)
         assert result.exit_code == 0, result.output
         assert not any(character in result.output for character in "\x1b\x07\x00\u202e\u2066")
+    assert name != "markup" or ("[/red] 1" in result.stdout and "[bold 1" in result.stdout)
     ((row,), stored) = list(read_documents(path)), load_split(path)
     assert row["sentences"] == ODD[name].get("sents", document()["sents"]) and stored[0] == row
-
-
-def test_markup_is_shown_as_it_stands(tmp_path):
-    shown = invoke(
-        "stats", written(tmp_path, json.dumps([document(**ODD["markup of the terminal"])]))
-    )
-    assert "[/red] 1" in shown.stdout and "[bold 1" in shown.stdout
 
 
 def test_ten_thousand_entities_are_counted_and_told_of(tmp_path):
@@ -170,8 +143,6 @@ def rows_of(documents, tmp_path):
 def test_a_document_beyond_any_memory_is_refused_by_name(
     tmp_path, tokenizer, monkeypatch, limit, what
 ):
-    rows, made = rows_of([document(), document(title=limit, **many_entities(9))], tmp_path)
-    assert len(featurise(rows, made, tokenizer, training=False)) == 2
     monkeypatch.setattr(features, limit, 8)
     rows, made = rows_of([document(title=limit, **many_entities(9))], tmp_path)
     message = rf"tests: document '{limit}': [0-9,]+ {what}, at most 8 can be taken: split"
@@ -210,7 +181,7 @@ def test_every_value_at_every_place_is_a_fault_or_loads(tmp_path):
     assert cases > 400 and 20 < len(loaded) < 150  # most are faults
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, '{"a": 1, "a": 2}', "9" * 6000, ""])
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a": 1, "a": 2}', ""])
 def test_small_files_are_read_as_carefully(tmp_path, content):
     with pytest.raises(DataError, match="hostile.json: not valid JSON"):
         read_json(written(tmp_path, content))
@@ -223,13 +194,13 @@ def test_a_marked_text_must_be_one(tmp_path):
         read_marked(tmp_path / "nowhere.txt")
 
 
-@pytest.mark.parametrize("path", ["~nobody-here/x.json", "a\0b", "x" * 5000, "", 5, "absent.json"])
+@pytest.mark.parametrize("path", ["~nobody-here/x.json", "a\0b", "x" * 5000, "", "absent.json"])
 def test_paths_that_are_none(path):
     with pytest.raises(DataError):
         load_split(path)
 
 
-@pytest.mark.parametrize("part", [0, 0.5, 0.95])
+@pytest.mark.parametrize("part", [0, 0.95])
 @pytest.mark.parametrize("pattern", ["generator-train*", "dataset_info.json", "cache-*"])
 def test_a_torn_cache_is_made_anew(tmp_path, tokenizer, pattern, part):
     path = written(tmp_path, SOUND)

@@ -52,10 +52,8 @@ class Nearest(Backbone):
 TRAIN, DEV = pairs(900, 1), pairs(300, 3)
 
 
-def measured(augmenter, train=TRAIN, dev=DEV, tail=TAIL, backbone=None, seed=0):
-    return pair_quality(
-        augmenter, backbone or Nearest(), train, dev, tail=tail, max_labels=4, seed=seed
-    )
+def measured(augmenter, train=TRAIN, dev=DEV, tail=TAIL, seed=0):
+    return pair_quality(augmenter, Nearest(), train, dev, tail=tail, max_labels=4, seed=seed)
 
 
 def noise(rows, scale, rng):
@@ -90,15 +88,14 @@ IGNORES_LABELS = Makes(real_looking_of_any_label_set)
 SCATTERED = Makes(lambda rows, labels, rng: rows + noise(rows, 20, rng))
 
 
-class Nothing(Augmenter):
-    """No pairs."""
+@pytest.fixture(scope="module")
+def sound():
+    """What is measured of a perfect generator."""
+    return measured(Resamples())
 
-    def _augment(self, representations, labels, *, rng):
-        return representations[:0], labels[:0]
 
-
-def test_a_perfect_generator_is_as_good_as_real_pairs():
-    found = measured(Resamples())
+def test_a_perfect_generator_is_as_good_as_real_pairs(sound):
+    found = sound
     assert found["flags"] == {}
     for name, group in found["groups"].items():
         exact = group["exact_match"]
@@ -131,12 +128,6 @@ def test_each_collapse_is_flagged(augmenter, kinds):
         assert found.keys() == kinds
 
 
-def test_a_flag_says_how_bad_it_is():
-    found = measured(IGNORES_LABELS)["flags"]["recognition"]
-    assert "the classifier recognises 1" in found and "(real pairs: 100%)" in found
-    assert measured(Copies())["flags"]["copies"].endswith("0.00 times that of unseen real pairs")
-
-
 def test_noise_that_is_small_keeps_the_labels_and_is_no_copy():
     found = measured(GaussianNoise(scale=0.1))
     assert found["flags"] == {}
@@ -144,52 +135,48 @@ def test_noise_that_is_small_keeps_the_labels_and_is_no_copy():
 
 
 def test_an_augmenter_that_generates_nothing():
+    class Nothing(Augmenter):
+        def _augment(self, representations, labels, *, rng):
+            return representations[:0], labels[:0]
+
     found = measured(Nothing())
     match = found["groups"]["all"]["exact_match"]
     assert list(found["flags"]) == ["nothing_generated"]
     assert match["generated"] is None and match["dev"] > 0.9
 
 
-def test_groups_are_those_of_the_pairs_relations():
-    groups = measured(Resamples())["groups"]
+def test_groups_are_those_of_the_pairs_relations(sound):
     tail = int((DEV.labels[:, 4:] > 0).any(1).sum())
-    counts = {name: group["pairs"]["dev"] for name, group in groups.items()}
+    counts = {name: group["pairs"]["dev"] for name, group in sound["groups"].items()}
     assert counts == {"all": 300, "tail": tail, "frequent": 300 - tail}
     assert list(measured(Resamples(), tail=None)["groups"]) == ["all"]
 
 
-def where(pairs, chosen):
-    return Pairs(*(part[chosen] for part in pairs))
-
-
 def test_label_sets_that_training_lacks_are_left_out():
-    train = where(TRAIN, TRAIN.labels[:, 5] == 0)
+    train = TRAIN.at(TRAIN.labels[:, 5] == 0)
     unseen = int((DEV.labels[:, 5] > 0).sum())
     counts = {"train": len(train.labels), "dev": 300, "compared": 300 - unseen, "unseen": unseen}
     assert measured(Resamples(), train=train)["pairs"] == counts
     only_1, without_1 = TRAIN.labels[:, 1] > 0, DEV.labels[:, 1] == 0
-    nothing = measured(Resamples(), train=where(TRAIN, only_1), dev=where(DEV, without_1))
+    nothing = measured(Resamples(), train=TRAIN.at(only_1), dev=DEV.at(without_1))
     assert nothing["pairs"]["compared"] == 0 and list(nothing["flags"]) == ["nothing_asked"]
 
 
-def test_the_same_seed_gives_the_same_numbers_and_moves_no_generator():
+def test_the_same_seed_gives_the_same_numbers_and_moves_no_generator(sound):
     before = torch.random.get_rng_state()
-    first = measured(Resamples())
-    assert first == measured(Resamples())
-    assert first["groups"] != measured(Resamples(), seed=1)["groups"]
+    assert sound == measured(Resamples())
+    assert sound["groups"] != measured(Resamples(), seed=1)["groups"]
     assert torch.equal(before, torch.random.get_rng_state())
     # yardsticks do not depend on the augmenter
     other = measured(IGNORES_LABELS)["groups"]["all"]
     for name in ("exact_match", "mmd", "frechet", "spread", "within_spread", "between_share"):
         for kind in ("train", "noise"):
-            assert first["groups"]["all"][name][kind] == other[name][kind]
+            assert sound["groups"]["all"][name][kind] == other[name][kind]
 
 
-def test_generated_pairs_are_clamped_as_in_training():
-    class Bounded(Nearest):
-        bounds = (-0.5, 0.5)
-
-    assert measured(SCATTERED, backbone=Bounded())["groups"]["all"]["spread"]["generated"] < 0.5
+def test_generated_pairs_are_clamped_as_in_training(monkeypatch):
+    monkeypatch.setattr(Nearest, "bounds", (-0.5, 0.5))
+    assert measured(SCATTERED)["groups"]["all"]["spread"]["generated"] < 0.5
 
 
 def test_a_large_dev_split_is_sampled(monkeypatch):
@@ -243,8 +230,8 @@ def test_what_follows_from_a_diagnosis():
 SHARES = ("reconstruction_explained", "active_share", "prior_explained", "class_effect")
 
 
-def test_a_collapsed_fit_is_flagged():
-    groups = measured(Resamples())["groups"]
+def test_a_collapsed_fit_is_flagged(sound):
+    groups = sound["groups"]
     assert flags(dict(zip(SHARES, (0.6, 0.5, 0.4, 0.1), strict=True)), groups) == {}
     collapsed = dict(zip(SHARES, (0.01, 2 / 384, 0.0, 0.0), strict=True))
     found = flags(collapsed | {"active_units": 2, "latent_units": 384}, groups)
@@ -291,14 +278,13 @@ class Encodes(Resamples):
         return torch.where(torch.arange(WIDTH) < self.lost, representations, 0)
 
 
-def test_a_faithful_reconstruction_keeps_all_labels():
+def test_a_faithful_reconstruction_keeps_all_labels(sound):
     found = measured(Encodes())
     kept, match = found["diagnosis"], found["groups"]["all"]["exact_match"]
     assert kept["labels_kept"] == kept["labels_kept_tail"] == 1 and not found["flags"]
     assert match["reconstructed"] == match["train"]
-    silent = measured(Resamples())  # encodes nothing
-    assert "labels_kept" not in silent["diagnosis"]
-    assert "reconstructed" not in silent["groups"]["all"]["exact_match"]
+    assert "labels_kept" not in sound["diagnosis"]  # nothing is encoded
+    assert "reconstructed" not in sound["groups"]["all"]["exact_match"]
 
 
 def test_a_reconstruction_that_loses_the_labels_is_named_though_what_is_generated_is_sound():
@@ -306,12 +292,11 @@ def test_a_reconstruction_that_loses_the_labels_is_named_though_what_is_generate
     match, told = found["groups"]["tail"]["exact_match"], found["flags"]
     assert found["diagnosis"]["labels_kept_tail"] == match["reconstructed"] / match["train"] < 0.5
     assert {"kept", "kept_tail"} <= told.keys() and "recognition" not in told
-    share = f"{match['reconstructed']:.0%} of training pairs with a tail relation"
-    assert share in told["kept_tail"]
+    assert f"{match['reconstructed']:.0%} of training pairs with a tail" in told["kept_tail"]
 
 
-def test_a_sample_of_rare_pairs_is_kept_for_a_figure():
-    kept = measured(Resamples())["sample"]
+def test_a_sample_of_rare_pairs_is_kept_for_a_figure(sound):
+    kept = sound["sample"]
     for kind in ("real", "generated"):
         assert kept[kind]["rows"] and len(kept[kind]["rows"]) == len(kept[kind]["labels"])
         assert all({3, 4} & set(labels) for labels in kept[kind]["labels"])  # the relations of TAIL
