@@ -95,8 +95,8 @@ def test_windows_cover_every_token_and_overlap():
     assert batch.occurrence_column.tolist() == [10, 2, 10]
 
 
-@pytest.mark.parametrize("tokens", [0, 1, 9, 10, 11, 12, 18, 19, 57, 1000])
-@pytest.mark.parametrize("overlap", [0, 2, 9, 50])
+@pytest.mark.parametrize("tokens", [0, 10, 11, 18, 57, 1000])
+@pytest.mark.parametrize("overlap", [0, 2, 50])
 def test_window_starts(tokens, overlap):
     starts = WindowPlan(12, overlap, 1, 2, 0).starts(tokens)
     ends = np.minimum(starts + 10, tokens)
@@ -146,12 +146,11 @@ def test_processes_share_the_batches_of_one(order, processes):
 
 
 def test_a_blank_document_has_no_pairs():
-    features = Dataset.from_list([{name: value for name, value in FIRST.items() if name != "row"}])
-    batch = collate([Rows(features)[BLANK]])
+    rows = Rows(Dataset.from_list([{k: v for k, v in FIRST.items() if k != "row"}]))
+    batch = collate([rows[BLANK]])
     assert batch.rows.tolist() == [BLANK]
     assert len(batch.cells) == len(batch.positive) == len(batch.mention_state) == 0
-    both = collate([Rows(features)[number] for number in (0, BLANK)])
-    alone = collate([Rows(features)[0]])
+    both, alone = collate([rows[0], rows[BLANK]]), collate([rows[0]])
     assert torch.equal(both.cells, alone.cells) and torch.equal(both.labels(4), alone.labels(4))
 
 
