@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from forked import Fork, Forks
 from samples import EMPTY_HANDED, LONELY
-from tiny_runs import SIZE, five_documents, losses, raw
+from tiny_runs import SIZE, five_documents, losses
 
 from benchmark import processes, signals
+from benchmark.data.docred import as_docred
 from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +90,7 @@ def write_experiment(folder: Path, backbones, augmenters, *, encoder=None, **tra
     splits["test"] = documents[2:]
     files = {split: str(folder / f"{split}.json") for split in splits}
     for split, rows in splits.items():
-        Path(files[split]).write_text(json.dumps(list(map(raw, rows))))
+        Path(files[split]).write_text(json.dumps(list(map(as_docred, rows))))
     (folder / "plugin.py").write_text(PLUGIN)
     experiment = dict(
         name="x",

@@ -60,17 +60,6 @@ def five_documents(seed=0):
     return documents
 
 
-def raw(row: dict) -> dict:
-    """A canonical row as DocRED-format JSON."""
-    mention = lambda m: dict(
-        name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type="MISC"
-    )
-    fact = lambda f: {"h": f["head"], "t": f["tail"], "r": f["relation"], "evidence": []}
-    entities = [[mention(m) for m in entity["mentions"]] for entity in row["entities"]]
-    facts = [fact(f) for f in row["facts"]]
-    return dict(title=row["title"], sents=row["sentences"], vertexSet=entities, labels=facts)
-
-
 @cache
 def tiny_corpus(**options):
     rows = five_documents()

@@ -31,26 +31,15 @@ AUGMENTERS = ("none", "gaussian", "vae", "vaediff")
 
 def write_documents(folder: Path, count: int) -> None:
     """train.json, dev.json and test.json of synthetic documents in DocRED's format."""
-    from benchmark.data.synthetic import Difficulty, documents
+    from benchmark.data.docred import as_docred
+    from benchmark.data.synthetic import documents
 
     for split, size in (("train", count), ("dev", HELD_OUT), ("test", HELD_OUT)):
-        lines = map(in_docred_format, documents(split, size, 0, Difficulty()))
+        lines = (json.dumps(as_docred(row)) for row in documents(split, size, 0))
         with (folder / f"{split}.json").open("w") as file:
             file.write("[" + next(lines))
             file.writelines(",\n" + line for line in lines)
             file.write("]\n")
-
-
-def in_docred_format(document: dict) -> str:
-    mention = lambda m, type: dict(
-        name=m["name"], sent_id=m["sentence"], pos=[m["start"], m["end"]], type=type
-    )
-    entities = [
-        [mention(m, entity["type"]) for m in entity["mentions"]] for entity in document["entities"]
-    ]
-    labels = [{"h": f["head"], "t": f["tail"], "r": f["relation"]} for f in document["facts"]]
-    named = {"title": document["title"], "sents": document["sentences"]}
-    return json.dumps(named | {"vertexSet": entities, "labels": labels})
 
 
 def prepare_and_load(folder: Path) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from forked import Forks
+
 READ_ONLY = "others"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?$")
@@ -49,11 +51,6 @@ class Hub:
         """The files that were sent, in order."""
         return [path for method, path in self.requests if method == "GET" and "/resolve/" in path]
 
-    @property
-    def address(self) -> str:
-        """The same whenever it runs."""
-        return f"http://127.0.0.1:{self.port}"
-
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
@@ -65,13 +62,19 @@ class Hub:
             server.server_close()
 
 
+def forks_for(hub: Hub, home: Path, **environment: str) -> Forks:
+    """Commands that know this hub alone, with their cache in `home`."""
+    settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "3", "HF_HUB_OFFLINE": "0"}
+    settings |= {"HF_ENDPOINT": f"http://127.0.0.1:{hub.port}", "NO_PROXY": "127.0.0.1"}
+    return Forks(HF_HOME=str(home), **settings, **environment)
+
+
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            path = unquote(urlsplit(self.path).path)
-            hub.requests.append((self.command, path))
+            path = self._asked()
             if match := API.match(path):
                 self._api(*match.groups())
             elif match := FILE.match(path):
@@ -84,8 +87,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"] or 0))
-            path = unquote(urlsplit(self.path).path)
-            hub.requests.append((self.command, path))
+            path = self._asked()
             if path == "/api/repos/create":
                 asked = json.loads(content)
                 name = f"{asked['organization']}/{asked['name']}"
@@ -111,6 +113,11 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     file.write_bytes(base64.b64decode(line["value"]["content"]))
             address = f"https://huggingface.co/{name}/commit/{COMMIT}"
             self._json({"success": True, "commitOid": COMMIT, "commitUrl": address})
+
+        def _asked(self) -> str:
+            path = unquote(urlsplit(self.path).path)
+            hub.requests.append((self.command, path))
+            return path
 
         def log_message(self, *_: object) -> None:
             pass

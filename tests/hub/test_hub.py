@@ -14,17 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 from data.test_dwie import row, table
-from forked import Forks
-from hub.server import COMMIT, Hub
+from hub.server import COMMIT, Hub, forks_for
 from safetensors.torch import load_file, save_file
 from samples import document
-from tiny_runs import numbers, raw
+from tiny_runs import numbers
 
 from backbones.encoders.tiny import Tiny
+from benchmark.data.docred import as_docred
 from benchmark.hub import missing_files
 from benchmark.store.runs import RunDirectory
 
-ROOT = Path(__file__).parents[2]
 NAMES = ["Ada", "Rome", "Velm", "Ost", "Cal"]
 EXPERIMENT = """
 name: hub
@@ -36,18 +35,17 @@ seeds: [0]
 train: {epochs: 3, threads: 1}
 augment: {warmup_epochs: 1}
 """
+NONE = ("--augmenters", "none")
 
 
 def documents(split, count):
     """Three names in a sentence; which relation holds is told by the verb."""
-    found = []
     for number in range(count):
         one, two, three = (NAMES[(number + k) % len(NAMES)] for k in range(3))
         verb, relation = [("rules", "P17"), ("borders", "P131")][number % 2]
         text, facts = f"{one} {verb} {two} and {three} .", [(0, 1, relation), (0, 2, relation)]
         entities = [[(0, 2 * k, 2 * k + 1)] for k in range(3)]
-        found.append(raw(document(f"{split} {number}", [text], entities, facts)))
-    return found
+        yield as_docred(document(f"{split} {number}", [text], entities, facts))
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +54,7 @@ def hub(tmp_path_factory):
     encoder, dataset = folder / "models/org/encoder", folder / "datasets/org/documents"
     dataset.mkdir(parents=True)
     for split, count in (("train", 8), ("dev", 4), ("test", 4)):
-        text = json.dumps(documents(split, count))
-        (dataset / f"{split}_revised.json").write_text(text)
+        (dataset / f"{split}_revised.json").write_text(json.dumps([*documents(split, count)]))
     table(folder / "datasets/org/dwie", [row(f"DW_1{number}") for number in range(6)])
     torch.manual_seed(0)
     made = Tiny([NAMES, ["rules", "borders", "and", "."]], vocabulary=100, width=16, heads=2)
@@ -68,10 +65,7 @@ def hub(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def forks(hub, tmp_path_factory):
-    home = tmp_path_factory.mktemp("home")
-    settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DOWNLOAD_TIMEOUT": "3", "HF_HUB_OFFLINE": "0"}
-    settings |= {"HF_HOME": str(home), "HF_ENDPOINT": hub.address, "NO_PROXY": "127.0.0.1"}
-    with Forks(**settings) as forks:
+    with forks_for(hub, tmp_path_factory.mktemp("home")) as forks:
         yield forks
 
 
@@ -84,8 +78,8 @@ def home(forks):
 
 
 @pytest.fixture
-def command(forks, home, tmp_path):
-    """Start the command line."""
+def start(forks, home, tmp_path):
+    """Starts `run`."""
     (tmp_path / "hub.yaml").write_text(EXPERIMENT)
     outputs = (tmp_path / f"output {number}" for number in itertools.count())
 
@@ -96,10 +90,16 @@ def command(forks, home, tmp_path):
     return start
 
 
-def ended(process, code=0):
-    found, output = process.wait()
-    assert found == code, output
-    return output
+@pytest.fixture
+def run(start):
+    """Does `run` and returns what it wrote, on one line."""
+
+    def run(*arguments, results="results", code=0):
+        found, output = start(*arguments, results=results).wait()
+        assert found == code and "Traceback" not in output, output
+        return " ".join(output.split())
+
+    return run
 
 
 def run_of(tmp_path, augmenter, results="results"):
@@ -113,42 +113,34 @@ def assert_same_numbers(tmp_path, results, *augmenters):
         assert numbers(one) == numbers(other)
 
 
-def test_first_run_from_an_empty_cache_second_start_and_a_hub_that_went_down(
-    hub, command, tmp_path
-):
+def test_first_run_from_an_empty_cache_second_start_and_a_hub_that_went_down(hub, run, tmp_path):
     hub.requests.clear()
     with hub.running():
-        ended(command())
+        run()
         first = list(hub.downloads)
         assert len(set(first)) == len(first), "a file was downloaded twice"
         facts = run_of(tmp_path, "none").read().facts
         assert facts["encoder_revision"] == COMMIT and facts["encoder_digest"]
-        output = ended(command())
-        assert "2 done before" in output and hub.downloads == first
-    output = ended(command(results="again"))  # nobody listens at that address any more
-    assert "2 done" in output
+        assert "2 done before" in run() and hub.downloads == first
+    assert "2 done" in run(results="again")  # nobody listens at that address any more
     assert_same_numbers(tmp_path, "again", "none", "gaussian")
 
 
-def test_without_a_hub_and_with_an_empty_cache_the_way_out_is_named(command, tmp_path):
-    output = ended(command(), code=2)
+def test_what_the_hub_does_not_give_is_named_with_the_way_out(hub, run, tmp_path):
+    output = run(code=2)  # nobody listens
     assert all(text in output for text in ("org/documents", "refused", "Give local files"))
-    assert "Traceback" not in output and not (tmp_path / "results").exists()
-
-
-def test_dwie_from_an_empty_cache_and_again_without_the_hub(hub, command, tmp_path):
-    dataset = ["--set", "dataset={name: dwie, hub: org/dwie}", "--augmenters", "none"]
     with hub.running():
-        assert "1 done" in ended(command(*dataset))
-    assert "1 done" in ended(command(*dataset, results="again"))
-    assert_same_numbers(tmp_path, "again", "none")
-
-
-def test_an_encoder_that_the_hub_does_not_have(hub, command, tmp_path):
-    with hub.running():
-        output = ended(command("--set", "encoder.name=org/other"), code=2)
+        output = run("--set", "encoder.name=org/other", code=2)
     assert "encoder 'org/other'" in output and "--set encoder.name=FOLDER" in output
-    assert "Traceback" not in output and not (tmp_path / "results").exists()
+    assert not (tmp_path / "results").exists()
+
+
+def test_dwie_from_an_empty_cache_and_again_without_the_hub(hub, run, tmp_path):
+    dataset = ["--set", "dataset={name: dwie, hub: org/dwie}", *NONE]
+    with hub.running():
+        assert "1 done" in run(*dataset)
+    assert "1 done" in run(*dataset, results="again")
+    assert_same_numbers(tmp_path, "again", "none")
 
 
 @pytest.mark.parametrize(
@@ -168,68 +160,66 @@ def test_what_an_encoders_folder_lacks_is_named(tmp_path, there, missing):
 
 
 @pytest.mark.long
-def test_the_hub_has_another_model_now(hub, command, tmp_path):
+def test_the_hub_has_another_model_now(hub, run, tmp_path):
     """Stored runs are neither repeated nor mixed with runs of the new model."""
-    more = ["--augmenters", "none", "--seeds"]
+    more = [*NONE, "--seeds"]
     with hub.running():
-        ended(command(*more, "0"))
+        run(*more, "0")
         newer = tmp_path / "newer"
         shutil.copytree(hub.folder(None), newer)
         (newer / "models/org/encoder/README.md").write_text("another commit, the same model")
         hub.commits["1" * 40] = newer
-        assert "1 done now, 1 done before" in ended(command(*more, "0,1"))
+        assert "1 done now, 1 done before" in run(*more, "0,1")
 
         weights = newer / "models/org/encoder/model.safetensors"
         save_file({k: v + 1 for k, v in load_file(weights).items()}, weights, {"format": "pt"})
         hub.commits["2" * 40] = newer
-        output = " ".join(ended(command(*more, "0,2"), code=2).split())
+        output = run(*more, "0,2", code=2)
         assert f"the hub's model changed: encoder.revision={COMMIT} is the stored one" in output
         pinned = ["--set", f"encoder.revision={COMMIT}"]
-        assert "1 done now, 1 done before" in ended(command(*more, "0,2", *pinned))
+        assert "1 done now, 1 done before" in run(*more, "0,2", *pinned)
     for commit in list(hub.commits)[1:]:
         del hub.commits[commit]
 
 
 @pytest.mark.long
-def test_a_download_that_was_interrupted_is_not_taken_for_an_encoder(hub, command, home, tmp_path):
+def test_a_download_that_was_interrupted_is_not_taken_for_an_encoder(hub, run, home, tmp_path):
     with hub.running():
-        ended(command("--augmenters", "none"))
+        run(*NONE)
     (vocabulary,) = home.rglob("snapshots/*/tokenizer.json")
     vocabulary.unlink()
-    output = ended(command(results="again"), code=2)
-    assert "encoder 'org/encoder'" in output and "tokenizer" in output, output
-    assert "Traceback" not in output and not (tmp_path / "again").exists()
+    output = run(results="again", code=2)
+    assert "encoder 'org/encoder'" in output and "tokenizer" in output
+    assert not (tmp_path / "again").exists()
     with hub.running():
-        ended(command("--augmenters", "none", results="again"))
+        run(*NONE, results="again")
     assert_same_numbers(tmp_path, "again", "none")
 
 
 @pytest.mark.long
-def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(hub, command, home, tmp_path):
+def test_a_run_killed_in_its_first_hour_goes_on_and_nothing_is_lost(
+    hub, start, run, home, tmp_path
+):
     with hub.running():
-        ended(command(results="whole"))
-    for file in home.rglob("*"):
-        if file.is_file():
-            file.unlink()
-    with hub.running():
-        process = command()
+        run(results="whole")
+        shutil.rmtree(home)
+        process = start()
         state = run_of(tmp_path, "none").path / "checkpoint.safetensors"
         while not state.is_file():
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        ended(command())
+        run()
     assert_same_numbers(tmp_path, "whole", "none", "gaussian")
 
 
 @pytest.mark.long
-def test_two_workers_from_an_empty_cache(hub, command, tmp_path):
+def test_two_workers_from_an_empty_cache(hub, run, tmp_path):
     hub.requests.clear()
     with hub.running():
-        ended(command("--jobs", "2", "--seeds", "0,1"))
+        run("--jobs", "2", "--seeds", "0,1")
         assert len(set(hub.downloads)) == len(hub.downloads)
-        output = ended(command("--jobs", "2", "--seeds", "0,1"))
-    assert "4 done before" in output
+        assert "4 done before" in run("--jobs", "2", "--seeds", "0,1")
     facts = [run_of(tmp_path, name).read().facts for name in ("none", "gaussian")]
     assert facts[0]["encoder_digest"] == facts[1]["encoder_digest"] is not None

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from samples import document
-from tiny_runs import config, execute, losses, numbers, raw, tiny_corpus
+from tiny_runs import config, execute, losses, numbers, tiny_corpus
 
 from augmenters.documents import EXAMPLE, Documents
 from backbones.base import Backbone
 from benchmark.config import Choice
 from benchmark.data.batches import BLANK, DocumentBatches
-from benchmark.data.docred import further_documents
+from benchmark.data.docred import as_docred, further_documents
 from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 from benchmark.errors import DataError
@@ -68,7 +68,7 @@ def test_a_process_without_a_document_gets_none():
 def file(tmp_path):
     path, entities = tmp_path / "further.json", [[(0, 0, 1)], [(0, 2, 3)]]
     rows = [document(f"further {n}", [f"w{n} w1 w2 w3"], entities, [(0, 1, "r3")]) for n in (0, 1)]
-    path.write_text(json.dumps(list(map(raw, rows))))
+    path.write_text(json.dumps(list(map(as_docred, rows))))
     return path
 
 

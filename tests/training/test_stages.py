@@ -20,12 +20,12 @@ from tiny_runs import (
     losses,
     numbers,
     on_call,
-    raw,
     tiny_corpus,
 )
 
 from benchmark import signals
 from benchmark.data.batches import Collator, Rows
+from benchmark.data.docred import as_docred
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
@@ -343,14 +343,14 @@ def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):
 def test_predicting_from_a_stored_run(tmp_path):
     run = execute(tmp_path, config("baseline", lr_head=3e-2, epochs=15))
     path = tmp_path / "mine.json"
-    path.write_text(json.dumps([raw(row) for row in tiny_corpus().test]))
+    path.write_text(json.dumps([as_docred(row) for row in tiny_corpus().test]))
     facts, stored = predict(run.path, path), run.read_json("predictions_test.json")
     plain = lambda found: [
         [fact[key] for key in ("title", "h_idx", "t_idx", "r")] for fact in found
     ]
     assert stored and plain(facts) == plain(stored)
     assert facts[0]["relation"] == facts[0]["r"] and facts[0]["head"].startswith("w")
-    path.write_text(json.dumps([raw(row) for row in (ADA, LONELY, NOBODY)]))
+    path.write_text(json.dumps([as_docred(row) for row in (ADA, LONELY, NOBODY)]))
     assert {fact["title"] for fact in predict(run.path, path)} <= {"Ada"}
     with pytest.raises(UserError, match=f"1 runs; give one of them, such as {run.path}"):
         predict(run.path.parent, path)
