@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from data.test_docred import files_of, write
 
-from benchmark.data.dwie import DEV, NO_FACT, RELATIONS, dwie
+from benchmark.data.dwie import DEV, NO_FACT, RELATIONS, dwie, tokens
 from benchmark.errors import ConfigError, DataError
 
 DATA = Path(os.environ.get("DOCRE_DATA", "no-such-folder"))
@@ -68,6 +68,10 @@ def test_a_row_of_the_hub_becomes_a_document(tmp_path):
     assert loaded.relations == RELATIONS and "not the 602" in loaded.notes[0]
 
 
+def test_a_word_never_crosses_the_edge_of_a_mention():
+    assert tokens("ab1 c-d", {1}) == [(0, 1), (1, 3), (4, 5), (5, 6), (6, 7)]
+
+
 def test_a_second_load_reads_no_row(tmp_path, monkeypatch):
     first = dwie(hub=table(tmp_path / "hub"))
     monkeypatch.setattr("benchmark.data.dwie._table", lambda file: pytest.fail("read again"))
@@ -80,6 +84,7 @@ def mentioned(begin, end, concept=3):
 
 FAULTS = [
     (mentioned(0, 99), "document 0 'DW_1': .*from 0 to 99 of 37 characters"),
+    (mentioned(4, 4), "document 0 'DW_1': .*from 4 to 4"),
     (mentioned(6, 7), r"'DW_1', vertexSet\[0\]\[0\].pos: \[3, 3\) lies outside"),  # a space
     (mentioned(0, 4, concept=9), "document 0 'DW_1': .*KeyError: 9"),
     ({"id": "DW_2"}, "document 1 'DW_2', title: document 0 of this file has the same title"),
