@@ -20,10 +20,7 @@ EARLY = "†"  # the model was chosen before augmentation began
 
 
 def _column(key: str, label: str, heading: str) -> Column:
-    """A column whose path is its key, where those of CALIBRATIONS and "ap" have theirs in test.
-
-    A label with "Δ" makes it one of differences.
-    """
+    """A column of the score at this key; a label with "Δ" makes it one of differences."""
     first, *rest = key.split(".")
     start = {name: ("test", name) for name in CALIBRATIONS} | {"ap": ("test", "average_precision")}
     path, difference = (*start.get(first, (first,)), *rest), label.startswith("Δ")
@@ -43,10 +40,7 @@ ABLATION = (
 TO_CONTROL = Column("test.f1.to_control", "Δ control", "test", ("test", "f1"), difference=True)
 CALIBRATED = (
     *(_column(f"calibrated.{key}", label, "calibrated") for key, label in _F1_AND_TAIL),
-    *(
-        _column(f"ap.{label.removeprefix('Δ ')}", label, "average precision")
-        for label in _PRECISIONS
-    ),
+    *(_column(f"ap.{label.split()[-1]}", label, "average precision") for label in _PRECISIONS),
 )
 PER_RELATION = tuple(
     _column(f"per_relation.{key}", label, "per relation") for key, label in _F1_AND_TAIL
@@ -78,8 +72,7 @@ _ABOUT = {  # what the title and the caption say beside those of ABLATION
 def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Table:
     """Backbones as row groups, augmenters as rows, scores over seeds as cells.
 
-    columns: ABLATION, four F1 on dev and test; DETAIL, the other scores on test; CALIBRATED, the
-        scores at one tuned threshold and the average precision; or PER_RELATION.
+    columns: ABLATION, CALIBRATED, PER_RELATION or DETAIL.
 
     Raises UserError for a run that does not hold a score.
     """

@@ -20,7 +20,6 @@ from benchmark.statistics.advice import (
     too_few_seeds,
 )
 from benchmark.statistics.comparison import ALPHA
-from benchmark.statistics.effects import smallest_p
 
 MARK = "*"
 _SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
@@ -92,13 +91,9 @@ _BESIDE = (  # a difference: key, label and form of a column, and its number of 
 
 
 def _columns(difference: Column) -> list[Column]:
-    return [
-        difference,
-        *(
-            Column(f"{difference.key}.{name}", label, difference.heading, **form)
-            for name, label, form, _ in _BESIDE
-        ),
-    ]
+    key, heading = difference.key, difference.heading
+    beside = [Column(f"{key}.{name}", label, heading, **form) for name, label, form, _ in _BESIDE]
+    return [difference, *beside]
 
 
 def _cells(contrast: Contrast) -> dict[str, Cell]:
@@ -106,15 +101,13 @@ def _cells(contrast: Contrast) -> dict[str, Cell]:
     cells = {key: replace(difference, mark=MARK if contrast.significant else "")}
     for name, _, _, number_of in _BESIDE:
         number = number_of(contrast)
-        absent = Cell(absent=difference.absent or UNDEFINED)
-        cells[f"{key}.{name}"] = (
-            absent if number is None else Cell(number=number, over=difference.n)
-        )
+        absent = (difference.absent or UNDEFINED) if number is None else None
+        cells[f"{key}.{name}"] = Cell(number=number, over=difference.n, absent=absent)
     return cells
 
 
 def _meaning(found: Significance) -> Iterator[str]:
-    tested = [contrast for contrast in found.contrasts if contrast.test is not None]
+    tested = found.tested
     if not tested:
         if any(contrast.difference.values for contrast in found.contrasts):
             yield f"No difference is marked as significant. {NO_TEST}"
@@ -132,26 +125,22 @@ def _meaning(found: Significance) -> Iterator[str]:
         )
     else:
         measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
-        yield (
-            f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA} ({how})."
-        )
+        yield f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA} ({how})."
 
 
 def _warnings(found: Significance) -> Iterator[str]:
     """What a reader must know before believing significance, or its absence."""
-    tested = [contrast for contrast in found.contrasts if contrast.test is not None]
     hopeless = [  # whatever the difference, these could not have passed Holm's first threshold
         contrast
-        for contrast in tested
-        if "permutation" in contrast.test.name
-        and smallest_p(contrast.difference.n) > ALPHA / found.size
+        for contrast in found.tested
+        if "permutation" in contrast.test.name and too_few_seeds(contrast.difference.n, found.size)
     ]
     if hopeless:
         n = min(contrast.difference.n for contrast in hopeless)
         names = dict.fromkeys(f"{contrast.name} ({contrast.score})" for contrast in hopeless)
         where = f"Where the permutation test was taken ({', '.join(names)}): "
         said = too_few_seeds(n, found.size)
-        yield said if len(hopeless) == len(tested) else where + said
+        yield said if len(hopeless) == len(found.tested) else where + said
         return
     several = [c.difference for c in found.first.values() if c.difference.n > 1]
     spread = median(difference.sd for difference in several) if several else 0
@@ -191,11 +180,7 @@ def _notes(found: Significance) -> Iterator[str]:
 
 def _tests(found: Significance) -> Iterator[str]:
     """Which tests were taken and why, and how they are corrected."""
-    taken = _grouped(
-        (contrast.test.name, f"{contrast.name} {contrast.score}")
-        for contrast in found.contrasts
-        if contrast.test is not None
-    )
+    taken = _grouped((c.test.name, f"{c.name} {c.score}") for c in found.tested)
     if not taken:
         if any(contrast.difference.values for contrast in found.contrasts):
             yield NO_TEST
@@ -207,7 +192,7 @@ def _tests(found: Significance) -> Iterator[str]:
         "it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
         f"Taken here: {which if len(taken) > 1 else taken[0][0]}."
     )
-    errors = [c.test.p_error for c in found.contrasts if c.test and c.test.p_error is not None]
+    errors = [c.test.p_error for c in found.tested if c.test.p_error is not None]
     if errors:
         yield f"Resampling alone moves a p by up to ±{max(errors):.4f} (1 SE)."
     confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
@@ -216,9 +201,7 @@ def _tests(found: Significance) -> Iterator[str]:
         f"family of its own.{confirmatory} d_z: mean / standard deviation of the pairs."
     )
     if any(contrast.significant for contrast in found.contrasts):
-        yield (
-            f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval, where there is one, excludes 0."
-        )
+        yield f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval, if there is one, excludes 0."
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:

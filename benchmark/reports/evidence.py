@@ -20,21 +20,19 @@ from benchmark.statistics.resampling import draw_documents, scores_under
 from benchmark.statistics.results import Interval
 from benchmark.store.runs import RunDirectory, StoredRun
 
-SOURCES = {  # file of counts -> how its measures begin, and where metrics.json has their scores
-    "counts_test.json": ("", ("test",)),
-    "counts_test_calibrated.json": ("calibrated.", ("test", "calibrated")),
+SOURCES = {  # file of counts -> how its measures begin
+    "counts_test.json": "",
+    "counts_test_calibrated.json": "calibrated.",
 }
 SCORES = ("f1", "ltail_f1")
 SEED = 0  # of all draws
-_TOLERANCE = 1e-9  # counts and scores of one run differ by rounding at most
 
 
 class Evidence:
     """Counts of runs on the same documents, matched by title, and intervals from them.
 
     problems: the path of a run -> why its counts cannot be used: they are missing (an older run),
-        were changed since, are of other documents or gold facts than the first run's, or disagree
-        with its `metrics.json`.
+        were changed since, or are of other documents or gold facts than the first run's.
     """
 
     def __init__(self, runs: Iterable[StoredRun], *, resamples: int = RESAMPLES):
@@ -80,29 +78,22 @@ class Evidence:
 
     def _add(self, run: StoredRun) -> None:
         directory, first, tables = RunDirectory(run.path), self._first, {}
-        for file, (prefix, place) in SOURCES.items():
+        for file, prefix in SOURCES.items():
             if not (run.path / file).is_file():
                 if prefix:  # an older run has no calibrated counts
                     continue
                 raise UserError(f"there is no {file}")
             directory.verify(file)
             counts = Counts.from_json(directory.read_json(file), str(run.path / file))
-            first, stored = first or counts, run.metrics
-            for key in place:
-                stored = stored[key]
+            first = first or counts
             for measure in (MEASURES[name] for name in SCORES):
                 if measure.group not in counts.groups or measure.group not in first.groups:
                     continue  # no frequent relations are defined
                 try:
-                    table = document_counts([first, counts], measure)[1]
+                    of_run = document_counts([first, counts], measure)[1]
                 except DataError:
                     reason = "is of other documents or gold facts than the other runs'"
                     raise DataError(f"{file} {reason}") from None
-                known = stored.get(measure.name)
-                known, counted = np.nan if known is None else known, measure(table.sum(axis=0))
-                if not np.isclose(known, counted, 0, _TOLERANCE, equal_nan=True):
-                    where = ".".join(place)
-                    raise DataError(f"{file} and metrics.json disagree on {where} {measure.name}")
-                tables[run.path, prefix + measure.name] = table
+                tables[run.path, prefix + measure.name] = of_run
         self._first = first
         self._tables |= tables

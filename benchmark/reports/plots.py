@@ -102,8 +102,8 @@ def generated_pairs(sample: Sample, title: str, out: Path) -> list[Path]:
         if any(counts):  # else all of its pairs have a rarer relation as well
             label = "{} ({} / {})".format(_named(*sample.relations[relation]), *counts)
             axes.scatter([], [], color=colours[position], marker="s", label=label)
-    axes.scatter([], [], color="0.35", marker="o", s=18, label="real pairs (dev)")
-    axes.scatter([], [], color="0.35", marker="x", s=22, label="generated pairs")
+    for style, label in zip(KINDS.values(), ("real pairs (dev)", "generated pairs"), strict=True):
+        axes.scatter([], [], color="0.35", label=label, **style)
     beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": 8, "frameon": False}
     axes.legend(title="relation (real / generated)", **beside)
     axes.set(xticks=[], yticks=[])

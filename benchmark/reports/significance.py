@@ -102,17 +102,19 @@ class Significance:
 
     @property
     def contrasts(self) -> list[Contrast]:
-        """The comparisons of all families."""
         return [contrast for family in self.families.values() for contrast in family.values()]
 
     @property
+    def tested(self) -> list[Contrast]:
+        return [contrast for contrast in self.contrasts if contrast.test is not None]
+
+    @property
     def first(self) -> Mapping[tuple[str, str], Contrast]:
-        """The first family, of F1."""
+        """The first family, of F1; all are of its size."""
         return next(iter(self.families.values()))
 
     @property
     def size(self) -> int:
-        """The number of comparisons of a family."""
         return len(self.first)
 
 

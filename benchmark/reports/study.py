@@ -39,10 +39,7 @@ class Study:
 
     @staticmethod
     def of(
-        runs: Iterable[StoredRun],
-        expected: Expected | None = None,
-        description: str = "",
-        label: str = "",
+        runs: Iterable[StoredRun], expected: Expected | None = None, description="", label=""
     ) -> Study:
         """The runs by cell and seed.
 
@@ -184,10 +181,9 @@ def studies(
     folders = {folder for folder, _, _ in groups}
     found, left_out = [], []
     for (folder, _, _), members in groups.items():
-        asked, label = (expected or {}).get(folder), _label(folder, folders)
-        description = (descriptions or {}).get(folder, "")
+        told, label = (descriptions or {}).get(folder, ""), _label(folder, folders)
         try:
-            found.append(Study.of(members.values(), asked, description, label))
+            found.append(Study.of(members.values(), (expected or {}).get(folder), told, label))
         except UserError as error:
             left_out.append(f"{label}: {error}")
     order = lambda study: (study.dataset, study.data[1] or "", study.label)

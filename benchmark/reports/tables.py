@@ -41,9 +41,9 @@ class Cell:
 
     values: seed -> value.
     absent: why there is no number, MISSING (no run) or UNDEFINED (no such score).
-    mark: the text beside the number, such as "†"; the table's notes explain it.
-    number, spread, over: a number that is no mean of the seeds' values (a p-value, the end of an
-        interval, a published score), its standard deviation, and the number of seeds behind it.
+    mark: the text beside the number; the table's notes explain it.
+    number, spread, over: a number that is no mean of the seeds' values (a p-value, a published
+        score), its standard deviation, and the number of seeds behind it.
     """
 
     values: Mapping[int, float] = field(default_factory=dict)

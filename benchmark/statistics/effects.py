@@ -30,9 +30,8 @@ def probability_of_superiority(a: np.ndarray, b: np.ndarray) -> float:
 def almost_stochastic_order(a: np.ndarray, b: np.ndarray, *, rng: np.random.Generator) -> float:
     """eps_min of A over B: how far A is from dominating B almost stochastically. Not a p-value.
 
-    0 = A dominates, 1 = B does. A is called better at eps_min <= .2; of two equal systems with ten
-    seeds a given one then is in 4 % of cases, at .5 in 18 %. Scores a [n] and b [m], two or more
-    each, need not be paired. With the violation ratio eps,
+    0 = A dominates, 1 = B does; A is called better at eps_min <= .2 (docs/statistics/validity.md).
+    Scores a [n] and b [m], two or more each, need not be paired. With the violation ratio eps,
 
         eps_min = eps - sqrt((n + m) / nm) * sigma * Phi^-1(.05), clipped to [0, 1]
 

@@ -7,7 +7,6 @@ covers new seeds on these documents, the crossed bootstrap new seeds and new doc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -61,6 +60,8 @@ def crossed_from_scores(
 ) -> Interval:
     """`crossed_interval` from score differences whose draws of documents are shared.
 
+    Resamples that leave the score undefined (NaN) are left out, with a warning.
+
     drawn: [resamples, S], score(A) - score(B) per pair of seeds, from two `scores_under`.
     observed: [S], the same on the documents as they are.
     """
@@ -68,26 +69,17 @@ def crossed_from_scores(
     picked = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)  # [R, S]
     # a seed that was not drawn may be undefined
     means = np.where(picked > 0, picked * drawn, 0.0).sum(axis=1) / seeds
-    several = "crossed bootstrap over seeds and documents"
-    name = "bootstrap over documents" if seeds == 1 else several
-    interval = percentile_interval(name, float(observed.mean()), means)
-    warnings = (*interval.warnings, *_few(seeds, documents))
-    return replace(interval, seeds=seeds, documents=documents, warnings=warnings)
-
-
-def percentile_interval(name: str, estimate: float, drawn: np.ndarray) -> Interval:
-    """The middle 95 % of resampled differences `drawn` [resamples] around `estimate`.
-
-    Resamples that leave the score undefined (NaN) are left out, with a warning.
-    """
-    defined, warnings = drawn[~np.isnan(drawn)], ()
-    if left_out := len(drawn) - len(defined):
-        share = f"{left_out:,} of {len(drawn):,} resamples"
-        warnings = (f"the score is undefined in {share}, which were left out",)
+    defined, warnings = means[~np.isnan(means)], [*_few(seeds, documents)]
+    if left_out := resamples - len(defined):
+        share = f"{left_out:,} of {resamples:,} resamples"
+        warnings.insert(0, f"the score is undefined in {share}, which were left out")
     low = high = None
     if defined.size:
         low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
-    return Interval(name, estimate, low, high, LEVEL, warnings=warnings)
+    several = "crossed bootstrap over seeds and documents"
+    name = "bootstrap over documents" if seeds == 1 else several
+    estimate = float(observed.mean())
+    return Interval(name, estimate, low, high, LEVEL, seeds, documents, tuple(warnings))
 
 
 def constant(differences: np.ndarray) -> bool:

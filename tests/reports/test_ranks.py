@@ -46,11 +46,8 @@ def test_an_entry_short_of_seeds_is_compared_over_those_it_has_and_never_the_bes
     expected = {folder_of(runs[0]): {("atlop", name): (0, 1) for name in values}}
     found, (note,) = ranks(runs, expected)
     assert "`atlop + none`" in note
-    assert {name: rank for (_, name), rank in found.items()} == {
-        "none": "1",
-        "vae": "1",
-        "copies": "3",
-    }
+    of_name = {name: rank for (_, name), rank in found.items()}
+    assert of_name == {"none": "1", "vae": "1", "copies": "3"}
 
 
 def test_without_a_common_seed_or_counts_there_is_no_rank(tmp_path):

@@ -111,6 +111,8 @@ def test_the_tail_is_a_family_of_its_own(tmp_path):
     row = shown(differences)
     assert row[TAIL] == pytest.approx(-2.5) and row[f"{TAIL}.p_holm"] == P_SIX
     assert row[f"{F1}.p"] == 1 and row[f"{F1}.d_z"] == "undefined"
+    # documents and seeds that do not vary leave no width
+    assert row[f"{F1}.low"] == pytest.approx(0) == row[f"{F1}.high"]
 
 
 def test_normal_differences_get_the_t_test_and_the_caption_says_what_it_would_find(tmp_path):
@@ -134,11 +136,6 @@ def test_the_mark_asks_for_a_small_p_and_an_interval_without_0(p, low, high, exp
 
 
 # ---- intervals
-
-
-def test_documents_and_seeds_that_do_not_vary_leave_no_width(tmp_path):
-    row = shown(examined(grid(tmp_path, {"vae": [2.0] * 6}))[2])
-    assert row[f"{F1}.low"] == pytest.approx(2) == row[f"{F1}.high"]
 
 
 def test_the_interval_is_the_crossed_one(tmp_path):
@@ -202,7 +199,6 @@ def test_runs_without_counts_have_p_values_and_no_intervals(tmp_path):
     "content, reason",
     [
         (None, "changed after the run was done"),
-        (counts(0.4), "counts_test.json and metrics.json disagree on test f1"),
         (counts(0.51, documents=9), "is of other documents or gold facts than the other runs'"),
     ],
 )
@@ -260,6 +256,5 @@ def test_marks_in_every_renderer(tmp_path):
 def test_a_small_p_is_smaller_than_not_zero(tmp_path):
     points = np.round(10 + np.random.default_rng(0).standard_normal(12), 1)
     _, _, differences = examined(grid(tmp_path, {"vae": points}))
-    assert shown(differences)[f"{F1}.p"] < 1e-6
-    assert "| < 0.0001 |" in markdown([differences])
+    assert shown(differences)[f"{F1}.p"] < 1e-6 and "| < 0.0001 |" in markdown([differences])
     assert "$<$ 0.0001" in latex([differences]) and "&lt; 0.0001" in html([differences])

@@ -47,16 +47,13 @@ def test_k_hat_speaks_of_augmenters_tested_in_several_settings(runs):
 
 
 def test_the_table_has_a_column_for_the_best_control(runs):
-    table = ablation_table(Study.of(runs))
+    study = Study.of(runs)
+    assert study.best_control("atlop") == "copies" and study.best_control("unknown") is None
+    table = ablation_table(study)
     assert table.columns[-1] == TO_CONTROL
     last = {row.label: row.cell(TO_CONTROL.key).mean for row in table.rows}
     assert last["gaussian"] == pytest.approx(3.0) and last["vae"] == pytest.approx(-5.0)
     assert last["none"] is None and last["copies"] is None
-
-
-def test_the_best_control_is_chosen_on_dev(runs):
-    assert Study.of(runs).best_control("atlop") == "copies"
-    assert Study.of(runs).best_control("unknown") is None
 
 
 def under(protocol, gains, tmp_path):

@@ -295,10 +295,11 @@ def test_the_command_names_run_file_and_metric_and_makes_no_table(run, dataset, 
     assert "2 runs, 1 as their files give them, 1 not" in done.stderr
 
 
-def test_the_command_says_what_could_not_be_verified_and_that_files_are_damaged(run, tmp_path):
+def test_the_command_says_what_could_not_be_verified_and_which_is_damaged(run, dataset, tmp_path):
+    write_run(tmp_path / "results", dataset, augmenter="vae")
     shutil.move(tmp_path / "test.json", tmp_path / "elsewhere.json")
     done = report(tmp_path / "results" / "demo", "--verify")
-    said = "not verified, of 1 run(s): not compared with gold documents:"
+    said = "not verified, of 2 run(s): not compared with gold documents:"
     assert done.exit_code == 0 and said in done.stderr
     with open(run.path / "history.jsonl", "r+b") as file:
         file.truncate(20)

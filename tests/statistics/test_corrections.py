@@ -35,7 +35,6 @@ def test_datasets_with_effect_by_hand():
     # 4 * .001, 3 * .01, 2 * .03 = .06: two datasets
     assert datasets_with_effect([0.03, 0.001, 0.2, 0.01]) == 2
     assert datasets_with_effect([0.03, 0.001, None, 0.01]) == 2
-    assert datasets_with_effect([]) == 0
 
 
 @given(families, st.sampled_from([0.01, 0.05, 0.3]))

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics.intervals import (
-    crossed_from_scores,
-    crossed_interval,
-    paired_t_interval,
-    percentile_interval,
-)
+from benchmark.statistics.intervals import crossed_from_scores, crossed_interval, paired_t_interval
 from benchmark.statistics.measures import MEASURES
 from benchmark.statistics.resampling import draw_documents, scores_under
 
@@ -111,9 +106,12 @@ def test_few_seeds_and_documents_are_said(models, seeds, documents, warning):
 
 
 def test_undefined_resamples_are_left_out():
-    part = percentile_interval("a", 1.0, np.array([np.nan, 1.0, 1.0]))
+    of = lambda *drawn: crossed_from_scores(
+        np.array(drawn)[:, None], np.array([1.0]), documents=30, rng=rng()
+    )
+    part = of(np.nan, 1.0, 1.0)
     assert (part.low, part.high) == (1, 1) and "1 of 3 resamples" in part.warnings[0]
-    assert percentile_interval("a", 1.0, np.array([np.nan])).low is None
+    assert of(np.nan).low is None
 
 
 def test_draws_of_documents_are_multinomial():

@@ -146,7 +146,7 @@ def test_filters(opened):
     assert entries(opened) == BY_F1
 
 
-def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
+def test_a_focus_that_can_be_seen_and_sorting_by_keyboard(opened):
     opened.js(f"{head('Seeds')}.focus()")
     opened.press(*TAB, modifiers=SHIFT)
     opened.press(*TAB)
