@@ -39,27 +39,25 @@ def damage(directory):
     return status.detail
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize(
-    "how", ["cut", "emptied", "gone", "one digit", "a line less", "another run's"]
-)
-def test_a_changed_file_is_named(tmp_path, directory, name, how):
-    path = directory.path / name
-    content = path.read_bytes()
+def changed(content: bytes) -> dict[str, bytes]:
     digit = next(bytes([byte]) for byte in reversed(content) if chr(byte).isdigit())
     before, _, after = content.rpartition(digit)
-    lines = content.splitlines(keepends=True)
+    return {
+        "cut": content[:-5],
+        "emptied": b"",
+        "one digit": before + (b"8" if digit == b"9" else b"9") + after,
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("how", ["cut", "emptied", "one digit", "gone", "another run's"])
+def test_a_changed_file_is_named(tmp_path, directory, name, how):
+    path = directory.path / name
+    other = (stored(tmp_path, "none", 1).path / name).read_bytes()
+    contents = changed(path.read_bytes()) | {"another run's": other}
     path.unlink()
     if how != "gone":
-        path.write_bytes(
-            {
-                "cut": content[:-5],
-                "emptied": b"",
-                "one digit": before + (b"8" if digit == b"9" else b"9") + after,
-                "a line less": b"".join(lines[:-2] + lines[-1:]),
-                "another run's": (stored(tmp_path, "none", 1).path / name).read_bytes(),
-            }[how]
-        )
+        path.write_bytes(contents[how])
     found = damage(directory)
     assert str(path) in found and ("missing" if how == "gone" else "SHA-256") in found
 
@@ -86,7 +84,7 @@ def test_a_marker_that_tells_nothing(directory, marker, message):
     assert str(directory.path / "DONE") in damage(directory) and message in damage(directory)
 
 
-@pytest.mark.parametrize("name", ["../../secret.json", "/etc/hostname", "sub/file.json"])
+@pytest.mark.parametrize("name", ["../../secret.json", "/etc/hostname"])
 def test_a_marker_cannot_point_out_of_its_folder(directory, name):
     marker = directory.read_json("DONE")
     marker["sha256"][name] = "00"
