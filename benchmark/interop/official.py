@@ -52,15 +52,13 @@ def import_checkpoint(
         checkpoint: what torch.save(model.state_dict()) wrote, or the same as .safetensors. None of
             its code is executed.
         out: a folder that does not exist yet, or is empty.
-        encoder: hub id or folder of the pretrained model that was fine-tuned, for its configuration
-            and tokenizer.
+        encoder: hub id or folder of the pretrained model that was fine-tuned.
         relations: the rel2id.json that the checkpoint was trained with; class 0 is NA.
         options: of the backbone. The weights' shapes give some of them; official code fixes
             others, unless they are given here.
 
     Raises:
-        UserError: the file cannot be read, or does not fit the backbone, the encoder or
-            `relations`; `out` is not empty.
+        UserError: the file cannot be read or does not fit; `out` is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is not empty; an import needs a folder of its own")

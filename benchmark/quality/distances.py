@@ -60,28 +60,20 @@ def principal_components(rows: Tensor, count: int) -> tuple[Tensor, float]:
 
 
 def frechet(x: Tensor, y: Tensor) -> float | None:
-    """Frechet distance of the Gaussians with the moments of rows x [N,k] and y [M,k]."""
+    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), with the means m and the covariances S of rows
+    x [N,k] and y [M,k].
+    """
     if min(len(x), len(y)) < 2:
         return None
-    x, y = x.cpu().double(), y.cpu().double()
-    return frechet_of_moments(x.mean(0), _covariance(x), y.mean(0), _covariance(y))
-
-
-def frechet_of_moments(
-    mean_1: Tensor, covariance_1: Tensor, mean_2: Tensor, covariance_2: Tensor
-) -> float:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), for means [k] and covariances [k,k], float64."""
-    values, vectors = torch.linalg.eigh(covariance_1)
+    means = [rows.cpu().double().mean(0) for rows in (x, y)]
+    centred = [rows.cpu().double() - mean for rows, mean in zip((x, y), means, strict=True)]
+    one, other = (rows.T @ rows / (len(rows) - 1) for rows in centred)
+    values, vectors = torch.linalg.eigh(one)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     # S1 S2 has the same eigenvalues
-    shared = torch.linalg.eigvalsh(root @ covariance_2 @ root).clamp(min=0).sqrt().sum()
-    means = (mean_1 - mean_2).square().sum()
-    return max(float(means + covariance_1.trace() + covariance_2.trace() - 2 * shared), 0.0)
-
-
-def _covariance(rows: Tensor) -> Tensor:
-    centred = rows - rows.mean(0)
-    return centred.T @ centred / (len(rows) - 1)
+    shared = torch.linalg.eigvalsh(root @ other @ root).clamp(min=0).sqrt().sum()
+    apart = (means[0] - means[1]).square().sum()
+    return max(float(apart + one.trace() + other.trace() - 2 * shared), 0.0)
 
 
 def nearest(rows: Tensor, train: Tensor) -> float | None:

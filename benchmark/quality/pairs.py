@@ -1,7 +1,6 @@
 """How good generated pairs are, in the space of the stage 1 model.
 
-Four kinds of pairs with the same label sets in the same numbers, those of the *dev* pairs, so that
-no difference comes from the relations asked for:
+Four kinds of pairs with the same label sets in the same numbers, those of the *dev* pairs:
 
 * dev: real pairs that neither the stage 1 model nor the augmenter was trained on;
 * train: real training pairs: the best that a generator can do that knows only the training split;
@@ -14,18 +13,15 @@ Measured (benchmark/quality/distances.py has the formulae):
 * recognition: does the frozen stage 1 classifier find exactly the labels asked for (`exact_match`),
   and which share of them (`micro_f1`)?
 * labels kept: exact matches of the train pairs encoded and decoded again, as a share of those of
-  the pairs themselves. A VAE may explain nearly all of the variance and still lose the few
-  directions that tell rare relations apart;
+  the pairs themselves: a VAE may explain the variance and lose what tells rare relations apart;
 * distance to dev: squared MMD, the kernel's width the median distance between dev pairs; Frechet
   distance on the first COMPONENTS principal components of the training pairs, because a covariance
-  of the full width is singular for so few pairs (few pairs bias it upwards, but all kinds alike);
-* spread against dev's: of all pairs; within a label set (shows a generator that knows one point per
-  label set); the share of the variance between label sets (shows one that ignores the labels);
-* neighbours: median distance to the nearest training pair, against that of dev pairs (0: training
-  pairs are given back).
+  of the full width is singular for so few pairs;
+* spread against dev's: of all pairs; within a label set (one point per label set?); the share of
+  the variance between label sets (are labels ignored?);
+* neighbours: median distance to the nearest training pair, against that of dev pairs (0: copies).
 
-The run's seed determines everything; the draws come from generators of their own. Numbers that are
-undefined are None. Shapes: N pairs, d width, R classes incl. the threshold class 0.
+Undefined numbers are None. Shapes: N pairs, d width, R classes incl. the threshold class 0.
 """
 
 from __future__ import annotations
@@ -144,7 +140,7 @@ def _compared(
     """All numbers of one group of pairs: measure -> kind -> number.
 
     Args:
-        kinds: the pairs of each kind. found: [N,R-1], the relations recognised in them.
+        found: of each kind, [N,R-1], the relations recognised in its pairs.
         train: [M,d], all training rows.
         basis: [d,k], the components that Frechet distances are taken on.
     """

@@ -9,7 +9,6 @@ from benchmark.quality import distances
 from benchmark.quality.distances import (
     between_share,
     frechet,
-    frechet_of_moments,
     mean_kernel,
     median_distance,
     mmd,
@@ -24,18 +23,23 @@ def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def rows_with(mean, covariance):
+    """Four rows with exactly these moments."""
+    mean, covariance = (torch.tensor(part, dtype=torch.float64) for part in (mean, covariance))
+    root = torch.linalg.cholesky(1.5 * covariance)  # 2 x root x root' / (4 - 1)
+    return mean + torch.cat([root.T, -root.T])
+
+
 def test_frechet_of_known_moments():
     """Commuting covariances: |difference of the means|^2 + sum of (s1 - s2)^2. For 2 x 2 matrices
     that do not commute, tr (S1 S2)^(1/2) = sqrt(tr S1 S2 + 2 sqrt(det S1 S2)).
     """
-    double = lambda *rows: torch.tensor(rows, dtype=torch.float64)
-    zero, one = double(0, 0), double(3, 4)
-    first, second = double([1, 0], [0, 4]), double([9, 0], [0, 4])
-    assert frechet_of_moments(zero, first, one, second) == pytest.approx(25 + (1 - 3) ** 2 + 0)
-    assert frechet_of_moments(zero, first, zero, first) == pytest.approx(0, abs=1e-12)
-    first, second = double([2, 1], [1, 2]), double([3, 0], [0, 1])
-    shared = math.sqrt(float((first @ second).trace()) + 2 * math.sqrt(3 * 3))
-    assert frechet_of_moments(zero, first, zero, second) == pytest.approx(4 + 4 - 2 * shared)
+    first = rows_with([0.0, 0], [[1.0, 0], [0, 4]])
+    assert frechet(first, rows_with([3.0, 4], [[9.0, 0], [0, 4]])) == pytest.approx(25 + 4)
+    assert frechet(first, first) == pytest.approx(0, abs=1e-12)
+    first, second = rows_with([0.0, 0], [[2.0, 1], [1, 2]]), rows_with([0.0, 0], [[3.0, 0], [0, 1]])
+    shared = math.sqrt(2 * 3 + 2 * 1 + 2 * math.sqrt(3 * 3))
+    assert frechet(first, second) == pytest.approx(4 + 4 - 2 * shared)
 
 
 def test_frechet_of_samples_nears_that_of_their_distributions():

@@ -159,24 +159,22 @@ class Stress:
                 self.faults.append(damage)
         log = self.log.read_text()
         strange = {code for code in self.ended if code >= 0 and code not in EXIT_CODES}
-        for fault, found in (
-            (f"workers ended with the exit codes {strange}", strange),
-            ("a worker met an error", "Traceback" in log),
-            ("a run failed", "\nfailed " in log),
-        ):
-            self.faults += [f"{fault}: {self.log}"] if found else []
+        if strange or "Traceback" in log or "\nfailed " in log:
+            self.faults.append(f"a worker or a run failed (exit codes {strange}): {self.log}")
         lines = [json.loads(line) for line in self.events.read_text().splitlines()]
-        kinds = ("start", "trained", "done")
-        told = {kind: [line for line in lines if line["event"] == kind] for kind in kinds}
-        times = {kind: Counter(line["run"] for line in found) for kind, found in told.items()}
+        starts = [line for line in lines if line["event"] == "start"]
+        times = {
+            kind: Counter(line["run"] for line in lines if line["event"] == kind)
+            for kind in ("start", "trained", "done")
+        }
         twice = {run: n for run, n in times["done"].items() if n > 1}
         self.faults += [f"{run} was finished {n} times" for run, n in twice.items()]
-        taken_over = [e for e in told["start"] if e["before"] == "killed"]
+        taken_over = [start for start in starts if start["before"] == "killed"]
         self.figures = {
             "runs": len(self.jobs),
             "seconds": round(self.seconds),
             "kills": dict(self.killed),
-            "starts of a run": len(told["start"]),
+            "starts of a run": len(starts),
             "taken over": len(taken_over),
             "of these from a training state": sum(e["checkpoint"] for e in taken_over),
             "most starts of one run": max(times["start"].values()),
@@ -188,9 +186,7 @@ class Stress:
 
 
 def _record_events(events: Path) -> None:
-    """Have the workers, which are forked from here, tell when they start a run, have trained it,
-    and have declared it done.
-    """
+    """Have the workers, forked from here, tell when they start, have trained, and finish a run."""
     start, execute, finish = RunDirectory.start, stages.train_run, RunDirectory.finish
 
     def tell(directory: RunDirectory, event: str, **more: object) -> None:
