@@ -135,20 +135,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """How documents are laid into an encoder's windows.
+    """How documents are laid into an encoder's windows."""
 
-    Args:
-        size: positions of one window, special tokens included.
-        overlap: least number of tokens that neighbouring windows share, half a window at most. 0
-            with documents of up to two windows is the official layout.
-        start, end: ids of the special token before and after the text.
-        pad: the tokenizer's own padding id.
-    """
-
-    size: int
+    size: int  # positions of one window, special tokens included
+    # least number of tokens that neighbouring windows share, half a window at most; 0 with
+    # documents of up to two windows is the official layout
     overlap: int
-    start: int
-    end: int
+    start: int  # id of the special token before the text
+    end: int  # and of the one after it
     pad: int
 
     def starts(self, tokens: int) -> np.ndarray:
@@ -298,19 +292,16 @@ class DocumentBatches(torch.utils.data.Sampler):
     """Batches of row numbers; the order of each epoch is a function of (seed, epoch) alone.
 
     Args:
-        sizes: [documents] a cost per document (tokens), for bucketing and for evaluation in order
-            of length.
+        sizes: [documents] tokens of each.
         order: "random" shuffles documents. "bucketed" shuffles, sorts stretches of 16 batches by
             size and shuffles the batches, so that a batch has documents of similar size; the one
             batch that is not full is set aside before sorting, since its documents weigh more.
             "sorted" is by size, for evaluation.
         share: (number of this process, number of processes): only this process's part of each
-            batch. Parts have nearly equal length; with more processes than documents, some get a
-            BLANK one.
+            batch. With more processes than documents, some get a BLANK one.
 
     Attributes:
-        skip: batches to leave out at the beginning of the next pass, when an epoch goes on in its
-            middle; 0 again after it.
+        skip: batches to leave out at the beginning of the next pass.
     """
 
     STRETCH = 16

@@ -70,10 +70,6 @@ def dwie(
         train, dev, test, dev_documents, split_seed, frequent: as for `docred-format`.
         relations: of local files, e.g. the conversion's rel2id.json. None: the relations that
             occur. The hub's copy always has the conversion's 65, in its order.
-
-    Raises:
-        DataError: a file is faulty, or the hub cannot be reached and there is no copy here.
-        ConfigError: an option is wrong.
     """
     if train is dev is test is None:
         if dev_documents or relations:

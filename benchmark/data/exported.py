@@ -50,10 +50,6 @@ def exported(*, hub: str) -> Corpus:
 
     Args:
         hub: the folder, or the id of the dataset on the hub.
-
-    Raises:
-        DataError: something is missing or damaged, or the hub cannot be reached and there is no
-            copy here.
     """
     from benchmark.data.documents import Corpus
 

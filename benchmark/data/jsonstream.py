@@ -51,9 +51,8 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
-    """The elements of the JSON array in `path`, in order, each parsed when it is asked for.
-
-    Raises DataError, with line and column, at the first character that is not valid.
+    """The elements of the JSON array in `path`, each parsed when it is asked for. Raises DataError
+    with line and column.
     """
     try:
         yield from _elements(read_text(path))

@@ -57,10 +57,7 @@ def made_up_batch(documents: Sequence[dict[str, Any]], needs: Sequence[str] = ()
 def made_up_encoding(
     batch: Batch, width: int = 16, heads: int = 4, seed: int = 0, dtype=torch.float64
 ) -> Encoded:
-    """Random states and attention rows, zero at padding.
-
-    What a document gets depends on its number in the split alone.
-    """
+    """Random states and attention rows, zero at padding; by the document's number alone."""
     states = torch.zeros(len(batch.rows), batch.width, width, dtype=torch.float64)
     rows = torch.zeros(len(batch.mention_state), heads, batch.width, dtype=torch.float64)
     of_document = batch.mention_state // batch.width

@@ -43,10 +43,6 @@ def redocred(
         train, dev, test: local files instead of the hub's.
         dev_documents: select on so many documents of train, drawn by `split_seed`, instead of on a
             dev file.
-
-    Raises:
-        DataError: a file is faulty, or the hub cannot be reached and holds no copy of the file
-        here.
     """
     files = {"train": train, "dev": dev, "test": test}
     wanted = [split for split, path in files.items() if path is None]

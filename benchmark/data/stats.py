@@ -18,9 +18,8 @@ def statistics(
     """Numbers of one split. Shares are fractions; what has no denominator is None.
 
     Args:
-        rows: canonical documents (benchmark.data.documents), read once.
-        frequent: the relations that count as frequent. None: the ten most frequent of these rows,
-            ties by name.
+        rows: canonical documents, read once.
+        frequent: the relations that count as frequent. None: the ten most frequent, ties by name.
 
     Returns:
         COUNTED, where pairs are all ordered pairs of different entities; the maxima of documents;

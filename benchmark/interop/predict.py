@@ -49,13 +49,11 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
         threshold: "class": the model's own; "tuned": one for all relations; "per_relation": one for
             each. The last two were tuned on dev and are stored with the run.
 
-    Returns:
-        One dict per fact: `title`, `h_idx`, `t_idx` and `r` as in the official submission format;
-        `head`, `relation` and `tail` in words; `score`, the margin of the logit over the threshold
-        class. In an undirected corpus each pair comes once.
+    Returns one dict per fact: `title`, `h_idx`, `t_idx` and `r` as in the official submission
+    format; `head`, `relation` and `tail` in words; `score`, the margin of the logit over the
+    threshold class. In an undirected corpus each pair comes once.
 
-    Raises:
-        UserError: the run is not finished or kept no weights; a document is faulty.
+    Raises UserError: the run is not finished or kept no weights; a document is faulty.
     """
     run = run if run.exists() else pulled(str(run))
     directory = single_run(run)

@@ -62,15 +62,13 @@ def pair_quality(
     """The content of `quality.json` for an augmenter that is fitted and prepared.
 
     Args:
-        backbone: of the stage 1 model, in evaluation mode: the classifier, with its bounds.
+        backbone: of the stage 1 model, in evaluation mode.
         train, dev: all positive pairs, on the device to compute on.
         tail: [R-1] bool, the relations that are not frequent; None where none are declared.
         max_labels: relations predicted for one pair at most.
-        seed: of the run.
 
     Returns:
-        pairs: numbers of pairs.
-        settings: what the measurement depends on.
+        pairs, settings: numbers of pairs; what the measurement depends on.
         diagnosis: `Diagnosed.diagnose` on the dev pairs, and what follows from it.
         groups: group ("all"; "tail": some relation of the pair is not frequent; "frequent") ->
             measure -> kind of pairs -> number, with the kind "reconstructed" (train pairs, encoded
@@ -178,13 +176,12 @@ def figure_sample(
     """Some real and generated pairs with a rare relation, for a figure like the paper's Figure 5.
 
     Args:
-        real, generated: in random order.
         basis: [d,k], the components that are kept of a representation.
         tail: [R-1] bool, the rare relations; None: pairs with any relation are taken.
 
     Returns:
-        {"real", "generated"}: {"rows": k numbers a pair, to five digits; "labels": the numbers of
-        its relations, 0 the first of the inventory}, at most SAMPLED pairs each.
+        {"real", "generated"}: {"rows": k numbers a pair; "labels": the numbers of its relations, 0
+        the first of the inventory}, at most SAMPLED pairs each.
     """
     kept = {}
     for name, pairs in (("real", real), ("generated", generated)):

@@ -86,10 +86,8 @@ def _attempt() -> tuple[str, int] | None:
 
 
 def claim(marker: Path) -> None:
-    """Create RUNNING for this process, or take it over from a process that is gone.
-
-    A run that this same process gave up (an interrupted notebook cell) is taken over as well.
-    Raises UserError when another process works on the run.
+    """Create RUNNING for this process, or take it over from one that is gone, or from this very
+    process (an interrupted notebook cell). Raises UserError when another works on the run.
     """
     values = {"host": socket.gethostname(), "pid": os.getpid(), "born": _process(os.getpid())[1]}
     values |= {"time": now(), "attempt": _attempt()}

@@ -16,8 +16,7 @@ def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[s
     """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3").
 
     A missing value reads "nothing". A data file or an encoder that was only moved (the last part
-    of its path is the same) is no difference, nor is an encoder's revision: contents have digests.
-    Nor are the trackers.
+    of its path is the same) is no difference, nor is its revision: contents have digests.
     """
     texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
     found = []

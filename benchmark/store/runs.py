@@ -114,9 +114,7 @@ class RunDirectory:
         return [RunDirectory(path) for path in self.path.parents[1].glob(f"*/{self.path.name}")]
 
     def state(self) -> State:
-        """What became of the run.
-
-        done; running (its process lives); failed (it raised an error); killed (its process ended
+        """done; running (its process lives); failed (it raised an error); killed (its process ended
         without saying why); missing (never started).
         """
         owner = self._owner()  # asked first: RUNNING goes when DONE is there
@@ -206,11 +204,9 @@ class RunDirectory:
 
     def fail(self, error: BaseException) -> None:
         """Record that the run raised `error` (if the disk allows it), and release the folder."""
-        first_line = (str(error).splitlines() or [""])[0]
-        record = {
-            "error": f"{type(error).__name__}: {first_line}",
-            "traceback": "".join(traceback.format_exception(error)),
-        }
+        line = (str(error).splitlines() or [""])[0]
+        told = "".join(traceback.format_exception(error))
+        record = {"error": f"{type(error).__name__}: {line}", "traceback": told}
         with contextlib.suppress(UserError, OSError):
             self.write_json("FAILED", record)
         self.release()
@@ -232,9 +228,8 @@ class RunDirectory:
         return StoredRun(self.path, self.config(), self.facts(), self.read_json("metrics.json"))
 
     def copy_results(self, folder: Path, *patterns: str) -> None:
-        """Copy the result files of a finished run, without those of these patterns.
-
-        DONE keeps the digests of the files left behind and lists them.
+        """Copy the result files of a finished run, but for these patterns; DONE lists what is left
+        behind.
         """
         marker = self.read_json("DONE")
         left = {path.name for pattern in patterns for path in self.path.glob(pattern)}
@@ -280,8 +275,8 @@ class RunDirectory:
     ) -> list[str]:
         """What sets `config` apart from the stored one: "train.epochs: 30 stored, 3 asked for".
 
-        Of the facts only IDENTIFYING_FACTS count, where both sides have them. `completed` adds to
-        a stored configuration the defaults of options that later versions of the code brought.
+        Of the facts only IDENTIFYING_FACTS count, where both sides have them. `completed` adds the
+        defaults of options that later versions of the code brought.
         """
         known, stored, asked = self.facts(), completed(self.config()), dict(config)
         for key in IDENTIFYING_FACTS:

@@ -7,14 +7,7 @@ import pytest
 from benchmark.data import docred
 from benchmark.data.biored import biored
 from benchmark.data.corpora import read_inventory, split_off
-from benchmark.data.docred import (
-    as_docred,
-    docred_format,
-    load_split,
-    own_rows,
-    read_documents,
-    rows_of,
-)
+from benchmark.data.docred import as_docred, docred_format, load_split, read_documents, rows_of
 from benchmark.data.redocred import FREQUENT, RELATIONS, redocred
 from benchmark.errors import DataError, UserError
 
@@ -82,10 +75,6 @@ def test_documents_without_labels_are_for_prediction_only(tmp_path):
     assert next(read_documents(path, labelled=False))["facts"] == []
     with pytest.raises(DataError, match="labels: missing"):
         list(read_documents(path))
-    del unlabelled["title"], unlabelled["vertexSet"][0][1]["name"]
-    bare, other = own_rows([unlabelled, document(labels="anything")], "own.json")
-    assert bare["title"] == "document 1" and other["title"] == "Ada"
-    assert bare["entities"] == other["entities"] and bare["facts"] == other["facts"] == []
 
 
 def test_the_evidence_of_a_fact_is_that_of_all_its_statements(tmp_path):
