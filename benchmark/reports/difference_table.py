@@ -101,8 +101,9 @@ def _cells(contrast: Contrast) -> dict[str, Cell]:
     cells = {key: replace(difference, mark=MARK if contrast.significant else "")}
     for name, _, _, number_of in _BESIDE:
         number = number_of(contrast)
-        absent = (difference.absent or UNDEFINED) if number is None else None
-        cells[f"{key}.{name}"] = Cell(number=number, over=difference.n, absent=absent)
+        cells[f"{key}.{name}"] = Cell(number=number, over=difference.n)
+        if number is None:
+            cells[f"{key}.{name}"] = Cell(absent=difference.absent or UNDEFINED)
     return cells
 
 

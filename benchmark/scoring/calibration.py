@@ -97,9 +97,7 @@ def thresholds_by_relation(
     relation's dev facts, so that few facts do not overfit. Where no threshold gives the relation an
     F1 of LEAST_F1, best_r is its largest margin (SCutFBR): it is hardly ever predicted.
 
-    Args:
-        ranking: of dev.
-        around: the threshold for all relations.
+    ranking: of dev. around: the threshold for all relations.
     """
     found = {}
     for relation in relations:

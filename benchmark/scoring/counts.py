@@ -145,8 +145,7 @@ def count(
     """Count true positives, predictions and gold facts per document, group and bucket.
 
     Args:
-        documents: gold documents, rows of FEATURES with unique titles. What is predicted in one
-            without facts is wrong.
+        documents: gold documents, rows of FEATURES with unique titles.
         predictions: an official DocRED submission, dicts with "title", "h_idx", "t_idx" and "r".
         relations: the dataset's inventory without NA.
         frequent: the relations of Freq F1; the rest makes LTail F1. None: neither is defined.

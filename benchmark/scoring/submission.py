@@ -31,8 +31,7 @@ class Reference:
     def count(self, predictions: Sequence[Mapping], source: str = "predictions") -> Counts:
         """Counts per document; a predicted relation that is new here is wrong and in the tail.
 
-        Raises:
-            DataError: naming `source`, for a title or an entity index that does not exist.
+        Raises DataError naming `source` for a title or an entity index that does not exist.
         """
         known = {fact["relation"] for document in self.documents for fact in document["facts"]}
         known |= {*(self.train.frequency if self.train else ()), *(self.frequent or ())}
@@ -66,12 +65,10 @@ def read_reference(
 ) -> Reference:
     """The reference from files.
 
-    Args:
-        gold: DocRED-format documents with labels.
-        train: DocRED-format documents that were trained on.
-        frequent: the relations of Freq F1, see `frequent_relations`. None: the ten most frequent of
-            the training facts, ties by name; without such facts, none.
-        undirected: score unordered pairs.
+    gold, train: DocRED-format documents with labels; `train` are those that were trained on.
+    frequent: the relations of Freq F1, see `frequent_relations`. None: the ten most frequent of
+        the training facts, ties by name; without such facts, none.
+    undirected: score unordered pairs.
 
     Raises DataError or ConfigError for a faulty file or an unusable `frequent`.
     """

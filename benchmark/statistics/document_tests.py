@@ -32,9 +32,8 @@ def approximate_randomisation(
     resamples), where a resample hits if its difference is at least as extreme as the observed one.
     `effect` and `statistic` are the difference of scores.
 
-    Args:
-        a, b: counts [S, D, k] of the models on the same documents, row by row.
-        measure: summed counts [..., k] -> score [...], see `measures.MEASURES`; defined for all.
+    a, b: counts [S, D, k] of the models on the same documents, row by row.
+    measure: summed counts [..., k] -> score [...], see `measures.MEASURES`; defined for all.
     """
     observed = measure(a.sum(axis=1)) - measure(b.sum(axis=1))
     null = swapped_differences(a, b, measure, rng=rng, resamples=resamples)

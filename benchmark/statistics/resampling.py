@@ -52,15 +52,10 @@ def draw_documents(rng: np.random.Generator, documents: int, resamples: int) -> 
 
 
 def scores_under(weights: np.ndarray, counts: np.ndarray, measure: Score) -> np.ndarray:
-    """Scores of resampled documents.
+    """Scores of resampled documents, [resamples, ...]; NaN where a score is undefined.
 
-    Args:
-        weights: [resamples, D], how often each document counts (`draw_documents`).
-        counts: [..., D, k], per-document counts of any number of runs on the same D documents.
-        measure: totals [..., k] -> [...].
-
-    Returns:
-        [resamples, ...]; NaN where a resample leaves the score undefined.
+    weights: [resamples, D], how often each document counts (`draw_documents`).
+    counts: [..., D, k], per-document counts of any number of runs on the same D documents.
     """
     columns, shape = _columns(counts)
     parts, start = [], 0

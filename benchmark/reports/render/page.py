@@ -31,12 +31,11 @@ def page(
 ) -> str:
     """The page as one text.
 
-    Args:
-        published: tables of papers to show below the boards.
-        left_out: sentences on what could not be shown.
-        across: the table of augmenters over all settings, for the end.
-        made: when and how, for the foot of the page.
-        summary: paragraphs on what the numbers show, for its head.
+    published: tables of papers to show below the boards.
+    left_out: sentences on what could not be shown.
+    across: the table of augmenters over all settings, for the end.
+    made: when and how, for the foot of the page.
+    summary: paragraphs on what the numbers show, for its head.
     """
     entries = [entry for board in boards for entry in board.entries]
     augmenters = {entry.row.label for entry in entries}
