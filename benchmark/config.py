@@ -112,6 +112,11 @@ class TrainConfig(OptionModel):
 
     trackers: list[Tracker] = key([], "charts while a run trains; they change no number")
 
+    @property
+    def mixed_precision(self) -> str:
+        """In Accelerate's words."""
+        return "bf16" if self.precision == "bf16" else "no"
+
 
 class AugmentConfig(OptionModel):
     """How generated pairs enter stage 3 (Algorithm 1); the same for every augmenter of an

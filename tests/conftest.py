@@ -12,8 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command_line import invoke
 from stored_runs import scores
-from typer.testing import CliRunner
 
 import benchmark.training
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Entry
@@ -60,13 +60,11 @@ class Lab:
 
         The first argument may hold several words.
         """
-        from benchmark.commands.app import app
-
         words = [*arguments[0].split(), *arguments[1:]]
         arguments = [str(self.config) if word == "CONFIG" else str(word) for word in words]
         if arguments[0] in ("run", "status", "report", "demo"):
             arguments += ["--results", str(self.results)]
-        return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+        return invoke(*arguments)
 
     def names(self) -> list[str]:
         return [call.name for call in self.ran]

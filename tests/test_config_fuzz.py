@@ -73,12 +73,6 @@ def test_any_value_at_any_place(folder, data):
 
 
 @SOME
-@given(st.dictionaries(st.sampled_from(KEYS), values, max_size=8))
-def test_any_mapping(folder, mapping):
-    assert_sound_or_refused(yaml.safe_dump(mapping), folder)
-
-
-@SOME
 @given(st.text(alphabet="ab: -[]{}&*!|>'\"#%@`\n\t\\\x00\u2028\ud800,?0.<", max_size=60))
 def test_any_text(folder, text):
     assert not assert_sound_or_refused(text, folder)

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from command_line import invoke
 
-from benchmark.commands.app import app
 from benchmark.config import read_experiment
 from benchmark.registry import DATASETS
 
@@ -58,7 +57,7 @@ def test_every_file_is_an_experiment_of_its_own_name(path):
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_files_can_be_planned_without_data(name, tmp_path):
     command = ["run", str(CONFIGS / f"{name}.yaml"), "--dry-run", "--results", str(tmp_path)]
-    result = CliRunner().invoke(app, command)
+    result = invoke(*command)
     assert result.exit_code == 0, result.output
     runs = 10 * 5 * len(experiment(name).backbones)
     assert f"{runs} of {runs} runs to do" in result.stdout

@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import invoke
 from tiny_runs import AUGMENTERS as TINY_AUGMENTERS
 from tiny_runs import BACKBONES as TINY_BACKBONES
 from tiny_runs import config, execute, execute_and_kill, losses, numbers
-from typer.testing import CliRunner
 
-from benchmark.commands.app import app
 from benchmark.config import EncoderConfig
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS, load_plugin
 
@@ -49,7 +48,7 @@ def run_of(name):
 
 
 def test_it_keeps_its_contract(plugin):
-    result = CliRunner().invoke(app, ["check", REGISTERED.get(plugin, plugin)])
+    result = invoke("check", REGISTERED.get(plugin, plugin))
     assert result.exit_code == 0 and "keeps its contract" in result.output, result.output
 
 

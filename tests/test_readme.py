@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
+from command_line import invoke
 
-from benchmark.commands.app import app
 from benchmark.config import Experiment
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 
@@ -44,7 +43,7 @@ def test_the_classes_keep_their_contracts(tmp_path, file):
     path = tmp_path / f"{file}.py"
     path.write_text(block("python", f'"""{file}'), encoding="utf-8")
     try:
-        result = CliRunner().invoke(app, ["check", name, "--plugin", str(path)])
+        result = invoke("check", name, "--plugin", path)
         if name == "towards":
             moves_each_pair_towards_another(registry[name])
     finally:
@@ -73,7 +72,7 @@ def test_the_findings_are_those_of_the_stored_results():
 
 def test_every_command_that_is_shown_exists():
     shown = set(re.findall(r"run_benchmark\.py (\w+)", README))
-    known = set(re.findall(r"^  (\w+)  ", CliRunner().invoke(app, ["--help"]).stdout, re.MULTILINE))
+    known = set(re.findall(r"^  (\w+)  ", invoke("--help", columns=80).stdout, re.MULTILINE))
     assert shown <= known
     assert known <= set(re.findall(r"`(\w+)", README))
 

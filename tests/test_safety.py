@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import invoke
 from stored_runs import run, write
-from typer.testing import CliRunner
 
-from benchmark.commands.app import app
 from benchmark.config import read_experiment
 from benchmark.errors import ConfigError, UserError
 from benchmark.grid.status import stored_directories
@@ -217,5 +216,5 @@ def test_a_folder_named_like_markup_is_shown_as_it_stands(tmp_path):
     strange = tmp_path / "demo" / "atlop" / "[bold]x[" / "seed-0"
     strange.mkdir(parents=True)
     (strange / "config.json").write_text("{}")
-    done = CliRunner().invoke(app, ["status", str(tmp_path / "demo")], env={"COLUMNS": "200"})
+    done = invoke("status", tmp_path / "demo")
     assert done.exit_code == 0 and "[bold]x[" in done.stdout and "[_b]" in done.stdout

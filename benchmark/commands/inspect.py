@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.commands.options import Plugins, argument, load_plugins, option
-from benchmark.errors import UnknownNameError, UserError
+from benchmark.errors import UnknownNameError, UserError, did_you_mean
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Entry
 
 REGISTRIES = {registry.kind: registry for registry in (BACKBONES, AUGMENTERS, DATASETS, ENCODERS)}
@@ -109,16 +109,10 @@ def _kind(name: str) -> str:
 
     Raises UnknownNameError when nothing is, UserError when several kinds have the name.
     """
-    found, messages = [], []
-    for kind in CHECKS:
-        try:
-            REGISTRIES[kind].entry(name)
-            found.append(kind)
-        except UnknownNameError as error:
-            messages.append(str(error))
+    found = [kind for kind in CHECKS if name in REGISTRIES[kind]]
     if len(found) > 1:
         raise UserError(f"'{name}' is {' and '.join(found)}: say which with --kind {found[0]}")
     if not found:
-        near = [message for message in messages if "Did you mean" in message]
-        raise UnknownNameError("\n".join(near or messages))
+        hint = did_you_mean(name, [known for kind in CHECKS for known in REGISTRIES[kind]], most=3)
+        raise UnknownNameError(f"nothing is called '{name}'.{hint} See: run_benchmark.py list")
     return found[0]

@@ -34,7 +34,7 @@ def facts(corpus: Any, encoder: EncoderConfig) -> dict[str, Any]:
     snapshot = encoder_snapshot(encoder.name, encoder.revision)
     return {
         "numerics_version": NUMERICS_VERSION,
-        "encoder_digest": encoder_digest(encoder),
+        "encoder_digest": snapshot and _digest(snapshot.folder),
         "encoder_revision": snapshot and snapshot.revision,
         "corpus": corpus.name,
         "corpus_digest": corpus.digest,
@@ -46,17 +46,9 @@ def facts(corpus: Any, encoder: EncoderConfig) -> dict[str, Any]:
     }
 
 
-def encoder_digest(encoder: EncoderConfig) -> str | None:
-    """The same for the same weights, configuration and vocabulary, from a folder or the hub.
-
-    None for a registered encoder. Raises UserError when it is not here and cannot be downloaded.
-    """
-    snapshot = encoder_snapshot(encoder.name, encoder.revision)
-    return snapshot and _digest(snapshot.folder)
-
-
 @functools.cache
 def _digest(folder: Path) -> str:
+    """The same for the same weights, configuration and vocabulary, from a folder or the hub."""
     files = [folder / name for name in ENCODER_TEXTS]
     files += sorted(folder.glob("*.model")) + weight_files(folder)
     lines = (f"{file.name} {sha256(file)}\n" for file in files if file.is_file())

@@ -11,7 +11,6 @@ from datasets import Dataset
 from benchmark.config import RunConfig
 from benchmark.data.docred import own_rows
 from benchmark.data.documents import FEATURES, Corpus
-from benchmark.data.features import featurise
 from benchmark.data.jsonstream import iterate_array
 from benchmark.data.ner import marker
 from benchmark.data.text import read_marked
@@ -19,7 +18,7 @@ from benchmark.errors import UserError
 from benchmark.interop.publishing import pulled, single_run
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import above
-from benchmark.training.evaluation import Evaluator, in_order
+from benchmark.training.evaluation import Evaluator, batches_of
 from benchmark.training.model import restore_model
 
 THRESHOLDS = {"class": None, "tuned": "threshold", "per_relation": "thresholds"}  # in metrics.json
@@ -72,12 +71,9 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
     types, undirected = tuple(stored.get("entity_types", ())), stored["undirected"]
     told = {"undirected": undirected, "entity_types": types}
     corpus = Corpus("the documents", rows, rows, rows, tuple(names), names, None, **told)
-    accelerator = Accelerator(mixed_precision="bf16" if config.train.precision == "bf16" else "no")
+    accelerator = Accelerator(mixed_precision=config.train.mixed_precision)
     model = restore_model(config, directory.path, len(names) + 1).to(accelerator.device)
-    features = featurise(
-        rows, corpus, model.encoder.tokenizer, training=False, mention=config.encoder.mention
-    )
-    loader = in_order(features, model, config.train.eval_batch_size)
+    loader = batches_of(rows, corpus, model, config)
     evaluator = Evaluator(
         model, accelerator, corpus, Progress.for_console(), max_labels=config.train.max_labels
     )

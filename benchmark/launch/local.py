@@ -46,8 +46,8 @@ def in_workers(
 ) -> Iterator[Outcome]:
     """Do `parallel` runs at a time in worker processes. A run waits for its `none` run."""
     # submitit would hide all GPUs from a worker that asks for none
-    same_gpus = {"variables": {GPUS: os.environ[GPUS]}} if GPUS in os.environ else {"unset": [GPUS]}
-    executor = submitit.LocalExecutor(launch.folder, python=python(**same_gpus))
+    same_gpus = [f"{GPUS}={os.environ[GPUS]}"] if GPUS in os.environ else ["-u", GPUS]
+    executor = submitit.LocalExecutor(launch.folder, python=python(*same_gpus))
     executor.update_parameters(timeout_min=YEARS, stderr_to_stdout=True)
     waiting, at_work = list(jobs), list[_AtWork]()
     left = sum(job.directory.state() != "done" for job in jobs)

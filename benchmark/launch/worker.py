@@ -14,10 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import submitit
 from submitit.helpers import DelayedSubmission
@@ -149,15 +147,11 @@ def _preempted() -> bool:
     return done.stdout.strip() == "RUNNING"
 
 
-def python(
-    *, variables: Mapping[str, str] = MappingProxyType({}), unset: Iterable[str] = ()
-) -> str:
+def python(*environment: str) -> str:
     """The shell words that start a worker's Python with this code.
 
-    Modules in the folder of the call are not found.
+    environment: further words for `env`. Modules in the folder of the call are not found.
     """
     code = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))
-    without = [word for name in unset for word in ("-u", name)]
-    values = [f"{name}={value}" for name, value in {"PYTHONPATH": path, **variables}.items()]
-    return shlex.join(["env", *without, *values, sys.executable, "-P"])
+    return shlex.join(["env", *environment, f"PYTHONPATH={path}", sys.executable, "-P"])

@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmark import processes
+from benchmark.config import RunConfig
 from benchmark.data.batches import Batch, Collator, DocumentBatches, Rows
 from benchmark.data.documents import Corpus
+from benchmark.data.features import featurise
 from benchmark.data.pairs import Pairs
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import DECIMALS, PER_ENTITY
@@ -24,11 +26,24 @@ from benchmark.training.model import DocreModel
 Choice = Callable[[Batch, Tensor], tuple[Tensor, Tensor]]
 
 
-def in_order(features: Dataset, model: DocreModel, batch_size: int) -> DataLoader:
-    """Batches of tokenised documents to evaluate, the longest first."""
+def batches_of(
+    documents: Dataset,
+    corpus: Corpus,
+    model: DocreModel,
+    run: RunConfig,
+    *,
+    training: bool = False,
+    size: int | None = None,
+) -> DataLoader:
+    """Batches of documents to evaluate as the run does, the longest first; `training`: those that
+    it was trained on.
+    """
+    settings = {"training": training, "mention": run.encoder.mention}
+    features = featurise(documents, corpus, model.encoder.tokenizer, **settings)
+    size = size or run.train.eval_batch_size
     return DataLoader(
         Rows(features, model.needs),
-        batch_sampler=DocumentBatches(features["length"], batch_size, order="sorted"),
+        batch_sampler=DocumentBatches(features["length"], size, order="sorted"),
         collate_fn=Collator(model.encoder.windows, model.needs),
     )
 

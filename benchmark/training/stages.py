@@ -77,7 +77,7 @@ def train_run(
     began = time.perf_counter()
     torch.set_num_threads(run.train.threads)
     accelerator = Accelerator(
-        mixed_precision="bf16" if run.train.precision == "bf16" else "no",
+        mixed_precision=run.train.mixed_precision,
         gradient_accumulation_steps=run.train.accumulation,
         # copies do not block: the loaders pin their memory
         dataloader_config=DataLoaderConfiguration(non_blocking=True),

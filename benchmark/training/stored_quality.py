@@ -14,8 +14,6 @@ from accelerate import Accelerator
 from augmenters.base import Augmenter
 from benchmark.config import RunConfig
 from benchmark.data.documents import Corpus
-from benchmark.data.features import featurise
-from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.recording import Stage1, hindrance, rare_relations, record_quality
@@ -23,7 +21,7 @@ from benchmark.registry import AUGMENTERS
 from benchmark.store.runs import RunDirectory
 from benchmark.training.augmentation import prepare
 from benchmark.training.checkpoints import read_tensors
-from benchmark.training.evaluation import Evaluator, in_order
+from benchmark.training.evaluation import Evaluator, batches_of
 from benchmark.training.model import restore_model
 
 
@@ -54,7 +52,7 @@ class StoredRunQuality:
         none = RunDirectory(directory.path.parents[1] / "none" / directory.path.name)
         if reason := hindrance(none.path if none.state() == "done" else None):
             raise UserError(f"{directory.path}: {reason}")
-        accelerator = Accelerator(mixed_precision="bf16" if run.train.precision == "bf16" else "no")
+        accelerator = Accelerator(mixed_precision=run.train.mixed_precision)
         if self._last is None or self._last[0] != none.path:
             self._last = none.path, self._stage1(run, none, stored.facts, accelerator)
         stage1, device = self._last[1], accelerator.device
@@ -72,15 +70,11 @@ class StoredRunQuality:
         model = restore_model(run, none.path, len(corpus.relations) + 1).to(accelerator.device)
         most = run.train.max_labels
         evaluator = Evaluator(model, accelerator, corpus, self.progress, max_labels=most)
-
-        def positive_pairs(split: str) -> Pairs:
-            """In the order and the batches of the run itself."""
-            documents, tokenizer = getattr(corpus, split), model.encoder.tokenizer
-            settings = {"training": split == "train", "mention": run.encoder.mention}
-            features = featurise(documents, corpus, tokenizer, **settings)
-            loader = in_order(features, model, run.train.eval_batch_size)
-            return evaluator.positive_pairs(loader, f"stage 1 representations of {split}")
-
-        train, dev = map(positive_pairs, ("train", "dev"))
-        tail = rare_relations(corpus.relations, corpus.frequent)
-        return Stage1(train, dev, model.backbone, tail)
+        pairs = (  # in the order and the batches of the run itself
+            evaluator.positive_pairs(
+                batches_of(getattr(corpus, split), corpus, model, run, training=split == "train"),
+                f"stage 1 representations of {split}",
+            )
+            for split in ("train", "dev")
+        )
+        return Stage1(*pairs, model.backbone, rare_relations(corpus.relations, corpus.frequent))

@@ -12,8 +12,7 @@ from accelerate import Accelerator
 
 from benchmark.config import RunConfig
 from benchmark.data.documents import Corpus
-from benchmark.data.features import featurise
-from benchmark.training.evaluation import in_order
+from benchmark.training.evaluation import batches_of
 from benchmark.training.model import build_model
 
 TRIES = 4
@@ -26,14 +25,12 @@ def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
     """
     config = run.train
     torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bf16" else "no")
+    accelerator = Accelerator(mixed_precision=config.mixed_precision)
     device = accelerator.device
     model = build_model(run, corpus).to(device).train()
     size = min(config.batch_size, len(corpus.train))
     sample = corpus.train.select(range(min(len(corpus.train), SAMPLE * size)))
-    settings = {"training": True, "mention": run.encoder.mention}
-    features = featurise(sample, corpus, model.encoder.tokenizer, **settings)
-    batches = list(in_order(features, model, size))
+    batches = list(batches_of(sample, corpus, model, run, training=True, size=size))
     batch = batches[len(batches) // 2].to(device)
     optimizer = torch.optim.AdamW(model.parameter_groups(config.lr_encoder, config.lr_head))
 

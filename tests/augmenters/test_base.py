@@ -90,23 +90,6 @@ def test_wrong_calls_are_named(call, message):
         call()
 
 
-@pytest.mark.parametrize(
-    ("result", "message"),
-    [
-        (ROWS, r"must return \(representations, labels\)"),
-        ((ROWS[:, :3], LABELS), "returned representations are 3 wide, expected 4"),
-        ((ROWS[:2], LABELS), "returned 2 on cpu representations, but 3 on cpu label sets"),
-        ((ROWS * torch.nan, LABELS), "returned representations hold NaN"),
-        ((ROWS, torch.eye(5)[:3]), "returned labels have the threshold class"),
-    ],
-)
-def test_wrong_results_are_named(result, message):
-    broken = Echo()
-    broken._augment = lambda *_, rng: result
-    with pytest.raises(AugmenterError, match=message):
-        broken.augment(ROWS, LABELS, rng=rng())
-
-
 @pytest.mark.parametrize("rows", [None, torch.ones(2, 3)])
 def test_a_view_has_rows_if_and_only_if_it_is_given_some(rows):
     class Viewed(Augmenter):

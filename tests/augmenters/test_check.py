@@ -265,6 +265,7 @@ BROKEN = {
         (perturbs(clone), no_gradient),
     ],
     "labels stay with their pairs": [
+        (augments(lambda x, y: x.clone()), r"must return \(representations, labels\)"),
         (augments(threshold), "threshold class"),
         (augments(lambda x, y: (x[:, 1:].clone(), y.clone())), "11 wide, expected 12"),
         (augments(lambda x, y: (x.clone(), y.roll(1, 0))), "those of the pair before"),

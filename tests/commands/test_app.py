@@ -6,9 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from benchmark.commands.app import app
+from command_line import invoke
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
@@ -18,7 +16,7 @@ COMMANDS = [*COMMANDS.split(), "import-checkpoint", "data"]
 
 
 def test_help_names_every_command():
-    result = CliRunner().invoke(app, ["--help"])
+    result = invoke("--help", columns=80)
     assert result.exit_code == 0
     assert all(re.search(rf"^  {command} ", result.stdout, re.MULTILINE) for command in COMMANDS)
     assert "..." not in result.stdout.split("Commands:")[1]  # no summary is cut off
@@ -26,14 +24,14 @@ def test_help_names_every_command():
 
 @pytest.mark.parametrize("command", [*COMMANDS, "data stats", "data validate"])
 def test_every_command_has_help_with_an_example(command):
-    result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    result = invoke(*command.split(), "--help")
     assert result.exit_code == 0
     if command not in ("demo", "data"):
         assert f"python run_benchmark.py {command}" in result.stdout
 
 
 def test_an_unknown_command_is_a_mistake_of_the_user():
-    result = CliRunner().invoke(app, ["raport"])
+    result = invoke("raport")
     assert result.exit_code == 2 and "report" in result.stderr
 
 

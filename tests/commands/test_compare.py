@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import invoke
 from stored_runs import counted, counts, run, scored, write
-from typer.testing import CliRunner
 
-from benchmark.commands.app import app
 from benchmark.statistics.tests import paired_t
 from benchmark.store.runs import RunDirectory
 
@@ -34,12 +33,12 @@ def files(here):
     return here
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(app, ["compare", *map(str, arguments)], env={"COLUMNS": "160"})
+def compare(*arguments):
+    return invoke("compare", *arguments)
 
 
 def as_json(*arguments):
-    result = invoke(*arguments, "--json", "--resamples", "999")
+    result = compare(*arguments, "--json", "--resamples", "999")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
 
@@ -68,7 +67,7 @@ def test_a_single_run_is_no_claim_about_a_method(here):
     assert {line["interval"]["name"] for line in found["lines"]} == {"bootstrap over documents"}
     assert "no difference of these two models is shown" in found["sentence"]
     assert any("One seed on each side" in warning for warning in found["warnings"])
-    result = invoke(a.path, b.path)
+    result = compare(a.path, b.path)
     assert "p, seeds" not in result.stdout and "same counts" not in result.stderr
     assert "p, docs" in result.stdout and "LTail F1" in result.stdout
 
@@ -78,7 +77,7 @@ def test_identical_systems_do_not_differ(here):
         scored(here, augmenter, (0.5, 0.51, 0.52), spread=30)
     found = as_json("demo/atlop/copies", "demo/atlop/none")
     assert found["lines"][0]["across_seeds"]["p"] == 1.0 and "level with none" in found["sentence"]
-    told = invoke("demo/atlop/copies", "demo/atlop/none").stderr
+    told = compare("demo/atlop/copies", "demo/atlop/none").stderr
     assert "A and B have the same counts in every document" in told
 
 
@@ -92,7 +91,7 @@ def test_without_frequent_relations_their_scores_are_said_to_be_undefined(here):
         directory.finish()
     lines = {line["measure"]: line for line in as_json(*sides)["lines"]}
     assert {name for name, line in lines.items() if line["undefined"]} == {"freq_f1", "ltail_f1"}
-    assert "no frequent relations are defined" in invoke(*sides).stdout
+    assert "no frequent relations are defined" in compare(*sides).stdout
 
 
 def test_prediction_files_have_the_official_scores(files):
@@ -113,7 +112,7 @@ def test_a_run_against_a_prediction_file(files):
 def test_two_single_runs_are_compared_whatever_their_seeds(here):
     counted(here, "none", 3, 0.5)
     counted(here, "vae", 8, 0.6, spread=10)
-    result = invoke("demo/atlop/vae", "demo/atlop/none", "--json")
+    result = compare("demo/atlop/vae", "demo/atlop/none", "--json")
     assert "A is of seed 8, B of seed 3: only their documents are paired" in result.stderr
     found = json.loads(result.stdout)
     assert found["seeds"] == [0] and found["lines"][0]["across_seeds"] is None
@@ -145,6 +144,6 @@ def test_mistakes_are_named(files, arguments, message):
     for seed in (5, 6):
         counted(files / "apart", "none", seed, 0.5)
     (files / "empty").mkdir()
-    result = invoke(*arguments)
+    result = compare(*arguments)
     assert result.exit_code == 2 and message in result.stderr.replace("\n", " "), result.output
     assert "Traceback" not in result.output

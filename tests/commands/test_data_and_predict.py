@@ -5,10 +5,9 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
+from command_line import invoke
 
 import benchmark.interop
-from benchmark.commands.app import app
 from benchmark.errors import UserError
 
 DOCUMENT = {
@@ -20,12 +19,6 @@ DOCUMENT = {
     ],
     "labels": [{"h": 0, "t": 1, "r": "lives_in"}],
 }
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(
-        app, [str(argument) for argument in arguments], env={"COLUMNS": "200"}
-    )
 
 
 @pytest.fixture

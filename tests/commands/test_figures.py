@@ -4,17 +4,16 @@ import sys
 
 import numpy as np
 import pytest
+from command_line import invoke
 from stored_runs import relations, run, write
-from typer.testing import CliRunner
 
-from benchmark.commands.app import app
 from benchmark.store.runs import RunDirectory
 
 NAMES = {"P1": "first", "P2": "second"}
 
 
 def figures(*arguments):
-    return CliRunner().invoke(app, ["figures", *map(str, arguments)])
+    return invoke("figures", *arguments)
 
 
 def pairs(count):

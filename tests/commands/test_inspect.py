@@ -4,16 +4,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
+from command_line import invoke
 
 from benchmark.checks import CheckFailed
-from benchmark.commands.app import app
 from benchmark.commands.inspect import CHECKS
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, Entry
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
 
 
 def test_list_shows_names_summaries_and_defaults():
@@ -91,14 +86,14 @@ def test_check_goes_on_after_a_failure_and_tells_a_reason_once(contracts, lab):
 def test_check_of_an_unknown_name():
     near, far = invoke("check", "vaedif"), invoke("check", "xyzzy")
     assert near.exit_code == far.exit_code == 2
-    assert "unknown augmenter 'vaedif'. Did you mean 'vaediff'" in near.stderr
-    assert near.stderr.count("unknown") == 1 and far.stderr.count("unknown") == 3
+    assert "nothing is called 'vaedif'. Did you mean 'vaediff'" in near.stderr
+    assert "Did you mean" not in far.stderr
 
 
 def test_list_names_a_faulty_module_and_shows_the_others(monkeypatch):
     faulty = Entry("faulty", "augmenters.not_there", "Inherits.", None)
     monkeypatch.setitem(AUGMENTERS.entries(), "faulty", faulty)
-    result = CliRunner().invoke(app, ["list", "augmenters"], env={"COLUMNS": "200"})
+    result = invoke("list", "augmenters")
     assert result.exit_code == 0, result.output
     assert "augmenters/not_there.py cannot be imported" in result.output
     assert "vaediff" in result.output

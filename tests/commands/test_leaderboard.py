@@ -1,15 +1,13 @@
 """leaderboard: from folders of results to a file."""
 
 import pytest
+from command_line import invoke
 from reports.render.test_page import rows_of
 from stored_runs import counted, run, write
-from typer.testing import CliRunner
-
-from benchmark.commands.app import app
 
 
 def leaderboard(*arguments):
-    return CliRunner().invoke(app, ["leaderboard", *map(str, arguments)])
+    return invoke("leaderboard", *arguments)
 
 
 def page_of(folder, *options):

@@ -3,17 +3,12 @@
 import json
 
 import pytest
+from command_line import invoke
 from tiny_runs import config, execute
-from typer.testing import CliRunner
 
-from benchmark.commands.app import app
 from benchmark.config import Choice
 from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
-
-
-def invoke(*arguments):
-    return CliRunner().invoke(app, ["quality", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +33,7 @@ def files(folder):
 
 def test_measures_what_was_not_measured_and_shows_the_table(trained):
     before = files(trained)
-    result = invoke(trained)
+    result = invoke("quality", trained)
     assert result.exit_code == 0, result.output
     shown = ("generative quality", "(real, dev)", "vae")
     assert all(text in result.stdout for text in shown)
@@ -51,7 +46,7 @@ def test_measures_what_was_not_measured_and_shows_the_table(trained):
     path = trained / "vae" / "seed-0" / "quality.json"
     content = json.loads(path.read_text()) | {"flags": {"mark": "this is the stored one"}}
     path.write_text(json.dumps(content))
-    assert "this is the stored one" in invoke(trained / "vae" / "seed-0").stdout
+    assert "this is the stored one" in invoke("quality", trained / "vae" / "seed-0").stdout
 
 
 def test_a_run_that_cannot_be_measured_is_told_and_the_others_are(trained):
@@ -59,7 +54,7 @@ def test_a_run_that_cannot_be_measured_is_told_and_the_others_are(trained):
         (trained / name / "seed-0" / "quality.json").unlink(missing_ok=True)
     stored = trained / "vae" / "seed-0" / "augmenter.safetensors"
     stored.rename(stored.with_name("away"))
-    result = invoke(trained)
+    result = invoke("quality", trained)
     stored.with_name("away").rename(stored)
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert "not measured: " in result.stderr and "kept no augmenter" in result.stderr
@@ -72,5 +67,5 @@ def test_mistakes(trained, tmp_path):
         (tmp_path, "no finished run there"),
         (trained / "none", "no finished run there that generates pairs"),
     ):
-        result = invoke(folder)
+        result = invoke("quality", folder)
         assert (result.exit_code, result.stdout) == (2, "") and message in result.stderr

@@ -5,19 +5,15 @@ import json
 import time
 
 import pytest
+from command_line import invoke
 from reports.test_quality import measurement
 from stored_runs import counted
-from typer.testing import CliRunner
-
-from benchmark.commands.app import app
 
 BACKBONES = ("atlop", "kd_docre", "baseline")
 
 
 def report(folder, *options):
-    return CliRunner().invoke(
-        app, ["report", str(folder), *map(str, options)], env={"COLUMNS": "200"}
-    )
+    return invoke("report", folder, *options)
 
 
 def test_four_files_the_same_each_time(tmp_path):
@@ -95,7 +91,7 @@ def test_a_folder_of_experiments_gets_the_tables_of_each_and_a_leaderboard(tmp_p
     for experiment in ("one", "two"):
         for augmenter in ("none", "vae"):
             counted(tmp_path / "results", augmenter, 0, 0.5, experiment=experiment)
-    done = CliRunner().invoke(app, ["report", str(tmp_path / "results")])
+    done = report(tmp_path / "results")
     assert done.exit_code == 0, done.output
     assert all((tmp_path / "results" / name / "report.tex").is_file() for name in ("one", "two"))
     assert "Experiment" in (tmp_path / "results" / "leaderboard.html").read_text(encoding="utf-8")

@@ -6,9 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from benchmark.commands.app import app
+from command_line import invoke
 
 DATA = Path(__file__).parents[1] / "parity" / "data"
 MADE_UP = json.loads((DATA / "metrics_made_up.json").read_text())
@@ -28,8 +26,8 @@ def stored(folder, **contents):
 
 
 def score(folder, *options):
-    command = ["score", folder / "predictions.json", "--gold", folder / "gold.json", *options]
-    return CliRunner().invoke(app, [*map(str, command)], env={"COLUMNS": "200"})
+    gold = folder / "gold.json"
+    return invoke("score", folder / "predictions.json", "--gold", gold, *options)
 
 
 def scores(folder, *options):

@@ -2,10 +2,9 @@
 
 import datasets
 import pytest
+from command_line import invoke
 from data.test_docred import files_of, write
-from typer.testing import CliRunner
 
-from benchmark.commands.app import app
 from benchmark.data.docred import docred_format
 from benchmark.data.exported import export, exported, push
 from benchmark.errors import DataError, UserError
@@ -105,10 +104,10 @@ def test_an_upload_is_one_commit_of_what_a_folder_holds(corpus, monkeypatch):
 
 def test_the_command(tmp_path):
     small = ["--set", "dataset={name: synthetic, train: 20, dev: 10, test: 10}"]
-    invoke = lambda *words: CliRunner().invoke(app, ["data", "export", *map(str, words)])
-    done = invoke("configs/demo.yaml", tmp_path / "out", *small)
+    run = lambda *words: invoke("data", "export", *words)
+    done = run("configs/demo.yaml", tmp_path / "out", *small)
     assert done.exit_code == 0, done.output
     assert "(synthetic; documents: train 20" in done.stdout.replace("\n", "")
     assert exported(hub=str(tmp_path / "out")).name == "synthetic"
-    nothing = invoke("configs/demo.yaml", *small)
+    nothing = run("configs/demo.yaml", *small)
     assert nothing.exit_code == 2 and "name a FOLDER" in nothing.stderr

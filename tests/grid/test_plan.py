@@ -28,17 +28,6 @@ def done(job, *, seconds=10.0, extra=b""):
     job.directory.finish()
 
 
-def test_every_run_comes_after_the_one_it_starts_from(lab, experiment):
-    jobs = plan(experiment, lab.results)
-    assert len({job.directory.path for job in jobs}) == len(jobs) == 2 * 3 * 2
-    places = {job.directory: place for place, job in enumerate(jobs)}
-    for job in jobs:
-        assert (job.stage1 is None) == (job.augmenter == "none")
-        assert job.stage1 is None or places[job.stage1] < places[job.directory]
-    assert jobs[4].directory.path == lab.results / "toy" / "right" / "noisy" / "seed-0"
-    assert jobs[4].name == "right noisy seed 0"
-
-
 def test_the_order_of_augmenters_in_the_file_does_not_matter_for_none(lab):
     jobs = planned(lab, "augmenters=[learned, none]", "seeds=[0]", "backbones=[left]")
     assert [job.augmenter for job in jobs] == ["none", "learned"]
@@ -82,15 +71,6 @@ def test_a_stored_run_has_the_defaults_of_options_that_came_later(lab, experimen
     changed = planned(lab, left, f"augmenters=[none, {scaled}]")[1].differences()
     keys = [line.split(":")[0] for line in changed]
     assert keys == ["augmenter.options.scale", "backbone.options.axial"]
-
-
-def test_selection_keeps_the_order_and_adds_only_what_is_needed(lab, experiment):
-    jobs = plan(experiment, lab.results)
-    assert select(jobs) == jobs
-    for augmenter, expected in (("learned", ["none", "learned"]), ("noisy", ["noisy"])):
-        found = select(jobs, augmenters=[augmenter], seeds=[1], backbones=["right"])
-        assert [job.cell for job in found] == [("right", name, 1) for name in expected]
-    assert select(jobs, seeds=[]) == []
 
 
 def test_extension_adds_registered_names_and_keeps_the_options_of_the_file(lab):

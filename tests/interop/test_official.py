@@ -7,12 +7,11 @@ import os
 
 import pytest
 import torch
+from command_line import invoke
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from backbones.encoders.huggingface import load_encoder
 from backbones.encoders.tiny import Tiny
-from benchmark.commands.app import app
 from benchmark.errors import UserError
 from benchmark.interop.official import import_checkpoint, read_state_dict
 from benchmark.interop.predict import predict
@@ -184,12 +183,12 @@ def test_the_command_reports_what_is_left_over_and_overwrites_nothing(setting):
     command = ["import-checkpoint", str(setting / "model.pt"), "--backbone", "kd_docre"]
     for option, file in {"encoder": "encoder", "relations": "rel2id.json", "out": "run"}.items():
         command += [f"--{option}", str(setting / file)]
-    result = CliRunner().invoke(app, [*command, "--option", "gamma=2.0"])
+    result = invoke(*command, "--option", "gamma=2.0")
     assert result.exit_code == 0, result.output
     names = "bilinear.bias, bilinear.weight, model.embeddings.position_ids"
     assert "3 tensors" in result.stdout and names in result.stdout
     assert "gamma 2.0" in result.stdout
     before = {path: path.stat().st_mtime_ns for path in (setting / "run").rglob("*")}
-    again = CliRunner().invoke(app, command)
+    again = invoke(*command)
     assert again.exit_code == 2 and "is not empty" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (setting / "run").rglob("*")} == before

@@ -1,23 +1,17 @@
 """Further documents ride along with those of each step, after the warm-up."""
 
 import json
-from dataclasses import replace
 
 import pytest
-import torch
 from samples import document
 from tiny_runs import config, execute, losses, numbers, tiny_corpus
 
-from augmenters.documents import EXAMPLE, Documents
-from backbones.base import Backbone
 from benchmark.config import Choice
 from benchmark.data.batches import BLANK, DocumentBatches
 from benchmark.data.docred import as_docred, further_documents
-from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
-from benchmark.data.pairs import Pairs
+from benchmark.data.made_up import made_up_batch, made_up_document
 from benchmark.errors import DataError
 from benchmark.training.further import FurtherCollator
-from benchmark.training.step import Step
 
 
 def collator(count, *, rewrites=False, size=6, seed=0):
@@ -31,11 +25,6 @@ def partners(collate, batches, epoch, size=6):
     batches.set_epoch(epoch)
     rows = [made_up_document(number, 3) for number in range(size)]
     return [collate([row]).further.rows.item() for row in rows]
-
-
-def test_none_before_the_end_of_the_warm_up():
-    collate, _ = collator(6, rewrites=True)
-    assert collate([made_up_document(0, 3)]).further is None
 
 
 def test_a_version_comes_with_its_document():
@@ -93,20 +82,3 @@ def test_a_relation_that_the_corpus_lacks_is_named():
     row = document("mine", ["a b"], [[(0, 0, 1)], [(0, 1, 2)]], [(0, 1, "r9")])
     with pytest.raises(DataError, match=r"documents of 'x'.*'mine'.*r9"):
         further_documents([row], tiny_corpus(), "documents of 'x'")
-
-
-def test_a_step_takes_all_pairs_of_its_further_documents():
-    class Sums(Backbone):
-        def represent(self, encoded, batch):
-            return encoded.states.sum((1, 2))[batch.pairs[:, 0]][:, None].repeat(1, 4)
-
-    batch = made_up_batch([made_up_document(0, 3), made_up_document(1, 2)])
-    batch = replace(batch, further=made_up_batch([made_up_document(5, 4)]))
-    backbone = Sums.__new__(Sums)
-    labels = batch.labels(CLASSES)
-    step = Step(Documents(path=str(EXAMPLE)), None, torch.Generator())
-    real = Pairs(torch.zeros(len(labels), 4), labels)
-    found = step.generate(backbone, real, None, batch, made_up_encoding)
-    assert torch.equal(found.labels, batch.further.labels(CLASSES)) and len(found.labels) == 12
-    expected = made_up_encoding(batch.further).states.sum()
-    torch.testing.assert_close(found.representations, expected.expand(12, 4))

@@ -59,39 +59,34 @@ def make_the_gradient_infinite(model):
     handle = weight.register_hook(lambda gradient: (handle.remove(), gradient * torch.inf)[1])
 
 
-@pytest.mark.parametrize(("value", "word"), [(torch.nan, "nan"), (torch.inf, "inf")])
-def test_a_loss_that_is_not_finite_is_named_with_its_documents(tmp_path, steps, value, word):
-    """In the second of the three steps of the second epoch, seen at the end of it; the state of the
-    first epoch is left, and the run goes on from there when the cause is gone.
-    """
-    steps.factor, run = {5: value}, config()
+@pytest.mark.parametrize(
+    ("fault", "save_every", "told", "saved"),
+    [
+        (("factor", 5, torch.nan), 600.0, "nan after step 5 (epoch 2, its step 2", (1, 0)),
+        (("factor", 5, torch.inf), 600.0, "inf after step 5 (epoch 2, its step 2", (1, 0)),
+        # an infinite constant leaves the weights finite; a state is saved after every step
+        (("constant", 5, torch.inf), 0.0, "inf after step 5 (epoch 2, its step 2", (1, 1)),
+        (("factor", 2, torch.nan), 600.0, "nan after step 2 (epoch 1, its step 2", None),
+    ],
+)
+def test_a_loss_that_is_not_finite_is_named_and_the_run_goes_on_from_before_it(
+    tmp_path, steps, monkeypatch, fault, save_every, told, saved
+):
+    """There are three steps an epoch; no state is saved that has seen the fault."""
+    monkeypatch.setattr("tiny_runs.SAVE_EVERY", save_every)
+    (what, step, value), run = fault, config()
+    getattr(steps, what)[step] = value
     message, checkpoint = failed(tmp_path, run)
-    where = f"(epoch 2, its step 2; documents {titles(steps.rows[4])})"
-    assert f"the loss is {word} after step 5 {where}" in message
-    assert message.endswith(f"The next start goes on from {checkpoint} (after epoch 1)")
-    assert_finite(checkpoint, 1, 0)
-    steps.factor = {}
+    assert f"the loss is {told}; documents {titles(steps.rows[step - 1])})" in message
+    if saved is None:
+        assert message.endswith("from the beginning: no state was saved yet")
+        assert not checkpoint.exists()
+        return
+    place = {(1, 0): "after epoch 1", (1, 1): "after step 1 of epoch 2"}[saved]
+    assert message.endswith(f"The next start goes on from {checkpoint} ({place})")
+    assert_finite(checkpoint, *saved)
+    getattr(steps, what).clear()
     assert len(execute(tmp_path, run).read_history()) == 3
-
-
-def test_the_loss_is_looked_at_before_a_state_is_saved(tmp_path, steps, monkeypatch):
-    """An infinite constant in the loss leaves the weights finite; a state is saved after every
-    step.
-    """
-    monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
-    steps.constant = {5: torch.inf}
-    message, checkpoint = failed(tmp_path, config())
-    assert "the loss is inf after step 5" in message
-    assert message.endswith(f"{checkpoint} (after step 1 of epoch 2)")
-    assert_finite(checkpoint, 1, 1)
-
-
-def test_there_may_be_nothing_to_go_on_from(tmp_path, steps):
-    steps.factor = {2: torch.nan}
-    message, checkpoint = failed(tmp_path, config())
-    assert "after step 2 (epoch 1, its step 2;" in message
-    assert message.endswith("from the beginning: no state was saved yet")
-    assert not checkpoint.exists()
 
 
 def test_the_state_before_augmentation_is_named(tmp_path, steps):

@@ -55,14 +55,6 @@ def test_a_step_asks_for_no_value(backbone, augment, step, monkeypatch):
     assert loss.device == META and all(p.grad is not None for p in trained)
 
 
-@pytest.mark.parametrize(
-    "ask", [lambda x: x[x > 0], lambda x: bool(x.all()), torch.bincount, torch.nonzero]
-)
-def test_the_meta_device_refuses_what_waits(ask):
-    with pytest.raises((RuntimeError, NotImplementedError)):
-        ask(torch.zeros(3, dtype=torch.long, device=META))
-
-
 def test_known_positives_are_those_of_the_labels(step):
     model, batch = step(tiny_runs.config())
     labels = batch.labels(model.classes)

@@ -34,11 +34,6 @@ def test_a_run_is_tracked_and_its_numbers_stay(tmp_path):
     assert any(tag.startswith("stage2/") for tag in found)
 
 
-def test_nothing_is_tracked_unless_asked_for(tmp_path):
-    directory = execute(tmp_path, config("atlop"))
-    assert not (directory.path / tracking.FOLDER).exists()
-
-
 def test_trackers_are_no_part_of_what_a_run_is():
     one, other = (config("atlop", trackers=names) for names in ([], ["tensorboard"]))
     assert not differing(one.model_dump(mode="json"), other.model_dump(mode="json"))
