@@ -1,9 +1,8 @@
-"""The control of what is fitted: the stage 1 model's own representations of training pairs, drawn
-by label set.
+"""The control of what is fitted: what a perfect generator would give.
 
-What a perfect generator would give. `copies` re-weights the batch's live features; this one
-re-weights rows that, like all generated ones, stand still in the space of the stage 1 model. A
-generator that does not beat it has added nothing of its own.
+`copies` re-weights the batch's live features; this one re-weights rows that, like all generated
+ones, stand still in the space of the stage 1 model. A generator that does not beat it has added
+nothing of its own.
 """
 
 from augmenters.pool import KeepsPairs

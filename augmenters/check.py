@@ -4,8 +4,6 @@ The data are tiny and made up. Each message says what is wrong and how to mend i
 methods of `Augmenter` raise when shapes or label sets are wrong, so calling them is half the check.
 """
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable
@@ -30,34 +28,24 @@ WIDTH, CLASSES, PAIRS = 12, 7, 40
 KEEP = "keep what is learned in nn.Modules (buffers for tensors) that _build() creates"
 SHIFTED = 0.8  # labels belong to other pairs if those fit them so much better
 
-FORMS = ("every", "fit", *THINGS, "diagnose")
-CHECKS: dict[str, list[Callable[[AugmenterCase], None]]] = {form: [] for form in FORMS}
+Check = Callable[["AugmenterCase"], None]
+CHECKS: list[tuple[Check, tuple[str, ...]]] = []  # each with what it is for
 
 
-def applies_to(*forms: str) -> Callable:
-    """Decorator: the check belongs to every augmenter, to fitting, to some of THINGS, or to the
-    diagnosis.
-    """
-
-    def decorate(check: Callable) -> Callable:
-        for form in forms:
-            CHECKS[form].append(check)
-        return check
-
-    return decorate
+def applies_to(*forms: str) -> Callable[[Check], Check]:
+    """Decorator: the check is for "every" augmenter, for "fit", "diagnose" or some of THINGS."""
+    return lambda check: CHECKS.append((check, forms)) or check
 
 
 def check_augmenter(kind: type, options: dict[str, Any] | None = None) -> Checks:
     """Names and checks for a class: those of the one thing that it does, of what it learns, and of
     its diagnosis. Each check raises CheckFailed or returns.
     """
-    case = AugmenterCase(kind, options)
-    checks = list(CHECKS["every"])
+    case, forms = AugmenterCase(kind, options), {"every"}
     if case.derived:
-        checks += CHECKS["fit"] if kind.needs_fitting else []
-        checks += CHECKS[kind.does()]
-        checks += CHECKS["diagnose"] if issubclass(kind, Diagnosed) else []
-    return run_each(case, checks)
+        learns, diagnosed = kind.needs_fitting, issubclass(kind, Diagnosed)
+        forms |= {kind.does(), "fit" if learns else "", "diagnose" if diagnosed else ""}
+    return run_each(case, [check for check, of in CHECKS if forms.intersection(of)])
 
 
 class AugmenterCase(Case):
@@ -100,7 +88,7 @@ def encoding() -> tuple[Encoded, Batch]:
 
 
 def given_to(does: str) -> tuple:
-    """What an augmenter may change by mistake, made anew."""
+    """What an augmenter is given and may change by mistake, made anew."""
     representations, labels = pairs()
     with_negatives = labels.clone()
     with_negatives[PAIRS // 2 :] = torch.eye(CLASSES)[0]

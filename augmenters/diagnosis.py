@@ -27,15 +27,13 @@ class Diagnosed(Augmenter):
           dimension; of the best one that knows only each dimension's mean and spread; its own when
           it is told other pairs' classes.
 
-        Raises AugmenterError on pairs that break the contract, and on values that are no finite
-        numbers.
+        Raises AugmenterError where the contract is broken.
         """
         check_pairs(self._says, representations, labels, shape=self.fitted_shape)
         if len(labels) == 0:
             return {}
-        given = plain(representations, labels)
         with self._working("diagnose", rng, labels.device, gradient=False):
-            found = self._diagnose(*given, rng=rng)
+            found = self._diagnose(*plain(representations, labels), rng=rng)
         sound = isinstance(found, dict) and all(
             isinstance(v, (int, float)) and math.isfinite(v) for v in found.values()
         )

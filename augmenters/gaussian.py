@@ -1,6 +1,4 @@
-"""Gaussian noise on the positive pairs' representations: "Gaus Noise" of the paper's ablation
-(section 3.4); no official code.
-"""
+"""Gaussian noise: "Gaus Noise" of the paper's ablation (section 3.4); no official code."""
 
 import torch
 from torch import Tensor
@@ -32,10 +30,10 @@ class GaussianNoise(Augmenter):
 def spread(representations: Tensor) -> Tensor:
     """Per-dimension spread [d] of the pairs [P,d] of this call.
 
-    The population form of the standard deviation does not change when every pair is repeated m
-    times. It is taken from the pairs at hand, not from a running mean: the result depends on this
-    call alone, so a resumed run equals an uninterrupted one. Pairs that are all the same have no
-    spread; the root mean square of the dimension stands in.
+    The standard deviation's population form does not change when every pair is repeated. It is
+    taken from the pairs at hand, not from a running mean, so that a resumed run equals an
+    uninterrupted one. Pairs that are all the same have no spread; the root mean square of the
+    dimension stands in.
     """
     if len(representations) == 0:
         return representations.new_zeros(representations.shape[1])

@@ -50,9 +50,8 @@ class Mixup(Augmenter):
             return representations.clone(), labels.clone()
         other = torch.randperm(P, generator=rng).to(device)
         lam = Beta(self.alpha, self.alpha).sample((P,)).to(device)
-        mixed = torch.lerp(
-            representations[other], representations, lam[:, None].to(representations)
-        )
+        weight = lam[:, None].to(representations)
+        mixed = torch.lerp(representations[other], representations, weight)
         share = self.share(lam, labels, labels[other])[:, None]
         if not self.soft_labels:
             share = (torch.rand(P, 1, generator=rng).to(device) < share).to(labels)

@@ -1,6 +1,4 @@
-"""No augmentation: the "No Aug" row of the tables, and stage 1 of every augmenter that is
-fitted.
-"""
+"""No augmentation: the "No Aug" row of the tables, and stage 1 of every fitted augmenter."""
 
 from augmenters.base import Augmenter
 from benchmark.registry import AUGMENTERS

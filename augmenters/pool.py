@@ -1,8 +1,7 @@
 """Rows filed by label set, and drawn at random for requested label sets.
 
-The rows are the training pairs themselves (`vae` samples their posteriors) or latents generated in
-advance (`vaediff`). The tables stay on the CPU, where the random numbers are drawn; only the
-numbers of the drawn rows go to the device.
+The tables stay on the CPU, where the random numbers are drawn; only the numbers of the drawn rows
+go to the device.
 
 Suffixes: N filed rows, U distinct label sets, Q requested rows, R classes.
 """
@@ -82,14 +81,15 @@ class Pool:
         return self.draw(ids, rng)
 
 
-class StoredPairs(nn.Module):
-    """Training pairs [N,d] and their label sets [N,R], as state that is stored and moved between
-    devices.
+class Stored(nn.Module):
+    """Tensors [N,width] by name, and label sets [N,R], which are stored with an augmenter and moved
+    between devices.
     """
 
-    def __init__(self, width: int, classes: int):
+    def __init__(self, classes: int, **widths: int):
         super().__init__()
-        self.register_buffer("representations", torch.empty(0, width))
+        for name, width in widths.items():
+            self.register_buffer(name, torch.empty(0, width))
         self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))
 
 
@@ -101,7 +101,7 @@ class KeepsPairs(Augmenter):
     needs_fitting = True
 
     def _build(self, width, classes):
-        self.stored = StoredPairs(width, classes)
+        self.stored = Stored(classes, representations=width)
 
     def _fit(self, representations, labels, *, rng, held_out, progress):
         self.stored.representations, self.stored.labels = representations, labels.bool()

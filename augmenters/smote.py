@@ -34,9 +34,8 @@ class Smote(KeepsPairs):
         rarest = frequency.argmin(1)  # [N] the rarest relation of each row
         found = []
         for part in torch.arange(len(rows), device=rows.device).split(CHUNK):
-            fellow = torch.where(
-                alone[part, None], labels[:, rarest[part]].T, ids[part, None] == ids
-            )
+            shares_rarest, same = labels[:, rarest[part]].T, ids[part, None] == ids
+            fellow = torch.where(alone[part, None], shares_rarest, same)
             fellow[torch.arange(len(part)), part] = False
             distance = torch.cdist(rows[part], rows).masked_fill(~fellow, torch.inf)
             k = min(self.neighbours, len(rows))

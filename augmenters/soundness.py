@@ -37,10 +37,8 @@ def check_pairs(
     d, R = shape or (None, None)
     _check_matrix(f"{what}representations", representations, "[pairs, width]", d)
     _check_matrix(f"{what}labels", labels, "[pairs, relations + 1]", R)
-    places = [f"{len(part)} on {part.device}" for part in (representations, labels)]
-    require(
-        places[0] == places[1], f"{what}{places[0]} representations, but {places[1]} label sets"
-    )
+    one, other = (f"{len(part)} on {part.device}" for part in (representations, labels))
+    require(one == other, f"{what}{one} representations, but {other} label sets")
     multi_hot = labels.ge(0) & labels.le(1) if soft else labels.eq(0) | labels.eq(1)
     rows = {  # what every pair must be -> whether it is
         "representations hold NaN or infinity": representations.isfinite().all(1),
@@ -66,11 +64,9 @@ def describe(value: Any) -> str:
 
 def plain(representations: Tensor, labels: Tensor, *, detach: bool = True) -> tuple[Tensor, Tensor]:
     """Detached, and half precision widened: augmenters compute in float32."""
-    if detach:
-        representations = representations.detach()
-    if representations.element_size() < 4:
-        representations = representations.float()
-    return representations, labels.detach().float()
+    representations = representations.detach() if detach else representations
+    wide = torch.promote_types(representations.dtype, torch.float32)
+    return representations.to(wide), labels.detach().float()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """ATLOP (Zhou et al. 2021)."""
 
-from torch import Tensor
-
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import adaptive_threshold
 from backbones.parts.official import FEATURES, OfficialHead
@@ -23,5 +21,5 @@ class Atlop(GroupedPairs):
         classifier="bilinear",
     )
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return adaptive_threshold(logits, labels)

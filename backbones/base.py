@@ -23,10 +23,9 @@ class Backbone(nn.Module):
     Subclasses are registered with `@BACKBONES.register("name")`, take `(encoder_width, classes)`
     and keyword-only hyper-parameters, or a nested `Options` with `**options`
     (benchmark/options.py), and define `represent`, `pair_loss` and a layer `classifier`, or
-    `classify`. `backbones/check.py` tells what is wrong with one.
-
-    Defaults of the hyper-parameters of the suite's own are those of the official code, where a
-    comment does not say otherwise.
+    `classify`. The types of these methods stand here alone. `backbones/check.py` tells what is
+    wrong with a backbone. Defaults of those in this folder are the official code's, where a comment
+    does not say otherwise.
 
     Shapes: P pairs, d representation width, R relations and, at index 0, the threshold class (NA).
 
@@ -36,8 +35,7 @@ class Backbone(nn.Module):
         needs: optional fields of `Batch` that it reads (benchmark.data.batches.OPTIONAL), such as
             "entity_type"; batches carry only those that are named here.
         reads_attention: whether `represent` reads the attention rows; not every encoder gives them.
-        reads_entity_numbers: whether logits depend on the numbers of the entities (their order in
-            the file).
+        reads_entity_numbers: whether logits depend on the entities' order in the file.
         tunes_threshold: whether the threshold is tuned on dev before each dev score; such a
             backbone has `move_threshold` (backbones/parts/binary.py).
         check_options: hyper-parameters that make it small enough for `check`.
@@ -56,9 +54,7 @@ class Backbone(nn.Module):
         self.options = getattr(self, "Options", OptionModel).of(options)
 
     def prepare_encoder(self, encoder: Encoder) -> None:
-        """Change the encoder that the backbone is about to be trained with, once; by default
-        nothing happens.
-        """
+        """Change, once, the encoder that it is about to be trained with; by default nothing."""
 
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[P, d] representations of the batch's pairs."""
@@ -87,8 +83,8 @@ class Backbone(nn.Module):
         return []
 
     def margins(self, logits: Tensor) -> Tensor:
-        """[P, R - 1] how far each relation's logit lies above the threshold, by default the logit
-        of class 0. Facts of a margin above 0 are predicted.
+        """[P, R - 1] how far each relation's logit lies above the threshold, by default that of
+        class 0. Facts of a margin above 0 are predicted.
         """
         return logits[:, 1:] - logits[:, :1]
 

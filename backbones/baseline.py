@@ -1,9 +1,6 @@
 """The paper's stage 1 model (appendix A.3)."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field
-from torch import Tensor
+from typing import Literal
 
 from backbones.kd_docre import AxialBackbone
 from backbones.parts.axial import Axial
@@ -13,9 +10,7 @@ from backbones.parts.losses import (
     pairwise_moving_threshold,
     supervised_contrastive,
 )
-from benchmark.data.batches import Batch, Encoded
-from benchmark.data.pairs import Pairs
-from benchmark.options import OptionModel, Positive, Whole
+from benchmark.options import Count, OptionModel, Positive, Whole
 from benchmark.registry import BACKBONES
 
 
@@ -31,7 +26,7 @@ class Baseline(AxialBackbone):
         # as in `kd_docre`
         emb: Whole = 1024
         block: Whole = 64
-        layers: Annotated[int, Field(ge=0)] = 6
+        layers: Count = 6
         axial_rate: Literal["encoder", "head"] = "encoder"
         axial: Axial = "masked"
         # weighting of the entropy terms; "broadcast" is the official code's slip, "none" Eq. (29)
@@ -46,10 +41,10 @@ class Baseline(AxialBackbone):
         temperature: Positive = 1.0  # tau of the contrastive loss
         base_temperature: Positive = 0.5
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return pairwise_moving_threshold(logits, labels, entropy=self.options.entropy)
 
-    def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor:
+    def auxiliary_loss(self, pairs, encoded, batch):
         """Second term of Eq. (29): lambda times Eq. (28) over the positive pairs."""
         options, contrasts = self.options, None
         if options.contrast_with == "all":

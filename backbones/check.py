@@ -125,9 +125,8 @@ def takes_unusual_documents(case: BackboneCase) -> None:
     }
     for what, documents in unusual.items():
         backbone = case.make()
-        finite = all(
-            logits.isfinite().all() for logits in case.logits(backbone, documents).values()
-        )
+        logits = case.logits(backbone, documents).values()
+        finite = all(of_pair.isfinite().all() for of_pair in logits)
         case.expect(finite, f"the logits of documents {what} are NaN or infinite")
         loss = case.loss(backbone.train(), *case.batch(documents))
         case.expect(loss.isfinite(), f"the loss of documents {what} is NaN or infinite")

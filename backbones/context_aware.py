@@ -1,7 +1,5 @@
 """Context-Aware (Sorokin and Gurevych 2017, as in thunlp/DocRED)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -11,7 +9,7 @@ from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.binary import BinaryRelations
 from backbones.parts.distances import DistancePairs
 from backbones.parts.mentions import entity_means, mention_means
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import Batch
 from benchmark.options import OptionModel, Whole
 from benchmark.registry import BACKBONES
 
@@ -32,7 +30,7 @@ class ContextAware(BinaryRelations):
     needs = ("mention_end",)
     check_options = {"emb": 8}
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         emb, distance = self.options.emb, self.options.distance
         self.pairs = DistancePairs(distance)
@@ -42,7 +40,7 @@ class ContextAware(BinaryRelations):
         self.scale = nn.Parameter(torch.empty(emb).uniform_(emb**-0.5, 1))
         self.classifier = nn.Linear(2 * emb, classes)
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         entities = entity_means(mention_means(encoded.states, batch), batch)
         pairs = self.bilinear(*self.pairs(entities, batch))
         return torch.cat([pairs, self.attend(pairs, batch)], 1)

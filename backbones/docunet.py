@@ -1,6 +1,6 @@
 """DocuNet (Zhang et al. 2021)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import balanced
 from backbones.parts.unet import LEAST_SIDE, UNet
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import Batch
 from benchmark.errors import ConfigError
 from benchmark.options import OptionModel, Whole
 from benchmark.registry import BACKBONES
@@ -38,7 +38,7 @@ class DocuNet(GroupedPairs):
     reads_entity_numbers = True
     check_options = GroupedPairs.check_options | {"side": 88, "unet": 4, "out": 8}
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(encoder_width, classes, **options)
         self.squeeze = nn.Linear(encoder_width, self.options.channels)
         self.unet = UNet(self.options.channels, self.options.unet, self.options.out)
@@ -46,7 +46,7 @@ class DocuNet(GroupedPairs):
     def context_width(self, encoder_width: int) -> int:
         return self.options.out
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         side, cells = self.options.side, tuple(batch.cells.T)
         if batch.largest > side:
             raise ConfigError(
@@ -55,11 +55,9 @@ class DocuNet(GroupedPairs):
             )
         context = self.squeeze(self.features.context(encoded, batch, batch.cells))
         table = context.new_zeros(len(batch.rows), side, side, context.shape[1])
-        table = table.index_put(cells, context)
-        real = None
+        table, real = table.index_put(cells, context), None
         if self.options.pad == "masked":
-            real = table.new_zeros(table.shape[:3]).index_put(cells, table.new_ones(()))
-            real = real.unsqueeze(1)
+            real = table.new_zeros(table.shape[:3]).index_put(cells, table.new_ones(()))[:, None]
         else:
             table = self._filled(table, batch)
         refined = self.unet(table.permute(0, 3, 1, 2), real).permute(0, 2, 3, 1)
@@ -73,9 +71,9 @@ class DocuNet(GroupedPairs):
         document = torch.arange(len(table), device=table.device)[:, None, None]
         return table[document, number[:, :, None], number[:, None, :]]
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return balanced(logits, labels)
 
-    def margins(self, logits: Tensor) -> Tensor:
+    def margins(self, logits):
         """The logits of the relations: the threshold is 0, class 0 a class like any other."""
         return logits[:, 1:]

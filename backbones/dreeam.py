@@ -7,7 +7,6 @@ from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import adaptive_threshold
 from backbones.parts.pooling import entity_attention
 from benchmark.data.batches import Batch, Encoded
-from benchmark.data.pairs import Pairs
 from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
@@ -30,10 +29,10 @@ class Dreeam(GroupedPairs):
     def prepare_encoder(self, encoder):
         encoder.average_layers(self.options.layers)
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return adaptive_threshold(logits, labels)
 
-    def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor | float:
+    def auxiliary_loss(self, pairs, encoded, batch):
         """lambda times the divergence of the attention to sentences from the evidence (Ma et al.
         2023, Eq. 9 to 11): a sentence weighs as much as facts of the pair cite it.
 

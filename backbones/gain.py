@@ -1,9 +1,6 @@
 """GAIN (Zeng et al. 2020)."""
 
-from typing import Annotated, Any
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, pad
 
@@ -11,7 +8,7 @@ from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TokenTags, entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import OptionModel, Probability, Whole
+from benchmark.options import Count, OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
 TAG = 20  # width of the embeddings of entity numbers and of types
@@ -30,7 +27,7 @@ class Gain(BinaryRelations):
         layers: Whole = 2  # of the mention graph
         # width of the classifier's hidden layer, which augmenters see; 0: twice that of an entity
         # (official)
-        hidden: Annotated[int, Field(ge=0)] = 0
+        hidden: Count = 0
         rate: Probability = 0.6  # of dropout
         # pairs without a relation that the loss takes for each pair with one, drawn anew at every
         # step (official: 4, drawn for each document and epoch), and at least for the batch
@@ -43,7 +40,7 @@ class Gain(BinaryRelations):
     reads_entity_numbers = True
     check_options = {"hidden": 16}
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         layers, self.rate = self.options.layers, self.options.rate
         node = encoder_width + 2 * TAG
@@ -57,7 +54,7 @@ class Gain(BinaryRelations):
         self.hidden = nn.Linear(5 * bank + 4 * node, self.width)
         self.classifier = nn.Linear(self.width, classes)
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         nodes, documents = self.mention_graph(encoded, batch)
         entities = entity_means(nodes, batch)
         paths = self.paths(entities[:, -self.edge.out_features :], batch)[tuple(batch.pairs.T)]
@@ -75,7 +72,7 @@ class Gain(BinaryRelations):
         place = segments.places(document, segments.sizes(document, D)) + 1  # 0 is the document
         size = int(place.max()) + 1 if len(place) else 1
         x = mentions.new_zeros(D, size, d + 2 * TAG).index_put((document, place), mentions)
-        whole_text = pad(torch.tanh(self.document(encoded.states[:, 0])), (0, 2 * TAG))
+        whole_text = pad(torch.tanh(self.document(encoded.states[:, 0])), (0, 2 * TAG)).to(x.dtype)
         x = x.index_put((torch.arange(D, device=x.device), place.new_zeros(D)), whole_text)
         ids = lambda values: place.new_full((D, size), -1).index_put((document, place), values)
         entity, sentence = ids(batch.mention_entity), ids(batch.mention_sentence)
@@ -109,7 +106,7 @@ class Gain(BinaryRelations):
         shared = (where @ where.transpose(1, 2)).clamp(max=1)
         return shared * (1 - torch.eye(batch.largest, dtype=shared.dtype, device=shared.device))
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         losses = super().pair_loss(logits, labels)
         if not self.training:
             return losses

@@ -1,7 +1,7 @@
 """The relation part of JEREX (Eberts and Ulges 2021), on given mentions."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from torch.nn.functional import dropout, embedding, linear
 from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations, with_few_negatives
 from backbones.parts.mentions import TYPES, mention_tokens
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import Batch
 from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
@@ -38,14 +38,10 @@ class Jerex(BinaryRelations):
     needs = ("mention_end", "mention_sentence", "entity_type")
     tunes_threshold = False
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         self.width = width = encoder_width
-        meta, probability, self.rate = (
-            self.options.meta,
-            self.options.probability,
-            self.options.rate,
-        )
+        meta, probability = self.options.meta, self.options.probability
         self.threshold += math.log(probability / (1 - probability))
         self.distance = nn.Embedding(DISTANCES, meta)
         self.sentences = nn.Embedding(SENTENCES, meta)
@@ -54,7 +50,7 @@ class Jerex(BinaryRelations):
         self.pair = nn.Linear(width + 2 * meta, width)
         self.classifier = nn.Linear(width, classes)
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         head, tail = batch.entity_of(batch.pairs)
         found = self.largest_mention_pairs(encoded.states, batch, head, tail)
         kinds = self.kind(batch.entity_type.clamp(max=TYPES - 1))
@@ -72,13 +68,9 @@ class Jerex(BinaryRelations):
         text, *of_mentions, distance, sentences = self.mention_pair.weight.split(
             [d] * 5 + [self.distance.embedding_dim] * 2, 1
         )
-        parts = zip(
-            (mentions, mentions, entities, entities),
-            of_mentions,
-            (first, second, head[pair], tail[pair]),
-            strict=True,
-        )
-        total = sum(embedding(index, linear(x, w)) for x, w, index in parts)
+        read = (mentions, first), (mentions, second), (entities, head[pair]), (entities, tail[pair])
+        parts = zip(read, of_mentions, strict=True)
+        total = sum(embedding(index, linear(x, weight)) for (x, index), weight in parts)
         start, end = batch.mention_state, batch.mention_end
         starts = start[first], start[second]
         # the mention that starts first, the second one in doubt
@@ -101,7 +93,7 @@ class Jerex(BinaryRelations):
         mentions = segments.maxima(values, mention, len(batch.mention_state))
         return mentions, segments.maxima(mentions, batch.mention_entity, len(batch.entity_document))
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         losses = super().pair_loss(logits[:, 1:], labels[:, 1:]) * (logits.shape[1] - 1)
         if not self.training:
             return losses

@@ -1,8 +1,7 @@
 """KD-DocRE (Tan et al. 2022), and the structure that the paper's baseline shares with it."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from backbones.base import Backbone
@@ -12,7 +11,7 @@ from backbones.parts.features import PairFeatures
 from backbones.parts.losses import adaptive_focal
 from backbones.parts.official import FEATURES, LAYERS, OfficialHead
 from benchmark.data.batches import Batch, Encoded
-from benchmark.options import Least, OptionModel, Whole
+from benchmark.options import Count, Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 
@@ -39,7 +38,7 @@ class AxialBackbone(Backbone):
     reads_attention = True
     check_options = {"emb": 16, "block": 4, "layers": 2}
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         options, self.width = self.options, encoder_width
         self.features = PairFeatures(
@@ -49,7 +48,7 @@ class AxialBackbone(Backbone):
         self.axial = AxialStack(encoder_width, options.layers, axial=options.axial)
         self.classifier = nn.Linear(encoder_width, classes)
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         """axial(p) + p: what the classifier reads."""
         return self.represent_cells(encoded, batch)[batch.pair_cell]
 
@@ -61,7 +60,7 @@ class AxialBackbone(Backbone):
             absent = self.projection(*self.features.absent())
         return self.axial(cells, batch, absent) + cells
 
-    def slow_parameters(self) -> list[nn.Parameter]:
+    def slow_parameters(self):
         return list(self.axial.parameters()) if self.options.axial_rate == "encoder" else []
 
 
@@ -75,7 +74,7 @@ class KdDocre(AxialBackbone):
     class Options(OptionModel):
         emb: Whole = 1024  # width of head and tail features
         block: Whole = 64  # width of a bilinear group
-        layers: Annotated[int, Field(ge=0)] = 6  # of axial attention
+        layers: Count = 6  # of axial attention
         # learning rate of the axial layers: the encoder's (official code) or the head's
         axial_rate: Literal["encoder", "head"] = "encoder"
         # how a pair attends to its column and row; "pad_to_42_unmasked" is the official code's,
@@ -83,5 +82,5 @@ class KdDocre(AxialBackbone):
         axial: Axial = "masked"
         gamma: Least = 1.0  # focal exponent
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return adaptive_focal(logits, labels, self.options.gamma)

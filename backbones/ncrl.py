@@ -1,7 +1,5 @@
 """NCRL (Zhou and Lee 2022)."""
 
-from torch import Tensor
-
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import none_class_ranking
 from benchmark.options import Least, OptionModel, Whole
@@ -19,5 +17,5 @@ class Ncrl(GroupedPairs):
         # holds 0, its older state, which was trained with, 0.05
         margin: Least = 0.05
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return none_class_ranking(logits, labels, margin=self.options.margin)

@@ -1,12 +1,9 @@
 """PEMSCL (Guo et al. 2023)."""
 
 import torch
-from torch import Tensor
 
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import Entropy, grouped_similarities, pairwise_moving_threshold
-from benchmark.data.batches import Batch, Encoded
-from benchmark.data.pairs import Pairs
 from benchmark.options import OptionModel, Positive, Whole
 from benchmark.registry import BACKBONES
 
@@ -24,10 +21,10 @@ class Pemscl(GroupedPairs):
         temperature: Positive = 0.2
         base_temperature: Positive = 2.0
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         return pairwise_moving_threshold(logits, labels, entropy=self.options.entropy)
 
-    def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor:
+    def auxiliary_loss(self, pairs, encoded, batch):
         """The contrastive loss (MLLTRSCLloss): positive pairs are anchors, all pairs contrasts.
 
         An anchor is drawn to the pairs that share a relation with it, an anchor without any away

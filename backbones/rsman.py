@@ -1,7 +1,5 @@
 """RSMAN (Yu et al. 2022), on SSAN's encoder."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
@@ -10,7 +8,7 @@ from backbones.parts import segments
 from backbones.parts.binary import BinaryRelations
 from backbones.parts.mentions import mention_means
 from backbones.parts.structure import Structure, add_structure
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import Batch
 from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
@@ -34,7 +32,7 @@ class Rsman(BinaryRelations):
     needs = ("mention_end", "token_sentence")
     check_options = {"emb": 8, "attention": 8}
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         emb, attention, self.width = self.options.emb, self.options.attention, classes
         self.reduce = nn.Linear(encoder_width, emb)
@@ -46,10 +44,10 @@ class Rsman(BinaryRelations):
         for weight in (self.bilinear, self.bias):
             nn.init.uniform_(weight, -((2 * emb) ** -0.5), (2 * emb) ** -0.5)
 
-    def prepare_encoder(self, encoder) -> None:
+    def prepare_encoder(self, encoder):
         add_structure(encoder, self.options.structure)
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         """[P, R] the logits."""
         states = self.reduce(encoded.states).relu()
         entities = self.of_mentions(mention_means(states, batch), batch)  # [E, R, emb]
@@ -68,7 +66,7 @@ class Rsman(BinaryRelations):
         weighted = (weights / total[entity]).unsqueeze(2) * mentions.unsqueeze(1)
         return weighted.new_zeros(E, *weighted.shape[1:]).index_add(0, entity, weighted)
 
-    def classify(self, representations: Tensor) -> Tensor:
+    def classify(self, representations):
         return representations
 
 

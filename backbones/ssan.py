@@ -1,9 +1,7 @@
 """SSAN (Xu et al. 2021)."""
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import dropout
 
 from backbones.parts.bilinear import GroupedBilinear
@@ -11,7 +9,6 @@ from backbones.parts.binary import BinaryRelations
 from backbones.parts.distances import DistancePairs
 from backbones.parts.mentions import entity_token_means
 from backbones.parts.structure import Structure, add_structure
-from benchmark.data.batches import Batch, Encoded
 from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import BACKBONES
 
@@ -31,7 +28,7 @@ class Ssan(BinaryRelations):
     needs = ("mention_end",)
     check_options = {"emb": 8}
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         emb, distance = self.options.emb, self.options.distance
         self.reduce = nn.Linear(encoder_width, emb)
@@ -39,13 +36,13 @@ class Ssan(BinaryRelations):
         self.width = 2 * (emb + distance)
         self.bilinear = GroupedBilinear(emb + distance, emb + distance, classes, bias=True)
 
-    def prepare_encoder(self, encoder) -> None:
+    def prepare_encoder(self, encoder):
         add_structure(encoder, self.options.structure)
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         entities = entity_token_means(self.reduce(encoded.states).relu(), batch)
         pairs = torch.cat(self.pairs(entities, batch), 1)
         return dropout(pairs, self.options.rate, self.training)
 
-    def classify(self, representations: Tensor) -> Tensor:
+    def classify(self, representations):
         return self.bilinear(*representations.chunk(2, dim=1))

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from benchmark.errors import ConfigError
 
 Whole = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Least = Annotated[float, Field(ge=0)]  # a number that is not negative
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -1,11 +1,9 @@
 """The denoising network of the diffusion prior: "Architecture" in section 2.2.2 of the paper.
 
 The official network (Stage_2/diffusion_transformers.py) is a pre-LayerNorm transformer over a
-single token. The softmax over one key is 1, so its attention is the linear map W_o W_v, and queries
-and keys never matter: what remains is the residual MLP of this file. It spans the same functions
-with three w x w matrices fewer per layer (queries, keys, and W_o W_v in one), and without dropout
-of whole heads. `attention="one_token"` keeps W_v, W_o and that dropout, as the official network
-trains.
+single token. The softmax over one key is 1, so its attention is the linear map W_o W_v: what
+remains is the residual MLP of this file, without queries, keys and dropout of whole heads.
+`attention="one_token"` keeps W_v and W_o apart and that dropout, as the official network trains.
 
 Suffixes: B rows, K conditions (each shared by any number of rows), w network width, z latent size,
 R classes.
@@ -24,16 +22,11 @@ class Denoiser(nn.Module):
     """Predicts x0 from x_t, the time, the class, and an earlier estimate of x0.
 
     Args:
-        latent: z.
-        classes: R.
         width: w; even.
-        depth: layers.
         dropout: within the feed-forward blocks.
-        label_embedding: "mean" of the label set's embeddings (official code) or their "sum", Eq.
-            (7).
-        null_class: what stands for no class: "omit" the term (official code) or a "learned" vector.
-        attention: of the single token: one "linear" map, or "one_token", values and output apart
-            and heads dropped (official code).
+        label_embedding: "mean" of the label set's embeddings (official code), or "sum", Eq. (7).
+        null_class: "omit" the term of the class (official code), or a "learned" vector.
+        attention: one "linear" map, or "one_token" (official code).
     """
 
     def __init__(
@@ -102,7 +95,7 @@ class Denoiser(nn.Module):
 
 
 class Layer(nn.Module):
-    """Linear map (one-token attention), then a gated feed-forward block scaled and shifted by the
+    """Attention of the one token, then a gated feed-forward block scaled and shifted by the
     condition; both residual.
     """
 
@@ -125,10 +118,9 @@ class Layer(nn.Module):
 
 
 class OneTokenAttention(nn.Module):
-    """Self-attention over a single token [B,w], without the queries and keys that never matter;
-    dropout takes whole heads.
+    """Self-attention over a single token [B,w], without the queries and keys that never matter.
 
-    A width above 64 must be a multiple of it.
+    Dropout takes whole heads. A width above 64 must be a multiple of it.
     """
 
     def __init__(self, width: int, dropout: float):

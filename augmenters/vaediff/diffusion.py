@@ -1,10 +1,10 @@
 """The Gaussian diffusion process on latents: appendix A.2, Eq. (12) to Eq. (14), and the loop of
 Algorithm 1, lines 8-28.
 
-T steps, cosine noise schedule (Nichol and Dhariwal, 2021), a network that predicts x0; the official
-code's is improved_diffusion/gaussian_diffusion.py. Times are 0-based: t = 0..T-1 stand for the
-paper's 1..T. Schedules are float64 on the CPU, where times are drawn (some accelerators have no
-float64); a step of sampling reads plain numbers from them and costs no transfer.
+T steps, cosine noise schedule (Nichol and Dhariwal, 2021), a network that predicts x0 (official
+code: improved_diffusion/gaussian_diffusion.py). Times are 0-based: t = 0..T-1 stand for the paper's
+1..T. Schedules are float64 on the CPU, where times are drawn; a step of sampling reads plain
+numbers from them and costs no transfer.
 """
 
 import math
@@ -56,10 +56,8 @@ class Diffusion:
         return mean, self.posterior_variance[t].item()
 
     def sample(self, predict: Predict, draw: Callable[[], Tensor]) -> Tensor:
-        """Algorithm 1, lines 8-28: x0 [B,z] from noise, standard normal, of which `draw()` gives a
-        fresh [B,z] at every call.
-
-        Self-conditioning: `predict` is handed its own estimate of the step before.
+        """Algorithm 1, lines 8-28: x0 [B,z] from standard normal noise, of which every `draw()`
+        gives a fresh [B,z]. `predict` is handed its own estimate of the step before.
         """
         x, estimate = draw(), None
         for t in reversed(range(self.steps)):

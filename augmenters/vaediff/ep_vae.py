@@ -5,7 +5,7 @@ either side instead of one BatchNorm, hidden layers of a quarter of the width, a
 predicts mean and log-variance (`norm="batchnorm"`: the paper's). The log-variances are clamped, as
 in the code; the means are only if asked for, since a clamped mean has no gradient outside.
 
-Suffixes: B rows, d representation width, z latent size.
+Suffixes: B rows, d representation width, z latent size. Sums are over the last dimension.
 """
 
 import math
@@ -14,21 +14,16 @@ import torch
 from torch import Tensor, nn
 
 SLOPE = 0.2  # of the LeakyReLU
-LOG_VARIANCE_LIMIT = 5.0
-MEAN_LIMIT = 5.0  # of `clamp_means`
+LIMIT = 5.0  # of log-variances, and of means with `clamp_means`
 
 
 class EPVAE(nn.Module):
-    """Encoder to a diagonal Gaussian posterior, decoder to a diagonal Gaussian of the
-    representation.
+    """From a representation to a diagonal Gaussian posterior, and back to a diagonal Gaussian.
 
     Args:
-        width: d.
-        latent: z.
         hidden: width of the hidden layers; None: a quarter of d.
         norm: "rmsnorm" (official code) or "batchnorm" (one mid-stack, the paper).
-        reconstruction: "gaussian", a learned variance (official code), or "mse", a fixed variance
-            of 1.
+        reconstruction: "gaussian", a learned variance (official code), or "mse", variance 1.
         clamp_means: keep the means of posteriors, and of reconstructions in the loss, within 5 of 0
             (official code).
     """
@@ -49,7 +44,10 @@ class EPVAE(nn.Module):
         self.learned_variance = reconstruction == "gaussian"
         self.has_batchnorm = norm == "batchnorm"
         out = 2 * width if self.learned_variance else width
-        if not self.has_batchnorm:
+        if self.has_batchnorm:
+            self.project = _batchnorm_stack(width, hidden, latent)
+            self.decoder = _batchnorm_stack(latent, hidden, out)
+        else:
             self.project = nn.Sequential(
                 nn.RMSNorm(width),
                 nn.Linear(width, hidden),
@@ -68,9 +66,6 @@ class EPVAE(nn.Module):
                 nn.RMSNorm(hidden),
                 nn.Linear(hidden, out),
             )
-        else:
-            self.project = _batchnorm_stack(width, hidden, latent)
-            self.decoder = _batchnorm_stack(latent, hidden, out)
         self.mean, self.log_variance = nn.Linear(latent, latent), nn.Linear(latent, latent)
 
     def encode(self, representations: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,11 +86,11 @@ class EPVAE(nn.Module):
         return negative_log_likelihood(representations, self._bounded(mean), log_variance)
 
     def _bounded(self, mean: Tensor) -> Tensor:
-        return mean.clamp(-MEAN_LIMIT, MEAN_LIMIT) if self.clamp_means else mean
+        return mean.clamp(-LIMIT, LIMIT) if self.clamp_means else mean
 
 
 def _limited(log_variance: Tensor) -> Tensor:
-    return log_variance.clamp(-LOG_VARIANCE_LIMIT, LOG_VARIANCE_LIMIT)
+    return log_variance.clamp(-LIMIT, LIMIT)
 
 
 def _batchnorm_stack(first: int, hidden: int, last: int) -> nn.Sequential:
@@ -116,9 +111,7 @@ def sample_posterior(mean: Tensor, log_variance: Tensor, rng: torch.Generator) -
 
 
 def negative_log_likelihood(x: Tensor, mean: Tensor, log_variance: Tensor | None) -> Tensor:
-    """-log N(x; mean, variance) summed over the last dimension; without a log-variance, half the
-    squared error.
-    """
+    """-log N(x; mean, variance), summed; without a log-variance, half the squared error."""
     square = (x - mean).square()
     if log_variance is None:
         return 0.5 * square.sum(-1)
@@ -126,12 +119,10 @@ def negative_log_likelihood(x: Tensor, mean: Tensor, log_variance: Tensor | None
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) || N(0, I)) summed over the last dimension."""
+    """KL(N(mean, variance) || N(0, I)), summed."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
 
 
 def entropy(log_variance: Tensor) -> Tensor:
-    """Entropy of N(., variance) summed over the last dimension: the encoder's in Eq. (8), in closed
-    form, not at the sample.
-    """
+    """Entropy of N(., variance), summed: the encoder's in Eq. (8), in closed form."""
     return 0.5 * (log_variance + 1 + math.log(2 * math.pi)).sum(-1)

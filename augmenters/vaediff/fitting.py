@@ -1,6 +1,4 @@
-"""What the training loops of stage 2 share: epochs, batches, optimiser and schedule, best
-checkpoint, averages.
-"""
+"""What the training loops of stage 2 share."""
 
 import copy
 import math
@@ -37,13 +35,11 @@ def batches(pairs: int, size: int, rng: torch.Generator) -> tuple[Tensor, ...]:
 
 
 class Descent:
-    """AdamW with clipped gradients and a learning rate that follows a cosine from `lr` to `lr_min`,
-    per step.
+    """AdamW with clipped gradients and a learning rate that follows a cosine from `lr` to `lr_min`.
 
     Args:
         total: steps of the run.
-        cycles: how often the cosine runs down in that time; 1 is a single annealing, more are warm
-            restarts (SGDR).
+        cycles: how often the cosine runs down in that time; more than 1 are warm restarts (SGDR).
     """
 
     def __init__(
@@ -84,18 +80,17 @@ class Descent:
 class Best:
     """Keeps the parameters of the epoch with the lowest held-out loss."""
 
-    def __init__(self, *modules: nn.Module):
-        self.modules, self.loss, self.states = modules, math.inf, None
+    def __init__(self, module: nn.Module):
+        self.module, self.loss, self.state = module, math.inf, None
 
     def offer(self, loss: float) -> None:
         if loss < self.loss:
-            self.loss = loss
-            self.states = copy.deepcopy([module.state_dict() for module in self.modules])
+            self.loss, self.state = loss, copy.deepcopy(self.module.state_dict())
 
     def restore(self) -> None:
         """Go back to it; stay at the last epoch if none was offered."""
-        for module, state in zip(self.modules, self.states or [], strict=False):
-            module.load_state_dict(state)
+        if self.state is not None:
+            self.module.load_state_dict(self.state)
 
 
 class Averages:

@@ -54,7 +54,7 @@ class Flow(Augmenter):
         self.scale.fit(representations)
         rows, options = self.scale(representations), self.options
         total = options.epochs * math.ceil(len(rows) / options.batch)
-        descent = Descent(self.velocity, total=total, **options.only("lr", "lr_min"))
+        descent = Descent(self.velocity, total=total, lr=options.lr, lr_min=options.lr_min)
 
         def train(epoch: int) -> dict[str, float]:
             averages = Averages()
@@ -93,7 +93,7 @@ class Flow(Augmenter):
 
 
 class Standardised(nn.Module):
-    """Mean 0 and deviation 1 in every dimension; a constant dimension is only moved."""
+    """Mean 0 and deviation 1 in every dimension; a constant one is only moved."""
 
     def __init__(self, width: int):
         super().__init__()

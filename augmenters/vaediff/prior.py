@@ -1,11 +1,8 @@
 """The diffusion prior p_psi(z) of section 2.2.2: Eq. (5) with self-conditioning and class
-conditioning, Eq. (6), Algorithm 1.
+conditioning, Eq. (6), Algorithm 1 (official code: Stage_2/trainer.py and utils.py).
 
-The official code's is in Stage_2/trainer.py and utils.py, its sampler in
-improved_diffusion/gaussian_diffusion.py.
-
-The prior works on standardised latents: the reference has no scaling, but the noise schedule
-assumes unit variance.
+It works on standardised latents: the official code has no scaling, but the noise schedule assumes
+unit variance.
 
 Suffixes: B rows, U distinct label sets, z latent size, R classes.
 """
@@ -13,24 +10,19 @@ Suffixes: B rows, U distinct label sets, z latent size, R classes.
 import torch
 from torch import Tensor, nn
 
-from augmenters.base import Progress
+from augmenters.base import Progress, silent
 from augmenters.vaediff.denoiser import Denoiser
 from augmenters.vaediff.diffusion import Diffusion, guide
 from benchmark.options import OptionModel
 
 CHUNK = 2048  # rows sampled at a time
-# rows diagnosed at a time: self-conditioning is drawn for a whole batch, and its share should be
-# the expected one
-FEW = 256
+FEW = 256  # rows diagnosed at a time: self-conditioning is drawn once for all of them
 DENOISER = ("width", "depth", "dropout", "label_embedding", "null_class", "attention")
 
 
 class DiffusionPrior(nn.Module):
-    """Latents of a requested label set. Holds the averaged (EMA) denoiser, which samples; the one
-    in training lives in its loop.
-
-    Args:
-        options: `VaeDiff.Options`.
+    """Latents of a requested label set, by `VaeDiff.Options`. Holds the averaged (EMA) denoiser,
+    which samples; the one in training lives in its loop.
     """
 
     def __init__(self, classes: int, options: OptionModel):
@@ -85,11 +77,10 @@ class DiffusionPrior(nn.Module):
 
     @torch.no_grad()
     def diagnose(self, latents: Tensor, labels: Tensor, rng: torch.Generator) -> dict[str, float]:
-        """Mean of Eq. (5) per dimension on held-out latents [N,z] with label sets [N,R].
-
-        Beside it two yardsticks. prior_error_gaussian: the error of sqrt(kept) x_t, the best
-        denoiser of standard normal latents, in closed form: over the noise, (1 - kept)^2 x0^2 +
-        kept (1 - kept). prior_error_wrong_class: the same times and noise, other pairs' label sets.
+        """Mean of Eq. (5) per dimension on held-out latents [N,z] with label sets [N,R], and two
+        yardsticks. prior_error_gaussian: the error of sqrt(kept) x_t, the best denoiser of standard
+        normal latents, in closed form: over the noise, (1 - kept)^2 x0^2 + kept (1 - kept).
+        prior_error_wrong_class: the same times and noise, other pairs' label sets.
         """
         x0 = self.standardise(latents)
         other = labels[torch.randperm(len(labels), generator=rng).to(labels.device)]
@@ -112,17 +103,12 @@ class DiffusionPrior(nn.Module):
 
     def _drop(self, labels: Tensor, rng: torch.Generator) -> Tensor:
         """Which rows [B] lose their class."""
-        draws = torch.rand(
-            len(labels) if self.options.class_drop_per == "sample" else 1, generator=rng
-        )
-        return (draws < self.options.class_drop).expand(len(labels)).to(labels.device)
+        count = len(labels) if self.options.class_drop_per == "sample" else 1
+        dropped = torch.rand(count, generator=rng) < self.options.class_drop
+        return dropped.expand(len(labels)).to(labels.device)
 
     def sample(
-        self,
-        label_sets: Tensor,
-        ids: Tensor,
-        rng: torch.Generator,
-        progress: Progress | None = None,
+        self, label_sets: Tensor, ids: Tensor, rng: torch.Generator, progress: Progress = silent
     ) -> Tensor:
         """Latents [B,z] for the label sets [U,R] that `ids` [B] points at (both on the CPU).
 
@@ -134,8 +120,7 @@ class DiffusionPrior(nn.Module):
             used, index = part.unique(return_inverse=True)
             parts.append(self._sample(label_sets[used].float().to(device), index.to(device), rng))
             done += len(part)
-            if progress:
-                progress(done, len(ids))
+            progress(done, len(ids))
         return torch.cat(parts) * self.latent_scale + self.latent_mean
 
     @torch.no_grad()

@@ -1,45 +1,47 @@
-"""`vae`: EP-VAE with a standard normal prior, made class-conditional through the aggregate
-posterior.
+"""`vae`: EP-VAE with a standard normal prior, which knows nothing of classes (the reason for the
+diffusion prior, section 2.2.2). They come in through the aggregate posterior.
 
-A standard normal prior knows nothing of classes (the reason for the diffusion prior, section
-2.2.2). For a requested label set, a training pair with exactly those labels is drawn, its posterior
-is sampled, and the sample is decoded to its mean: a draw from the aggregate posterior of that label
-set. A label set that does not occur in training takes the pairs with the largest Jaccard overlap.
+For a requested label set, a training pair with exactly those labels is drawn, its posterior is
+sampled, and the sample is decoded to its mean. A label set that does not occur in training takes
+the pairs with the largest Jaccard overlap.
 """
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from augmenters.diagnosis import Diagnosed
-from augmenters.pool import LabelSets, Pool
+from augmenters.pool import LabelSets, Pool, Stored
 from augmenters.soundness import require
 from augmenters.vaediff.ep_vae import EPVAE, kl_to_standard_normal, sample_posterior
 from augmenters.vaediff.fitting import Averages, Best, Descent, batches, run_epochs
-from benchmark.options import Least, OptionModel, Positive, Whole
+from benchmark.options import Count, Least, OptionModel, Positive, Whole
 from benchmark.registry import AUGMENTERS
 
-EVALUATION_ROWS = 4096  # rows encoded at a time without gradients
+EVALUATION_ROWS = 4096  # encoded at a time without gradients
 # variance of the posterior mean over the pairs from which a latent unit counts as active (Burda et
 # al., 2016)
 ACTIVE = 0.01
 
 
-def consistent_fit(options: OptionModel) -> OptionModel:
-    """A warm-up that ends, and batches that BatchNorm can take."""
-    warmup, epochs = options.warmup_epochs, options.epochs
-    if warmup >= epochs:
-        raise ValueError(f"option 'warmup_epochs' ({warmup}) must be below 'epochs' ({epochs})")
-    if options.norm == "batchnorm" and options.batch_size < 3:
-        raise ValueError(
-            "option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch of "
-            f"one; got {options.batch_size}"
-        )
-    return options
+class FitOptions(OptionModel):
+    """Checked together: a warm-up that ends, and batches that BatchNorm can take."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        warmup, epochs = self.warmup_epochs, self.epochs
+        if warmup >= epochs:
+            raise ValueError(f"option 'warmup_epochs' ({warmup}) must be below 'epochs' ({epochs})")
+        if self.norm == "batchnorm" and self.batch_size < 3:
+            raise ValueError(
+                "option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch "
+                f"of one; got {self.batch_size}"
+            )
+        return self
 
 
 class FittedVae(Diagnosed):
@@ -55,16 +57,21 @@ class FittedVae(Diagnosed):
         self.vae = EPVAE(width, **shape).eval()
 
     def _fit(self, representations, labels, *, rng, held_out, progress):
-        options, best = self.options, Best(*self._modules().values())
-        train = self.training(representations, labels, rng)
+        options, best = self.options, Best(self._modules())
+        descent = self.descent(self.vae, len(labels))
+        train = self.training(descent, representations, labels, rng)
         noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
 
         def epoch(number: int) -> dict[str, float]:
-            numbers = train(number)
+            warm = number <= options.warmup_epochs
+            if warm:
+                numbers = self.train_vae(descent, representations, options.kl_warmup, rng)
+            else:
+                numbers = train()
             if held_out is not None:
                 noise = torch.Generator().manual_seed(noise_seed)  # the same in every epoch
-                numbers |= self.held_out(*held_out, number, noise)
-                if options.checkpoint == "best" and number > options.warmup_epochs:
+                numbers |= self.held_out(*held_out, warm, noise)
+                if options.checkpoint == "best" and not warm:
                     best.offer(numbers["held_out"])
             return numbers
 
@@ -73,25 +80,47 @@ class FittedVae(Diagnosed):
         return history
 
     def training(
-        self, representations: Tensor, labels: Tensor, rng: torch.Generator
-    ) -> Callable[[int], dict[str, float]]:
-        """A function that trains for one epoch, given its number, and returns means per pair."""
+        self, descent: Descent, representations: Tensor, labels: Tensor, rng: torch.Generator
+    ) -> Callable[[], dict[str, float]]:
+        """A function that trains for an epoch after the warm-up, and returns means per pair."""
         raise NotImplementedError
 
     def held_out(
-        self, representations: Tensor, labels: Tensor, epoch: int, rng: torch.Generator
+        self, representations: Tensor, labels: Tensor, warm: bool, rng: torch.Generator
     ) -> dict[str, float]:
         """After an epoch: "held_out", the loss that checkpoints are chosen by, on held-out pairs;
         perhaps nothing during the warm-up.
         """
         raise NotImplementedError
 
-    def descent(self, module: nn.Module, pairs: int, **schedule: float) -> Descent:
-        """Over the whole fit to so many pairs."""
-        options = self.options.model_copy(update=schedule)
+    def descent(self, module: nn.Module, pairs: int, **rates: float) -> Descent:
+        """Over the whole fit to so many pairs, at these rates or those of the options."""
+        options = self.options
         total = options.epochs * math.ceil(pairs / options.batch_size)
-        rates = options.only("lr", "lr_min", "weight_decay", "clip")
+        rates = options.only("lr", "lr_min", "weight_decay", "clip") | rates
         return Descent(module, total=total, cycles=options.lr_cycles, **rates)
+
+    def train_vae(
+        self, descent: Descent, representations: Tensor, kl_weight: float, rng: torch.Generator
+    ) -> dict[str, float]:
+        """One epoch of Eq. (4) on pairs [N,d], with a standard normal prior and a weighted KL term;
+        means per pair.
+
+        The minus before the sum of Eq. (4) stands for both terms: the divergence is added, as in
+        Eq. (9).
+        """
+        alone = len(representations) == 1 and self.vae.has_batchnorm
+        require(not alone, "norm: batchnorm needs at least two training pairs")
+        self.vae.train()
+        averages = Averages()
+        for rows in batches(len(representations), self.options.batch_size, rng):
+            x = representations[rows.to(representations.device)]
+            reconstruction, kl = eq_4(self.vae, x, rng)
+            loss = reconstruction + kl_weight * kl
+            descent.step(loss.mean())
+            averages.add(loss=loss, reconstruction=reconstruction, kl=kl)
+        self.vae.eval()
+        return averages.read() | {"lr": descent.rate}
 
     def reconstruct(self, representations: Tensor) -> Tensor:
         with torch.no_grad():
@@ -99,8 +128,8 @@ class FittedVae(Diagnosed):
             return torch.cat([self.vae.decode(mean)[0] for mean in means])
 
     def _diagnose(self, representations, labels, *, rng):
-        """`sampled_mse` is the reconstruction's error from a sample of the posterior, as in
-        training; `reconstruction_mse` that from its mean.
+        """The error of reconstruction from the posterior's mean, and from a sample of it as in
+        training (`sampled_mse`).
         """
         averages = Averages()
         everything = (representations, *posteriors(self.vae, representations))
@@ -122,7 +151,7 @@ class FittedVae(Diagnosed):
 class Vae(FittedVae):
     """EP-VAE with a standard normal prior; classes through the aggregate posterior."""
 
-    class Options(OptionModel):
+    class Options(FitOptions):
         """`kl_weight` is that of `vaediff` (official code), so that the two differ in the prior
         alone; with 1, as printed, posteriors widen and labels blur.
         """
@@ -136,7 +165,7 @@ class Vae(FittedVae):
         # weight of the KL term of Eq. (4) after and during the first `warmup_epochs`
         kl_weight: Least = 1e-3
         kl_warmup: Least = 1e-6
-        warmup_epochs: Annotated[int, Field(ge=0)] = 10
+        warmup_epochs: Count = 10
         epochs: Whole = 100
         batch_size: Whole = 192  # pairs of a step; the official 8 documents hold about 170 to 215
         # a cosine from lr to lr_min over the whole run; more cycles are warm restarts
@@ -148,13 +177,13 @@ class Vae(FittedVae):
         # "best": the epoch after the warm-up with the lowest loss on held-out pairs
         checkpoint: Literal["last", "best"] = "last"
 
-        _consistent = model_validator(mode="after")(consistent_fit)
-
     check_options = {"latent": 6, "epochs": 3, "warmup_epochs": 1, "batch_size": 8}
 
     def _build(self, width, classes):
         super()._build(width, classes)
-        self.filed = Posteriors(self.options.latent, classes)
+        latent = self.options.latent
+        # the posteriors of the training pairs
+        self.filed = Stored(classes, mean=latent, log_variance=latent)
 
     def _fit(self, representations, labels, **options):
         history = super()._fit(representations, labels, **options)
@@ -162,19 +191,12 @@ class Vae(FittedVae):
         self.filed.labels = labels.bool()
         return history
 
-    def training(self, representations, labels, rng):
-        options, descent = self.options, self.descent(self.vae, len(labels))
-
-        def train(epoch: int) -> dict[str, float]:
-            warm = epoch <= options.warmup_epochs
-            kl_weight = options.kl_warmup if warm else options.kl_weight
-            size = options.batch_size
-            return train_epoch(self.vae, descent, representations, size, kl_weight, rng)
-
-        return train
+    def training(self, descent, representations, labels, rng):
+        weight = self.options.kl_weight
+        return lambda: self.train_vae(descent, representations, weight, rng)
 
     @torch.no_grad()
-    def held_out(self, representations, labels, epoch, rng):
+    def held_out(self, representations, labels, warm, rng):
         """Eq. (4) on held-out pairs, with the weight of the KL term after the warm-up."""
         averages = Averages()
         for x in representations.split(EVALUATION_ROWS):
@@ -189,44 +211,6 @@ class Vae(FittedVae):
         drawn = self._pool.draw_nearest(labels, rng).to(labels.device)
         latents = sample_posterior(self.filed.mean[drawn], self.filed.log_variance[drawn], rng)
         return self.vae.decode(latents)[0], labels.clone()
-
-
-class Posteriors(nn.Module):
-    """The posteriors [N,z] of the training pairs and their label sets [N,R]."""
-
-    def __init__(self, latent: int, classes: int):
-        super().__init__()
-        self.register_buffer("mean", torch.empty(0, latent))
-        self.register_buffer("log_variance", torch.empty(0, latent))
-        self.register_buffer("labels", torch.empty(0, classes, dtype=torch.bool))
-
-
-def train_epoch(
-    vae: EPVAE,
-    descent: Descent,
-    representations: Tensor,
-    batch_size: int,
-    kl_weight: float,
-    rng: torch.Generator,
-) -> dict[str, float]:
-    """One epoch of Eq. (4) on pairs [N,d], with a standard normal prior and a weighted KL term;
-    means per pair.
-
-    The minus before the sum of Eq. (4) stands for both terms: the divergence is added, as in Eq.
-    (9).
-    """
-    alone = len(representations) == 1 and vae.has_batchnorm
-    require(not alone, "norm: batchnorm needs at least two training pairs")
-    vae.train()
-    averages = Averages()
-    for rows in batches(len(representations), batch_size, rng):
-        x = representations[rows.to(representations.device)]
-        reconstruction, kl = eq_4(vae, x, rng)
-        loss = reconstruction + kl_weight * kl
-        descent.step(loss.mean())
-        averages.add(loss=loss, reconstruction=reconstruction, kl=kl)
-    vae.eval()
-    return averages.read() | {"lr": descent.rate}
 
 
 def eq_4(vae: EPVAE, x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -19,14 +19,8 @@ from augmenters.vaediff.denoiser import HEAD, Denoiser
 from augmenters.vaediff.ep_vae import entropy, sample_posterior
 from augmenters.vaediff.fitting import Averages, Descent, batches
 from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
-from augmenters.vaediff.vae import (
-    EVALUATION_ROWS,
-    FittedVae,
-    consistent_fit,
-    posteriors,
-    train_epoch,
-)
-from benchmark.options import Least, OptionModel, Positive, Probability, Share, Whole
+from augmenters.vaediff.vae import EVALUATION_ROWS, FitOptions, FittedVae, posteriors
+from benchmark.options import Count, Least, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
 
 
@@ -34,7 +28,7 @@ from benchmark.registry import AUGMENTERS
 class VaeDiff(FittedVae):
     """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE)."""
 
-    class Options(OptionModel):
+    class Options(FitOptions):
         """The defaults are the paper's; docs/fidelity.md says where the official code differs."""
 
         # of `EPVAE`
@@ -55,7 +49,7 @@ class VaeDiff(FittedVae):
         variance: Literal["beta", "posterior"] = "beta"
         # of the whole fit, and of the VAE alone, before the prior sets in
         epochs: Whole = 100
-        warmup_epochs: Annotated[int, Field(ge=0)] = 10
+        warmup_epochs: Count = 10
         # weight of the KL term, Eq. (8), after and during the warm-up; the paper has 1
         kl_weight: Least = 1e-3
         kl_warmup: Least = 1e-6
@@ -83,8 +77,6 @@ class VaeDiff(FittedVae):
         # "pool": once, before stage 3; "per_step": anew for every batch (official code; slow)
         generate: Literal["pool", "per_step"] = "pool"
 
-        _consistent = model_validator(mode="after")(consistent_fit)
-
         @model_validator(mode="after")
         def _whole_heads(self) -> Self:
             if self.attention == "one_token" and self.width > HEAD and self.width % HEAD:
@@ -104,20 +96,16 @@ class VaeDiff(FittedVae):
 
     # Stage 2.
 
-    def training(self, representations, labels, rng):
-        options, pairs = self.options, len(labels)
+    def training(self, descent, representations, labels, rng):
         # this one is trained; the prior's own is its average
         denoiser = copy.deepcopy(self.prior.denoiser).requires_grad_(True)
-        constant = {"lr": options.lr_prior, "lr_min": options.lr_prior, "lr_cycles": 1}
-        descents = self.descent(self.vae, pairs), self.descent(denoiser, pairs, **constant)
+        rate = self.options.lr_prior
+        of_prior = self.descent(denoiser, len(labels), lr=rate, lr_min=rate)
 
-        def train(epoch: int) -> dict[str, float]:
-            if epoch <= options.warmup_epochs:
-                size, weight = options.batch_size, options.kl_warmup
-                return train_epoch(self.vae, descents[0], representations, size, weight, rng)
-            if epoch == options.warmup_epochs + 1:
+        def train() -> dict[str, float]:
+            if not of_prior.done:  # the warm-up has just ended
                 self.prior.set_scale(*posteriors(self.vae, representations))
-            return self._co_train(denoiser, *descents, representations, labels, rng)
+            return self._co_train(denoiser, descent, of_prior, representations, labels, rng)
 
         return train
 
@@ -163,14 +151,14 @@ class VaeDiff(FittedVae):
         return averages.read() | {"lr": vae_descent.rate}
 
     @torch.no_grad()
-    def held_out(self, representations, labels, epoch, rng):
+    def held_out(self, representations, labels, warm, rng):
         """Eq. (9) on held-out pairs with the averaged denoiser, and the prior's share of it.
 
         The weights are the paper's, 1: under the training weight of 0.001 the prior would not
         count, and the checkpoint would be chosen by the VAE alone, whose best epoch may come long
         before the prior's.
         """
-        if epoch <= self.options.warmup_epochs:
+        if warm:
             return {}
         averages = Averages()
         parts = (part.split(EVALUATION_ROWS) for part in (representations, labels))

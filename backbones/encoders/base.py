@@ -62,35 +62,27 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
-        """Write what `load` needs besides the weights, which are stored with the backbone's.
-
-        By default the words of a `WordTokenizer`.
+        """Write what `load` needs besides the weights: by default the words of a
+        `WordTokenizer`.
         """
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "words.json").write_text(json.dumps(self.tokenizer.words), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, **options: Any) -> Encoder:
-        """The encoder that was saved, with any weights.
-
-        By default it is made anew, with the stored words as its training sentences.
-        """
+        """The encoder that was saved, with any weights: by default, one of the stored words."""
         words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
         return cls([words], **options)
 
     def average_layers(self, number: int) -> None:
-        """Average states and attention rows over the last `number` layers, all if there are fewer;
-        by default nothing happens.
-        """
+        """Average states and attention rows over the last `number` layers; by default nothing."""
 
     def layers(self) -> list[nn.Module]:
         """The embeddings, then the layers from the lowest, for `freeze: lower:K`."""
         return []
 
     def settings(self) -> str:
-        """What decides the outputs besides weights and tokens; part of the cache key of `freeze:
-        all`.
-        """
+        """What decides the outputs besides weights and tokens; part of a cache's key."""
         return repr(self)
 
     def freeze(self, what: str) -> None:

@@ -74,11 +74,11 @@ def shapes_are_as_declared(case: EncoderCase) -> None:
     silent = (encoded.states[padding] == 0).all()
     case.expect(silent, "states must be 0 at padding: end with by_document")
     case.expect(encoded.states.isfinite().all(), "states are NaN or infinite")
-    if not encoder.gives_attention or encoded.rows is None:
-        none = encoded.rows is None and not encoder.gives_attention
-        case.expect(none, "gives_attention must be False if and only if rows are None")
+    rows, given = encoded.rows, encoded.rows is not None
+    declared = given == encoder.gives_attention
+    case.expect(declared, "gives_attention must be False if and only if rows are None")
+    if not given:
         return
-    rows = encoded.rows
     shape = rows.shape == (M, rows.shape[1], L)
     case.expect(shape, f"rows must be [mentions {M}, heads, tokens {L}], got {list(rows.shape)}")
     sound = (rows >= 0).all() and (rows.sum(-1) <= 1 + 1e-6).all()

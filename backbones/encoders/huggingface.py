@@ -20,10 +20,10 @@ from backbones.encoders.base import Encoder
 from benchmark.data.batches import Batch, Encoded, WindowPlan
 from benchmark.errors import ConfigError, UserError
 
-# model types whose last-layer attention is recomputed from two linear layers of these names; all
-# others run eagerly
-ROWS_FROM_PROJECTIONS = dict.fromkeys(("bert", "roberta", "xlm-roberta"), ("query", "key"))
-ROWS_FROM_PROJECTIONS["mpnet"] = ("q", "k")
+# model types whose attention is recomputed from two linear layers of these names; all others run
+# eagerly
+PROJECTIONS = dict.fromkeys(("bert", "roberta", "xlm-roberta"), ("query", "key"))
+PROJECTIONS["mpnet"] = ("q", "k")
 
 
 class Wordpieces:
@@ -33,8 +33,7 @@ class Wordpieces:
         self.fast = fast
 
     def __call__(self, word: str) -> list[int]:
-        # no truncation, no padding: some published tokenizers (all-MiniLM-L6-v2) switch both on in
-        # their files
+        # some published tokenizers (all-MiniLM-L6-v2) truncate and pad if not told otherwise
         encoded = self.fast(word, add_special_tokens=False, truncation=False, padding=False)
         return encoded["input_ids"]
 
@@ -47,8 +46,8 @@ class HuggingFaceEncoder(Encoder):
     """A Hugging Face encoder and its tokenizer.
 
     Args:
-        model: loaded with fused (sdpa) attention where its type is in `ROWS_FROM_PROJECTIONS`, else
-            with eager attention.
+        model: with fused (sdpa) attention where its type is in `PROJECTIONS`, else with eager
+            attention.
         tokenizer: a fast tokenizer with a start, an end and a padding token.
     """
 
@@ -68,8 +67,8 @@ class HuggingFaceEncoder(Encoder):
         self.average_layers(1)
 
     def forward(self, batch: Batch) -> Encoded:
-        """Eq. (18): token states H [D, L, d], and of the attention A the rows of mentions [M,
-        heads, L] (H, A = PLM(words)).
+        """Eq. (18), H, A = PLM(words): token states H [D, L, d], and the rows of mentions [M,
+        heads, L] of the attention A.
         """
         mask = self.attention_mask(batch.window_mask)
         several = {"output_hidden_states": True} if self.averaged > 1 else {}
@@ -89,11 +88,10 @@ class HuggingFaceEncoder(Encoder):
 
     def average_layers(self, number: int) -> None:
         number = min(number, self.model.config.num_hidden_layers)
-        if names := ROWS_FROM_PROJECTIONS.get(self.model.config.model_type):
-            projected = [m for m in self.model.modules() if all(hasattr(m, n) for n in names)]
-            biased = self.model.config.model_type == "mpnet"
-            added = projected[-number : len(projected) - self.averaged]
-            self._taps = [_Taps(layer, *names, biased) for layer in added] + self._taps
+        if names := PROJECTIONS.get(self.model.config.model_type):
+            layers = [m for m in self.model.modules() if all(hasattr(m, name) for name in names)]
+            added = layers[-number : len(layers) - self.averaged]
+            self._taps = [_Taps(layer, *names) for layer in added] + self._taps
         self.averaged = number
 
     def save(self, folder: Path) -> None:
@@ -139,27 +137,23 @@ def _mean(layers: Sequence[Tensor]) -> Tensor:
 
 
 class _Taps:
-    """Keeps the queries and keys that a layer computes, and turns them into the attention rows of
-    mentions.
+    """Keeps the queries and keys that a layer computes, with MPNet the bias of its positions, and
+    turns them into the attention rows of mentions.
     """
 
-    def __init__(self, attention: nn.Module, query: str, key: str, biased: bool):
+    def __init__(self, attention: nn.Module, query: str, key: str):
         self.heads, self.dropout = attention.num_attention_heads, attention.dropout
-        self.query = self.key = self.position_bias = None
+        self.query = self.key = self.bias = None
         for ours, theirs in (("query", query), ("key", key)):
             keep = lambda _, __, output, ours=ours: setattr(self, ours, output)
             getattr(attention, theirs).register_forward_hook(keep)
-        if biased:
-
-            def keep_bias(_, args, kwargs):
-                self.position_bias = kwargs.get("position_bias", args[2] if len(args) > 2 else None)
-
+        if query == "q":  # MPNet
+            bias = lambda given, named: named.get("position_bias", *given[2:3])
+            keep_bias = lambda _, *call: setattr(self, "bias", bias(*call))
             attention.register_forward_pre_hook(keep_bias, with_kwargs=True)
 
     def attention_rows(self, batch: Batch, training: bool) -> Tensor:
-        """[O, heads, T]: softmax over the window's tokens, after attention dropout with a mask of
-        its own, as in the official code.
-        """
+        """[O, heads, T]: softmax over the window's tokens, after dropout with a mask of its own."""
         window, column = batch.occurrence_window, batch.occurrence_column
         wide = torch.promote_types(self.query.dtype, torch.float32)
         query, key = self.query.to(wide), self.key.to(wide)
@@ -171,14 +165,13 @@ class _Taps:
         queries = queries.view(W, batch.slots, self.heads, size).transpose(1, 2)
         keys = key.view(W, T, self.heads, size).permute(0, 2, 3, 1)
         scores = queries @ keys / math.sqrt(size)  # [W, heads, slots, T]
-        if self.position_bias is not None:  # [1, heads, T, T] or [W, heads, T, T]
-            bias = self.position_bias.to(wide).expand(W, -1, -1, -1)
-            bias = bias.transpose(1, 2)[window, column]  # [O, heads, T]
+        if self.bias is not None:  # [1, heads, T, T]
+            bias = self.bias.to(wide).expand(W, -1, -1, -1).transpose(1, 2)[window, column]
             biases = scores.new_zeros(W, batch.slots, self.heads, T).index_put(place, bias)
             scores = scores + biases.transpose(1, 2)
         scores = scores.masked_fill(batch.window_mask[:, None, None, :] == 0, -torch.inf)
         rows = scores.softmax(-1).transpose(1, 2)[place]
-        self.query = self.key = self.position_bias = None
+        self.query = self.key = self.bias = None
         return nn.functional.dropout(rows, self.dropout.p, training)
 
 
@@ -218,8 +211,7 @@ def load_encoder(
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder, use_fast=True, trust_remote_code=False
         )
-    has_vocabulary = len(tokenizer) > len(tokenizer.all_special_tokens)
-    if not tokenizer.is_fast or not has_vocabulary:
+    if not tokenizer.is_fast or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(
             f"encoder '{name}': needs a fast tokenizer with its vocabulary "
             "(tokenizer.json, vocab.txt or the like)"
@@ -246,7 +238,7 @@ def _bare_model(folder: str, config: Any, weights: bool) -> nn.Module:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of reading weights
-    known = config.model_type in ROWS_FROM_PROJECTIONS
+    known = config.model_type in PROJECTIONS
     options: dict[str, Any] = {"add_pooling_layer": False} if known else {}
     fused = known and config.model_type != "mpnet"  # MPNet has only the eager one
     options |= {"attn_implementation": "sdpa" if fused else "eager", "trust_remote_code": False}

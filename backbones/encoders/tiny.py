@@ -1,7 +1,6 @@
-"""A small BERT made on the spot: for demos, tests and machines without a network. Nothing is
-downloaded.
+"""A small BERT made on the spot: for demos, tests and machines without a network.
 
-Its heads start out attending to near positions: a transformer with the usual random weights learns
+Its heads start out attending to near positions: with the usual random weights it would learn
 nothing from a few hundred documents, since it would first have to find out that neighbouring words
 belong together.
 """
@@ -86,9 +85,8 @@ class Tiny(HuggingFaceEncoder):
 def _look_near(model: BertModel) -> None:
     """Initialise all weights, so that every head attends to near positions.
 
-    The first dimensions, as many as a head is wide, hold sines and cosines of the position and
-    nothing else: no word's embedding and no layer's output reaches them. Queries and keys are made
-    of these alone. That is a beginning: all of it is trained.
+    The first dimensions, as many as a head is wide, hold sines and cosines of the position alone;
+    queries and keys are made of these. That is a beginning: all of it is trained.
     """
     config, embeddings = model.config, model.embeddings
     size = config.hidden_size // config.num_attention_heads
@@ -111,10 +109,8 @@ def _look_near(model: BertModel) -> None:
 
 
 def _wordpiece(texts: Iterable[list[str]], size: int):
-    """Every character, alone and as a continuation, then the most frequent words: unseen words fall
-    into characters.
-
-    Not the library's trainer, whose ties fall differently from run to run.
+    """Every character, alone and as a continuation, then the most frequent words. Not the library's
+    trainer, whose ties fall differently from run to run.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast

@@ -5,7 +5,6 @@ Their text has no markers: `encoder.mention: unmarked`.
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,6 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from backbones.encoders.base import Encoder
 from backbones.encoders.words import MARKER, PAD, WordTokenizer
 from backbones.parts.mentions import TokenTags
-from benchmark.data.batches import Batch, Encoded
 from benchmark.errors import ConfigError
 from benchmark.options import OptionModel, Probability, Whole
 from benchmark.registry import ENCODERS
@@ -36,7 +34,7 @@ class WordEncoder(Encoder):
     gives_attention = False
     check_options: ClassVar[dict[str, Any]] = {"word_width": 8}
 
-    def __init__(self, sentences: Iterable[list[str]], **options: Any):
+    def __init__(self, sentences, **options):
         super().__init__()
         self.options = options = self.Options.of(options)
         words = vectors = None
@@ -54,7 +52,7 @@ class WordEncoder(Encoder):
         self.input_width = options.word_width + 2 * TAG
         self.width = options.width
 
-    def forward(self, batch: Batch) -> Encoded:
+    def forward(self, batch):
         """Token states; those of the special tokens are 0."""
         entities, types = self.tags(batch)
         inputs = (
@@ -73,7 +71,7 @@ class WordEncoder(Encoder):
         raise NotImplementedError
 
     @classmethod
-    def load(cls, folder: Path, **options: Any) -> Encoder:
+    def load(cls, folder, **options):
         words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
         made = options | {"path": None, "vocabulary": max(len(words), 1)}
         return cls([words], **made)
@@ -108,12 +106,12 @@ class Cnn(WordEncoder):
         width: Whole = 200  # channels
         rate: Probability = 0.5  # of dropout after each layer
 
-    def __init__(self, sentences: Iterable[list[str]], **options: Any):
+    def __init__(self, sentences, **options):
         super().__init__(sentences, **options)
         widths = (self.input_width, self.width, self.width)
         self.convolutions = nn.ModuleList(nn.Conv1d(w, self.width, 3, padding=1) for w in widths)
 
-    def network(self, x: Tensor, lengths: Tensor, real: Tensor) -> Tensor:
+    def network(self, x, lengths, real):
         x, real = x.transpose(1, 2), real.transpose(1, 2)
         for layer in self.convolutions:
             # the maximum after ReLU, so that padding, which is 0, is never it
@@ -136,7 +134,7 @@ class Lstm(WordEncoder):
 
     directions = 1
 
-    def __init__(self, sentences: Iterable[list[str]], **options: Any):
+    def __init__(self, sentences, **options):
         super().__init__(sentences, **options)
         width, both = self.width, self.directions == 2
         self.lstm = nn.LSTM(self.input_width, width, batch_first=True, bidirectional=both)
@@ -145,7 +143,7 @@ class Lstm(WordEncoder):
         )
         self.leave = nn.Linear(self.directions * width, width)
 
-    def network(self, x: Tensor, lengths: Tensor, real: Tensor) -> Tensor:
+    def network(self, x, lengths, real):
         x = x * dropout(x.new_ones(len(x), 1, x.shape[2]), self.options.rate, self.training)
         packed = pack_padded_sequence(
             x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False

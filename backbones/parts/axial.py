@@ -2,10 +2,9 @@
 al. 2022).
 
 Every pair attends to the pairs of its column (same tail) and of its row (same head). The official
-code (axial_attention 0.6.1 with `sum_axial_out`, Stage_1/model.py) adds both to the input, unlike
-the paper's Eq. (21), which applies them one after the other. It also pads every document to 42 x 42
-pairs and attends to the padding; here the linear maps run on the cells that exist and the attention
-is masked. Both other readings are values of the option `axial`; see docs/fidelity.md.
+code (Stage_1/model.py) adds both to the input, where the paper's Eq. (21) applies them one after
+the other. It also pads every document to 42 x 42 pairs and attends to the padding; here the
+attention is masked. Both other readings are values of the option `axial`; see docs/fidelity.md.
 
 Suffixes: D documents, n entities of the largest one, C cells (all ordered pairs, the diagonal
 included), d width.
@@ -104,9 +103,8 @@ class AxialLayer(nn.Module):
     Args:
         sequential: False (official code): LayerNorm(W (x + column(x) + row(x))). True, Eq. (21):
             r_h = x + column(x), then r_w = r_h + row(r_h) in the place of the sum. Eq. (21) gives
-            no linear map, no LayerNorm and no number of layers; they are kept, since the paper
-            takes its structure from KD-DocRE, which has them, and since six layers of sums would
-            grow without bounds. The weights are the same in both cases.
+            no linear map and no LayerNorm; they are kept, as in KD-DocRE, since six layers of sums
+            would grow without bounds.
     """
 
     def __init__(self, width: int, *, sequential: bool = False):
@@ -130,10 +128,10 @@ class AxialStack(nn.Module):
     """`layers` axial layers over the cells [C, d] of a batch.
 
     Args:
-        axial: "masked": the attentions are added, each over the cells that exist (default);
+        axial: "masked": the attentions are added, each over the cells that exist;
             "pad_to_42_unmasked": added, over tables of 42 x 42 cells without a mask, as the
             official code computes them at evaluation, and in stage 3 throughout (published weights
-            depend on it); "sequential": one after the other, Eq. (21), masked.
+            depend on it); "sequential": Eq. (21), masked.
     """
 
     def __init__(self, width: int, layers: int, *, axial: str = "masked"):

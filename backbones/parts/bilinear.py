@@ -1,11 +1,10 @@
 """The grouped bilinear map of ATLOP: products of every pair of features within a group, then one
 linear map.
 
-For 12 groups of 64 there are 49,152 products per entity pair: all pairs of a batch at once would
-take hundreds of megabytes, most of the head's time on CPU being spent on moving them. Here they
-exist for as many groups of as many pairs as fit a cache, in the forward as in the backward pass.
-Groups are divided first: each part of the weight then meets all pairs in one product, and is read
-and written once.
+For 12 groups of 64 there are 49,152 products per entity pair: those of a batch would take hundreds
+of megabytes, and moving them most of the head's time on CPU. Here they exist for as many groups of
+as many pairs as fit a cache, in the forward as in the backward pass. Groups are divided first: each
+part of the weight then meets all pairs in one product, and is read and written once.
 """
 
 from collections.abc import Iterator
@@ -29,11 +28,8 @@ class _GroupedProducts(torch.autograd.Function):
         ctx.save_for_backward(head, tail, weight)
         output = _zeros(len(head), len(weight), like=head)
         for pairs, groups, columns in _blocks(head):
-            _add_product(
-                output[pairs],
-                _products(head[pairs, groups], tail[pairs, groups]),
-                weight[:, columns].t(),
-            )
+            products = _products(head[pairs, groups], tail[pairs, groups])
+            _add_product(output[pairs], products, weight[:, columns].t())
         return output.to(head.dtype)
 
     @staticmethod
@@ -90,8 +86,7 @@ class GroupedBilinear(nn.Module):
     Args:
         features: width of head and tail features.
         block: features per group; must divide `features`.
-        bias: whether the linear map has a bias (ATLOP's classifier: yes; KD-DocRE's projection:
-            no).
+        bias: of the linear map (ATLOP's classifier has one, KD-DocRE's projection none).
     """
 
     def __init__(self, features: int, block: int, out: int, *, bias: bool):

@@ -1,7 +1,5 @@
 """Relations as independent binary decisions: binary cross-entropy, one threshold tuned on dev."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -18,15 +16,15 @@ class BinaryRelations(Backbone):
     tunes_threshold = True
     threshold: Tensor
 
-    def __init__(self, **options: Any):
+    def __init__(self, **options):
         super().__init__(**options)
         self.register_buffer("threshold", torch.zeros(()))
 
-    def pair_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def pair_loss(self, logits, labels):
         """[P]: the mean over all classes."""
         return binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)
 
-    def margins(self, logits: Tensor) -> Tensor:
+    def margins(self, logits):
         return logits[:, 1:] - self.threshold
 
     def move_threshold(self, margin: float) -> None:
@@ -42,8 +40,6 @@ def with_few_negatives(losses: Tensor, labels: Tensor, factor: int, least: int) 
     negative = labels[:, 0] > 0
     positives = (~negative).sum()
     wanted = (factor * positives).clamp(min=least)
-    rank = (
-        torch.rand(len(losses), device=losses.device).masked_fill(~negative, 2).argsort().argsort()
-    )
-    kept = ~negative | (rank < wanted)
+    draws = torch.rand(len(losses), device=losses.device).masked_fill(~negative, 2)
+    kept = ~negative | (draws.argsort().argsort() < wanted)  # by the rank of their draws
     return losses * kept * (len(losses) / kept.sum().clamp(min=1))

@@ -17,8 +17,6 @@ class PairFeatures(nn.Module):
     """Head and tail features [*, emb] of cells [*, 3], Eq. (20).
 
     Args:
-        encoder_width: d of the token states.
-        emb: width of the features.
         heads, epsilon: see `localized_context`.
         context_width: of the context of a pair.
     """
@@ -45,14 +43,11 @@ class PairFeatures(nn.Module):
         """The features with another context [*, context_width]."""
         entities = entity_embeddings(encoded.states, batch)
         head, tail = batch.entity_of(cells)
-        return _features(self.head, entities, head, context), _features(
-            self.tail, entities, tail, context
-        )
+        sides = (self.head, head), (self.tail, tail)
+        return tuple(_features(layer, entities, index, context) for layer, index in sides)
 
     def absent(self) -> tuple[Tensor, Tensor]:
-        """Features [1, emb] of a padded cell of the official code: zero entities and zero context
-        leave the bias.
-        """
+        """Features [1, emb] of a padded cell of the official code: zeros leave the bias."""
         return torch.tanh(self.head.bias)[None], torch.tanh(self.tail.bias)[None]
 
 

@@ -2,15 +2,13 @@
 classifier (Zhou et al. 2021, Eq. 2 to 5).
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
-from benchmark.data.batches import Batch, Encoded
 
 
 class GroupedPairs(Backbone):
@@ -27,7 +25,7 @@ class GroupedPairs(Backbone):
     check_options = {"emb": 16, "block": 4}
     epsilon: ClassVar[float] = 1e-5
 
-    def __init__(self, encoder_width: int, classes: int, **options: Any):
+    def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         emb, context = self.options.emb, self.context_width(encoder_width)
         self.width = 2 * emb
@@ -40,8 +38,8 @@ class GroupedPairs(Backbone):
         """Of a pair's context: the encoder's, unless the backbone refines it."""
         return encoder_width
 
-    def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
+    def represent(self, encoded, batch):
         return torch.cat(self.features(encoded, batch, batch.pairs), 1)
 
-    def classify(self, representations: Tensor) -> Tensor:
+    def classify(self, representations):
         return self.bilinear(*representations.chunk(2, dim=1))

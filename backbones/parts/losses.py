@@ -1,9 +1,7 @@
-"""Objectives over entity pairs. Logits and labels are [P, R]; class 0 is the adaptive threshold
-(NA).
+"""Objectives over entity pairs: of logits and labels [P, R] one value per pair, [P].
 
-Every classification loss returns one value per pair, [P]; `supervised_contrastive` returns a
-scalar. All are stable for any finite logit. Notation: d_r = f_r - f_0, positives = relations that
-hold, negatives = the others, class 0 in neither.
+All are stable for any finite logit. Notation: class 0 is the adaptive threshold (NA), d_r = f_r -
+f_0, positives = relations that hold, negatives = the others, class 0 in neither.
 """
 
 from typing import Literal
@@ -43,18 +41,17 @@ def pairwise_moving_threshold(
     logits: Tensor, labels: Tensor, *, entropy: Entropy = "vectorised"
 ) -> Tensor:
     """PMTEM: pairwise moving-threshold loss with entropy minimisation (Guo et al. 2023;
-    Stage_1/losses.py), [P].
+    Stage_1/losses.py): L_pmt + L_em of Eq. (27).
 
-    The terms L_pmt + L_em of Eq. (27), before the sum over pairs, whose mean `training_loss` takes.
     Every relation is compared with the threshold alone: the probability P_r of Eq. (22) is
     sigmoid(d_r), and P_NA of Eq. (23) is sigmoid(-d_r).
 
     Args:
         entropy: how the entropies of positives and negatives are weighted (1 / gamma_1, 1 / gamma_2
-            of Eq. (26)): "vectorised": gamma_1 = 1, gamma_2 = |N|, closest to what the official
-            code does; "per_pair": gamma_1 = |P|, gamma_2 = |N|, what it meant to do; "broadcast":
-            what it does, a shape slip: the mean over all pairs of 1 / gamma weights every pair's
-            sum; "none": without L_em, Eq. (29) read literally.
+            of Eq. (26)): "vectorised": gamma_1 = 1, gamma_2 = |N|, closest to the official code;
+            "per_pair": gamma_1 = |P|, gamma_2 = |N|, what it meant to do; "broadcast": what it
+            does, a shape slip: the mean over all pairs of 1 / gamma weights every pair's sum;
+            "none": without L_em, Eq. (29) read literally.
     """
     positive, negative = labels[:, 1:], 1 - labels[:, 1:]
     margin = logits[:, 1:] - logits[:, :1]
@@ -77,7 +74,7 @@ def pairwise_moving_threshold(
 
 def balanced(logits: Tensor, labels: Tensor) -> Tensor:
     """DocuNet's balanced loss (Zhang et al. 2021, Eq. 7; losses.py): positives above 0, negatives
-    below it, [P].
+    below it.
 
     log(1 + sum of exp f_r over the negatives) + log(1 + sum of exp -f_r over the positives), where
     class 0 is a class like any other.
@@ -91,7 +88,7 @@ def balanced(logits: Tensor, labels: Tensor) -> Tensor:
 
 def none_class_ranking(logits: Tensor, labels: Tensor, *, margin: float) -> Tensor:
     """NCRL (Zhou and Lee 2022; ncrl_loss.py): each relation against the threshold, and the
-    threshold against the mean relation, [P].
+    threshold against the mean relation.
 
     sum over r of C(d_r, y_r) + C(f_0 - mean over r of f_r, y_0), with
     C(x, y) = -y log sigmoid(x) - (1 - y) log min(1, sigmoid(-x) + margin). Written with softplus:
@@ -146,9 +143,8 @@ def supervised_contrastive(
         alone = count == 0
         # an anchor without positives sums over all others, so that no logarithm of 0 enters the
         # gradient, and is then left out
-        log_sum = log_share.masked_fill(
-            ~(same | (alone.unsqueeze(1) & ~itself)), -torch.inf
-        ).logsumexp(1)
+        summed = same | (alone.unsqueeze(1) & ~itself)
+        log_sum = log_share.masked_fill(~summed, -torch.inf).logsumexp(1)
         per_anchor = torch.where(alone, 0.0, count.clamp(min=1).to(rows.dtype).log() - log_sum)
     return temperature / base_temperature * per_anchor.mean()
 

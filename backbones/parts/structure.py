@@ -25,8 +25,7 @@ class EntityStructure(nn.Module):
     every layer a bias to the attention of entity tokens.
 
     Args:
-        layers, heads, size: of the encoder; size is the width of a head.
-        structure: "biaffine", "decomp" or "none".
+        size: width of a head.
         width: of the encoder's states.
         spread: standard deviation of fresh embeddings, as that of the encoder's own.
     """
@@ -96,7 +95,7 @@ class StructureBias(nn.Module):
                 bias = query @ of_query + (key @ of_key).transpose(2, 3)
             bias = bias + self.constant[kind][:, None, None]
             total = total + bias * (kinds == kind)[:, None]
-        full = query.new_zeros(W, T, heads, T)
+        full = total.new_zeros(W, T, heads, T)
         full = full.index_put((window, rows), total.transpose(1, 2) / math.sqrt(size))
         return full.transpose(1, 2)
 
@@ -130,16 +129,10 @@ def add_structure(encoder: nn.Module, structure: str) -> None:
     model = getattr(encoder, "model", None)
     if model is None or model.config.model_type not in MODELS:
         raise ConfigError("entity structure can be added to BERT and RoBERTa encoders only")
-    heads = model.config.num_attention_heads
+    heads, width = model.config.num_attention_heads, encoder.width
     layers = [m for m in model.modules() if hasattr(m, "query") and hasattr(m, "key")]
-    added = EntityStructure(
-        len(layers),
-        heads,
-        encoder.width // heads,
-        structure,
-        encoder.width,
-        model.config.initializer_range,
-    )
+    spread = model.config.initializer_range
+    added = EntityStructure(len(layers), heads, width // heads, structure, width, spread)
     encoder.structure = added
     encoder.needs = (*TokenTags.needs, "token_sentence")
     encoder.register_forward_pre_hook(lambda _, inputs: added.see(inputs[0]))

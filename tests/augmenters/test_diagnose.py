@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tensors import rng
+from tensors import mixture, rng
 
 from augmenters.base import AugmenterError
 from augmenters.diagnosis import Diagnosed
@@ -14,11 +14,8 @@ from augmenters.vaediff.prior import DiffusionPrior
 from augmenters.vaediff.vae import Vae
 from augmenters.vaediff.vaediff import VaeDiff
 
-
-def rows_and_labels(count=60, seed=0):
-    labels = torch.eye(4)[1 + torch.randint(3, (count,), generator=rng(seed))]
-    noise = 0.1 * torch.randn(count, 7, generator=rng(seed + 1))
-    return 2 * labels @ torch.randn(4, 7, generator=rng(50)) + noise, labels
+SETS = torch.eye(4)[1:]
+PAIRS, _ = mixture(60, SETS)
 
 
 class Linear:
@@ -63,24 +60,24 @@ def test_prior_error_of_a_perfect_and_of_the_gaussian_denoiser(monkeypatch):
 
 
 def test_a_trained_prior_beats_the_gaussian_and_knows_the_class():
-    rows, labels = rows_and_labels(300)
+    (rows, labels), _ = mixture(300, SETS)
     options = dict(latent=4, hidden=16, width=16, depth=1, steps=8, epochs=40, warmup_epochs=10)
     model = VaeDiff(**options, batch_size=64, lr=1e-2, lr_prior=5e-3)
     model.fit(rows, labels, rng=rng(3))
-    found = model.diagnose(*rows_and_labels(100, seed=7), rng=rng(4))
+    found = model.diagnose(*mixture(100, SETS, seed=7)[0], rng=rng(4))
     for yardstick in ("gaussian", "wrong_class"):
         assert found["prior_error"] < 0.7 * found[f"prior_error_{yardstick}"]
-    assert found["reconstruction_mse"] < 0.3 * float(rows.var(0).mean())
+    assert found["reconstruction_mse"] < 0.5 * float(rows.var(0).mean())
     assert found["kl"] > 0
 
 
 def test_the_contract_is_checked():
-    rows, labels = rows_and_labels()
+    rows, labels = PAIRS
     with pytest.raises(AugmenterError, match="not fitted yet"):
         VaeDiff().diagnose(rows, labels, rng=rng())
     fitted = Vae(**Vae.check_options)
     fitted.fit(rows, labels, rng=rng())
-    with pytest.raises(AugmenterError, match="6 wide, expected 7"):
+    with pytest.raises(AugmenterError, match="9 wide, expected 10"):
         fitted.diagnose(rows[:, 1:], labels, rng=rng())
     assert fitted.diagnose(rows[:0], labels[:0], rng=rng()) == {}
 
@@ -92,4 +89,4 @@ def test_values_are_finite_plain_numbers(value):
             return {"value": value}
 
     with pytest.raises(AugmenterError, match="finite plain numbers"):
-        Odd().diagnose(*rows_and_labels(), rng=rng())
+        Odd().diagnose(*PAIRS, rng=rng())

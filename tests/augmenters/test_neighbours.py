@@ -1,9 +1,10 @@
-"""mixup, smote and calibrated against brute force and hand-computed cases."""
+"""mixup, bank, smote and calibrated against brute force and hand-computed cases."""
 
 import pytest
 import torch
 from tensors import multi_hot, rng
 
+from augmenters.bank import Bank
 from augmenters.calibrated import Calibrated
 from augmenters.mixup import Mixup
 from augmenters.smote import Smote
@@ -45,13 +46,28 @@ def test_remix_gives_the_label_to_the_much_rarer_pair():
     assert share(0.4, rare, rarer) == pytest.approx(0.4)  # 3 < 3 * 2
 
 
-# smote
+# bank
 
 
 def fitted(augmenter, rows, labels):
     augmenter.fit(rows, labels, rng=rng())
     augmenter.prepare(labels, rng=rng())
     return augmenter
+
+
+def test_rows_are_training_pairs_of_the_label_set_all_of_them_in_time():
+    sets = multi_hot([1], [1], [2], [2], [2], [1])
+    bank = fitted(Bank(), torch.arange(12.0).view(6, 2), sets)
+    wanted = sets[[0, 2]].repeat(200, 1)
+    rows, labels = bank.augment(torch.zeros(400, 2), wanted, rng=rng())
+    assert torch.equal(labels, wanted)
+    assert {tuple(row) for row in rows[::2].tolist()} == {(0, 1), (2, 3), (10, 11)}  # pairs 0, 1, 5
+    assert {tuple(row) for row in rows[1::2].tolist()} == {(4, 5), (6, 7), (8, 9)}  # pairs 2, 3, 4
+    first = (rows[::2] == torch.tensor([0.0, 1.0])).all(1).sum()
+    assert 45 < first < 90  # a third of 200
+
+
+# smote
 
 
 def test_smote_finds_the_neighbours_that_brute_force_finds():

@@ -15,11 +15,6 @@ SETS = LabelSets(LABELS)
 POOL = Pool(SETS)
 
 
-def test_distinct_label_sets_are_counted():
-    counted = dict(zip(map(tuple, SETS.sets.int().tolist()), SETS.counts.tolist(), strict=True))
-    assert counted == {(0, 1, 0, 0): 3, (0, 0, 1, 0): 1, (0, 1, 1, 0): 1}
-
-
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.lists(st.booleans(), min_size=70, max_size=70), min_size=1, max_size=20),

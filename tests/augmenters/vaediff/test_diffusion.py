@@ -12,26 +12,6 @@ def draws(*shape):
     return lambda: torch.randn(shape, generator=generator)
 
 
-def test_posterior_is_bayes_rule():
-    # q(x_{t-1} | x_t, x0) is proportional to q(x_t | x_{t-1}) q(x_{t-1} | x0): precisions add,
-    # means are weighted by them
-    process = Diffusion(T, variance="beta")
-    x0, xt, t = torch.tensor([[1.3]]).double(), torch.tensor([[-0.4]]).double(), 9
-    beta, before = process.betas[t], process.alphas_cumprod[t - 1]
-    from_x0, from_xt = 1 / (1 - before), (1 - beta) / beta
-    mean = (from_x0 * before.sqrt() * x0 + from_xt * xt / (1 - beta).sqrt()) / (from_x0 + from_xt)
-    got, variance = process.q_posterior(x0, xt, t)
-    torch.testing.assert_close(got, mean)
-    assert variance == pytest.approx((1 / (from_x0 + from_xt)).item())
-
-
-@pytest.mark.parametrize("variance", ["beta", "posterior"])
-def test_exact_prediction_recovers_x0(variance):
-    x0 = torch.randn(5, 3, generator=rng(1))
-    sampled = Diffusion(T, variance=variance).sample(lambda x, t, estimate: x0, draws(5, 3))
-    torch.testing.assert_close(sampled, x0, rtol=0, atol=1e-6)
-
-
 def test_ideal_denoiser_samples_the_data_distribution():
     # data N(3, 0.25): the ideal estimate of x0 is the mean of p(x0 | x_t), also Gaussian
     process, mean, var = Diffusion(50, variance="posterior"), 3.0, 0.25
@@ -59,17 +39,6 @@ def test_step_noise_has_the_chosen_variance():
         noise = seen[0] - process.posterior_mean_coef2[1].float() * seen[1]
         expected = process.betas[1] if variance == "beta" else process.posterior_variance[1]
         assert noise.var().item() == pytest.approx(expected.item(), rel=0.03)
-
-
-def test_every_step_is_given_the_estimate_of_the_step_before():
-    calls = []
-
-    def predict(x, t, estimate):
-        calls.append((t, None if estimate is None else estimate[0, 0].item()))
-        return torch.full_like(x, float(t))
-
-    Diffusion(4, variance="beta").sample(predict, draws(2, 1))
-    assert calls == [(3, None), (2, 3.0), (1, 2.0), (0, 1.0)]
 
 
 @pytest.mark.parametrize(

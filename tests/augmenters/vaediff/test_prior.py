@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from tensors import rng
+from tensors import rng, spy
 
 from augmenters.vaediff.diffusion import guide
 from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
@@ -20,22 +20,17 @@ def make(**options):
     return prior
 
 
-def spy(denoiser, monkeypatch, method):
-    """Records (arguments, result) of every call to a method of a denoiser."""
-    calls, original = [], getattr(denoiser, method)
-
-    def watched(*arguments):
-        calls.append((arguments, original(*arguments)))
-        return calls[-1][1]
-
-    monkeypatch.setattr(denoiser, method, watched)
+def calls_of(denoiser, monkeypatch, method):
+    """(arguments, result) of every call to a method of a denoiser."""
+    calls = []
+    spy(monkeypatch, denoiser, method, lambda found, *given: calls.append((given, found)))
     return calls
 
 
 def test_every_one_of_the_50_steps_sees_the_class(monkeypatch):
     # the official sampler shows it to the first step alone (reference analysis, section 0, item 3)
     prior = make()
-    calls = spy(prior.denoiser, monkeypatch, "condition")
+    calls = calls_of(prior.denoiser, monkeypatch, "condition")
     prior.sample(SETS, IDS, rng())
     assert [t.unique().tolist() for (t, *_), _ in calls] == [[t] for t in reversed(range(50))]
     for (_, labels, dropped), _ in calls:
@@ -45,7 +40,7 @@ def test_every_one_of_the_50_steps_sees_the_class(monkeypatch):
 
 def test_estimates_of_a_step_are_guided_and_shared_by_both_passes(monkeypatch):
     prior = make(steps=3, guidance=0.3)
-    calls = spy(prior.denoiser, monkeypatch, "forward")
+    calls = calls_of(prior.denoiser, monkeypatch, "forward")
     prior.sample(SETS, IDS, rng())
     assert calls[0][0][1] is None
     for ((x, estimate, _, index), _), (_, output) in zip(calls[1:], calls[:-1], strict=True):
@@ -58,7 +53,7 @@ def test_estimates_of_a_step_are_guided_and_shared_by_both_passes(monkeypatch):
 def test_what_is_not_needed_in_sampling_is_saved(monkeypatch):
     """Without guidance the unconditional pass, without self-conditioning the estimates."""
     prior = make(steps=3, guidance=0.0, self_condition=0.0)
-    calls = spy(prior.denoiser, monkeypatch, "forward")
+    calls = calls_of(prior.denoiser, monkeypatch, "forward")
     prior.sample(SETS, IDS, rng())
     assert [(len(x), estimate) for (x, estimate, *_), _ in calls] == [(4, None)] * 3
 
@@ -94,7 +89,7 @@ def test_errors_are_squared_distances_summed_over_the_latent():
 def test_self_conditioning_makes_a_first_estimate_without_gradient(monkeypatch, probability):
     prior = make(self_condition=probability)
     denoiser = copy.deepcopy(prior.denoiser).requires_grad_(True)
-    calls = spy(denoiser, monkeypatch, "forward")
+    calls = calls_of(denoiser, monkeypatch, "forward")
     prior.errors(denoiser, torch.randn(3, 4), SETS.float(), rng()).sum().backward()
     estimates = [estimate for (_, estimate, _), _ in calls]
     assert estimates[0] is None and calls[-1][1].requires_grad
@@ -105,7 +100,7 @@ def test_self_conditioning_makes_a_first_estimate_without_gradient(monkeypatch, 
 
 def test_self_conditioning_happens_with_its_probability(monkeypatch):
     prior = make(self_condition=0.5)
-    calls = spy(prior.denoiser, monkeypatch, "forward")
+    calls = calls_of(prior.denoiser, monkeypatch, "forward")
     draws = rng()
     for _ in range(200):
         prior.errors(prior.denoiser, torch.zeros(1, 4), SETS[:1].float(), draws)
@@ -115,7 +110,7 @@ def test_self_conditioning_happens_with_its_probability(monkeypatch):
 @pytest.mark.parametrize(("per", "possible"), [("sample", None), ("batch", {0, 50})])
 def test_class_is_dropped_per_sample_or_per_batch(monkeypatch, per, possible):
     prior = make(class_drop=0.3, class_drop_per=per, self_condition=0.0)
-    calls, draws = spy(prior.denoiser, monkeypatch, "condition"), rng()
+    calls, draws = calls_of(prior.denoiser, monkeypatch, "condition"), rng()
     x0, labels = torch.zeros(50, 4), SETS[:1].float().repeat(50, 1)
     for _ in range(60):
         prior.errors(prior.denoiser, x0, labels, draws, drop=True)

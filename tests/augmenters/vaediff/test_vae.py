@@ -1,22 +1,13 @@
 import pytest
 import torch
-from tensors import rng
+from tensors import mixture, rng
 
 from augmenters.base import AugmenterError
 from augmenters.vaediff.vae import Vae
 from benchmark.data.pairs import Pairs
-from benchmark.errors import ConfigError
 
 SMALL = {"latent": 6, "hidden": 16, "epochs": 60, "warmup_epochs": 5, "batch_size": 32, "lr": 5e-3}
 SETS = torch.tensor([[0.0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0]])
-CENTRES = 3 * torch.randn(3, 10, generator=rng(50)).sign()
-
-
-def mixture(rows=240, seed=0):
-    """Pairs of three label sets at well separated centres, and the centre of each."""
-    ids = torch.randint(3, (rows,), generator=rng(seed))
-    noise = 0.2 * torch.randn(rows, 10, generator=rng(seed + 1))
-    return Pairs(CENTRES[ids] + noise, SETS[ids]), CENTRES[ids]
 
 
 def fit(pairs, held_out=None, **options):
@@ -28,11 +19,11 @@ def fit(pairs, held_out=None, **options):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return fit(mixture()[0], held_out=mixture(60, seed=7)[0])
+    return fit(mixture(240, SETS)[0], held_out=mixture(60, SETS, seed=7)[0])
 
 
 def test_generated_rows_lie_at_the_centre_of_their_label_set(fitted):
-    (rows, labels), centres = mixture(seed=20)
+    (rows, labels), centres = mixture(240, SETS, seed=20)
     generated, wanted = fitted[0].augment(rows, labels, rng=rng(3))
     assert torch.equal(wanted, labels)
     apart = (centres[0] - centres[1:]).norm(dim=1).max()
@@ -46,24 +37,24 @@ def test_generated_rows_lie_at_the_centre_of_their_label_set(fitted):
 
 def test_an_unseen_label_set_takes_the_nearest(fitted):
     # {1, 2, 3} was never seen: {1, 2} shares two of three labels
+    (_, labels), centres = mixture(240, SETS)
     unseen = torch.tensor([[0.0, 1, 1, 1]]).repeat(20, 1)
     generated, _ = fitted[0].augment(torch.zeros(20, 10), unseen, rng=rng(3))
-    assert (generated - CENTRES[2]).norm(dim=1).max() < 3.0
+    nearest = centres[(labels == SETS[2]).all(1)][0]
+    assert (generated - nearest).norm(dim=1).max() < 3.0
 
 
 def test_the_history(fitted):
     _, history = fitted
-    assert [epoch["epoch"] for epoch in history] == list(range(1, 61))
     assert history[-1]["held_out"] < history[0]["held_out"] - 5
     for epoch, weight in ((history[4], 1e-6), (history[-1], 1e-3)):  # in and after the warm-up
-        assert epoch["loss"] == pytest.approx(
-            epoch["reconstruction"] + weight * epoch["kl"], rel=1e-6
-        )
+        expected = epoch["reconstruction"] + weight * epoch["kl"]
+        assert epoch["loss"] == pytest.approx(expected, rel=1e-6)
     assert history[0]["lr"] > history[-1]["lr"]
 
 
 def test_the_checkpoint_is_chosen_on_held_out_pairs():
-    pairs, _ = mixture(64)
+    pairs, _ = mixture(64, SETS)
     # held-out pairs that training can only get worse at, or at random
     far = Pairs(pairs.representations + 30.0, pairs.labels)
     weights = {}
@@ -77,28 +68,10 @@ def test_the_checkpoint_is_chosen_on_held_out_pairs():
 
 def test_batchnorm_needs_two_pairs():
     with pytest.raises(AugmenterError, match="at least two training pairs"):
-        fit(mixture(1)[0], norm="batchnorm")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"norm": "layernorm"}, "option 'norm': .* 'rmsnorm' or 'batchnorm', got 'layernorm'"),
-        ({"epochs": -1}, "option 'epochs': .* greater than or equal to 1, got -1"),
-        ({"epochs": 5}, r"option 'warmup_epochs' \(10\) must be below 'epochs' \(5\)"),
-        ({"lr": "2e-4"}, "option 'lr': Input should be a valid number"),
-        ({"lr": 0}, "option 'lr': Input should be greater than 0"),
-        ({"latent": 3.5}, "option 'latent': Input should be a valid integer"),
-        ({"norm": "batchnorm", "batch_size": 2}, "option 'batch_size' must be at least 3"),
-    ],
-)
-def test_wrong_options_are_named(options, message):
-    with pytest.raises(ConfigError, match=message):
-        Vae(**options)
+        fit(mixture(1, SETS)[0], norm="batchnorm")
 
 
 def test_reconstructed_rows_are_nearer_to_their_own_than_any_one_row_could_be(fitted):
-    (rows, _), _ = mixture()
+    (rows, _), _ = mixture(240, SETS)
     found = fitted[0].reconstruct(rows)
     assert (found - rows).square().mean() < 0.5 * (rows - rows.mean(0)).square().mean()
-    assert torch.equal(found, fitted[0].reconstruct(rows))

@@ -1,60 +1,43 @@
 import copy
+from itertools import product
 
 import pytest
 import torch
-from tensors import rng
+from tensors import mixture, rng, spy
 
 import augmenters.vaediff.vaediff
+from augmenters.base import silent
 from augmenters.vaediff.fitting import Descent
 from augmenters.vaediff.prior import DiffusionPrior
+from augmenters.vaediff.vae import Vae
 from augmenters.vaediff.vaediff import VaeDiff
 from benchmark.errors import ConfigError
 
 SETS = torch.tensor([[0.0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 0, 1]])
-CENTRES = 3 * torch.randn(4, 10, generator=rng(50)).sign()
 
 
-def mixture(rows):
-    """Pairs of four label sets at well separated centres."""
-    ids = torch.randint(4, (rows,), generator=rng())
-    return CENTRES[ids] + 0.2 * torch.randn(rows, 10, generator=rng(1)), SETS[ids]
+def pairs_of(rows):
+    return mixture(rows, SETS)[0]
 
 
-def fit(pairs, progress=None, **options):
-    model = VaeDiff(**VaeDiff.check_options | options)
+def fit(pairs, progress=silent, kind=VaeDiff, **options):
+    model = kind(**kind.check_options | options)
     return model, model.fit(*pairs, rng=rng(), progress=progress)
 
 
 def prepared(pairs, **options):
     model, _ = fit(pairs, **options)
-    model.prepare(pairs[1], rng=rng(1))
+    model.prepare(pairs.labels, rng=rng(1))
     return model
 
 
-def spy(monkeypatch, owner, method, record):
-    """Calls `record(result, *arguments, **options)` after every call to a method."""
-    original = getattr(owner, method)
-
-    def watched(*arguments, **options):
-        result = original(*arguments, **options)
-        record(result, *arguments, **options)
-        return result
-
-    monkeypatch.setattr(owner, method, watched)
-
-
-def test_warm_up_trains_the_vae_alone():
-    _, history = fit(mixture(40), epochs=4, warmup_epochs=2)
-    assert ["prior" in epoch for epoch in history] == [False, False, True, True]
-    assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4]
-
-
-def test_latent_scale_is_frozen_when_the_warm_up_ends(monkeypatch):
+def test_the_prior_sets_in_when_the_warm_up_ends_and_freezes_its_scale(monkeypatch):
     frozen, epochs = [], []
     record = lambda _, prior, mean, log_variance: frozen.append((len(epochs), mean.mean(0)))
     spy(monkeypatch, DiffusionPrior, "set_scale", record)
     progress = lambda *done, **numbers: epochs.append(done)
-    model, _ = fit(mixture(40), progress, epochs=5, warmup_epochs=2, lr=1e-2)
+    model, history = fit(pairs_of(40), progress, epochs=5, warmup_epochs=2, lr=1e-2)
+    assert ["prior" in epoch for epoch in history] == [False, False, True, True, True]
     ((after, mean),) = frozen
     assert after == 2
     torch.testing.assert_close(model.prior.latent_mean, mean)
@@ -72,7 +55,7 @@ def test_losses_of_one_step_are_eq_9(monkeypatch):
 
     spy(monkeypatch, DiffusionPrior, "errors", record)
     spy(monkeypatch, Descent, "step", lambda _, descent, loss: losses.append(loss.item()))
-    _, (epoch,) = fit(mixture(8), epochs=1, warmup_epochs=0, kl_weight=0.5)
+    _, (epoch,) = fit(pairs_of(8), epochs=1, warmup_epochs=0, kl_weight=0.5)
     (vae_options, latents, cross_entropy), (prior_options, detached, error) = seen
     assert vae_options == {} and prior_options == {"drop": True}  # classes: for the prior only
     # the VAE learns from the prior's error, not the other way round
@@ -92,7 +75,7 @@ def test_sampling_uses_the_average_of_the_denoisers(monkeypatch):
         online.append(copy.deepcopy(denoiser.state_dict()["enter.weight"]))
 
     spy(monkeypatch, augmenters.vaediff.vaediff, "update_average", record)
-    model, _ = fit(mixture(40), epochs=5, warmup_epochs=1)
+    model, _ = fit(pairs_of(40), epochs=5, warmup_epochs=1)
     assert len(decays) == 4 * 5 and decays[10] == 0 and decays[11] == pytest.approx(0.37, abs=0.01)
     average = online[0]
     for decay, weight in zip(decays, online, strict=True):
@@ -100,14 +83,14 @@ def test_sampling_uses_the_average_of_the_denoisers(monkeypatch):
     found = model.prior.denoiser.enter.weight
     torch.testing.assert_close(found, average, rtol=1e-4, atol=1e-6)
     assert not torch.equal(found, online[-1])
-    without, _ = fit(mixture(40), epochs=5, warmup_epochs=1, ema=0.0)
+    without, _ = fit(pairs_of(40), epochs=5, warmup_epochs=1, ema=0.0)
     assert torch.equal(without.prior.denoiser.enter.weight, online[-1])
 
 
 def test_the_pool_holds_the_draws_of_every_label_set():
-    pairs, progress = mixture(30), []
+    pairs, progress = pairs_of(30), []
     model, _ = fit(pairs, draws=3)
-    model.prepare(pairs[1], rng=rng(1), progress=lambda *done: progress.append(done))
+    model.prepare(pairs.labels, rng=rng(1), progress=lambda *done: progress.append(done))
     assert len(model._latents) == 3 * 30 and progress[-1] == (90, 90)
     with torch.no_grad():
         decoded, _ = model.vae.decode(model._latents)
@@ -116,59 +99,60 @@ def test_the_pool_holds_the_draws_of_every_label_set():
     assert nearest.values.max() < 1e-6
     assert len(generated.unique(dim=0)) > 30  # a pair does not meet the same fakes every time
     of_row = model._pool.sets.sets[model._pool.sets.ids.repeat_interleave(3).sort().values]
-    assert torch.equal(of_row[nearest.indices].float(), pairs[1].repeat(4, 1))
+    assert torch.equal(of_row[nearest.indices].float(), pairs.labels.repeat(4, 1))
 
 
 def test_label_sets_outside_the_pool_are_generated_on_the_spot(monkeypatch):
-    (rows, labels), asked = mixture(30), []
-    model = prepared((rows, labels))
-    spy(monkeypatch, model.prior, "sample", lambda _, sets, ids, rng: asked.append(sets[ids]))
+    pairs, asked = pairs_of(30), []
+    model, (rows, labels) = prepared(pairs), pairs
+    record = lambda _, sets, ids, rng: asked.append(sets[ids])
+    spy(monkeypatch, model.prior, "sample", record)
     unseen = torch.tensor([[0.0, 1, 1, 1], [0, 1, 0, 1]])
     model.augment(rows[:4], torch.cat([unseen, labels[:2]]), rng=rng(2))
     assert len(asked) == 1 and torch.equal(asked[0].float(), unseen)
 
 
 def test_per_step_generation_makes_no_pool():
-    pairs = mixture(30)
+    pairs = pairs_of(30)
     model = prepared(pairs, generate="per_step")
     assert model._pool is None
     first, again = (model.augment(*pairs, rng=rng(seed))[0] for seed in (2, 3))
     assert not torch.equal(first, again)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"norm": "batchnorm"},
-        {"reconstruction": "mse"},
-        {"label_embedding": "sum", "null_class": "learned"},
-        {"attention": "one_token"},
-        {"class_drop": 0.2, "class_drop_per": "batch"},
-        {"guidance_form": "cfg", "variance": "posterior"},
-        {"guidance": 0.0},
-        {"self_condition": 0.0},
-        {"self_condition": 1.0, "class_drop": 0.0},
-        {"lr_cycles": 3, "ema": 0.0},
-        {"warmup_epochs": 0, "kl_weight": 1.0},
-    ],
-)
-def test_options_train_and_generate(options):
-    pairs = mixture(20)
-    assert prepared(pairs, **options).augment(*pairs, rng=rng(2))[0].isfinite().all()
+SHARED = [{"norm": "batchnorm"}, {"reconstruction": "mse"}, {"lr_cycles": 2, "kl_weight": 1.0}]
+OWN = [
+    {"label_embedding": "sum", "null_class": "learned"},
+    {"attention": "one_token"},
+    {"class_drop": 0.2, "class_drop_per": "batch"},
+    {"guidance_form": "cfg", "variance": "posterior"},
+    {"guidance": 0.0, "self_condition": 0.0},
+    {"self_condition": 1.0, "class_drop": 0.0},
+    {"warmup_epochs": 0, "ema": 0.0},
+]
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("kind", "options"), [*product((Vae, VaeDiff), SHARED), *product((VaeDiff,), OWN)]
+)
+def test_options_train_and_generate(kind, options):
+    pairs = pairs_of(20)
+    generated, _ = prepared(pairs, kind=kind, **options).augment(*pairs, rng=rng(2))
+    assert generated.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
     [
-        ({"guidance_form": "free"}, "option 'guidance_form': .* 'paper' or 'cfg', got 'free'"),
-        ({"epochs": 10}, r"option 'warmup_epochs' \(10\) must be below 'epochs' \(10\)"),
-        ({"width": 33}, "option 'width': .* multiple of 2"),
-        ({"width": 96, "attention": "one_token"}, "'width' must be a multiple of 64 .* got 96"),
-        ({"class_drop": 1.5}, "option 'class_drop': .* less than or equal to 1"),
-        ({"ema": 1.0}, "option 'ema': .* less than 1"),
-        ({"draws": True}, "option 'draws': Input should be a valid integer"),
+        (Vae, {"epochs": 5}, r"option 'warmup_epochs' \(10\) must be below 'epochs' \(5\)"),
+        (Vae, {"norm": "batchnorm", "batch_size": 2}, "option 'batch_size' must be at least 3"),
+        (Vae, {"lr": "2e-4"}, "option 'lr': Input should be a valid number"),
+        (VaeDiff, {"epochs": 10}, r"'warmup_epochs' \(10\) must be below 'epochs' \(10\)"),
+        (VaeDiff, {"width": 96, "attention": "one_token"}, "must be a multiple of 64 .* got 96"),
+        (VaeDiff, {"guidance_form": "free"}, "'guidance_form': .* 'paper' or 'cfg', got 'free'"),
+        (VaeDiff, {"ema": 1.0}, "option 'ema': .* less than 1"),
     ],
 )
-def test_wrong_options_are_named(options, message):
+def test_wrong_options_are_named(kind, options, message):
     with pytest.raises(ConfigError, match=message):
-        VaeDiff(**options)
+        kind(**options)
