@@ -39,7 +39,8 @@ A = argument(Path, "A run, a folder of its seeds, or predictions.", "A")
 B = argument(Path, "What to compare it with: the difference is A - B.", "B")
 Split = option(Literal["test", "dev"], "Of the runs' predictions.")
 Test = option(
-    Literal["auto", "permutation", "t"], "Across seeds; auto follows Dror et al. 2018 and says why."
+    Literal["auto", "permutation", "t", "wilcoxon", "sign"],
+    "Across seeds; auto follows Dror et al. 2018 and says why.",
 )
 Alternative = option(Literal["two-sided", "greater", "less"], "greater: A is better than B.")
 Resamples = option(int, "Of the bootstrap and the randomisation test.", min=99)

@@ -18,16 +18,18 @@ DOCUMENT_LEVEL = (
 NO_TEST = "With 1 seed no test across seeds can be made: it takes at least two."
 
 
-def too_few_seeds(n: int, comparisons: int, *, alternative: str = "two-sided") -> str | None:
-    """Says so if no permutation test across n > 1 seeds could pass Holm's first threshold."""
-    smallest, threshold = smallest_p(n, alternative=alternative), ALPHA / comparisons
+def too_few_seeds(
+    n: int, comparisons: int, *, test: str = "permutation", alternative: str = "two-sided"
+) -> str | None:
+    """Says so if no result of this test across n > 1 seeds could pass Holm's first threshold."""
+    smallest, threshold = smallest_p(test, n, alternative=alternative), ALPHA / comparisons
     if smallest <= threshold:
         return None
-    enough = lambda k: smallest_p(k, alternative=alternative) <= threshold
+    enough = lambda k: smallest_p(test, k, alternative=alternative) <= threshold
     seeds = next(filter(enough, range(n, _MOST_SEEDS)), None)
     remedy = f"it takes {seeds} seeds" if seeds else "no number of seeds helps, take another test"
     return (
-        f"With {n} seeds the smallest possible p of the permutation test is {smallest:.3g}, above "
+        f"With {n} seeds the smallest possible p of the {test.capitalize() if test == 'wilcoxon' else test} test is {smallest:.3g}, above "
         f"{threshold:.3g}, Holm's first threshold for {_counted(comparisons, 'comparison')}: "
         f"nothing can be significant, whatever the difference; {remedy}."
     )

@@ -135,7 +135,7 @@ def compare(
         f"{side}, seed {seed}" if len(seeds) > 1 else side for side in ("A", "B") for seed in seeds
     ]
     lines = tuple(_line(name, both, called, test, resamples, options) for name in measures)
-    warnings = tuple(_warnings(a, b, lines, alternative))
+    warnings = tuple(_warnings(a, b, lines, test, alternative))
     return Comparison(names, seeds, len(both[0].titles), lines, warnings)
 
 
@@ -176,7 +176,9 @@ def _verdict(line: Line) -> str:
     return f"significant at {ALPHA} {told}" if p <= ALPHA else f"no difference is shown {told}"
 
 
-def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], alternative: str) -> Iterator[str]:
+def _warnings(
+    a: Mapping, b: Mapping, lines: tuple[Line, ...], test: str, alternative: str
+) -> Iterator[str]:
     if unpaired := unpaired_seeds(a, b):
         yield unpaired
     seeds = len(a.keys() & b.keys())
@@ -186,8 +188,9 @@ def _warnings(a: Mapping, b: Mapping, lines: tuple[Line, ...], alternative: str)
     elif defined:
         first = defined[0]
         spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
-        few = too_few_seeds(seeds, 1, alternative=alternative)
-        if few and "permutation" in first.across_seeds.name:
+        if test == "auto" and "permutation" in first.across_seeds.name:
+            test = "permutation"
+        if few := too_few_seeds(seeds, 1, test=test, alternative=alternative):
             yield few
         elif spread > 0:
             detectable = detectable_difference(seeds, spread, alternative=alternative)

@@ -92,10 +92,13 @@ def minimum_detectable_effect(n: int, *, power: float = 0.8, alpha: float = 0.05
     return float(brentq(missing, 0.0, high))
 
 
-def smallest_p(n: int, *, alternative: str = "two-sided") -> float:
-    """The smallest p that the permutation test across n > 1 seeds can give.
+def smallest_p(test: str, n: int, *, alternative: str = "two-sided") -> float:
+    """The smallest p that a test of `tests.SEED_TESTS` across n > 1 seeds can give.
 
-    1 / 2^n one-sided and twice that two-sided; it draws beyond 20 seeds and then stops at
-    1 / (draws + 1).
+    1 / 2^n one-sided and twice that two-sided; 0 for the t-test, and for `auto`, which may take it.
+    The permutation test and Wilcoxon's draw beyond 20 seeds and then stop at 1 / (draws + 1).
     """
-    return max((2 if alternative == "two-sided" else 1) / 2**n, 1 / (FLIPS + 1))
+    if test in ("t", "auto"):
+        return 0.0
+    p = (2 if alternative == "two-sided" else 1) / 2**n
+    return p if test == "sign" else max(p, 1 / (FLIPS + 1))

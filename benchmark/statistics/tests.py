@@ -63,6 +63,45 @@ def paired_t(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None)
     return Result(name, float(test.statistic), float(test.pvalue), n, effect, interval)
 
 
+def wilcoxon(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> Result:
+    """Wilcoxon signed-rank test: the sign-flip test of the signed ranks, so exact with ties too.
+
+    Zeros are left out (Wilcoxon's rule), ties share their mean rank; warnings say so. `statistic`:
+    the sum of the ranks of positive differences; `effect`: the Hodges-Lehmann estimate, the median
+    of all pairwise means.
+    """
+    from scipy.stats import rankdata
+
+    kept, warnings = _not_zero(d)
+    ranks, signed = rankdata(np.round(np.abs(d[kept]) / np.abs(d).max(), 10)), np.zeros(len(d))
+    signed[kept] = np.sign(d[kept]) * ranks
+    if len(set(ranks)) < len(ranks):
+        warnings += ("some differences are equally large and share a rank",)
+    tested = sign_flip(signed, alternative=alternative, rng=rng)
+    name = tested.name.replace("sign-flip permutation", "Wilcoxon signed-rank")
+    first, second = np.triu_indices(len(d))
+    statistic, effect = signed[signed > 0].sum(), np.median((d[first] + d[second]) / 2)
+    numbers = {"statistic": float(statistic), "effect": float(effect), "warnings": warnings}
+    return replace(tested, name=name, **numbers)
+
+
+def sign_test(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> Result:
+    """Sign test: exact binomial test of the number of positive differences (`statistic`).
+
+    Zeros are left out, with a warning. `effect` is the median difference.
+    """
+    from scipy.stats import binomtest
+
+    kept, warnings = _not_zero(d)
+    wins = int((d[kept] > 0).sum())
+    p = (
+        float(binomtest(wins, int(kept.sum()), alternative=alternative).pvalue)
+        if any(kept)
+        else 1.0
+    )
+    return Result("sign test", wins, p, len(d), float(np.median(d)), warnings=warnings)
+
+
 def auto(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> Result:
     """The decision tree of Dror et al. 2018: the t-test if the differences pass for normal.
 
@@ -95,4 +134,13 @@ SEED_TESTS: dict[str, Callable[..., Result]] = {
     "auto": auto,
     "permutation": sign_flip,
     "t": paired_t,
+    "wilcoxon": wilcoxon,
+    "sign": sign_test,
 }
+
+
+def _not_zero(d: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Which differences are not zero, [n], and a warning if some are."""
+    kept = np.abs(d) > ROUNDING * np.abs(d).max()
+    told = f"{len(d) - kept.sum()} of {len(d)} differences are zero and were left out"
+    return kept, () if kept.all() else (told,)

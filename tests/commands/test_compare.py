@@ -59,6 +59,15 @@ def test_sets_of_runs_are_paired_by_seed(here):
     assert "significant at 0.05" in found["sentence"] and "F1 of vae is" in found["sentence"]
 
 
+@pytest.mark.parametrize(("test", "name"), [("wilcoxon", "Wilcoxon"), ("sign", "sign")])
+def test_the_test_across_seeds_can_be_chosen_and_says_when_seeds_are_too_few(here, test, name):
+    scored(here, "none", (0.50, 0.51, 0.52), spread=20)
+    scored(here, "vae", (0.58, 0.60, 0.61), spread=30)
+    found = as_json("demo/atlop/vae", "demo/atlop/none", "--test", test)
+    assert found["lines"][0]["across_seeds"]["p"] == 0.25 and f"{name}" in found["sentence"]
+    assert any(f"smallest possible p of the {name} test is 0.25" in w for w in found["warnings"])
+
+
 def test_a_single_run_is_no_claim_about_a_method(here):
     a, b = counted(here, "vae", 0, 0.5, spread=30), counted(here, "none", 0, 0.5, spread=-30)
     found = as_json(a.path, b.path)

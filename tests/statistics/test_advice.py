@@ -11,6 +11,8 @@ def test_too_few_seeds_for_the_correction_ever_to_reject():
     assert "it takes 13 seeds" in text  # 2 / 2^12 = .00049, 2 / 2^13 = .00024
     assert "1 comparison:" in too_few_seeds(3, 1) and "it takes 6 seeds" in too_few_seeds(3, 1)
     assert too_few_seeds(5, 1, alternative="greater") is None and too_few_seeds(5, 1) is not None
+    assert "p of the sign test is 0.25" in too_few_seeds(3, 1, test="sign")
+    assert too_few_seeds(3, 132, test="t") is None
     # a drawn permutation test cannot pass any threshold
     assert "take another test" in too_few_seeds(30, 10_000)
 

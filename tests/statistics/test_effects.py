@@ -16,7 +16,7 @@ from benchmark.statistics.effects import (
     smallest_p,
     violation_ratio,
 )
-from benchmark.statistics.tests import sign_flip
+from benchmark.statistics.tests import SEED_TESTS
 
 scores = st.lists(st.integers(0, 20), min_size=2, max_size=8).map(
     lambda values: np.array(values, dtype=float)
@@ -87,10 +87,17 @@ def test_power_of_known_cases():
     assert power_of_t(2, effect, alpha=0.05 / 18) == pytest.approx(0.8)
 
 
+@pytest.mark.parametrize("test", ["permutation", "wilcoxon", "sign"])
 @pytest.mark.parametrize("n", [3, 5, 8, 10])
-def test_the_smallest_p_of_the_permutation_test(n):
+def test_the_smallest_p_of_every_exact_test(n, test):
     best = np.arange(1.0, n + 1)  # all positive, no ties: nothing can be more extreme
     for alternative, p in (("two-sided", 2 / 2**n), ("greater", 1 / 2**n)):
-        assert smallest_p(n, alternative=alternative) == p
-        assert sign_flip(best, alternative=alternative).p == pytest.approx(p)
-    assert smallest_p(30) == 1 / 100_000
+        assert smallest_p(test, n, alternative=alternative) == p
+        assert SEED_TESTS[test](best, alternative=alternative).p == pytest.approx(p)
+
+
+def test_the_smallest_p_at_the_edges():
+    assert smallest_p("t", 2) == 0.0 == smallest_p("auto", 10)
+    drawn = 1 / 100_000
+    assert smallest_p("permutation", 30) == smallest_p("wilcoxon", 30) == drawn
+    assert smallest_p("sign", 30) < drawn

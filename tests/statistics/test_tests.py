@@ -2,14 +2,17 @@
 input.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.descriptivestats import sign_test as statsmodels_sign_test
 from statsmodels.stats.weightstats import DescrStatsW
 
-from benchmark.statistics.tests import SEED_TESTS, auto, paired_t, sign_flip
+from benchmark.statistics.tests import SEED_TESTS, auto, paired_t, sign_flip, sign_test, wilcoxon
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 NORMAL = np.array([0.4, 1.1, -0.3, 0.8, 1.6, 0.2, 0.9, -0.1, 0.7, 1.2])
@@ -64,6 +67,49 @@ def test_paired_t_agrees_with_statsmodels(alternative):
     assert result.effect == pytest.approx(0.65) and result.interval.level == 0.95
 
 
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_wilcoxon_without_ties_agrees_with_scipy(alternative):
+    d = np.array([0.4, 1.1, -0.3, 0.8, 1.6, 0.2, 0.9, -0.1])
+    result = wilcoxon(d, alternative=alternative)
+    exact = stats.wilcoxon(d, alternative=alternative, method="exact")
+    assert result.p == pytest.approx(exact.pvalue) and result.warnings == ()
+    assert result.statistic == 8 * 9 / 2 - (3 + 1)  # all ranks but those of -0.3 and -0.1
+    means = [(x + y) / 2 for x, y in itertools.combinations_with_replacement(d, 2)]
+    assert result.effect == pytest.approx(np.median(means))
+    assert result.name == "exact Wilcoxon signed-rank test"
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_wilcoxon_with_ties_and_zeros_is_exact(alternative):
+    d = np.array([1.0, 1.0, 2.0, -3.0, 0.0, 4.0, -1.0])
+    # without the zero, ranks of |d|: 1, 1, 1 share 2; then 4, 5, 6; all 2^6 signs are enumerated
+    ranks = np.array([2, 2, 4, 5, 6, 2])
+    null = np.array([np.array(signs) @ ranks for signs in itertools.product((0, 1), repeat=6)])
+    above, below = (null >= 2 + 2 + 4 + 6).mean(), (null <= 14).mean()
+    expected = {"greater": above, "less": below, "two-sided": min(1, 2 * min(above, below))}
+    result = wilcoxon(d, alternative=alternative)
+    assert result.p == pytest.approx(expected[alternative]) and result.statistic == 14
+    zero, tied = result.warnings
+    assert "1 of 7 differences are zero" in zero and "equally large" in tied
+
+
+def test_wilcoxon_sees_ties_through_rounding():
+    tied = wilcoxon(np.array([0.3 - 0.1, 0.2, 0.5, -0.7]))  # 0.3 - 0.1 is 0.19999999999999998
+    assert any("equally large" in text for text in tied.warnings)
+
+
+@pytest.mark.parametrize("d", [NORMAL, np.array([1.0, -2.0, 0.0, 3.0, 0.5]), -NORMAL])
+def test_sign_test_agrees_with_statsmodels(d):
+    assert sign_test(d).p == pytest.approx(statsmodels_sign_test(d)[1])
+
+
+def test_sign_test_by_hand():
+    # 4 of 5 positive: (1 + 5) / 32 for four or more
+    result = sign_test(np.array([1.0, 2.0, 3.0, -4.0, 5.0, 0.0]), alternative="greater")
+    assert (result.statistic, result.p, result.effect) == (4, pytest.approx(6 / 32), 1.5)
+    assert "1 of 6 differences are zero" in result.warnings[0]
+
+
 def test_auto_takes_the_t_test_when_normality_is_not_rejected():
     result = auto(NORMAL)
     assert (result.name, result.p) == ("paired t-test", paired_t(NORMAL).p)
@@ -97,4 +143,4 @@ def test_equal_differences_have_no_t_test_but_a_permutation_test():
         d = np.full(4, value) + np.array([0, value * 1e-16, 0, 0])
         result = paired_t(d)
         assert result.p is None and result.interval is None and "do not vary" in result.warnings[0]
-        assert sign_flip(d).p == auto(d).p == p
+        assert sign_flip(d).p == auto(d).p == wilcoxon(d).p == sign_test(d).p == p
