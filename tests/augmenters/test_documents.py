@@ -50,15 +50,14 @@ def test_there_must_be_a_file(path):
         Documents(path=path)
 
 
-def test_a_faulty_file_is_named(tmp_path):
+@pytest.mark.parametrize("number", [0, 1])  # the first is read at once
+def test_a_faulty_file_is_named(tmp_path, number):
     file = tmp_path / "mine.json"
-    document = json.loads(EXAMPLE.read_text())[0]
-    document["vertexSet"][0][0]["pos"] = [0, 77]
-    file.write_text(json.dumps([document]))
-    with pytest.raises(DataError, match=r"mine.json: document 0 'Marie Curie', vertexSet"):
-        Documents(path=str(file))
-    file.write_text(json.dumps([json.loads(EXAMPLE.read_text())[0] | {"title": "x"}, document]))
-    with pytest.raises(DataError, match=r"mine.json: document 1 'Marie Curie', vertexSet"):
+    good, faulty = (json.loads(EXAMPLE.read_text())[0] for _ in range(2))
+    faulty["vertexSet"][0][0]["pos"] = [0, 77]
+    file.write_text(json.dumps([good | {"title": "x"}] * number + [faulty]))
+    message = rf"mine.json: document {number} 'Marie Curie', vertexSet"
+    with pytest.raises(DataError, match=message):
         Documents(path=str(file)).documents([], rng=rng())
 
 

@@ -1,4 +1,4 @@
-"""The prediction rule, the grouped bilinear map, and gradients that repeat bit for bit."""
+"""The prediction rule, parts of several backbones, and gradients that repeat bit for bit."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ from made_up_batches import random_batch, random_encoded
 
 from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear, _blocks
+from backbones.parts.binary import with_few_negatives
+from backbones.parts.pooling import entity_embeddings
 from benchmark.data.batches import Encoded
 from benchmark.registry import BACKBONES
 
@@ -86,3 +88,23 @@ def test_half_precision_weight_gradients_are_summed_in_single(monkeypatch):
             output = layer(head, tail)
         gradients.append(torch.autograd.grad(output.float().sin().sum(), layer.linear.weight)[0])
     torch.testing.assert_close(*gradients, rtol=0.02, atol=0.15)
+
+
+def test_entity_embeddings_of_large_states_are_finite():
+    batch = random_batch()
+    states = (random_encoded(batch).states * 1e4).requires_grad_()
+    found = entity_embeddings(states, batch)
+    found.sum().backward()
+    assert found.isfinite().all() and states.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("factor", "least", "kept"), [(2, 1, 6), (0, 5, 7), (9, 1, 20)])
+def test_few_negatives(factor, least, kept):
+    """All positives count, few negatives, and the mean is that of those."""
+    labels = torch.zeros(20, 3)
+    labels[:2, 1] = labels[2:, 0] = 1
+    losses = torch.arange(1.0, 21.0)
+    found = with_few_negatives(losses, labels, factor, least)
+    counted = found > 0
+    assert counted[:2].all() and counted.sum() == kept
+    torch.testing.assert_close(found.mean(), losses[counted].mean())

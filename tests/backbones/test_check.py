@@ -24,9 +24,6 @@ class Plain(Backbone):
         head, tail = batch.entity_of(batch.pairs)
         return torch.cat([entities[head], entities[tail]], 1)
 
-    def classify(self, representations):
-        return self.classifier(representations)
-
     def pair_loss(self, logits, labels):
         loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
         return loss.sum(1)

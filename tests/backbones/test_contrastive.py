@@ -1,4 +1,4 @@
-"""NCRL's and PEMSCL's losses against independent versions, pair by pair."""
+"""What the official values in tests/parity leave open of NCRL's and PEMSCL's losses."""
 
 import math
 
@@ -12,18 +12,6 @@ from backbones.pemscl import Pemscl
 from benchmark.data.pairs import Pairs
 
 SETS = multi_hot([0], [1], [1, 2], [3], [0], [2], classes=4).double()
-
-
-@pytest.mark.parametrize("gamma", [0.0, 0.05])
-def test_none_class_ranking(gamma):
-    logits = 3 * torch.randn(6, 4, generator=rng(), dtype=torch.float64)
-    sigmoid = lambda x: 1 / (1 + math.exp(-x))
-    ce = lambda x, y: -y * math.log(sigmoid(x)) - (1 - y) * math.log(min(1.0, sigmoid(-x) + gamma))
-    losses = none_class_ranking(logits, SETS, margin=gamma)
-    for f, y, found in zip(logits.tolist(), SETS.tolist(), losses.tolist(), strict=True):
-        expected = sum(ce(f[r] - f[0], y[r]) for r in (1, 2, 3))
-        expected += ce(f[0] - sum(f[1:]) / 3, y[0])
-        assert found == pytest.approx(expected, abs=1e-10)
 
 
 def test_a_negative_beyond_the_margin_has_no_gradient():

@@ -1,4 +1,6 @@
-"""Heads of the systems of docs/systems.md against their official code (float64)."""
+"""Representations, logits, losses and predictions of the systems of docs/systems.md against their
+official code, at fixed random weights (float64).
+"""
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from backbones.docunet import DocuNet
 from backbones.dreeam import Dreeam
 from backbones.parts.structure import EntityStructure, structure_kinds
 from backbones.parts.unet import UNet
+from benchmark.data.pairs import Pairs
 from benchmark.registry import BACKBONES, ENCODERS
 
 
@@ -21,6 +24,59 @@ def float64():
 
 def close(found, expected, **tolerance):
     np.testing.assert_allclose(found.detach().numpy(), expected, **{**CLOSE, **tolerance})
+
+
+def check_loss_and_predictions(model, logits, arrays, more=0.0):
+    """The official code returns its loss in float32; test_losses.py compares losses at 1e-9."""
+    labels = torch.from_numpy(arrays["labels"]).double()
+    close(model.pair_loss(logits, labels).mean() + more, arrays["loss"], rtol=1e-6)
+    if "predictions" in arrays:
+        facts, margins = model.predict(logits, max_labels=4)
+        relations = arrays["predictions"] * (np.arange(logits.shape[1]) > 0)
+        assert facts.tolist() == np.argwhere(relations).tolist() and (margins > 0).all()
+
+
+def with_official_weights(name, backbone, **options):
+    """The backbone with the weights of a parity file as `--checkpoint` reads them, the file, its
+    batch and its encoding.
+    """
+    arrays, kind = read(name), BACKBONES[backbone]
+    batch, encoded = encoding(arrays)
+    model = kind(encoded.states.shape[-1], 97, emb=64, block=16, **options)
+    ours, unused = kind.official.translate(weights(arrays))
+    model.load_state_dict(ours)
+    assert unused == ([] if backbone == "atlop" else ["bilinear.weight", "bilinear.bias"])
+    return model, arrays, batch, encoded
+
+
+def test_atlop():
+    model, arrays, batch, encoded = with_official_weights("head_atlop", "atlop")
+    numbers = order(batch, arrays)
+    context = model.features.context(encoded, batch, batch.pairs)[numbers]
+    close(context, arrays["local_context"], atol=1e-12)
+    logits = model.classify(model.represent(encoded, batch)[numbers])
+    close(logits, arrays["logits"], atol=1e-12)
+    check_loss_and_predictions(model, logits, arrays)
+
+
+@pytest.mark.parametrize("axial", ["masked", "pad_to_42_unmasked"])  # the document has 42 entities
+@pytest.mark.parametrize(
+    ("name", "options"), [("kd_docre", {}), ("baseline", {"entropy": "broadcast"})]
+)
+def test_axial_backbones(name, options, axial):
+    official = with_official_weights(f"head_{name}", name, axial=axial, **options)
+    model, arrays, batch, encoded = official
+    # row-major, the diagonal included
+    assert batch.cells[:, 1:].tolist() == arrays["pairs"].tolist()
+    cells = model.represent_cells(encoded, batch)
+    close(cells, arrays["features"])
+    assert torch.equal(model.represent(encoded, batch), cells[batch.pair_cell])
+    # the official code zeroes the diagonal
+    logits = model.classify(cells) * (batch.cells[:, 1:2] != batch.cells[:, 2:])
+    close(logits, arrays["logits"])
+    pairs = Pairs(cells, torch.from_numpy(arrays["labels"]).double())
+    more = model.auxiliary_loss(pairs, encoded, batch)
+    check_loss_and_predictions(model, logits, arrays, more)
 
 
 def unet_names(ours="", official=""):
@@ -68,10 +124,7 @@ def test_docunet(name, pad):
     renamed(model, weights(arrays), names)
     logits = model.classify(model.represent(encoded, batch))[order(batch, arrays)]
     close(logits, arrays["logits"])
-    loss = model.pair_loss(logits, torch.from_numpy(arrays["labels"]).double()).mean()
-    close(loss, arrays["loss"], rtol=1e-6)  # the official code returns it in float32
-    facts, _ = model.predict(logits, max_labels=4)
-    assert facts.tolist() == np.argwhere(arrays["predictions"] * (np.arange(12) > 0)).tolist()
+    check_loss_and_predictions(model, logits, arrays)
 
 
 def test_dreeam():
@@ -82,13 +135,12 @@ def test_dreeam():
     numbers = order(batch, arrays)
     logits = model.classify(model.represent(encoded, batch))[numbers]
     close(logits, arrays["logits"])
-    labels = torch.from_numpy(arrays["labels"]).double()
-    close(model.pair_loss(logits, labels).mean(), arrays["loss"], rtol=1e-6)  # float32 inside
+    check_loss_and_predictions(model, logits, arrays)
     expected = arrays["sentence_attention"]
     pair, sentence = (torch.from_numpy(n) for n in np.nonzero(np.ones_like(expected)))
     found = model.sentence_attention(encoded, batch, torch.tensor(numbers)[pair], sentence)
     close(found.view(expected.shape), expected)
-    batch.positive = torch.tensor(numbers)[labels[:, 0] == 0]
+    batch.positive = torch.tensor(numbers)[arrays["labels"][:, 0] == 0]
     close(model.auxiliary_loss(None, encoded, batch), arrays["evidence_loss"], rtol=1e-8)
 
 

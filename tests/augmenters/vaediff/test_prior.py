@@ -5,7 +5,7 @@ import torch
 from tensors import rng, spy
 
 from augmenters.vaediff.diffusion import guide
-from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
+from augmenters.vaediff.prior import DiffusionPrior, ema_decay
 from augmenters.vaediff.vaediff import VaeDiff
 
 SETS, IDS = torch.eye(5)[1:4].bool(), torch.tensor([0, 0, 1, 2])
@@ -136,12 +136,3 @@ def test_ema_decay_warms_up():
     # reached after about 2,800 updates
     assert ema_decay(2830, 0.995) < 0.995 and ema_decay(2850, 0.995) == 0.995
     assert ema_decay(10_000, 0.0) == 0.0
-
-
-def test_average_by_hand():
-    average, online = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    torch.nn.init.constant_(average.weight, 1.0)
-    torch.nn.init.constant_(online.weight, 3.0)
-    update_average(average, online, 0.75)
-    assert average.weight.item() == pytest.approx(0.75 * 1 + 0.25 * 3)
-    assert online.weight.item() == 3.0
