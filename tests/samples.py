@@ -5,27 +5,19 @@ from benchmark.data.documents import FEATURES, Corpus
 
 def document(title, sentences, entities, facts=()):
     """A canonical row. entities: lists of (sentence, start, end); facts: (head, tail, relation)."""
+
+    def mention(s, start, end):
+        name = " ".join(sentences[s].split()[start:end])
+        return {"name": name, "sentence": s, "start": start, "end": end}
+
     return dict(
         title=title,
         sentences=[sentence.split() for sentence in sentences],
         entities=[
-            dict(
-                type="MISC",
-                mentions=[
-                    {
-                        "name": " ".join(sentences[s].split()[start:end]),
-                        "sentence": s,
-                        "start": start,
-                        "end": end,
-                    }
-                    for s, start, end in mentions
-                ],
-            )
+            {"type": "MISC", "mentions": [mention(*place) for place in mentions]}
             for mentions in entities
         ],
-        facts=[
-            {"head": head, "tail": tail, "relation": relation} for head, tail, relation in facts
-        ],
+        facts=[dict(zip(("head", "tail", "relation"), fact, strict=True)) for fact in facts],
     )
 
 
@@ -33,16 +25,8 @@ def corpus(train, dev=None, test=None, relations=("r1", "r2", "r3"), **options):
     from datasets import Dataset
 
     make = lambda rows: Dataset.from_list(rows, features=FEATURES)
-    return Corpus(
-        "tests",
-        make(train),
-        make(dev or train),
-        make(test or train),
-        relations,
-        {},
-        frozenset(relations[:1]),
-        **options,
-    )
+    splits = map(make, (train, dev or train, test or train))
+    return Corpus("tests", *splits, relations, {}, frozenset(relations[:1]), **options)
 
 
 ADA = document(

@@ -18,10 +18,8 @@ pytestmark = pytest.mark.long
 
 def run(results, *options, timeout=None):
     """The process's exit code, or None when it was killed after `timeout` seconds."""
-    arguments = [*COMMAND, "--results", str(results), *options]
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    arguments, silent = [*COMMAND, "--results", str(results), *options], subprocess.DEVNULL
+    process = subprocess.Popen(arguments, cwd=ROOT, stdout=silent, stderr=silent)
     try:
         return process.wait(timeout)
     except subprocess.TimeoutExpired:
@@ -31,9 +29,8 @@ def run(results, *options, timeout=None):
 
 
 def metrics(results, backbone, augmenter):
-    return json.loads(
-        (results / "demo" / backbone / augmenter / "seed-0" / "metrics.json").read_text()
-    )
+    file = results / "demo" / backbone / augmenter / "seed-0" / "metrics.json"
+    return json.loads(file.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +54,11 @@ def test_killed_and_started_again_it_ends_in_the_same_table(uninterrupted, tmp_p
     killed = sum(run(tmp_path, *options, timeout=rng.uniform(8, 20)) is None for _ in range(4))
     assert killed > 0
     assert run(tmp_path, *options) == 0
+    folders = tmp_path, uninterrupted
+    timeless = lambda values: {k: v for k, v in values.items() if not k.endswith("seconds")}
     for augmenter in ("none", "gaussian", "vae", "vaediff"):
-        found, expected = (
-            metrics(folder, "atlop", augmenter) for folder in (tmp_path, uninterrupted)
-        )
-        timeless = lambda values: {k: v for k, v in values.items() if not k.endswith("seconds")}
-        assert timeless(found) == timeless(expected)
-    tables = [
-        (folder / "demo" / "report.csv").read_text().splitlines()
-        for folder in (tmp_path, uninterrupted)
-    ]
+        found, expected = (timeless(metrics(folder, "atlop", augmenter)) for folder in folders)
+        assert found == expected
+    tables = [(folder / "demo" / "report.csv").read_text().splitlines() for folder in folders]
     rows = [[row for row in table if ",atlop," in row] for table in tables]
     assert rows[0] and rows[0] == rows[1]

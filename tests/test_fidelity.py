@@ -53,15 +53,12 @@ def take(key, value):
     """Make the thing whose option `key` is, with this value. Raises what a user would see."""
     name, _, option = key.partition(".")
     if key == "seeds":
-        values = dict(
-            name="x", dataset="synthetic", encoder="tiny", backbones=["atlop"], augmenters=["none"]
-        )
+        values = dict(name="x", dataset="synthetic", encoder="tiny")
+        values |= {"backbones": ["atlop"], "augmenters": ["none"]}
         return Experiment.model_validate({**values, "seeds": value})
     if name in SECTIONS:
         return SECTIONS[name].model_validate({**NECESSARY.get(name, {}), option: value})
-    if (
-        name in DATASETS
-    ):  # a default that asks for no file: that it is one is all that can be told here
+    if name in DATASETS:  # that it has a default is all that can be told without a file
         return DATASETS.entry(name).parameters[option]
     registry = next(registry for registry in REGISTRIES if name in registry)
     with torch.device("meta"):
@@ -128,8 +125,6 @@ def test_the_sizes_of_the_denoiser_are_as_stated():
 
     options = dict(width=256, depth=6, dropout=0.1, label_embedding="mean", null_class="omit")
     for attention, stated in (("linear", "10,443,264"), ("one_token", "10,836,480")):
-        size = sum(
-            math.prod(p.shape)
-            for p in Denoiser(384, 97, **options, attention=attention).parameters()
-        )
+        denoiser = Denoiser(384, 97, **options, attention=attention)
+        size = sum(math.prod(p.shape) for p in denoiser.parameters())
         assert f"{size:,}" == stated and stated in TEXT
