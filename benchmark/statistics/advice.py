@@ -28,8 +28,9 @@ def too_few_seeds(
     enough = lambda k: smallest_p(test, k, alternative=alternative) <= threshold
     seeds = next(filter(enough, range(n, _MOST_SEEDS)), None)
     remedy = f"it takes {seeds} seeds" if seeds else "no number of seeds helps, take another test"
+    name = "Wilcoxon" if test == "wilcoxon" else test
     return (
-        f"With {n} seeds the smallest possible p of the {test.capitalize() if test == 'wilcoxon' else test} test is {smallest:.3g}, above "
+        f"With {n} seeds the smallest possible p of the {name} test is {smallest:.3g}, above "
         f"{threshold:.3g}, Holm's first threshold for {_counted(comparisons, 'comparison')}: "
         f"nothing can be significant, whatever the difference; {remedy}."
     )

@@ -93,12 +93,8 @@ def sign_test(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None
     from scipy.stats import binomtest
 
     kept, warnings = _not_zero(d)
-    wins = int((d[kept] > 0).sum())
-    p = (
-        float(binomtest(wins, int(kept.sum()), alternative=alternative).pvalue)
-        if any(kept)
-        else 1.0
-    )
+    wins, of = int((d[kept] > 0).sum()), int(kept.sum())
+    p = float(binomtest(wins, of, alternative=alternative).pvalue) if of else 1.0
     return Result("sign test", wins, p, len(d), float(np.median(d)), warnings=warnings)
 
 
