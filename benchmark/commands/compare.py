@@ -19,6 +19,7 @@ from benchmark.commands.options import (
     Frequent,
     Gold,
     Train,
+    TrainFacts,
     Undirected,
     argument,
     option,
@@ -51,6 +52,7 @@ def compare(
     b: B,
     gold: Gold = None,
     train: Train = None,
+    train_facts: TrainFacts = None,
     frequent: Frequent = None,
     undirected: Undirected = False,
     split: Split = "test",
@@ -74,9 +76,9 @@ def compare(
     """
     reference = None
     if gold is not None:
-        reference = reference_of(gold, train, frequent, undirected)
-    elif train or frequent or undirected:
-        raise ConfigError("--train, --frequent and --undirected go with --gold")
+        reference = reference_of(gold, train, train_facts, frequent, undirected)
+    elif train or train_facts or frequent or undirected:
+        raise ConfigError("--train, --train-facts, --frequent and --undirected go with --gold")
     sides = _matched((a, b), [_read(path, reference, split) for path in (a, b)])
     as_lists = [{seed: counts.to_json() for seed, counts in side.items()} for side in sides]
     if as_lists[0] == as_lists[1]:

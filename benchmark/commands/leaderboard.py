@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from benchmark.commands.options import WithPublished, argument, option, require_place
-from benchmark.errors import UserError
+from benchmark.commands.options import (
+    AddPredictions,
+    Frequent,
+    Gold,
+    Train,
+    TrainFacts,
+    Undirected,
+    WithPublished,
+    added_predictions,
+    argument,
+    option,
+    reference_of,
+    require_place,
+)
+from benchmark.errors import ConfigError, UserError
 from benchmark.grid.status import description_of, seeds_by_cell, stored_directories
 from benchmark.store.claims import now
 from benchmark.store.runs import StoredRun, find_runs
@@ -30,6 +43,12 @@ def leaderboard(
     folders: Folders = None,
     out: Out = Path("leaderboard.html"),
     with_published: WithPublished = False,
+    add_predictions: AddPredictions = None,
+    gold: Gold = None,
+    train: Train = None,
+    train_facts: TrainFacts = None,
+    frequent: Frequent = None,
+    undirected: Undirected = False,
 ) -> None:
     """Make the leaderboard of all finished runs.
 
@@ -43,6 +62,8 @@ def leaderboard(
       \b
       python run_benchmark.py leaderboard results/demo --out demo.html
       python run_benchmark.py leaderboard results/small --out leaderboard.tex
+      python run_benchmark.py leaderboard results/small \\
+          --add-predictions "My system=mine.json" --gold test.json --train train.json
     """
     from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.evidence import Evidence
@@ -51,20 +72,30 @@ def leaderboard(
     from benchmark.reports.published import reported_beside
     from benchmark.reports.render.page import page
     from benchmark.reports.significance import calibrated_significance
+    from benchmark.reports.submitted import predictions_tables
     from benchmark.reports.summary import summary
     from benchmark.store.files import write_text
 
     require_place(out)
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: expected a name that ends in {', '.join(FORMATS)}")
+    files, options = added_predictions(add_predictions), (train, train_facts, frequent, undirected)
+    if bool(files) != (gold is not None) or (any(options) and not files):
+        raise ConfigError(
+            "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions,"
+            " which needs --gold, the test documents predicted on"
+        )
     found, left_out = _studies(folders or [Path("results")])
     together = by_data(found)
     evidence = {
         data: Evidence(run for study in studies for run in study.runs)
         for data, studies in together.items()
     }
-    shown = boards(found, evidence)
-    tested = [member.found for board in shown for member in board.members]
+    elsewhere = {}
+    if files:
+        elsewhere = predictions_tables(files, reference_of(gold, *options), evidence)
+    shown = boards(found, evidence, elsewhere)
+    tested = [member.found for board in shown for member in board.members if member.found]
     across, said = across_settings(tested), []
     for plain in tested:
         said += summary(plain, calibrated_significance(plain.study, plain.evidence))

@@ -50,23 +50,43 @@ WithPublished = option(
 # Predictions that are scored against gold documents.
 Gold = option(_File, "The documents predicted on, DocRED-format JSON with facts.", metavar="FILE")
 Train = option(_File, "The documents trained on: for Ign, Freq and LTail F1.", metavar="FILE")
+TrainFacts = option(
+    _File, "Or their facts: JSON list of [head name, tail name, relation].", metavar="FILE"
+)
 Frequent = option(
     str | None,
-    f"The frequent relations: {' or '.join(FREQUENT_OF)}, or P17,P131,... "
+    f"The frequent relations: {' or '.join(FREQUENT_OF)}, a JSON list, or P17,P131,... "
     "Otherwise the ten most frequent of the training facts.",
-    metavar="NAME|LIST",
+    metavar="NAME|FILE|LIST",
 )
 Undirected = option(bool, "Score unordered pairs, as in BioRED.", "--undirected")
+AddPredictions = option(
+    _Texts, "A system that ran elsewhere, by its predictions. Repeatable.", metavar="NAME=FILE"
+)
 
 
 def reference_of(
-    gold: Path, train: Path | None, frequent: str | None, undirected: bool
+    gold: Path, train: Path | None, facts: Path | None, frequent: str | None, undirected: bool
 ) -> Reference:
     """The options above: what predictions are scored against."""
     from benchmark.scoring.submission import read_reference
 
-    options = {"train": train, "frequent": frequent, "undirected": undirected}
+    options = {"train": train, "facts": facts, "frequent": frequent, "undirected": undirected}
     return read_reference(gold, known_lists=FREQUENT_OF, **options)
+
+
+def added_predictions(texts: list[str] | None) -> dict[str, Path]:
+    """--add-predictions: the files by the name of their system. Raises ConfigError."""
+    files: dict[str, Path] = {}
+    for text in texts or ():
+        name, _, file = map(str.strip, text.partition("="))
+        if not name or not file or name in files:
+            raise ConfigError(
+                f"--add-predictions {text}: expected NAME=FILE, such as 'My system=mine.json', and "
+                "each name once"
+            )
+        files[name] = Path(file)
+    return files
 
 
 def require_place(out: Path) -> None:

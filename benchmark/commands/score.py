@@ -14,6 +14,7 @@ from benchmark.commands.options import (
     AsJson,
     Frequent,
     Train,
+    TrainFacts,
     Undirected,
     argument,
     option,
@@ -39,6 +40,7 @@ def score(
     predictions: Predictions,
     gold: Gold,
     train: Train = None,
+    train_facts: TrainFacts = None,
     frequent: Frequent = None,
     undirected: Undirected = False,
     as_json: AsJson = False,
@@ -46,19 +48,19 @@ def score(
     """Score a prediction file.
 
     The file has the official DocRED submission format; the formulas are those of the official
-    Re-DocRED scorer. Any dataset and any relations will do. Ign F1 needs the documents trained on.
-    With --json, scores are fractions.
+    Re-DocRED scorer. Any dataset and any relations will do. Ign F1 needs the documents
+    trained on, or their facts. With --json, scores are fractions.
 
     Examples:
 
       \b
       python run_benchmark.py score predictions.json --gold test.json --train train.json
       python run_benchmark.py score predictions.json --gold test.json \\
-          --train train.json --frequent re-docred --json
+          --train-facts train.fact --frequent re-docred --json
     """
     from benchmark.scoring.submission import read_predictions
 
-    reference = reference_of(gold, train, frequent, undirected)
+    reference = reference_of(gold, train, train_facts, frequent, undirected)
     scores = reference.score(read_predictions(predictions), str(predictions))
     if as_json:
         typer.echo(json.dumps(scores))
@@ -73,7 +75,7 @@ def score(
     )
     typer.echo(f"{len(reference.documents)} documents with {facts} gold facts.")
     if reference.train is None:
-        typer.echo("Ign F1 needs --train.")
+        typer.echo("Ign F1 needs --train or --train-facts.")
     if reference.frequent is None:
         typer.echo("Freq and LTail F1 need --frequent, or training facts to count.")
     else:

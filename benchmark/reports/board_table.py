@@ -23,8 +23,8 @@ ACROSS = (
 def board_table(board: Board) -> Table:
     """All entries on one dataset, the best first, with their ranks and the time of a run."""
     rows = [entry.row for entry in board.entries]
-    if len(board.members) > 1:
-        names = (f"{entry.row.group} ({entry.member.study.label})" for entry in board.entries)
+    if board.several:
+        names = (f"{entry.row.group} ({entry.member.label})" for entry in board.entries)
         rows = [replace(row, group=name) for row, name in zip(rows, names, strict=True)]
     notes = [*board.notes, *(note for member in board.members for note in member.table.notes)]
     notes = [note for note in dict.fromkeys(notes) if not note.startswith("Bold:")]

@@ -64,6 +64,16 @@ class Evidence:
         rng, documents = np.random.default_rng([SEED, len(pairs)]), len(self._first.titles)
         return crossed_from_scores(drawn, a - b, documents=documents, rng=rng)
 
+    def difference(self, counts: Counts, measure: str) -> str:
+        """What sets the gold facts of counts apart from those of the runs; "" for nothing."""
+        if self._first is None:
+            return "no run holds counts per document (counts_test.json)"
+        try:
+            document_counts([self._first, counts], MEASURES[measure], ["the runs", "the gold file"])
+        except DataError as error:
+            return str(error)
+        return ""
+
     @cached_property
     def _weights(self) -> np.ndarray:
         return draw_documents(np.random.default_rng(SEED), len(self._first.titles), self.resamples)

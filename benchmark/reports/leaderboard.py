@@ -14,6 +14,7 @@ from benchmark.reports.evidence import Evidence
 from benchmark.reports.ranks import ranks
 from benchmark.reports.significance import Significance, significance
 from benchmark.reports.study import Pairs, Seeds, Study
+from benchmark.reports.submitted import LABEL, UNRANKED
 from benchmark.reports.svg import RelationChange
 from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, Table
 from benchmark.statistics.results import Interval
@@ -26,21 +27,28 @@ Data = tuple[str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A study on a board, with its comparisons and its marked ablation table."""
+    """A study on a board, with its comparisons and its marked ablation table.
 
-    study: Study
-    found: Significance
+    study, found: None for predictions that were made elsewhere; `table` has their scores.
+    """
+
     table: Table
+    study: Study | None = None
+    found: Significance | None = None
 
     @staticmethod
     def of(study: Study, evidence: Evidence) -> Member:
         found = significance(study, evidence)
         table = marked(ablation_table(study), found)
         notes = (*table.notes, *without_counts(found))
-        return Member(study, found, replace(table, notes=notes))
+        return Member(replace(table, notes=notes), study, found)
+
+    @property
+    def label(self) -> str:
+        return self.study.label if self.study else LABEL
 
     def runs(self, row: Row) -> Seeds:
-        return self.study.cells[row.group, row.label]
+        return self.study.cells[row.group, row.label] if self.study else {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +70,14 @@ class Entry:
     @property
     def interval(self) -> Interval | None:
         """Of the difference in test F1 to `none`."""
-        contrast = self.member.found.first.get((self.row.group, self.row.label))
+        found = self.member.found
+        contrast = found and found.first.get((self.row.group, self.row.label))
         return contrast and contrast.interval
 
     @cached_property
     def changes(self) -> list[RelationChange]:
         """The relations' F1 minus that of `none`, over the seeds that both have."""
-        if self.row.label == BASELINE:
+        if self.row.label == BASELINE or not self.member.study:
             return []
         names = self.member.study.relation_names
         pairs = self.member.study.pairs((self.row.group, self.row.label))
@@ -92,6 +101,11 @@ class Board:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...]
 
+    @property
+    def several(self) -> bool:
+        """Whether its runs are of several experiments."""
+        return sum(member.study is not None for member in self.members) > 1
+
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The scores of which some entry has one, and the time."""
@@ -107,15 +121,21 @@ def by_data(studies: Sequence[Study]) -> dict[Data, list[Study]]:
     return groups
 
 
-def boards(studies: Sequence[Study], evidence: Mapping[Data, Evidence]) -> list[Board]:
+def boards(
+    studies: Sequence[Study],
+    evidence: Mapping[Data, Evidence],
+    elsewhere: Mapping[Data, Table] | None = None,
+) -> list[Board]:
     """A board for each dataset and version of its data, in the order of `studies`.
 
     Entries are ordered by their mean test F1; those without one come last.
+
+    elsewhere: the scores of predictions on the test documents of a board.
     """
     groups, found = by_data(studies), []
     versions = Counter(dataset for dataset, _ in groups)
     for data, together in groups.items():
-        members = tuple(Member.of(study, evidence[data]) for study in together)
+        members = [Member.of(study, evidence[data]) for study in together]
         rows = [(member, row) for member in members for row in member.table.rows]
         of_row, notes = ranks([(row, member.runs(row)) for member, row in rows], evidence[data])
         entries = [
@@ -123,10 +143,14 @@ def boards(studies: Sequence[Study], evidence: Mapping[Data, Evidence]) -> list[
             for (member, row), rank in zip(rows, of_row, strict=True)
             if row.visible
         ]
+        if table := (elsewhere or {}).get(data):
+            members.append(Member(table))
+            entries += [Entry(members[-1], row) for row in table.rows]
+            notes += (UNRANKED,)
         entries.sort(key=lambda entry: -(entry.row.cell("test.f1").mean or 0))
         dataset, digest = data
         heading = f"{dataset} (data {digest or 'unknown'})" if versions[dataset] > 1 else dataset
-        found.append(Board(data, heading, members, tuple(entries), notes))
+        found.append(Board(data, heading, tuple(members), tuple(entries), notes))
     return found
 
 

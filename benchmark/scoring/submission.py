@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ def read_reference(
     gold: Path,
     *,
     train: Path | None = None,
+    facts: Path | None = None,
     frequent: str | None = None,
     known_lists: Mapping[str, frozenset[str]] | None = None,
     undirected: bool = False,
@@ -66,21 +68,44 @@ def read_reference(
     """The reference from files.
 
     gold, train: DocRED-format documents with labels; `train` are those that were trained on.
+    facts: instead of `train`, their facts, see `read_facts`.
     frequent: the relations of Freq F1, see `frequent_relations`. None: the ten most frequent of
         the training facts, ties by name; without such facts, none.
     undirected: score unordered pairs.
 
-    Raises DataError or ConfigError for a faulty file or an unusable `frequent`.
+    Raises DataError or ConfigError for a faulty file, both `train` and `facts`, and an unusable
+    `frequent`.
     """
+    if train is not None and facts is not None:
+        raise ConfigError("--train and --train-facts say the same in two ways: give one of them")
     documents, seen, chosen = list(read_documents(gold)), None, None
     if train is not None:
         seen = train_facts(read_documents(train), undirected=undirected)
+    elif facts is not None:
+        seen = read_facts(facts, undirected=undirected)
     if frequent is not None:
         chosen = frequent_relations(frequent, known_lists or {})
     elif seen is not None and seen.frequency:
         ranked = sorted(seen.frequency, key=lambda relation: (-seen.frequency[relation], relation))
         chosen = frozenset(ranked[:MOST_FREQUENT])
     return Reference(documents, seen, chosen, undirected)
+
+
+def read_facts(path: Path, *, undirected: bool = False) -> TrainFacts:
+    """Training facts in the official `.fact` form.
+
+    A JSON list of [head mention name, tail mention name, relation]. A relation's frequency is the
+    number of its distinct name pairs. Raises DataError naming the file and the entry.
+    """
+    entries, form = read_json(path), "[head mention name, tail mention name, relation]"
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: expected a list of {form}")
+    for number, entry in enumerate(entries):
+        if not _names(entry) or len(entry) != 3:
+            raise DataError(f"{path}: entry {number}: expected {form}, got {entry!r:.200}")
+    distinct = {(*(sorted(pair) if undirected else pair), name) for *pair, name in entries}
+    mirrored = {(tail, head, name) for head, tail, name in distinct if undirected}
+    return TrainFacts(frozenset(distinct | mirrored), Counter(name for *_, name in distinct))
 
 
 def read_predictions(path: Path) -> list[dict[str, Any]]:
@@ -95,13 +120,26 @@ def read_predictions(path: Path) -> list[dict[str, Any]]:
 
 
 def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """A name of `known_lists`, or relations separated by commas. Raises ConfigError for neither."""
+    """A name of `known_lists`, a JSON file with a list, or relations separated by commas.
+
+    Raises ConfigError for none of these, and DataError for a file without a list of relations.
+    """
     if text in known_lists:
         return known_lists[text]
-    names = frozenset(part.strip() for part in text.split(",") if part.strip())
+    names = [part.strip() for part in text.split(",") if part.strip()]
     if "," in text and names:
-        return names
+        return frozenset(names)
+    if Path(text).is_file():
+        if not _names(names := read_json(Path(text))):
+            raise DataError(f'{text}: expected a list of relations such as ["P17", "P131"]')
+        return frozenset(names)
     known = ", ".join(sorted(known_lists))
     raise ConfigError(
-        f"--frequent {text}: neither a known list ({known}) nor relations separated by commas"
+        f"--frequent {text}: neither a known list ({known}) nor a file, nor relations separated "
+        "by commas"
     )
+
+
+def _names(value: Any) -> bool:
+    """Whether it is a list of texts with something in it."""
+    return isinstance(value, list) and bool(value) and all(isinstance(n, str) for n in value)

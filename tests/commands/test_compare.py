@@ -108,6 +108,13 @@ def test_prediction_files_have_the_official_scores(files):
     for line in lines:
         assert line["a"] == [pytest.approx(100 * MADE_UP["expected"][line["measure"]])]
     assert lines[0]["interval"]["estimate"] == pytest.approx(lines[0]["a"][0] - lines[0]["b"][0])
+    facts = [["x", "y", "P17"]]
+    (files / "facts.json").write_text(json.dumps(facts))
+    (files / "frequent.json").write_text('["P17"]')
+    options = (*GOLD, "--train-facts", "facts.json", "--frequent", "frequent.json")
+    by_facts = as_json("a.json", "b.json", *options)["lines"]
+    assert [line["measure"] for line in by_facts] == [line["measure"] for line in lines]
+    assert by_facts[0]["a"] == lines[0]["a"] and by_facts[2]["a"] != lines[2]["a"]
     without_train = as_json("a.json", "b.json", *GOLD)["lines"]
     assert [line["measure"] for line in without_train] == ["f1", "freq_f1", "ltail_f1"]
 

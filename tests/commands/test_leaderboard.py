@@ -1,9 +1,36 @@
 """leaderboard: from folders of results to a file."""
 
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from command_line import invoke
 from reports.render.test_page import rows_of
 from stored_runs import counted, run, write
+
+from benchmark.commands.options import reference_of
+from benchmark.scoring.counts import score
+
+DATA = Path(__file__).parents[1] / "parity" / "data"
+MADE_UP = json.loads((DATA / "metrics_made_up.json").read_text())  # by the official scorer
+
+
+def store_made_up(folder):
+    """Runs of `none` and `vae` in folder/results, with ever fewer of the example's predictions.
+
+    Returns the paths of the files gold, train and predictions.
+    """
+    files = {name: folder / f"{name}.json" for name in ("gold", "train", "predictions")}
+    for name, path in files.items():
+        path.write_text(json.dumps(MADE_UP[name]))
+    reference = reference_of(files["gold"], files["train"], None, "re-docred", False)
+    for number, augmenter in enumerate(("none", "vae")):
+        counts = reference.count(MADE_UP["predictions"][number + 1 :])
+        stored = run(folder / "results", augmenter, 0, 0.5)
+        stored.metrics["test"] = score(counts)
+        write(stored, files={"counts_test.json": counts.to_json()})
+    return SimpleNamespace(**files)
 
 
 def leaderboard(*arguments):
@@ -66,6 +93,10 @@ def test_part_of_an_experiment_asks_for_nothing_else(results):
         (["empty"], "no finished run to show"),
         (["results", "--out", "nowhere/page.html"], "expected a file in a folder that exists"),
         (["results", "--out", "a.pdf"], "expected a name that ends in .html, .md, .tex, .csv"),
+        (["results", "--add-predictions", "mine.json"], "expected NAME=FILE"),
+        (["results", "--add-predictions", "a=b.json"], "needs --gold"),
+        (["results", "--gold", "b.json"], "go with --add-predictions"),
+        (["results", *["--add-predictions", "a=b"] * 2, "--gold", "g"], "and each name once"),
     ],
 )
 def test_mistakes(results, tmp_path, monkeypatch, arguments, message):
@@ -86,6 +117,47 @@ def test_ranks_marks_and_intervals_are_shown(tmp_path):
     assert "+2.50 ± 3.67*" in rows[0][4]
     assert "95%, crossed bootstrap over seeds and documents" in text
     assert "Rank 1: <code>atlop + vae</code>" in text
+
+
+def test_predictions_of_a_system_that_ran_elsewhere_are_an_entry_without_rank(tmp_path):
+    files = store_made_up(tmp_path)
+    options = ["--gold", files.gold, "--train", files.train, "--frequent", "re-docred"]
+    added = ("--add-predictions", f"Mine <b>={files.predictions}", *options)
+    text = page_of(tmp_path / "results", *added)
+    (cells,) = [cells for _, cells in rows_of(text) if cells[1] == "Mine <b>"]
+    # rank, system, kind, F1, difference, Ign F1, Freq F1, LTail F1, dev, minutes, seeds, device
+    names = ("f1", "ign_f1", "freq_f1", "ltail_f1")
+    scores = [f"{100 * MADE_UP['expected'][key]:.2f}" for key in names]
+    kind = "Mine <b> + predictions only"
+    assert cells == ["", "Mine <b>", kind, scores[0], "", *scores[1:], "", "", "n/a", ""]
+    assert "made elsewhere, scored here on the test documents of our runs" in text
+    done = leaderboard(tmp_path / "results", "--out", tmp_path / "board.md", *added)
+    assert done.exit_code == 0 and scores[0] in (tmp_path / "board.md").read_text()
+
+
+def test_what_the_given_files_do_not_tell_is_not_shown(tmp_path):
+    files = store_made_up(tmp_path)
+    options = ("--add-predictions", f"Mine={files.predictions}", "--gold", files.gold)
+    text = page_of(tmp_path / "results", *options)
+    (cells,) = [cells for _, cells in rows_of(text) if cells[1] == "Mine"]
+    assert cells[5:8] == ["n/a"] * 3 and "no Ign F1 and no Freq and LTail F1." in text
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"title": "elsewhere"}, "documents are in only one of"),
+        ({"labels": []}, "different gold facts"),
+    ],
+)
+def test_other_test_documents_are_refused(tmp_path, change, message):
+    files = store_made_up(tmp_path)
+    documents, other = json.loads(files.gold.read_text()), tmp_path / "other.json"
+    other.write_text(json.dumps([documents[0] | change, *documents[1:]]))
+    options = ["--add-predictions", f"Mine={files.predictions}", "--gold", other]
+    done = leaderboard(tmp_path / "results", "--out", tmp_path / "page.html", *options)
+    assert done.exit_code == 2 and message in done.stderr, done.output
+    assert "not the documents that the runs were tested on" in done.stderr
 
 
 def test_published_scores_stand_below_the_board_on_request(tmp_path):

@@ -36,6 +36,17 @@ def scores(folder, *options):
     return json.loads(result.stdout)
 
 
+def as_facts(documents):
+    """The official `.fact` form: all pairs of mention names of every fact."""
+    return [
+        [head["name"], tail["name"], fact["r"]]
+        for document in documents
+        for fact in document["labels"]
+        for head in document["vertexSet"][fact["h"]]
+        for tail in document["vertexSet"][fact["t"]]
+    ]
+
+
 def test_the_official_numbers(files):
     found = scores(files, "--train", files / "train.json", "--frequent", "re-docred")
     assert list(found) == KEYS
@@ -43,20 +54,28 @@ def test_the_official_numbers(files):
         assert found[key] == pytest.approx(MADE_UP["expected"][key], rel=0, abs=1e-12), key
 
 
+def test_training_facts_stand_for_training_documents(files):
+    (files / "train.fact").write_text(json.dumps(as_facts(MADE_UP["train"])))
+    found = scores(files, "--train-facts", files / "train.fact", "--frequent", "re-docred")
+    assert found == scores(files, "--train", files / "train.json", "--frequent", "re-docred")
+
+
 def test_without_training_facts_what_needs_them_is_null(files):
     found = scores(files)
     assert [key for key in KEYS if found[key] is None] == ["ign_f1", "freq_f1", "ltail_f1"]
     assert found["f1"] == pytest.approx(MADE_UP["expected"]["f1"], abs=1e-12)
     shown = score(files).stdout
-    assert "undefined" in shown and "Ign F1 needs --train." in shown
+    assert "undefined" in shown and "Ign F1 needs --train or --train-facts" in shown
 
 
-def test_frequent_relations_from_a_name_a_list_or_the_training_facts(files):
+def test_frequent_relations_from_a_name_a_file_a_list_or_the_training_facts(files):
     from benchmark.data.redocred import FREQUENT
 
     train = ("--train", files / "train.json")
     named = scores(files, *train, "--frequent", "re-docred")
     assert scores(files, *train, "--frequent", ",".join(FREQUENT)) == named
+    (files / "frequent.json").write_text(json.dumps(list(FREQUENT)))
+    assert scores(files, *train, "--frequent", files / "frequent.json") == named
     without = [*train, "--frequent", "none-of-these,nor-those"]
     assert scores(files, *without)["freq_f1"] is None
     assert scores(files, *without)["ltail_f1"] == pytest.approx(named["f1"])
@@ -114,6 +133,9 @@ def test_no_prediction_has_no_precision(dwie):
     assert (found["precision"], found["recall"], found["f1"]) == (None, 0.0, 0.0)
 
 
+FACTS = ("--train-facts", "facts.json")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "options", "message"),
     [
@@ -121,6 +143,10 @@ def test_no_prediction_has_no_precision(dwie):
         ("predictions", predicted(("A", 0, 3, "r0")), (), "prediction 0: document 'A': t_idx is 3"),
         ("predictions", [{"title": "A"}], (), "prediction 0: expected an object with title, h_idx"),
         ("predictions", {"A": 1}, (), "expected a list of"),
+        ("facts", [["a", "b"]], FACTS, "entry 0: expected [head mention name"),
+        ("facts", {}, FACTS, "expected a list of [head mention name"),
+        ("facts", [], (*FACTS, "--train", "train.json"), "give one of them"),
+        ("frequent", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
         ("frequent", [], ("--frequent", "re-dokred"), "neither a known list (biored, re-docred) n"),
         ("other", [], ("--train", "nowhere.json"), "nowhere.json: no such file"),
     ],

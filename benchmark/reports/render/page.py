@@ -74,7 +74,7 @@ def _figures(board: Board) -> Iterator[tuple[str, str]]:
         own = sorted((e for e in board.entries if e.member is member), key=lambda e: e.row.group)
         own = [entry for entry in own if entry.row.cell(_DIFFERENCE).mean is not None]
         if own:
-            of = f" ({member.study.label})" if len(board.members) > 1 else ""
+            of = f" ({member.label})" if board.several else ""
             title = f"Difference in test F1 to {BASELINE}, in points{of}"
             yield differences([_difference(entry) for entry in own], title), title + _told(own)
 
