@@ -52,10 +52,10 @@ def findings(results: Path) -> str:
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
-    for column, cell in zip(columns, row.cells, strict=True):
-        if column.key == key and cell.mean is not None:
-            return (signed(cell.mean) if column.difference else f"{cell.mean:.2f}") + cell.mark
-    return ""
+    difference = {column.key: column.difference for column in columns}.get(key)
+    if (cell := row.cell(key)).mean is None or difference is None:
+        return ""
+    return (signed(cell.mean) if difference else f"{cell.mean:.2f}") + cell.mark
 
 
 if __name__ == "__main__":
