@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from augmenters.soundness import AugmenterError, check_pairs, describe, isolated, plain, require
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+from benchmark.options import OptionModel
 
 THINGS = ("augment", "view", "perturb", "adjust", "weigh", "documents")  # what an augmenter may do
 Progress = Callable[..., None]  # progress(done, total, **numbers)
@@ -42,7 +43,8 @@ def silent(done: int, total: int, **numbers: Any) -> None:
 
 
 class Augmenter:
-    """Base class. Keyword-only constructor arguments are the options of the experiment file.
+    """Base class. Its options in the experiment file are the fields of a nested `Options`
+    (benchmark/options.py), or the keyword-only arguments of a constructor of its own.
 
     Attributes:
         needs_fitting: stage 2 runs first, on the pairs of the `none` run of the same seed.
@@ -67,6 +69,9 @@ class Augmenter:
     control: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
     fitted_shape: tuple[int, int] | None = None
+
+    def __init__(self, **options: Any):
+        self.options = getattr(self, "Options", OptionModel).of(options)
 
     # The private methods: what an augmenter writes. What they are given stays unchanged.
 

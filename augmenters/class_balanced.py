@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from benchmark.options import number
+from benchmark.options import OptionModel, Share
 from benchmark.registry import AUGMENTERS
 
 
@@ -15,19 +15,16 @@ class ClassBalanced(Augmenter):
     Relation r weighs (1 - beta) / (1 - beta^n_r), n_r its training pairs. A positive pair weighs
     the mean over its relations, scaled so that the mean over all positive training pairs is 1. A
     pair without a relation weighs 1.
-
-    Args:
-        beta: 0 weighs all alike; towards 1 the weight becomes 1 / n_r.
     """
+
+    class Options(OptionModel):
+        beta: Share = 0.99  # 0 weighs all alike; towards 1 the weight becomes 1 / n_r
 
     control = True
 
-    def __init__(self, *, beta: float = 0.99):
-        self.beta = number("beta", beta, least=0, below=1)
-
     def _prepare(self, label_sets, *, rng, progress):
-        counts = label_sets.sum(0).clamp(min=1).double()
-        self.weights = ((1 - self.beta) / (1 - self.beta**counts)).float()
+        counts, beta = label_sets.sum(0).clamp(min=1).double(), self.options.beta
+        self.weights = ((1 - beta) / (1 - beta**counts)).float()
         if len(label_sets):
             self.weights = self.weights / self._of_pairs(label_sets).mean()
 

@@ -2,11 +2,13 @@
 
 import copy
 from collections import Counter, defaultdict
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from augmenters.base import Augmenter, Document
-from benchmark.options import number
+from benchmark.options import OptionModel
 from benchmark.registry import AUGMENTERS
 
 Name = tuple[str, ...]  # the words of a mention
@@ -20,15 +22,12 @@ class EntityReplacement(Augmenter):
     documents: the facts stay, so what is left to learn from is the text between the names. The
     longest name of an entity becomes the longest name of the other one, and so on. Entities whose
     mentions overlap those of others keep their names.
-
-    Args:
-        share: of the entities that are replaced.
     """
 
-    rewrites = True
+    class Options(OptionModel):
+        share: Annotated[float, Field(gt=0, le=1)] = 0.2  # of the entities that are replaced
 
-    def __init__(self, *, share: float = 0.2):
-        self.share = number("share", share, above=0, below=1.0001)
+    rewrites = True
 
     def _documents(self, documents, *, rng):
         names: defaultdict[str, list[list[Name]]] = defaultdict(list)
@@ -46,7 +45,7 @@ class EntityReplacement(Augmenter):
         owners = Counter(place for entity in entities for place in _places(entity))
         for entity, (chance, which) in zip(entities, draws, strict=True):
             overlaps = any(owners[place] > 1 for place in _places(entity))
-            if overlaps or chance >= self.share:
+            if overlaps or chance >= self.options.share:
                 continue
             own, known = _names(document, entity), names[entity["type"]]
             others = known[int(which * len(known))]

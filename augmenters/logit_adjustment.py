@@ -3,7 +3,7 @@
 import torch
 
 from augmenters.base import Augmenter
-from benchmark.options import number
+from benchmark.options import Least, OptionModel
 from benchmark.registry import AUGMENTERS
 
 
@@ -14,15 +14,12 @@ class LogitAdjustment(Augmenter):
     Relation r's logit becomes f_r + tau (log n_r - mean log n), n_r its training pairs: a rare
     relation must earn a higher logit. Centred, because each relation stands against the threshold
     class, whose own prior has to stay. Relations without a training pair are not changed.
-
-    Args:
-        tau: strength; 1 is the value that theory gives for softmax.
     """
 
-    control = True
+    class Options(OptionModel):
+        tau: Least = 1.0  # strength; 1 is the value that theory gives for softmax
 
-    def __init__(self, *, tau: float = 1.0):
-        self.tau = number("tau", tau, least=0)
+    control = True
 
     def _prepare(self, label_sets, *, rng, progress):
         counts = label_sets.sum(0)
@@ -30,7 +27,7 @@ class LogitAdjustment(Augmenter):
         seen[0] = False
         logs = counts.clamp(min=1).log()
         mean = (logs * seen).sum() / seen.sum().clamp(min=1)
-        self.shift = self.tau * torch.where(seen, logs - mean, 0.0)
+        self.shift = self.options.tau * torch.where(seen, logs - mean, 0.0)
 
     def _adjust(self, logits, labels):
         return logits + self.shift.to(logits)

@@ -1,11 +1,14 @@
 """Convex combinations of the batch's positive pairs: manifold mixup, and Remix for long tails."""
 
+from typing import Annotated, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.distributions import Beta
 
 from augmenters.base import Augmenter
-from benchmark.options import number, one_of, switch
+from benchmark.options import Least, OptionModel, Positive
 from benchmark.registry import AUGMENTERS
 
 
@@ -17,29 +20,22 @@ class Mixup(Augmenter):
     of y_i in the labels is lam as well. With `remix` (Chou et al. 2020, Eq. 4) the much rarer pair
     keeps its labels alone: n is the training frequency of a pair's rarest relation, the share is 0
     where n_i >= kappa n_j and lam < tau, 1 where n_j >= kappa n_i and 1 - lam < tau.
-
-    Args:
-        alpha: of the Beta distribution; large values mix halves.
-        labels: "drawn": y_i with the probability of its share, else y_j, which suits every loss;
-            "soft": share y_i + (1 - share) y_j, for losses that are linear in the labels.
-        remix, kappa, tau: see above.
     """
+
+    class Options(OptionModel):
+        alpha: Positive = 2.0  # of the Beta distribution; large values mix halves
+        # "drawn": y_i with the probability of its share, else y_j, which suits every loss; "soft":
+        # share y_i + (1 - share) y_j, for losses that are linear in the labels
+        labels: Literal["drawn", "soft"] = "drawn"
+        remix: bool = False
+        kappa: Annotated[float, Field(ge=1)] = 3.0
+        tau: Least = 0.5
 
     differentiable = True
 
-    def __init__(
-        self,
-        *,
-        alpha: float = 2.0,
-        labels: str = "drawn",
-        remix: bool = False,
-        kappa: float = 3.0,
-        tau: float = 0.5,
-    ):
-        self.alpha = number("alpha", alpha, above=0)
-        self.soft_labels = one_of("labels", labels, ("drawn", "soft")) == "soft"
-        self.remix = switch("remix", remix)
-        self.kappa, self.tau = number("kappa", kappa, least=1), number("tau", tau, least=0)
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.soft_labels = self.options.labels == "soft"
 
     def _prepare(self, label_sets, *, rng, progress):
         self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)
@@ -49,7 +45,8 @@ class Mixup(Augmenter):
         if P == 0:
             return representations.clone(), labels.clone()
         other = torch.randperm(P, generator=rng).to(device)
-        lam = Beta(self.alpha, self.alpha).sample((P,)).to(device)
+        alpha = self.options.alpha
+        lam = Beta(alpha, alpha).sample((P,)).to(device)
         weight = lam[:, None].to(representations)
         mixed = torch.lerp(representations[other], representations, weight)
         share = self.share(lam, labels, labels[other])[:, None]
@@ -59,11 +56,12 @@ class Mixup(Augmenter):
 
     def share(self, lam: Tensor, labels: Tensor, others: Tensor) -> Tensor:
         """How much [P] of the first pair's labels [P,R] stays beside those of the other."""
-        if not self.remix:
+        if not self.options.remix:
             return lam
         n, m = self._rarest(labels), self._rarest(others)
-        share = torch.where((n >= self.kappa * m) & (lam < self.tau), 0.0, lam)
-        return torch.where((m >= self.kappa * n) & (1 - lam < self.tau), 1.0, share)
+        kappa, tau = self.options.kappa, self.options.tau
+        share = torch.where((n >= kappa * m) & (lam < tau), 0.0, lam)
+        return torch.where((m >= kappa * n) & (1 - lam < tau), 1.0, share)
 
     def _rarest(self, labels: Tensor) -> Tensor:
         frequency = self.frequency.to(labels)

@@ -3,7 +3,7 @@
 import torch
 
 from augmenters.pool import KeepsPairs
-from benchmark.options import whole
+from benchmark.options import OptionModel, Whole
 from benchmark.registry import AUGMENTERS
 
 CHUNK = 1024  # rows whose distances to all others are held at a time
@@ -17,13 +17,10 @@ class Smote(KeepsPairs):
     of its nearest pairs with the same label set. Where no other pair has it, x_j is one of the
     nearest pairs that share the rarest relation; where there is none either, x_i is repeated. The
     generated pair has the requested label set. Its control is `bank`, where u = 0.
-
-    Args:
-        neighbours: k, how many nearest pairs are drawn from.
     """
 
-    def __init__(self, *, neighbours: int = 5):
-        self.neighbours = whole("neighbours", neighbours)
+    class Options(OptionModel):
+        neighbours: Whole = 5  # k, how many nearest pairs are drawn from
 
     def _prepare(self, label_sets, *, rng, progress):
         super()._prepare(label_sets, rng=rng, progress=progress)
@@ -38,7 +35,7 @@ class Smote(KeepsPairs):
             fellow = torch.where(alone[part, None], shares_rarest, same)
             fellow[torch.arange(len(part)), part] = False
             distance = torch.cdist(rows[part], rows).masked_fill(~fellow, torch.inf)
-            k = min(self.neighbours, len(rows))
+            k = min(self.options.neighbours, len(rows))
             nearest = distance.topk(k, largest=False)
             # a missing neighbour is the row itself
             found.append(nearest.indices.where(nearest.values.isfinite(), part[:, None]))

@@ -4,7 +4,7 @@ Documents, encodings and facts are tiny and made up. Each message says what is w
 it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from backbones.base import Backbone
-from benchmark.checks import Case, Checks, run_each
+from benchmark.checks import Case, Checks, checks_of, run_each
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
@@ -24,7 +24,7 @@ MANY = 88  # entities: DWIE has documents of up to 81
 
 def check_backbone(kind: type, options: dict[str, Any] | None = None) -> Checks:
     """Names and checks for a class. Each check raises CheckFailed or returns."""
-    return run_each(BackboneCase(kind, options), CHECKS)
+    return run_each(BackboneCase(kind, options), checks_of(__name__))
 
 
 class BackboneCase(Case):
@@ -160,16 +160,3 @@ def classify_reads_each_pair_alone(case: BackboneCase) -> None:
     found = backbone.represent(*case.batch())
     message = "the logits of a pair depend on the other pairs that are classified with it"
     case.expect_same(backbone.classify(found)[3:5], backbone.classify(found[3:5]), message)
-
-
-CHECKS: tuple[Callable[[BackboneCase], None], ...] = (
-    shapes_are_as_declared,
-    packed_and_one_by_one_agree,
-    the_order_of_documents_does_not_matter,
-    the_order_of_entities_does_not_matter,
-    takes_one_pair_and_none,
-    takes_unusual_documents,
-    every_parameter_learns,
-    evaluation_is_deterministic,
-    classify_reads_each_pair_alone,
-)

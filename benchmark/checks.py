@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, NoReturn
@@ -79,6 +80,12 @@ class Case:
             self.expect(finite, f"the gradient of {name} is NaN or infinite")
 
 
+def checks_of(module: str) -> list[Callable[[Any], None]]:
+    """The checks that a module defines: its functions of a `case`, in their order."""
+    functions = filter(inspect.isfunction, vars(sys.modules[module]).values())
+    return [f for f in functions if list(inspect.signature(f).parameters) == ["case"]]
+
+
 def run_each(case: Case, checks: Iterable[Callable[[Any], None]]) -> Checks:
     """The name of each check and a function that runs it on the case: those of every kind, then,
     if the class derives from the base of its kind, the given ones.
@@ -118,7 +125,7 @@ def has_a_docstring(case: Case) -> None:
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
     """Every parameter behind a bare `*` is an option of the experiment file."""
     given = ("self", "encoder_width", "classes", "sentences")  # by the benchmark
-    if options_of(case.kind) or case.kind.__init__ is object.__init__:
+    if options_of(case.kind) or case.kind.__init__ is case.base.__init__:
         return
     for name, parameter in inspect.signature(case.kind.__init__).parameters.items():
         if name in given:

@@ -1,16 +1,13 @@
 """Checks of the options of augmenters, backbones and encoders.
 
 A constructor with a few options checks each with a function: it returns the value, or raises
-ConfigError that names the option and what is allowed. A class with many options declares them as
-the fields of a nested class `Options` and takes them as `**options`::
+ConfigError that names the option and what is allowed. Or a class declares them as the fields of a
+nested class `Options`; the constructors of Augmenter and Backbone check them::
 
     class Mine(Augmenter):
         class Options(OptionModel):
             epochs: Whole = 10
             norm: Literal["rmsnorm", "batchnorm"] = "rmsnorm"
-
-        def __init__(self, **options):
-            self.options = self.Options.of(options)
 """
 
 from __future__ import annotations

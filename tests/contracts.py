@@ -10,6 +10,11 @@ def broken(base, **members):
     return type("Broken", (base,), {"__doc__": "Broken.", **members})
 
 
+def names(checks):
+    """Of the checks of one kind; the first three are those of every kind."""
+    return [name for name, _ in checks][3:]
+
+
 def assert_passes(checks):
     for name, check in checks:
         try:

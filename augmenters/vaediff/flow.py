@@ -1,7 +1,7 @@
 """A rectified flow in place of the diffusion prior, on the representations themselves."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -42,9 +42,6 @@ class Flow(Augmenter):
 
     needs_fitting = True
     check_options = {"epochs": 2, "width": 16, "depth": 1, "steps": 2}
-
-    def __init__(self, **options: Any):
-        self.options = self.Options.of(options)
 
     def _build(self, width, classes):
         self.scale = Standardised(width)

@@ -8,7 +8,7 @@ the pairs with the largest Jaccard overlap.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import model_validator
@@ -48,9 +48,6 @@ class FittedVae(Diagnosed):
     """What `vae` and `vaediff` share: the EP-VAE, its fit by epochs, reconstruction, diagnosis."""
 
     needs_fitting = True
-
-    def __init__(self, **options: Any):
-        self.options = self.Options.of(options)
 
     def _build(self, width, classes):
         shape = self.options.only("latent", "hidden", "norm", "reconstruction", "clamp_means")

@@ -4,7 +4,6 @@ Texts are tiny and made up. Each message says what is wrong and how to mend it.
 """
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from backbones.encoders.base import Encoder
-from benchmark.checks import Case, Checks, run_each
+from benchmark.checks import Case, Checks, checks_of, run_each
 from benchmark.data.batches import Batch, Collator, Encoded
 from benchmark.data.made_up import made_up_document
 
@@ -22,7 +21,7 @@ SENTENCES = [WORDS[start : start + 12] for start in range(0, 60, 6)] * 2
 
 def check_encoder(kind: type, options: dict[str, Any] | None = None) -> Checks:
     """Names and checks for a class. Each check raises CheckFailed or returns."""
-    return run_each(EncoderCase(kind, options), CHECKS)
+    return run_each(EncoderCase(kind, options), checks_of(__name__))
 
 
 class EncoderCase(Case):
@@ -145,15 +144,3 @@ def every_parameter_learns(case: EncoderCase) -> None:
     encoded, _ = case.encode(encoder)
     loss = sum(part.square().mean() for part in encoded if part is not None)
     case.expect_gradients(loss, encoder, everywhere=True)
-
-
-CHECKS: tuple[Callable[[EncoderCase], None], ...] = (
-    the_tokenizer_gives_ids,
-    shapes_are_as_declared,
-    packed_and_one_by_one_agree,
-    long_documents_are_cut_into_windows,
-    evaluation_is_deterministic,
-    the_seed_decides_the_weights,
-    is_restored_from_its_folder,
-    every_parameter_learns,
-)

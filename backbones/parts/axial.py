@@ -57,12 +57,6 @@ class Table(NamedTuple):
         everywhere = (torch.arange(size, device=batch.cells.device) for size in shape)
         return cls(shape, torch.cartesian_prod(*everywhere).unbind(1), None)
 
-    def scatter(self, cells: Tensor) -> Tensor:
-        return cells.new_zeros(*self.shape, cells.shape[-1]).index_put(self.index, cells)
-
-    def gather(self, table: Tensor) -> Tensor:
-        return table[self.index]
-
 
 class AxialAttention(nn.Module):
     """Multi-head self-attention along one axis of the table; the scale is that of a head's width.
@@ -85,7 +79,8 @@ class AxialAttention(nn.Module):
     def forward(self, cells: Tensor, table: Table) -> Tensor:
         """[C, d] -> [C, d]."""
         D, n, _ = table.shape
-        grid = table.scatter(self.project(cells))  # [D, n, n, 3 * d]
+        projected = self.project(cells)  # [C, 3 * d]
+        grid = projected.new_zeros(D, n, n, projected.shape[1]).index_put(table.index, projected)
         if self.axis == "column":
             grid = grid.transpose(1, 2)
         # each [D * n, heads, n, d / heads]
@@ -94,7 +89,7 @@ class AxialAttention(nn.Module):
         mixed = mixed.transpose(1, 2).reshape(D, n, n, -1)
         if self.axis == "column":
             mixed = mixed.transpose(1, 2)
-        return self.out(table.gather(mixed))
+        return self.out(mixed[table.index])
 
 
 class AxialLayer(nn.Module):

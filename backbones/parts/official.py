@@ -53,7 +53,7 @@ class OfficialHead:
         Raises UserError naming the file `where` for weights of another backbone.
         """
         axial = "axial_transformer."
-        layered = any(axial.replace(".", r"\.") in pattern for pattern in self.names)
+        layered = LAYERS.keys() <= self.names.keys()
         for name in ("head_extractor", self.classifier, self.product):
             if f"{name}.weight" not in weights:
                 raise UserError(f"{where}: has no {name}.weight, so it is of another backbone")

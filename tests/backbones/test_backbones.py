@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from made_up_batches import random_batch, random_encoded
+from made_up_batches import random_batch, random_documents, random_encoded
 
 from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear, _blocks
 from backbones.parts.binary import with_few_negatives
 from backbones.parts.pooling import entity_embeddings
 from benchmark.data.batches import Encoded
+from benchmark.data.made_up import made_up_batch
 from benchmark.registry import BACKBONES
 
 SMALL = {"atlop": {"emb": 16, "block": 4}, "kd_docre": {"emb": 16, "block": 4, "layers": 2}}
@@ -41,6 +42,17 @@ def test_two_threads_give_the_same_gradients_every_time(name, two_threads):
 
     first = gradient()
     assert all(torch.equal(gradient(), first) for _ in range(9))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_runs_in_bfloat16(name):
+    kind = BACKBONES[name]
+    backbone = kind(16, CLASSES, **kind.check_options)
+    batch = made_up_batch(random_documents((3, 5, 2)), kind.needs)
+    with torch.autocast("cpu", torch.bfloat16):
+        encoded = Encoded(*(tensor.float() for tensor in random_encoded(batch)))
+        logits = backbone.classify(backbone.represent(encoded, batch))
+    assert logits.isfinite().all()
 
 
 def test_prediction_rule():

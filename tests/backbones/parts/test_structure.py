@@ -62,6 +62,8 @@ def test_windows_without_a_mention(rows):
         first[facts] = none[facts] = rows[0][facts][:0]
     for documents in ([first, none], [none]):
         assert encoder(collate(documents)).states.isfinite().all()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert encoder(collate(documents)).states.isfinite().all()
 
 
 def test_only_bert_and_roberta(rows):
