@@ -22,7 +22,7 @@ from benchmark.statistics.advice import (
 from benchmark.statistics.comparison import ALPHA
 
 MARK = "*"
-_SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
+SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
 
 
 def marked(table: Table, found: Significance) -> Table:
@@ -63,7 +63,7 @@ def difference_table(found: Significance) -> Table:
         rows.append(Row(*place, cells, tuple(seed for seed in asked if seed in paired), asked))
     plain = "f1" in families
     title = f"{found.study.title}, difference to {BASELINE}{'' if plain else ', calibrated'}"
-    notes = (*([] if plain else [_SHORTENED]), *_notes(found), *coverage_notes(rows))
+    notes = (*([] if plain else [SHORTENED]), *_notes(found), *coverage_notes(rows))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import fsum
 
-from benchmark.reports.ablation import ablation_table
-from benchmark.reports.difference_table import marked, without_counts
+from benchmark.reports.ablation import ablation_table, score_cell
+from benchmark.reports.difference_table import SHORTENED, marked, without_counts
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.ranks import ranks
 from benchmark.reports.significance import Significance, significance
-from benchmark.reports.study import Pairs, Seeds, Study
+from benchmark.reports.study import Seeds, Study
 from benchmark.reports.submitted import LABEL, UNRANKED
 from benchmark.reports.svg import RelationChange
 from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, Table
 from benchmark.statistics.results import Interval
+from benchmark.store.differences import flat
+from benchmark.store.runs import StoredRun
 
-SCORES = ("test.f1", "test.f1.difference", "test.ign_f1", "test.freq_f1", "test.ltail_f1", "dev.f1")
+CALIBRATED = (
+    Column("calibrated.f1", "cal. F1", "test", ("test", "calibrated", "f1")),
+    Column("ap.all", "AP", "test", ("test", "average_precision", "all")),
+)
+SCORES = ("test.f1", "test.f1.difference", "test.ign_f1", "test.freq_f1", "test.ltail_f1")
+SCORES += (*(column.key for column in CALIBRATED), "dev.f1")
 TIME = Column("minutes", "min/run", "cost", decimals=1)
 Data = tuple[str, str | None]
 """A dataset and the digest of its data: what the entries of a board share."""
@@ -40,12 +48,18 @@ class Member:
     def of(study: Study, evidence: Evidence) -> Member:
         found = significance(study, evidence)
         table = marked(ablation_table(study), found)
-        notes = (*table.notes, *without_counts(found))
-        return Member(replace(table, notes=notes), study, found)
+        member = Member(table, study, found)
+        notes = (*table.notes, *[SHORTENED] * member.calibrated, *without_counts(found))
+        return replace(member, table=replace(table, notes=notes))
 
     @property
     def label(self) -> str:
         return self.study.label if self.study else LABEL
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its runs hold the scores of CALIBRATED; older ones do not."""
+        return self.study is not None and all(self.study.has(c.path[1]) for c in CALIBRATED)
 
     def runs(self, row: Row) -> Seeds:
         return self.study.cells[row.group, row.label] if self.study else {}
@@ -63,8 +77,12 @@ class Entry:
         return f"{self.row.group} + {self.row.label}"
 
     @property
+    def runs(self) -> Seeds:
+        return self.member.runs(self.row)
+
+    @property
     def devices(self) -> list[str]:
-        known = (run.metrics.get("device") for run in self.member.runs(self.row).values())
+        known = (run.metrics.get("device") for run in self.runs.values())
         return sorted({str(device) for device in known if device})
 
     @property
@@ -75,17 +93,32 @@ class Entry:
         return contrast and contrast.interval
 
     @cached_property
-    def changes(self) -> list[RelationChange]:
-        """The relations' F1 minus that of `none`, over the seeds that both have."""
-        if self.row.label == BASELINE or not self.member.study:
-            return []
-        names = self.member.study.relation_names
-        pairs = self.member.study.pairs((self.row.group, self.row.label))
-        known = pairs[0][0].metrics.get("test_relations", {}) if pairs else {}
-        return [
-            RelationChange(names.get(name) or name, of["train_frequency"], _change(pairs, name))
-            for name, of in known.items()
-        ]
+    def relations(self) -> list[RelationChange]:
+        """Each relation's F1, and its change against `none` over the seeds that both have.
+
+        The most frequent come first.
+        """
+        runs, study, found = list(self.runs.values()), self.member.study, []
+        compared = runs and self.row.label != BASELINE
+        pairs = study.pairs((self.row.group, self.row.label)) if compared else []
+        for name, of in (runs[0].metrics.get("test_relations", {}) if runs else {}).items():
+            sides = [_f1(side, name) for side in zip(*pairs, strict=True)] or [None]
+            change = None if None in sides else sides[0] - sides[1]
+            label = study.relation_names.get(name) or name
+            found.append(RelationChange(label, of["train_frequency"], change, _f1(runs, name)))
+        return sorted(found, key=lambda relation: (-relation.frequency, relation.name))
+
+    @property
+    def settings(self) -> list[tuple[str, str]]:
+        """The runs' configuration and environment by key; each seed's where they differ."""
+        known = {seed: flat(run.config | {"facts": run.facts}) for seed, run in self.runs.items()}
+        found = []
+        for key in dict.fromkeys(key for of in known.values() for key in of if key != "seed"):
+            values = {seed: _text(of.get(key)) for seed, of in known.items()}
+            each = "; ".join(f"seed {seed}: {value}" for seed, value in values.items())
+            alike = len(set(values.values())) == 1
+            found.append((key, next(iter(values.values())) if alike else each))
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +142,8 @@ class Board:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The scores of which some entry has one, and the time."""
-        known = {column.key: column for member in self.members for column in member.table.columns}
+        tables = [CALIBRATED, *(member.table.columns for member in self.members)]
+        known = {column.key: column for columns in tables for column in columns}
         having = {key for e in self.entries for key, cell in e.row.cells.items() if cell != Cell()}
         return (*(known[key] for key in SCORES if key in known.keys() & having), TIME)
 
@@ -139,7 +173,7 @@ def boards(
         rows = [(member, row) for member in members for row in member.table.rows]
         of_row, notes = ranks([(row, member.runs(row)) for member, row in rows], evidence[data])
         entries = [
-            Entry(member, replace(row, rank=rank, cells=_timed(row, member.runs(row))))
+            Entry(member, replace(row, rank=rank, cells=_cells(member, row)))
             for (member, row), rank in zip(rows, of_row, strict=True)
             if row.visible
         ]
@@ -154,18 +188,23 @@ def boards(
     return found
 
 
-def _timed(row: Row, runs: Seeds) -> dict[str, Cell]:
-    """The row's cells, none of them the best of its backbone, and its time."""
+def _cells(member: Member, row: Row) -> dict[str, Cell]:
+    """The row's cells, none the best of its backbone, its calibrated scores and its time."""
+    runs = member.runs(row)
     seconds = {seed: run.metrics.get("seconds") for seed, run in runs.items()}
     unknown = None in seconds.values()
     minutes = {} if unknown else {seed: value / 60 for seed, value in seconds.items()}
     cells = {key: replace(cell, best=False) for key, cell in row.cells.items()}
+    for column in CALIBRATED if member.calibrated else ():
+        cells[column.key] = score_cell(column, runs, {})
     return cells | {TIME.key: Cell(minutes, absent=MISSING if unknown else None)}
 
 
-def _change(pairs: Pairs, relation: str) -> float | None:
-    """The mean change of a relation's F1 in points; None if one of the runs has none."""
-    scores = [[run.metrics["test_relations"][relation]["f1"] for run in pair] for pair in pairs]
-    if any(None in pair for pair in scores):
-        return None
-    return 100 * fsum(score - none for score, none in scores) / len(scores)
+def _f1(runs: Sequence[StoredRun], relation: str) -> float | None:
+    """A relation's mean F1 in percent; None if one of the runs has none."""
+    known = [run.metrics.get("test_relations", {}).get(relation, {}).get("f1") for run in runs]
+    return None if None in known else 100 * fsum(known) / len(known)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

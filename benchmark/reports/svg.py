@@ -7,7 +7,7 @@ gains go up or right of a line, losses down or left.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark.scoring.counts import BUCKETS
@@ -18,12 +18,13 @@ from benchmark.texts import escape
 class RelationChange:
     """F1 of one relation with an augmenter minus that without, in points.
 
-    frequency: training facts. change: None where either F1 is undefined.
+    frequency: training facts. change: None where either F1 is undefined. f1: with the augmenter.
     """
 
     name: str
     frequency: int
     change: float | None
+    f1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Difference:
     low: float | None = None
     high: float | None = None
     values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeedPairs:
+    """One augmenter: seed -> (score of `none`, score with the augmenter), in percent."""
+
+    label: str
+    values: Mapping[int, tuple[float, float]]
 
 
 def relation_changes(changes: Iterable[RelationChange], title: str) -> str:
@@ -116,6 +125,35 @@ def differences(rows: Sequence[Difference], title: str) -> str:
         parts.append(f'<circle class="{kind}" cx="{scale(row.point):.1f}" cy="{y}" r="4"/>')
         said.append(f"{row.label}: {text}")
     return _svg(width, bottom + 22, title, "; ".join(said) + ".", parts)
+
+
+def paired_dots(groups: Sequence[SeedPairs], title: str) -> str:
+    """A panel per augmenter; each seed is a line from its score with `none` to that with it."""
+    groups = [group for group in groups if group.values]
+    panel, left, top, bottom = 78, 40, 12, 214
+    width = left + panel * max(len(groups), 3)
+    every = [value for group in groups for pair in group.values.values() for value in pair]
+    scale, parts, said = _Scale(every or [0, 1], bottom, top), [], []
+    for tick in scale.ticks():
+        parts.append(f'<path class="grid" d="M{left} {scale(tick):.1f}H{width}"/>')
+        parts.append(_text(left - 6, scale(tick) + 4, f"{tick:g}", "axis", "end"))
+    for index, group in enumerate(groups):
+        a, b = (left + panel * (index + place) for place in (0.27, 0.73))
+        for seed, (none, value) in sorted(group.values.items()):
+            kind, ends = "gain" if value > none else "loss", (scale(none), scale(value))
+            parts.append(
+                f'<g class="pair {kind}"><title>seed {seed}: {none:.2f} to {value:.2f}</title>'
+                f'<path d="M{a:.1f} {ends[0]:.1f}L{b:.1f} {ends[1]:.1f}"/>'
+                f'<circle class="hollow" cx="{a:.1f}" cy="{ends[0]:.1f}" r="3.2"/>'
+                f'<circle cx="{b:.1f}" cy="{ends[1]:.1f}" r="3.2"/></g>'
+            )
+        better = sum(value > none for none, value in group.values.values())
+        name = group.label if len(group.label) <= 12 else group.label[:11].rstrip() + "…"
+        middle, up = (a + b) / 2, f"{better} of {len(group.values)} up"
+        parts.append(_text(middle, bottom + 18, escape(name), "label"))
+        parts.append(_text(middle, bottom + 33, up, "axis"))
+        said.append(f"{group.label}: higher than none for {better} of {len(group.values)} seeds")
+    return _svg(width, bottom + 42, title, "; ".join(said) + ".", parts, wide=len(groups) > 5)
 
 
 class _Scale:

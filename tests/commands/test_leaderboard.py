@@ -166,7 +166,7 @@ def test_published_scores_stand_below_the_board_on_request(tmp_path):
             counted(tmp_path, augmenter, 0, 0.5, dataset=dataset, experiment=dataset)
     plain, text = page_of(tmp_path), page_of(tmp_path, "--with-published")
     assert "Reported" not in plain and len(rows_of(plain)) == len(rows_of(text)) == 4
-    dwie, toy = text.split("<section")[1:3]
+    dwie, toy = text.split('<section class="board"')[1:3]
     assert "Reported, not run here: dwie, Table 2 of Tran et al. (2025)" in dwie
     assert "No published scores are kept here for toy" in toy
     assert "RSMAN" in dwie and "RSMAN" not in toy

@@ -26,6 +26,19 @@ def test_entries_with_ranks_scores_and_cost(tmp_path):
     assert ",vae,rank,1," in csv_text([table])
 
 
+def test_calibrated_scores_are_shown_where_the_runs_have_them(tmp_path):
+    runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "vae", (0.51,))
+    calibrated = [column.key for column in board(runs).columns]
+    assert "calibrated.f1" not in calibrated and "ap.all" not in calibrated
+    for run in runs:
+        of = run.metrics["test"]["f1"]
+        run.metrics["test"] |= {"calibrated": {"f1": of + 0.05}, "average_precision": {"all": of}}
+    table = board(runs)
+    text = markdown([table])
+    assert "| test cal. F1 | test AP |" in text and "| 56.00 | 51.00 |" in text
+    assert any(note.startswith("cal.: with one threshold tuned on dev.") for note in table.notes)
+
+
 def test_experiments_of_a_board_are_told_apart(tmp_path):
     runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "none", (0.45,), experiment="other")
     assert [row.group for row in board(runs).rows] == ["atlop (other)", "atlop (demo)"]

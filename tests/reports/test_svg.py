@@ -7,7 +7,14 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmark.reports.svg import Difference, RelationChange, differences, relation_changes
+from benchmark.reports.svg import (
+    Difference,
+    RelationChange,
+    SeedPairs,
+    differences,
+    paired_dots,
+    relation_changes,
+)
 
 
 def parsed(svg):
@@ -65,6 +72,15 @@ def test_frequency_steps_stand_between_the_relations():
     assert "201+" in labels and "51-200" in labels and "11-50" not in labels
 
 
+def test_pairs_are_lines_from_none_to_the_augmenter():
+    svg = paired_dots([SeedPairs("vae", {0: (50.0, 54.0), 1: (52.0, 51.0)})], "t")
+    up, down = of_class(svg, "g", "gain"), of_class(svg, "g", "loss")
+    assert len(up) == len(down) == 1 and up[0].find("title").text == "seed 0: 50.00 to 54.00"
+    (x0, y0), (x1, y1) = re.findall(r"[ML]([\d.]+) ([\d.]+)", up[0].find("path").get("d"))
+    assert float(x0) < float(x1) and float(y1) < float(y0)
+    assert said(svg) == "vae: higher than none for 1 of 2 seeds."
+
+
 def test_intervals_and_points_stand_where_their_numbers_are():
     rows = [
         Difference("a", 1.0, 0.5, 2.0, (0.5, 1.5)),
@@ -90,6 +106,8 @@ def test_intervals_and_points_stand_where_their_numbers_are():
     [
         relation_changes([], "<t>"),
         relation_changes([RelationChange("<b>", 0, 0.0)], "<t>"),
+        paired_dots([], "<t>"),
+        paired_dots([SeedPairs("<b>", {0: (1.0, 1.0)})], "<t>"),
         differences([], "<t>"),
         differences([Difference("<b>", 0.0)], "<t>"),
     ],

@@ -1,19 +1,21 @@
 """The leaderboard page: one HTML file that needs a browser and nothing else.
 
 Everything is part of the HTML, so the page can be read without JavaScript; `assets/page.js` adds
-sorting and filters. A Content-Security-Policy allows this script and style sheet alone and forbids
-every connection, so that nothing in a run's files can run or call home.
+sorting and filters and folds the panel of each row (its F1 per relation, its configuration). A
+Content-Security-Policy allows this script and style sheet alone and forbids every connection, so
+that nothing in a run's files can run or call home.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from benchmark.reports.leaderboard import Board, Data, Entry
 from benchmark.reports.published import Reported
 from benchmark.reports.render.html import html, rendered, whole_page
-from benchmark.reports.svg import Difference, differences, relation_changes
+from benchmark.reports.svg import Difference, SeedPairs, differences, paired_dots, relation_changes
 from benchmark.reports.tables import BASELINE, Table
 
 _DIFFERENCE = "test.f1.difference"
@@ -63,27 +65,45 @@ def page(
         html=html,
         ablation_of=lambda member: html([replace(member.table, notes=())]),
         figures_of=_figures,
-        relations_of=_relation_figures,
+        changes_of=_changes,
+        points=_points,
     )
     return whole_page(body, title, "page.css", "page.js")
 
 
 def _figures(board: Board) -> Iterator[tuple[str, str]]:
-    """(SVG, caption) of each member: its differences to `none`, with intervals and seeds."""
+    """(SVG, caption) of each member: its differences to `none`, with intervals and seeds; then
+    seed by seed, for each backbone.
+    """
     for member in board.members:
         own = sorted((e for e in board.entries if e.member is member), key=lambda e: e.row.group)
         own = [entry for entry in own if entry.row.cell(_DIFFERENCE).mean is not None]
+        of = f" ({member.label})" if board.several else ""
         if own:
-            of = f" ({member.label})" if board.several else ""
             title = f"Difference in test F1 to {BASELINE}, in points{of}"
             yield differences([_difference(entry) for entry in own], title), title + _told(own)
+        for backbone, entries in groupby(own, key=lambda entry: entry.row.group):
+            title = f"{backbone}, seed by seed: test F1 with {BASELINE} (hollow) and with the "
+            title += f"augmenter (filled){of}"
+            yield paired_dots([_seed_pairs(entry) for entry in entries], title), title
 
 
-def _relation_figures(board: Board) -> Iterator[tuple[str, str]]:
-    for entry in board.entries:
-        if entry.changes:
-            title = f"{entry.name}: change of test F1 per relation, against {BASELINE}"
-            yield relation_changes(entry.changes, title), title
+def _changes(entry: Entry) -> tuple[str, str] | None:
+    """(SVG, caption) of the changes per relation, where there is one."""
+    if all(relation.change is None for relation in entry.relations):
+        return None
+    title = f"{entry.name}: change of test F1 per relation, against {BASELINE}"
+    return relation_changes(entry.relations, title), title
+
+
+def _seed_pairs(entry: Entry) -> SeedPairs:
+    values, change = entry.row.cell("test.f1").values, entry.row.cell(_DIFFERENCE).values
+    pairs = {seed: (values[seed] - change[seed], values[seed]) for seed in change}
+    return SeedPairs(entry.row.label, pairs)
+
+
+def _points(value: float | None, sign: str = "") -> str:
+    return "n/a" if value is None else f"{value:{sign}.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _difference(entry: Entry) -> Difference:

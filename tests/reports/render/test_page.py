@@ -79,14 +79,30 @@ def test_versions_of_the_data_are_not_mixed(tmp_path):
     assert [cells[0] for _, cells in rows_of(text)] == ["1", "1"]
 
 
-def test_changes_per_relation_are_paired_means_and_undefined_ones_are_left_out(runs):
-    (text,) = re.findall(r"<desc>(.*?)</desc>", page_of(runs).split("Change of F1 per relation")[1])
+def test_a_row_has_its_f1_per_relation_with_paired_changes(runs):
+    text = page_of(runs)
     said = "2 of 2 relations gain, 0 lose, 0 stay the same. 1 without a defined F1 are left out."
-    assert text == said
-    (board,) = boards_of(runs)
-    (changes,) = [entry.changes for entry in board.entries if entry.changes]
-    assert [c.change for c in changes] == [pytest.approx(3.0), pytest.approx(1.5), None]
-    assert [(c.name, c.frequency) for c in changes] == [("P1", 300), ("P2", 200), ("P3", 100)]
+    assert text.count(said) == 1
+    _, vae, none = boards_of(runs)[0].entries
+    assert [r.change for r in vae.relations] == [pytest.approx(3.0), pytest.approx(1.5), None]
+    assert [r.f1 for r in vae.relations] == [pytest.approx(54), pytest.approx(27), None]
+    assert [(r.name, r.frequency) for r in vae.relations] == [("P1", 300), ("P2", 200), ("P3", 100)]
+    assert {r.change for r in none.relations} == {None} and none.relations[0].f1 == 51
+    panel = text.split("Details of atlop + vae")[1].split("Details of")[0]
+    cells = re.findall(r'<th scope="row">P\d</th>.*?</tr>', panel)
+    numbers = [re.findall(r'"number">(.*?)<', row) for row in cells]
+    assert numbers == [["300", "54.0", "+3.0"], ["200", "27.0", "+1.5"], ["100", "n/a", "n/a"]]
+
+
+def test_a_row_has_its_configuration_and_says_where_seeds_differ(runs):
+    for stored, commit in zip(runs, ("abc", "def"), strict=False):
+        stored.facts["commit"] = commit
+    entry = boards_of(runs)[0].entries[2]
+    settings = dict(entry.settings)
+    assert entry.name == "atlop + none" and "seed" not in settings
+    assert settings["train.epochs"] == "3" and settings["facts.corpus_digest"] == "aa"
+    assert settings["facts.commit"] == "seed 0: abc; seed 1: def"
+    assert '<th scope="row">train.epochs</th><td>3</td>' in page_of(runs)
 
 
 def test_intervals_are_drawn(tmp_path):
@@ -115,6 +131,7 @@ def test_hostile_texts_are_texts_everywhere(tmp_path):
     kinds["of_relations"] = relations(**{HOSTILE: 0.5})
     runs = [run(tmp_path, name, 0, 0.5, **kinds) for name in ("none", HOSTILE)]
     for stored in runs:
+        stored.config["train"] = {HOSTILE: HOSTILE}
         stored.facts["corpus_notes"] = [HOSTILE]
     parsed = Parsed(page(boards_of(runs), left_out=[HOSTILE], title=HOSTILE, made=HOSTILE))
     assert len(parsed.of("script")) == 1 and parsed.of("img") == []
@@ -139,7 +156,7 @@ def test_the_policy_lets_in_this_script_and_style_and_nothing_else(runs):
 
 def test_every_figure_has_a_title_and_a_description(runs):
     figures = re.findall(r'<svg class="figure.*?</svg>', page_of(runs), re.DOTALL)
-    assert len(figures) == 2
+    assert len(figures) == 3
     assert all("<title>" in figure and "<desc>" in figure for figure in figures)
 
 

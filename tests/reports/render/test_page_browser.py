@@ -1,5 +1,5 @@
-"""The leaderboard page in a real browser: sorting, filters, both themes, a phone, the keyboard;
-nothing fetched, nothing run.
+"""The leaderboard page in a real browser: sorting, filters, panels, both themes, a phone, the
+keyboard; nothing fetched, nothing run.
 
 Needs Chromium; skipped where there is none.
 """
@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
 ]
 
-TAB, SPACE, SHIFT = ("Tab", 9), (" ", 32, " "), 8
+TAB, ENTER, SPACE, SHIFT = ("Tab", 9), ("Enter", 13, "\r"), (" ", 32, " "), 8
 CONTRASTS = """(() => {
   const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
   const light = (colour) => {
@@ -146,7 +146,31 @@ def test_filters(opened):
     assert entries(opened) == BY_F1
 
 
-def test_a_focus_that_can_be_seen_and_sorting_by_keyboard(opened):
+def test_a_row_opens_to_its_relations_and_configuration(opened):
+    button = "document.querySelector('tr[data-augmenter=vae] button.expand')"
+    seen = "[...document.querySelectorAll('.panel')].filter((p) => p.offsetParent)"
+    assert opened.js(f"{seen}.length") == 0
+    opened.js(f"{button}.click()")
+    panel = opened.js(f"{seen}[0].innerText")
+    assert all(text in panel for text in ("train.epochs", "P39", "kd_docre"))
+    assert opened.js(f"{seen}[0].querySelectorAll('figure svg').length") == 1
+    assert opened.js(f"{seen}[0].querySelector('.relations tbody').rows.length") == 40
+    controlled = f"document.getElementById({button}.getAttribute('aria-controls'))"
+    assert opened.js(f"{controlled}.contains({seen}[0])")
+    opened.js(f"{head('Augmenter')}.click()")  # a panel goes where its row goes
+    above = f"{seen}[0].closest('.panel-row').previousElementSibling.dataset.augmenter"
+    assert opened.js(above) == "vae"
+    select = "document.querySelector('select[name=augmenter]')"
+    change = f"{select}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+    opened.js(f"{select}.value = '=none'; {change}")
+    assert opened.js(f"{seen}.length") == 0
+    opened.js(f"{select}.value = ''; {change}")
+    assert opened.js(f"{seen}.length") == 1
+    opened.js(f"{button}.click()")
+    assert opened.js(f"{seen}.length") == 0
+
+
+def test_by_keyboard_alone_with_a_focus_that_can_be_seen(opened):
     opened.js(f"{head('Seeds')}.focus()")
     opened.press(*TAB, modifiers=SHIFT)
     opened.press(*TAB)
@@ -155,6 +179,13 @@ def test_a_focus_that_can_be_seen_and_sorting_by_keyboard(opened):
     assert opened.js(f"{style}.outlineStyle + {style}.outlineWidth") == "solid3px"
     opened.press(*SPACE)
     assert opened.js(f"{head('Seeds')}.parentElement.ariaSort") == "descending"
+    for _ in range(20):
+        opened.press(*TAB)
+        if opened.js("document.activeElement.className") == "expand":
+            break
+    opened.press(*ENTER)
+    assert opened.js("document.activeElement.ariaExpanded") == "true"
+    assert opened.js("[...document.querySelectorAll('.panel')].some((p) => p.offsetParent)")
 
 
 def test_everything_that_acts_can_be_reached_by_tab(opened):
@@ -172,6 +203,7 @@ def test_everything_that_acts_can_be_reached_by_tab(opened):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_of_every_text_is_at_least_4_5(opened, scheme):
     opened.media(prefers_color_scheme=scheme, prefers_reduced_motion="reduce")
+    opened.js("document.querySelector('tr[data-augmenter=vae] button.expand').click()")
     contrasts = opened.js(CONTRASTS)
     assert len(contrasts) > 100 and min(contrasts)[0] >= 4.5, min(contrasts)
 
@@ -180,7 +212,10 @@ def test_contrast_of_every_text_is_at_least_4_5(opened, scheme):
 def test_on_a_phone_only_the_tables_scroll_sideways(opened, width):
     opened.size(width, 844, phone=True)
     opened.js("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    opened.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
     assert opened.js("document.documentElement.scrollWidth") <= width
+    widths = "[...document.querySelectorAll('.panel')].map((p) => p.getBoundingClientRect().width)"
+    assert 0 < opened.js(f"Math.max(...{widths})") <= width
 
 
 def test_without_javascript_the_tables_and_figures_are_there(browser, made):
@@ -188,18 +223,24 @@ def test_without_javascript_the_tables_and_figures_are_there(browser, made):
     browser.open(made.as_uri())
     browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert entries(browser) == BY_F1
-    assert browser.js("document.querySelectorAll('figure svg').length") == 3
+    # differences, two of pairs, two of relations, which stand open
+    assert browser.js("document.querySelectorAll('figure svg').length") == 5
+    panels = "[...document.querySelectorAll('.panel')].filter((p) => p.offsetParent)"
+    assert browser.js(f"{panels}.length") == 5
     assert browser.js("document.getElementById('filters').offsetParent") is None
 
 
 def test_hostile_names_do_nothing(browser, tmp_path):
     kinds = {"backbone": HOSTILE, "dataset": HOSTILE, "of_relations": relations(**{HOSTILE: 0.5})}
     runs = [run(tmp_path, name, 0, 0.5, **kinds) for name in ("none", HOSTILE)]
+    for stored in runs:
+        stored.config["train"] = {HOSTILE: HOSTILE}
     path = tmp_path / "hostile.html"
     text = page(boards_of(runs), title=HOSTILE, left_out=[HOSTILE], made=HOSTILE)
     path.write_text(text, encoding="utf-8")
     browser.events.clear()
     browser.open(path.as_uri())
+    browser.js("document.querySelectorAll('button.expand').forEach((b) => b.click())")
     assert browser.js("document.querySelectorAll('img').length") == 0
     shown = browser.js("document.body.textContent")
     assert shown.count("<script>alert(1)</script>") >= 2 and troubles(browser, path) == []

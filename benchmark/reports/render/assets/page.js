@@ -1,7 +1,29 @@
-// The leaderboard page: sorting and filters. Everything shown without it stays readable.
+// The leaderboard page: sorting, filters and the panel of each row. Everything shown without it stays readable.
 "use strict";
 
-// ---- sorting: a button in each heading; what is missing stays last
+// ---- panels: a button in each row's heading opens the one below the row
+
+const panelOf = (row) => (row.nextElementSibling?.matches(".panel-row") ? row.nextElementSibling : null);
+
+function expandable(row) {
+  const panel = panelOf(row);
+  if (!panel) return;
+  const head = row.querySelector("th");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "expand";
+  button.setAttribute("aria-controls", panel.id);
+  button.append(...head.childNodes);
+  head.append(button);
+  const show = (open) => {
+    panel.hidden = !open;
+    button.setAttribute("aria-expanded", String(open));
+  };
+  show(false);
+  button.addEventListener("click", () => show(panel.hidden));
+}
+
+// ---- sorting: a button in each heading; a row keeps its panel; what is missing stays last
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
@@ -26,12 +48,13 @@ function sortable(table) {
 function sortRows(body, index, kind, sign) {
   const value = (row) => row.cells[index].dataset.value;
   const compare = kind === "number" ? (a, b) => Number(a) - Number(b) : (a, b) => a.localeCompare(b);
-  const rows = [...body.rows].sort((one, other) => {
+  const rows = [...body.rows].filter((row) => row.dataset.backbone).map((row) => [row, panelOf(row)]);
+  rows.sort(([one], [other]) => {
     const [a, b] = [value(one), value(other)];
     if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
     return sign * compare(a, b);
   });
-  body.append(...rows);
+  body.append(...rows.flat().filter(Boolean));
 }
 
 // ---- filters
@@ -47,6 +70,8 @@ function filter() {
     const ofDataset = fits("dataset", board.dataset.dataset);
     for (const row of board.querySelectorAll("tr[data-backbone]")) {
       row.hidden = !(fits("backbone", row.dataset.backbone) && fits("augmenter", row.dataset.augmenter));
+      const panel = panelOf(row);
+      if (panel) panel.hidden = row.hidden || row.querySelector(".expand").getAttribute("aria-expanded") !== "true";
       here += !row.hidden;
       all += 1;
     }
@@ -57,6 +82,7 @@ function filter() {
 }
 
 document.querySelectorAll("table.leaderboard").forEach(sortable);
+document.querySelectorAll("tr[data-backbone]").forEach(expandable);
 document.getElementById("filters").hidden = false;
 document.getElementById("filters").addEventListener("change", filter);
 document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
