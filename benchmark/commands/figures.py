@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from benchmark.commands.leaderboard import readable_runs
-from benchmark.commands.options import argument, option
+from benchmark.commands.options import argument, names, option
 from benchmark.errors import UserError
 from benchmark.store.files import make_folder
 from benchmark.store.runs import RunDirectory, StoredRun
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 SAMPLE = "sample.json"
 
 Folders = argument(list[Path], "Folders of experiments or runs.", "DIR...")
+Shown = option(str | None, "Shown: P40,P569. Default: eight of the rare ones.", metavar="LIST")
 Out = option(Path | None, "Default: figures/ in the first experiment's folder.", metavar="DIR")
 
 
-def figures(folders: Folders, out: Out = None) -> None:
+def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
     """Draw figures like the paper's Figures 1 and 5.
 
     relation_frequency: the training facts of each relation, a panel for each dataset.
 
-    BACKBONE-AUGMENTER-seed-K: entity pairs of the eight most common rare relations, as t-SNE of
-    their representations in the stage 1 model; real ones of the dev split (dots) and generated ones
-    (crosses). One for every run with a sample.json, which is written with quality.json.
+    BACKBONE-AUGMENTER-seed-K: entity pairs of some relations, as t-SNE of their representations in
+    the stage 1 model; real ones of the dev split (dots) and generated ones (crosses). One for every
+    run with a sample.json, which is written with quality.json.
 
     Each as PNG and SVG. Needs matplotlib and scikit-learn, but no data and no model.
 
@@ -38,12 +39,14 @@ def figures(folders: Folders, out: Out = None) -> None:
 
       \b
       python run_benchmark.py figures results/demo
-      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 --out figures
+      python run_benchmark.py figures results/demo/atlop/vaediff/seed-0 \\
+          --relations P40,P569,P570 --out figures
     """
     from benchmark.progress import Progress
     from benchmark.reports.plots import generated_pairs
     from benchmark.reports.study import folder_of
 
+    chosen = names(relations)
     found, left_out = readable_runs(folders)
     for sentence in left_out:
         typer.echo(f"left out: {sentence}", err=True)
@@ -51,6 +54,10 @@ def figures(folders: Folders, out: Out = None) -> None:
     if not runs:
         raise UserError(f"{', '.join(map(str, folders))}: no finished run there")
     sampled = [run for run in runs if (run.path / SAMPLE).is_file()]
+    if chosen is not None and not sampled:
+        raise UserError(
+            f"--relations: no run there has a {SAMPLE}; see: python run_benchmark.py quality --help"
+        )
     out = out or folder_of(runs[0]) / "figures"
     make_folder(out)
     several = len({folder_of(run) for run in runs}) > 1
@@ -62,7 +69,7 @@ def figures(folders: Folders, out: Out = None) -> None:
             cell = [run.backbone, run.augmenter, f"seed-{run.seed}"]
             name = "-".join([run.experiment] * several + cell)
             title = f"{run.dataset}, {run.backbone}: real pairs and those of {run.augmenter}, "
-            written += generated_pairs(_sample(run), f"{title}seed {run.seed}", out / name)
+            written += generated_pairs(_sample(run, chosen), f"{title}seed {run.seed}", out / name)
             bar.advance()
     typer.echo(f"written: {', '.join(map(str, written))}", err=True)
 
@@ -83,7 +90,7 @@ def _frequency_figure(runs: Iterable[StoredRun], out: Path) -> list[Path]:
     return relation_frequency(frequencies, known, out / "relation_frequency") if frequencies else []
 
 
-def _sample(run: StoredRun) -> Sample:
+def _sample(run: StoredRun, asked: list[str] | None) -> Sample:
     """Raises UserError for a sample that was changed after its run, or is none."""
     from benchmark.reports.plots import Sample
     from benchmark.reports.study import inventory
@@ -93,7 +100,7 @@ def _sample(run: StoredRun) -> Sample:
         directory.verify(SAMPLE)
     content = directory.read_json(SAMPLE)
     try:
-        return Sample.of_json(content, known["relations"], known.get("frequent") or ())
+        return Sample.of_json(content, known["relations"], known.get("frequent") or (), asked)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(
             f"{run.path / SAMPLE}: not a sample of real and generated pairs; delete it and "

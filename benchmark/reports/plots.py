@@ -25,7 +25,8 @@ KINDS = {  # of pairs, with their marker
     "real": {"marker": "o", "s": 18, "linewidths": 0},
     "generated": {"marker": "x", "s": 22, "linewidths": 1},
 }
-SHOWN = 8  # rare relations, each with a colour of its own
+SHOWN = 8  # rare relations, unless some are asked for
+MOST = 10  # relations with a colour of their own
 PERPLEXITY = 30.0
 FREQUENT, RARE = "#1f5fa8", "#d98032"
 
@@ -38,16 +39,21 @@ class Sample:
     labels: for each kind the relations of each pair, as positions in `relations`.
     relations: (id, name) of the dataset's inventory.
     frequent: the ids that count for Freq F1; a pair with a rare relation may have some too.
+    asked: the ids to show; None for the most common rare ones.
     """
 
     rows: Mapping[str, np.ndarray]
     labels: Mapping[str, Sequence[Sequence[int]]]
     relations: Sequence[tuple[str, str]]
     frequent: Collection[str] = ()
+    asked: Sequence[str] | None = None
 
     @staticmethod
     def of_json(
-        content: Any, relations: Sequence[tuple[str, str]], frequent: Collection[str]
+        content: Any,
+        relations: Sequence[tuple[str, str]],
+        frequent: Collection[str],
+        asked: Sequence[str] | None = None,
     ) -> Sample:
         """Raises KeyError, TypeError or ValueError for content of another form."""
         labels = {kind: content[kind]["labels"] for kind in KINDS}
@@ -55,14 +61,28 @@ class Sample:
             kind: np.array(content[kind]["rows"], dtype=float).reshape(len(labels[kind]), -1)
             for kind in KINDS
         }
-        return Sample(rows, labels, relations, frequent)
+        return Sample(rows, labels, relations, frequent, asked)
 
     @property
     def shown(self) -> list[int]:
-        """Positions of the first SHOWN rare relations, those with most real pairs first."""
+        """Positions of the relations asked for, else of SHOWN rare ones; most real pairs first.
+
+        Raises UserError for a relation without a pair, and for more than MOST.
+        """
         real, generated = (Counter(chain.from_iterable(self.labels[kind])) for kind in KINDS)
         ranked = sorted(real + generated, key=lambda relation: (-real[relation], relation))
-        return [at for at in ranked if self.relations[at][0] not in self.frequent][:SHOWN]
+        having = {self.relations[at][0]: at for at in ranked}
+        if self.asked is None:
+            return [at for name, at in having.items() if name not in self.frequent][:SHOWN]
+        if len(self.asked) > MOST:
+            raise UserError(f"--relations: at most {MOST} have colours that can be told apart")
+        for name in self.asked:
+            if name not in having:
+                raise UserError(
+                    f"--relations: '{name}' has no pair in the sample. Relations with pairs: "
+                    f"{', '.join(having)}"
+                )
+        return [at for name, at in having.items() if name in self.asked]
 
     def members(self, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the pairs with a shown relation, and for each the last of these."""
@@ -85,7 +105,9 @@ def generated_pairs(sample: Sample, title: str, out: Path) -> list[Path]:
     tables, of_pair = zip(*map(sample.members, KINDS), strict=True)
     rows = np.concatenate([table for table in tables if len(table)] or [np.zeros((0, 1))])
     if len(rows) < 5:
-        raise UserError(f"{out.name}: {len(rows)} pairs of rare relations are too few for a figure")
+        raise UserError(
+            f"{out.name}: {len(rows)} pairs of these relations are too few for a figure"
+        )
     # the rows are principal components: they need no further reduction
     start = "pca" if rows.shape[1] > 1 else "random"
     options = {"init": start, "perplexity": min(PERPLEXITY, (len(rows) - 1) / 3)}

@@ -45,16 +45,22 @@ def test_an_experiment_becomes_figures_in_its_folder(results):
     assert "P1 first (4 / 5)" in (results / "figures" / "atlop-vae-seed-0.svg").read_text()
 
 
-def test_one_run_and_another_folder(results, tmp_path):
-    done = figures(results / "atlop" / "vae" / "seed-0", "--out", tmp_path / "a" / "b")
+def test_chosen_relations_and_another_folder(results, tmp_path):
+    run = results / "atlop" / "vae" / "seed-0"
+    done = figures(run, "--relations", "P2", "--out", tmp_path / "a" / "b")
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "a" / "b" / "atlop-vae-seed-0.svg").is_file()
+    text = (tmp_path / "a" / "b" / "atlop-vae-seed-0.svg").read_text()
+    assert "P2 second (4 / 4)" in text and "P1 first" not in text
 
 
 def test_mistakes(results, tmp_path):
     (tmp_path / "file").touch()
     for arguments, message in (
         ([tmp_path / "nowhere"], "no such folder"),
+        ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
+        ([results, "--relations", "P7"], "'P7' has no pair in the sample"),
+        ([results, "--relations", ",".join("abcdefghijk")], "at most 10 have colours"),
+        ([results, "--relations", ","], "an empty list"),
         ([results, "--out", tmp_path / "file"], "this folder cannot be made"),
     ):
         done = figures(*arguments)
