@@ -24,6 +24,10 @@ from benchmark.statistics.comparison import ALPHA
 MARK = "*"
 SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
 
+_POPULATIONS = (
+    "The p speaks of new seeds on these documents, the interval of new seeds and new documents."
+)
+
 
 def marked(table: Table, found: Significance) -> Table:
     """The ablation table with `*` beside each significant difference, and what it means.
@@ -121,12 +125,12 @@ def _meaning(found: Significance) -> Iterator[str]:
         yield (
             f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
             f"{ALPHA} ({how}), and the interval over seeds and documents, where there is one, "
-            "excludes 0. Each score is a family of its own. The p speaks of new seeds on these "
-            "documents, the interval of new seeds and new documents."
+            f"excludes 0. Each score is a family of its own. {_POPULATIONS}"
         )
     else:
         measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
-        yield f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA} ({how})."
+        said = f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA}"
+        yield f"{said} ({how}). {_POPULATIONS}"
 
 
 def _warnings(found: Significance) -> Iterator[str]:

@@ -140,17 +140,28 @@ def significance(
     return Significance(study, evidence, families)
 
 
+def against(study: Study, place: tuple[str, str], other: str, evidence: Evidence) -> Contrast:
+    """A cell against another augmenter of its backbone on test F1: one comparison, uncorrected."""
+    found = _contrast(study, place, "f1", PLAIN["f1"], evidence, other)
+    return replace(found, adjusted=found.test and found.test.p)
+
+
 def calibrated_significance(study: Study, evidence: Evidence) -> Significance | None:
     """The comparisons FURTHER; None with older runs, which have no such scores."""
     return significance(study, evidence, FURTHER) if study.has("calibrated") else None
 
 
 def _contrast(
-    study: Study, place: tuple[str, str], measure: str, column: Column, evidence: Evidence
+    study: Study,
+    place: tuple[str, str],
+    measure: str,
+    column: Column,
+    evidence: Evidence,
+    other: str = BASELINE,
 ) -> Contrast:
-    difference = score_cell(column, study.cells[place], study.cells.get((place[0], BASELINE), {}))
+    difference = score_cell(column, study.cells[place], study.cells.get((place[0], other), {}))
     values = np.array(list(difference.values.values()))
-    interval = evidence.interval(study.pairs(place), measure) if len(values) else None
+    interval = evidence.interval(study.pairs(place, other), measure) if len(values) else None
     test = None
     if len(values) > 1:
         test = SEED_TESTS["auto"](values, rng=np.random.default_rng([SEED, len(values)]))

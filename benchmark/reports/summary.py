@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import fsum
 
-from benchmark.reports.significance import Contrast, Significance
+from benchmark.reports.significance import Contrast, Significance, against
 from benchmark.reports.study import Pairs, is_control
 from benchmark.reports.tables import BASELINE
 
@@ -13,6 +13,8 @@ LEFT = {  # what remains with a tuned threshold
     "calibrated.ltail_f1": "LTail F1",
     "ap.tail": "average precision of the tail",
 }
+
+_ENDS = ("ltail_f1", "freq_f1")
 
 
 def summary(plain: Significance, further: Significance | None) -> list[str]:
@@ -57,6 +59,7 @@ def _paragraph(
         f"{several if rivals > 1 else alone}. On test it differs from `{BASELINE}` by "
         f"{' and by '.join(gains)}."
     )
+    text += _where(study.pairs(cell))
     if further is not None:
         differences = {measure: further.families[measure][cell].difference for measure in LEFT}
         parts = [
@@ -71,22 +74,39 @@ def _paragraph(
     pairs = study.pairs(cell, control)
     if not pairs:
         return f"{text} It has no seed in common with the best control, `{control}`."
-    interval = plain.evidence.interval(pairs, "f1")
-    gain = f"{signed(100 * _mean_gain(pairs, 'test'))} F1{_span(interval and interval.points)}"
+    gain = _gain(against(study, cell, control, plain.evidence), with_p=True)
     return f"{text} Against the best control on dev, `{control}`: {gain}."
 
 
-def _mean_gain(pairs: Pairs, split: str) -> float:
-    """Mean difference in F1 of paired runs, a fraction."""
-    f1 = lambda run: run.metrics[split]["f1"] or 0.0
-    return fsum(f1(a) - f1(b) for a, b in pairs) / len(pairs)
+def _mean_gain(pairs: Pairs, split: str, score: str = "f1") -> float:
+    """Mean difference in a score of paired runs, a fraction."""
+    of = lambda run: run.metrics[split][score] or 0.0
+    return fsum(of(a) - of(b) for a, b in pairs) / len(pairs)
 
 
-def _gain(contrast: Contrast) -> str:
+def _where(pairs: Pairs) -> str:
+    """Whether the tail or the head of the distribution gains; nothing where neither is defined."""
+    if any(None in (run.metrics["test"][s] for s in _ENDS) for pair in pairs for run in pair):
+        return ""
+    tail, head = (round(100 * _mean_gain(pairs, "test", score), 2) for score in _ENDS)
+    told = "neither the tail nor the head of the distribution gains"
+    if min(tail, head) > 0:
+        more, less = ("tail", "head") if tail > head else ("head", "tail")
+        told = f"the {more} of the distribution gains more than its {less}"
+        if abs(tail - head) < 0.1:
+            told = "the tail and the head of the distribution gain alike"
+    elif max(tail, head) > 0:
+        more, less = ("tail", "head") if tail > head else ("head", "tail")
+        told = f"the {more} of the distribution gains, its {less} does not"
+    return f" On average {told} (LTail F1 {signed(tail)}, Freq F1 {signed(head)})."
+
+
+def _gain(contrast: Contrast, *, with_p: bool = False) -> str:
     text = f"{signed(contrast.difference.mean)} {contrast.score}{_span(contrast.bounds)}"
     if contrast.test is None:
         return f"{text} (one seed: no test across seeds)"
-    return f"{text} ({'significant' if contrast.significant else 'not significant'})"
+    told = f"p = {contrast.test.p:.2g}, " if with_p else ""
+    return f"{text} ({told}{'significant' if contrast.significant else 'not significant'})"
 
 
 def _span(bounds: tuple[float, float] | None) -> str:

@@ -95,6 +95,7 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
     }
     text = caption(ablation)
     assert marks(ablation) == set() and "is significant at 0.05 (" in text
+    assert "The p speaks of new seeds on these documents, the interval of new seeds and new" in text
     assert "all 4 comparisons" in text
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
     assert "on this dataset, those that have not run included)" in text

@@ -29,7 +29,40 @@ def test_the_best_augmenter_is_named_with_its_gain_over_none_and_over_the_best_c
     (paragraph,) = said(runs)
     assert "6 seeds" in paragraph and "of 2 augmenters `gaussian` gains most on dev" in paragraph
     assert "differs from `none` by +5.00 F1" in paragraph
-    assert "Against the best control on dev, `copies`: +3.00 F1" in paragraph
+    # six equal differences: p = 2 / 2^6, by the permutation test
+    expected = "Against the best control on dev, `copies`: +3.00 F1 [+3.00, +3.00] (p = 0.031, sign"
+    assert expected in paragraph, paragraph
+
+
+def test_a_difference_to_the_best_control_within_noise_is_not_significant(tmp_path):
+    runs = [
+        counted(tmp_path, name, seed, f1 + (name == "vae") * (-1) ** seed / 50)
+        for seed in range(6)
+        for name, f1 in (("none", 0.4), ("copies", 0.5), ("vae", 0.5))
+    ]
+    (paragraph,) = said(runs)
+    assert "`copies`: +0.00 F1 [" in paragraph and paragraph.endswith(" not significant).")
+    (one_seed,) = said([run for run in runs if run.seed == 0])
+    assert one_seed.endswith("(one seed: no test across seeds).")
+
+
+@pytest.mark.parametrize(
+    ("tail", "head", "told"),
+    [
+        (0.03, 0.01, "On average the tail of the distribution gains more than its head (LTail"),
+        (0.01, 0.03, "the head of the distribution gains more than its tail"),
+        (0.02, 0.02, "gain alike"),
+        (0.02, -0.01, "the tail of the distribution gains, its head does not (LTail F1 +2.00, Fr"),
+        (0.0, -0.01, "neither the tail nor the head of the distribution gains"),
+        (None, 0.01, ""),
+    ],
+)
+def test_the_summary_says_whether_the_tail_or_the_head_gains(tmp_path, tail, head, told):
+    none, vae = (counted(tmp_path, name, 0, 0.5) for name in ("none", "vae"))
+    ends = {"ltail_f1": None if tail is None else 0.5 + tail, "freq_f1": 0.5 + head}
+    vae.metrics["test"] |= ends
+    (paragraph,) = said([none, vae])
+    assert told in paragraph and ("distribution" in paragraph) == bool(told)
 
 
 def test_controls_are_no_augmenters_of_the_summary(runs):
