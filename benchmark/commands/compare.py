@@ -196,6 +196,8 @@ def _print(found: Comparison, console: Console) -> None:
 
 def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
     """How to read the table; `tested`: a test across seeds, None without one."""
+    from benchmark.statistics.advice import POPULATIONS
+
     if tested is None:
         yield "Scores in percent. The interval is a bootstrap over documents."
         yield "p, docs: approximate randomisation."
@@ -204,7 +206,7 @@ def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
             "Scores in percent, ± standard deviation over seeds. The interval is a bootstrap over "
             "seeds and documents."
         )
-        yield f"p, seeds: {tested.name}. {tested.why}".strip()
+        yield f"p, seeds: {tested.name}. {tested.why} {POPULATIONS}".replace("  ", " ")
         yield (
             "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
             "whatever their seeds. eps_min: almost stochastic order, A is better at 0.2 or less "

@@ -16,6 +16,7 @@ from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Tab
 from benchmark.statistics.advice import (
     DOCUMENT_LEVEL,
     NO_TEST,
+    POPULATIONS,
     detectable_difference,
     too_few_seeds,
 )
@@ -23,10 +24,6 @@ from benchmark.statistics.comparison import ALPHA
 
 MARK = "*"
 SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
-
-_POPULATIONS = (
-    "The p speaks of new seeds on these documents, the interval of new seeds and new documents."
-)
 
 
 def marked(table: Table, found: Significance) -> Table:
@@ -125,12 +122,12 @@ def _meaning(found: Significance) -> Iterator[str]:
         yield (
             f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
             f"{ALPHA} ({how}), and the interval over seeds and documents, where there is one, "
-            f"excludes 0. Each score is a family of its own. {_POPULATIONS}"
+            f"excludes 0. Each score is a family of its own. {POPULATIONS}"
         )
     else:
         measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
         said = f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA}"
-        yield f"{said} ({how}). {_POPULATIONS}"
+        yield f"{said} ({how}). {POPULATIONS}"
 
 
 def _warnings(found: Significance) -> Iterator[str]:

@@ -15,6 +15,9 @@ DOCUMENT_LEVEL = (
     "difference may vanish or turn round. Only tests across seeds, or the interval across seeds "
     "and documents, speak of the method."
 )
+POPULATIONS = (
+    "The p speaks of new seeds on these documents, the interval of new seeds and new documents."
+)
 NO_TEST = "With 1 seed no test across seeds can be made: it takes at least two."
 
 

@@ -56,6 +56,8 @@ def test_sets_of_runs_are_paired_by_seed(here):
     assert f1["interval"]["low"] < differences.mean() < f1["interval"]["high"]
     assert [result["p"] <= 0.01 for result in f1["across_documents"]] == [True] * 5
     assert any("seed 9: left out" in warning for warning in found["warnings"]), found["warnings"]
+    shown = " ".join(compare("demo/atlop/vae", "demo/atlop/none").stdout.split())
+    assert "p speaks of new seeds on these documents, the interval of new seeds and new" in shown
     assert "significant at 0.05" in found["sentence"] and "F1 of vae is" in found["sentence"]
 
 
