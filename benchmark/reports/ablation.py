@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.study import Seeds, Study, chosen_before_augmentation
+from benchmark.reports.study import Seeds, Study, chosen_before_augmentation, is_control
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.scoring.calibration import CALIBRATIONS
 from benchmark.scoring.counts import BUCKETS
@@ -166,7 +166,8 @@ def _row(
         found = score_cell(column, runs, study.cells.get((backbone, other), {}))
         marked = early and column.difference and found.n
         cells[column.key] = replace(found, mark=EARLY) if marked else found
-    return Row(backbone, augmenter, cells, tuple(runs), study.expected[place])
+    control, expected = is_control(augmenter), study.expected[place]
+    return Row(backbone, augmenter, cells, tuple(runs), expected, control=control)
 
 
 def _score(run: StoredRun, column: Column) -> float | None:

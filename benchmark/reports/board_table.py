@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from benchmark.reports.leaderboard import Board
 from benchmark.reports.significance import Contrast, Significance
+from benchmark.reports.study import is_control
 from benchmark.reports.tables import BASELINE, Cell, Column, Row, Table
 from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.corrections import datasets_with_effect
@@ -84,4 +85,4 @@ def _across(augmenter: str, contrasts: Sequence[Contrast]) -> Row:
     }
     seeds = tuple(sorted({seed for contrast in contrasts for seed in contrast.difference.values}))
     cells = {name: Cell(number=number, over=len(seeds)) for name, number in numbers.items()}
-    return Row("", augmenter, cells, seeds, seeds)
+    return Row("", augmenter, cells, seeds, seeds, control=is_control(augmenter))

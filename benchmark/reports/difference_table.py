@@ -12,6 +12,7 @@ from statistics import median
 
 from benchmark.reports.ablation import coverage_notes
 from benchmark.reports.significance import FAMILIES, Contrast, Significance
+from benchmark.reports.study import is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
 from benchmark.statistics.advice import (
     DOCUMENT_LEVEL,
@@ -61,7 +62,8 @@ def difference_table(found: Significance) -> Table:
         for family in families.values():
             cells |= _cells(family[place])
         paired = {run.seed for run, _ in found.study.pairs(place)}
-        rows.append(Row(*place, cells, tuple(seed for seed in asked if seed in paired), asked))
+        seeds, control = tuple(seed for seed in asked if seed in paired), is_control(place[1])
+        rows.append(Row(*place, cells, seeds, asked, control=control))
     plain = "f1" in families
     title = f"{found.study.title}, difference to {BASELINE}{'' if plain else ', calibrated'}"
     notes = (*([] if plain else [SHORTENED]), *_notes(found), *coverage_notes(rows))

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.reports.ablation import coverage_notes
-from benchmark.reports.study import Study
+from benchmark.reports.study import Study, is_control
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.store.runs import RunDirectory, StoredRun
 
@@ -92,7 +92,8 @@ def quality_tables(study: Study) -> list[Table]:
             yardsticks.append(Row(backbone, label, _cells(columns, kind, by_seed), seeds, seeds))
         for place, found in here.items():
             cells = _cells(columns, GENERATED, found)
-            rows.append(Row(*place, cells, tuple(found), study.expected[place]))
+            control, expected = is_control(place[1]), study.expected[place]
+            rows.append(Row(*place, cells, tuple(found), expected, control=control))
     notes = (*_notes(every[0], columns), *coverage_notes(rows, "measured"), *_flags(measured))
     rows = sorted([*yardsticks, *rows], key=lambda row: study.backbones.index(row.group))
     title = f"{study.title}, generative quality"

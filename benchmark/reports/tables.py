@@ -79,6 +79,7 @@ class Row:
     seeds, expected: the seeds that have run, and those that the experiment asks for.
     rank: as text, since several rows may share one.
     elsewhere: for a system that was not run here, what the seeds column says; None for our runs.
+    control: whether the augmenter is one: a kind of its own, named so beside the label.
     """
 
     group: str
@@ -88,6 +89,11 @@ class Row:
     expected: tuple[int, ...] = ()
     rank: str = ""
     elsewhere: str | None = None
+    control: bool = False
+
+    @property
+    def shown_label(self) -> str:
+        return f"{self.label} (control)" if self.control else self.label
 
     @property
     def complete(self) -> bool:
@@ -146,7 +152,7 @@ class Table:
     def lines(self) -> list[tuple[Row, list[str]]]:
         """Each visible row with the texts of its stub; a group is named in its first row only."""
         return [
-            (row, [*([row.rank] if self.ranked else []), first, row.label, row.coverage])
+            (row, [*([row.rank] if self.ranked else []), first, row.shown_label, row.coverage])
             for name, rows in self.groups
             for row, first in zip(rows, [name, *[""] * len(rows)], strict=False)
         ]

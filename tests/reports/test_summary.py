@@ -1,11 +1,15 @@
 """The sentences at the head of a report, against numbers that are known."""
 
 import pytest
-from stored_runs import compared_with_none, counted
+from stored_runs import boards_of, compared_with_none, counted
 
 from benchmark.reports.ablation import TO_CONTROL, ablation_table
-from benchmark.reports.board_table import across_sentence, across_settings
+from benchmark.reports.board_table import across_sentence, across_settings, board_table
+from benchmark.reports.difference_table import difference_table
 from benchmark.reports.protocols import protocols_sentence
+from benchmark.reports.render.html import html
+from benchmark.reports.render.page import page
+from benchmark.reports.render.text import markdown
 from benchmark.reports.study import Study
 from benchmark.reports.summary import summary
 
@@ -87,6 +91,15 @@ def test_the_table_has_a_column_for_the_best_control(runs):
     last = {row.label: row.cell(TO_CONTROL.key).mean for row in table.rows}
     assert last["gaussian"] == pytest.approx(3.0) and last["vae"] == pytest.approx(-5.0)
     assert last["none"] is None and last["copies"] is None
+
+
+def test_tables_and_the_leaderboard_show_controls_as_a_kind_of_their_own(runs):
+    found, (board,) = compared_with_none(runs), boards_of(runs)
+    tables = ablation_table(found.study), difference_table(found), board_table(board)
+    texts = [*(markdown([table]) for table in tables), html(tables), page([board])]
+    for text in texts:
+        assert "copies (control)" in text
+        assert text.count("(control)") == text.count("copies (control)")
 
 
 def under(protocol, gains, tmp_path):
