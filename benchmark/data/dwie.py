@@ -1,7 +1,8 @@
 """DWIE (Zaporojets et al. 2021): 802 articles of Deutsche Welle, 65 relations.
 
 From the Hugging Face hub, or from files in the DocRED-format conversion that the field uses
-(LogiRE). Both make every document one "sentence", of up to 1,651 words and 88 entities.
+(LogiRE). Both make every document one "sentence", of up to 1,651 words and 88 entities; the option
+`sentences: split` cuts it.
 
 How the hub's rows become documents:
 
@@ -17,6 +18,7 @@ How the hub's rows become documents:
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from bisect import bisect_left
@@ -26,10 +28,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data.corpora import cached, corpus_of_splits, relation_frequencies, with_source
+from benchmark.data.corpora import (
+    cached,
+    corpus_of_splits,
+    relation_frequencies,
+    with_source,
+    without_bars,
+)
 from benchmark.data.docred import docred_format, rows_of
 from benchmark.errors import ConfigError, DataError
 from benchmark.hub import dataset_folder
+from benchmark.options import one_of
 from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
 
@@ -61,6 +70,7 @@ def dwie(
     dev_documents: int = 0,
     split_seed: int = 0,
     frequent: Sequence[str] | None = None,
+    sentences: str = "as_given",
 ) -> Corpus:
     """DWIE, from the hub or from local files in DocRED format.
 
@@ -70,7 +80,10 @@ def dwie(
         train, dev, test, dev_documents, split_seed, frequent: as for `docred-format`.
         relations: of local files, e.g. the conversion's rel2id.json. None: the relations that
             occur. The hub's copy always has the conversion's 65, in its order.
+        sentences: "as_given": a document is one sentence; "split": it is cut after . ! and ?, for
+            systems that read sentences. Captions say so.
     """
+    one_of("sentences", sentences, ("as_given", "split"))
     if train is dev is test is None:
         if dev_documents or relations:
             raise ConfigError(
@@ -90,7 +103,52 @@ def dwie(
             shown_as="dwie",
         )
         source = Path(train).name
+    if sentences == "split":
+        corpus = _with_sentences(corpus)
     return with_source(corpus, source, full=TRAIN_DOCUMENTS, less=dev_documents, licence=LICENCE)
+
+
+def _with_sentences(corpus: Corpus) -> Corpus:
+    with without_bars():
+        splits = {
+            name: documents.map(split_sentences, features=documents.features)
+            for name in ("train", "dev", "test")
+            for documents in [getattr(corpus, name)]
+        }
+    note = "documents, one sentence each in DWIE, are cut into sentences after . ! and ?"
+    return dataclasses.replace(corpus, **splits, notes=(*corpus.notes, note))
+
+
+def split_sentences(row: dict[str, Any]) -> dict[str, Any]:
+    """A canonical row whose sentences are cut after each . ! and ? that is outside mentions, and
+    after words with a line break. Which of the new sentences support a fact is not known.
+    """
+    inside = {
+        (mention["sentence"], word)
+        for entity in row["entities"]
+        for mention in entity["mentions"]
+        for word in range(mention["start"], mention["end"])
+    }
+    sentences: list[list[str]] = []
+    place: dict[tuple[int, int], tuple[int, int]] = {}  # a word's sentence and number, as they were
+    for number, words in enumerate(row["sentences"]):
+        sentences.append([])
+        for word, text in enumerate(words):
+            place[number, word] = len(sentences) - 1, len(sentences[-1])
+            sentences[-1].append(text)
+            ends = text in (".", "!", "?") or "\n" in text
+            if ends and (number, word) not in inside and word + 1 < len(words):
+                sentences.append([])
+    entities = []
+    for entity in row["entities"]:
+        mentions = []
+        for mention in entity["mentions"]:
+            sentence, start = place[mention["sentence"], mention["start"]]
+            end = start + mention["end"] - mention["start"]
+            mentions.append({**mention, "sentence": sentence, "start": start, "end": end})
+        entities.append({**entity, "mentions": mentions})
+    facts = [{**fact, "evidence": []} for fact in row["facts"]]
+    return {**row, "sentences": sentences, "entities": entities, "facts": facts}
 
 
 def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:

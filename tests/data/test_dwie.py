@@ -6,6 +6,7 @@ skipped.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pyarrow
@@ -66,6 +67,37 @@ def test_a_row_of_the_hub_becomes_a_document(tmp_path):
     ]
     assert found["facts"] == [{"head": 1, "tail": 0, "relation": "vs", "evidence": [0]}]
     assert loaded.relations == RELATIONS and "not the 602" in loaded.notes[0]
+
+
+def test_sentences_are_cut_outside_mentions_where_asked(tmp_path):
+    content = "Velm's Dr. Ri won. Did Velm? Yes!"
+    mention = lambda text, concept, nth=0: {
+        "begin": (begin := [m.start() for m in re.finditer(re.escape(text), content)][nth]),
+        "end": begin + len(text),
+        "concept": concept,
+    }
+    mentions = [mention("Velm", 3), mention("Dr. Ri", 1), mention("Velm", 3, 1)]
+    hub = table(tmp_path, [row(content=content, mentions=mentions)])
+    whole, cut = (dwie(hub=hub, sentences=how) for how in ("as_given", "split"))
+    found = cut.train[0]
+    assert [" ".join(words) for words in found["sentences"]] == [
+        "Velm ' s Dr . Ri won .",
+        "Did Velm ?",
+        "Yes !",
+    ]
+    for entity, before in zip(found["entities"], whole.train[0]["entities"], strict=True):
+        assert entity["type"] == before["type"]
+        for place in entity["mentions"]:
+            words = found["sentences"][place["sentence"]][place["start"] : place["end"]]
+            assert "".join(words) == place["name"].replace(" ", "")
+    assert {fact["relation"] for fact in found["facts"]} == {"vs"}
+    assert found["facts"][0]["evidence"] == [] and whole.train[0]["facts"][0]["evidence"] == [0]
+    assert any("cut into sentences" in note for note in cut.notes)
+    assert not any("cut into sentences" in note for note in whole.notes)
+    assert cut.train.features == whole.train.features
+    assert cut.digest != whole.digest and cut.relations == whole.relations
+    with pytest.raises(ConfigError, match="sentences"):
+        dwie(hub=hub, sentences="cut")
 
 
 def test_a_word_never_crosses_the_edge_of_a_mention():
