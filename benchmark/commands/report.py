@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
 def publish(
     found: list[Status], folder: Path, console: Console, *, with_published: bool = False
 ) -> None:
-    """Write the tables of the done runs into `folder` and print the main ones.
+    """Write the tables of the done runs into `folder` and print the main one, of test scores.
 
     with_published: also those of the papers in results/published/ on the same dataset, below ours.
     """
@@ -162,10 +163,14 @@ def publish(
     }
     for name, text in texts.items():
         write_text(folder / name, text)
-    compared = [table for table in shown if table.groups]
-    terminal([*compared, *quality], console, said)
-    if len(compared) < len(shown):
+    flags = (note for table in quality for note in table.notes if note.startswith("FLAG"))
+    on_test = tuple(column for column in shown[0].columns if column.key.startswith("test."))
+    main = replace(shown[0], columns=on_test, notes=(*shown[0].notes, *flags))
+    terminal([main], console, said)
+    if any(not table.groups for table in shown):
         text = f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show"
         typer.echo(f"{text} yet", err=True)
     terminal(reported.tables, console, instead)
+    others = (table.title.removeprefix(f"{study.title}, ") for table in tables[1:])
+    typer.echo(f"further, in the files: scores on dev; {'; '.join(others)}", err=True)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

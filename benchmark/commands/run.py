@@ -116,6 +116,7 @@ def run(
         start = runner(
             executor or "local", experiment, results, parallel=parallel, wait=wait, plugins=plugin
         )
+    typer.echo("preparing", err=True)  # importing torch takes seconds
     quiet_libraries()
     dataset = of_file.dataset
     load_corpus = lambda: DATASETS[dataset.name](**dataset.options)

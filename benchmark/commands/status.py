@@ -85,6 +85,6 @@ def preview(jobs: list[Job], grid: list[Job]) -> None:
 
 def _total(costs: list[Cost | None]) -> str:
     if None in costs:
-        return "time and disk are not known until a first run is done"
+        return "disk, and the time of augmented runs, are known once a first run is done"
     seconds, size = sum(cost.seconds for cost in costs), sum(cost.bytes for cost in costs)
     return f"about {duration(seconds)} and {decimal(round(size))} of disk"

@@ -58,6 +58,8 @@ def statuses(
     target = Path(target)
     if target.is_dir():
         return [status_of_directory(directory) for directory in stored_directories(target)]
+    if not target.suffix and not target.exists():
+        raise UserError(f"{target}: no such folder of results")
     experiment = read_experiment(target, list(overrides))
     return statuses_of_grid(plan(experiment, results), Path(results) / experiment.folder)
 

@@ -34,7 +34,9 @@ def test_four_files_the_same_each_time(tmp_path):
     for ending, mark in marks.items():
         told = (mark, starts[ending], "difference to none", "generative quality")
         assert all(text in written[0][ending] for text in told)
-    assert "difference to none" in done.stdout and "0.0312" in done.stdout
+    assert "0.0312" in written[0][".md"]
+    assert "+12.50" in done.stdout and "VAE expl." not in done.stdout
+    assert "further, in the files: scores on dev; difference to none" in done.stderr
 
 
 @pytest.mark.long
