@@ -1,4 +1,6 @@
-"""A rectified flow in place of the diffusion prior, on the representations themselves."""
+"""A rectified flow in place of the diffusion prior: on the representations themselves, or on the
+latents of the EP-VAE.
+"""
 
 import math
 from typing import Annotated
@@ -7,9 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from augmenters.base import Augmenter
+from augmenters.base import Augmenter, Progress
 from augmenters.vaediff.denoiser import Denoiser
+from augmenters.vaediff.ep_vae import sample_posterior
 from augmenters.vaediff.fitting import Averages, Descent, batches, run_epochs
+from augmenters.vaediff.vae import Vae, posteriors
 from benchmark.options import Least, OptionModel, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
 
@@ -48,8 +52,14 @@ class Flow(Augmenter):
         self.velocity = Denoiser(width, classes, **self.options.only("width", "depth", "dropout"))
 
     def _fit(self, representations, labels, *, rng, held_out, progress):
-        self.scale.fit(representations)
-        rows, options = self.scale(representations), self.options
+        return self.descend(representations, labels, rng, progress)
+
+    def descend(
+        self, rows: Tensor, labels: Tensor, rng: torch.Generator, progress: Progress
+    ) -> list[dict[str, float]]:
+        """Learn the flow to rows [N,d]; the averages of each epoch."""
+        self.scale.fit(rows)
+        rows, options = self.scale(rows), self.options
         total = options.epochs * math.ceil(len(rows) / options.batch)
         descent = Descent(self.velocity, total=total, lr=options.lr, lr_min=options.lr_min)
 
@@ -76,8 +86,12 @@ class Flow(Augmenter):
         return (found - (rows - z)).square().mean(1)
 
     def _augment(self, representations, labels, *, rng):
+        return self.sample(representations.shape[1], labels, rng), labels.clone()
+
+    def sample(self, width: int, labels: Tensor, rng: torch.Generator) -> Tensor:
+        """[Q, width] rows of the label sets [Q,R]."""
         self.velocity.eval()
-        x = torch.randn(representations.shape, generator=rng).to(representations)
+        x = torch.randn((len(labels), width), generator=rng).to(labels)
         for step in range(self.options.steps):
             t = x.new_full((len(x),), TIME * step / self.options.steps)
             velocity = self.velocity(x, None, self.velocity.condition(t, labels))
@@ -86,7 +100,41 @@ class Flow(Augmenter):
                 free = self.velocity(x, None, self.velocity.condition(t, labels, nothing))
                 velocity = (1 + self.options.guidance) * velocity - self.options.guidance * free
             x = x + velocity / self.options.steps
-        return self.scale.inverse(x), labels.clone()
+        return self.scale.inverse(x)
+
+
+@AUGMENTERS.register("latent_flow")
+class LatentFlow(Flow):
+    """The rectified flow of `flow` on the latents of an EP-VAE, which is that of `vae` and trained
+    first: `vaediff` with a flow in place of its diffusion.
+
+    The flow learns a sample of each training pair's posterior; generated latents are decoded.
+    """
+
+    class Options(Flow.Options):
+        latent: Whole = 384
+        vae_epochs: Whole = 100  # of the EP-VAE; all else as in `vae`
+
+    check_options = Flow.check_options | {"latent": 6, "vae_epochs": 3}
+
+    def _build(self, width, classes):
+        super()._build(self.options.latent, classes)
+        latent, epochs = self.options.latent, self.options.vae_epochs
+        warmup = min(Vae.Options().warmup_epochs, epochs - 1)
+        self._of_vae = Vae(latent=latent, epochs=epochs, warmup_epochs=warmup)
+        self._of_vae._build(width, classes)
+        self.vae = self._of_vae.vae
+
+    def _fit(self, representations, labels, *, rng, held_out, progress):
+        given = {"rng": rng, "held_out": held_out, "progress": progress}
+        history = self._of_vae._fit(representations, labels, **given)
+        with torch.no_grad():
+            latents = sample_posterior(*posteriors(self.vae, representations), rng)
+        return history + self.descend(latents, labels, rng, progress)
+
+    def _augment(self, representations, labels, *, rng):
+        latents = self.sample(self.options.latent, labels, rng)
+        return self.vae.decode(latents)[0], labels.clone()
 
 
 class Standardised(nn.Module):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from tensors import mixture, rng
 
-from augmenters.vaediff.flow import Flow
+from augmenters.vaediff.flow import Flow, LatentFlow
+from augmenters.vaediff.vae import posteriors
 
 
 def two_classes(count):
@@ -24,6 +25,27 @@ def test_it_learns_the_mean_and_spread_of_each_class():
         real = rows[labels[:, number] == 1]
         assert torch.allclose(made.mean(0), real.mean(0), atol=0.2)
         assert torch.allclose(made.std(0), real.std(0), rtol=0.5)
+
+
+def test_on_latents_it_learns_posteriors_of_the_vae_and_decodes_what_it_makes():
+    rows, labels = mixture(60, torch.eye(3)[1:], width=8)[0]
+    flow, again = (
+        LatentFlow(width=16, depth=1, epochs=2, batch=32, latent=4, vae_epochs=3) for _ in range(2)
+    )
+    history = flow.fit(rows, labels, rng=rng())
+    assert ["kl" in epoch for epoch in history] == [True] * 3 + [False] * 2
+    mean, log_variance = posteriors(flow.vae, rows)
+    assert torch.allclose(flow.scale.mean, mean.mean(0), atol=1.0)
+    expected = (mean.var(0, correction=0) + log_variance.exp().mean(0)).sqrt()
+    assert torch.allclose(flow.scale.deviation, expected, rtol=0.5)
+    made, _ = flow.augment(rows, labels, rng=rng(5))
+    generator = rng(5)
+    torch.randint(2**63 - 1, (), generator=generator)  # the seed of the global generators
+    with torch.no_grad():
+        expected = flow.vae.decode(flow.sample(4, labels, generator))[0]
+    assert torch.equal(made, expected)
+    again.load_state_dict(flow.state_dict())
+    assert torch.equal(again.augment(rows, labels, rng=rng(5))[0], made)
 
 
 def test_the_loss_is_the_squared_error_of_the_velocity():
