@@ -40,7 +40,7 @@ OFFICIAL = {
     "loss_balanced": (lambda a, x, y: balanced(x, y), {"rtol": 1e-9, "atol": 1e-9}),
     "loss_ncrl_0": (lambda a, x, y: none_class_ranking(x, y, margin=0), SINGLE),
     "loss_ncrl_5": (lambda a, x, y: none_class_ranking(x, y, margin=0.05), SINGLE),
-    "loss_pemscl": (pemscl, {"rtol": 1e-8, "atol": 1e-10}),
+    "loss_pemscl": (pemscl, {"rtol": 1e-9, "atol": 1e-12}),
 }
 
 
