@@ -21,7 +21,14 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from benchmark.errors import ConfigError, UnknownNameError, did_you_mean
 from benchmark.options import Least, OptionModel, Positive, Share, Whole
@@ -37,8 +44,28 @@ Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
 Freeze = Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 OneLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
-LongName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]+$")]
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "swanlab"]
+
+
+def expected(what: str) -> WrapValidator:
+    """One message for all that a value may be, where pydantic has one for each."""
+
+    def checked(value: Any, check: Any) -> Any:
+        try:
+            return check(value)
+        except ValidationError:
+            raise ValueError(f"expected {what}") from None
+
+    return WrapValidator(checked)
+
+
+Teachers = Annotated[str | list[str] | None, expected("a folder, a list of folders, or null")]
+LongName = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9-]+$"), expected("a long name of an option of sbatch")
+]
+OfSbatch = Annotated[
+    Literal[True] | int | float | OneLine, expected("true, a number or one line of text")
+]
 
 
 def key(default: Any, said: str, **bounds: Any) -> Any:
@@ -98,7 +125,7 @@ class TrainConfig(OptionModel):
         "best", "of a finished run; `none` keeps them while another run needs them"
     )
     store_logits: bool = key(False, "of the training pairs, for a student's `distill_from`")
-    distill_from: str | list[str] | None = key(
+    distill_from: Teachers = key(
         None,
         "folder of a finished run with stored logits, the teacher: the mean squared error to them "
         "is added to the loss (KD-DocRE's knowledge distillation). Of several, the mean is taken",
@@ -172,7 +199,7 @@ class ClusterConfig(OptionModel):
     gpus: Count = key(0, "a run is one process on one device", le=1)
     cpus: Whole | None = key(None, "null: `train.threads`")
     memory_gb: Positive | None = key(None, "null: the cluster's own choice")
-    extra: dict[LongName, Literal[True] | int | float | OneLine] = key(
+    extra: dict[LongName, OfSbatch] = key(
         {},
         "further options of `sbatch` by their long names (`{account: mine, signal: USR2@300}`); "
         "true for one without a value. They win over the other keys",

@@ -72,6 +72,7 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("train.epochs=many", "train.epochs: Input should be a valid integer"),
         ("train.epochs=1.5", "train.epochs: Input should be a valid integer"),
         ("train.epochs=true", "train.epochs: Input should be a valid integer (got True)"),
+        ("train.distill_from=3", "distill_from: expected a folder, a list of folders, or null"),
         ("seeds=[0, true]", "seeds.1: Input should be a valid integer (got True)"),
         ("train.lr_head=.inf", "train.lr_head: Input should be a finite number"),
         ("train.lr_head=0", "train.lr_head: Input should be greater than 0 (got 0)"),

@@ -77,8 +77,11 @@ def test_under_a_launcher_of_several_processes(lab, monkeypatch):
         ("--set cluster.partion=gpu", "unknown key 'cluster.partion'. Did you mean 'partition'?"),
         ("--set cluster.gpus=2", "cluster.gpus: Input should be less than or equal to 1 (got 2)"),
         ("--set 'cluster.extra={array: 1-3}'", "the launcher sets array; leave it out"),
-        ("--set 'cluster.extra={Account: me}'", "cluster.extra.Account"),
-        ("""--set 'cluster.extra={comment: "a\\nrm"}'""", "cluster.extra.comment"),
+        ("--set 'cluster.extra={Account: me}'", "expected a long name of an option of sbatch (got"),
+        (
+            """--set 'cluster.extra={comment: "a\\nrm"}'""",
+            "cluster.extra.comment: expected true, a number or one line of text (got 'a\\nrm')\n",
+        ),
     ],
 )
 def test_mistakes(lab, options, message):
