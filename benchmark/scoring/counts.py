@@ -196,7 +196,9 @@ def count(
 
     groups = {"all": np.ones(len(facts), dtype=bool)}
     if frequent is not None:
-        usual = np.isin(relations, list(frequent))[relation]
+        frequent = frozenset(frequent)
+        # no array of names: it would give each the room of the longest
+        usual = np.array([name in frequent for name in relations], dtype=bool)[relation]
         groups |= {"frequent": usual, "tail": ~usual}
     # the official "smallest distance is 0"
     intra = [not sentences[d][head].isdisjoint(sentences[d][tail]) for d, head, tail, _ in facts]

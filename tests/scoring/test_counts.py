@@ -4,6 +4,7 @@ random ones.
 
 import itertools
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -94,6 +95,16 @@ def test_one_and_no_prediction():
     scores = score(counted([]))
     assert scores["f1"] == scores["recall"] == scores["ign_f1"] == scores["macro_f1"] == 0
     assert scores["precision"] is None
+
+
+def test_a_giant_name_of_a_relation_takes_no_more_room_than_itself():
+    giant, relations = "x" * 10**6, tuple(map(str, range(500)))
+    predictions = predicted(("a", 0, 1, giant))
+    tracemalloc.start()
+    counts = counted(predictions, [document("a", ENTITIES, [])], relations=(giant, *relations))
+    assert tracemalloc.get_traced_memory()[1] < 10**8
+    tracemalloc.stop()
+    assert counts.groups["tail"][:, 1].tolist() == [1]
 
 
 def test_groups_without_gold_are_undefined_not_zero():
