@@ -18,7 +18,8 @@ ARGUMENTS = """
 Args:
     predictions: one item per document: {"title", "facts": [{"h_idx", "t_idx", "r"}]}, those
         without facts included.
-    references: the gold documents, rows of benchmark.data.documents.FEATURES, in any order.
+    references: the gold documents, rows of benchmark.data.documents.FEATURES, in any order; facts
+        need no evidence.
     relations, frequent, train_documents, undirected: as of benchmark.scoring.counts.count; without
         `frequent` there is neither Freq nor LTail F1.
 Returns:
@@ -46,6 +47,14 @@ class DocREF1(evaluate.Metric):
             inputs_description=ARGUMENTS,
             features=datasets.Features({"predictions": predictions, "references": dict(FEATURES)}),
         )
+
+    def add_batch(self, *, predictions=None, references=None, **others):
+        """Some documents; no score reads the evidence of their facts, which may lack it."""
+        references = [
+            row | {"facts": [{"evidence": []} | fact for fact in row["facts"]]}
+            for row in references
+        ]
+        super().add_batch(predictions=predictions, references=references, **others)
 
     def _compute(self, predictions, references, *, frequent=None, train_documents=(), **options):
         submission = [

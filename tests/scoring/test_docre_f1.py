@@ -22,7 +22,7 @@ document = lambda title, facts: {
     "title": title,
     "sentences": [["w"]],
     "entities": [{"type": "X", "mentions": [mention(f"{title} {i}")]} for i in range(3)],
-    "facts": [{"head": h, "tail": t, "relation": r, "evidence": []} for h, t, r in facts],
+    "facts": [{"head": h, "tail": t, "relation": r} for h, t, r in facts],
 }
 references = [document("a", [(0, 1, "P1"), (1, 2, "P2")]), document("b", [])]
 predictions = [
