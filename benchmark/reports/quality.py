@@ -94,10 +94,13 @@ def quality_tables(study: Study) -> list[Table]:
             cells = _cells(columns, GENERATED, found)
             control, expected = is_control(place[1]), study.expected[place]
             rows.append(Row(*place, cells, tuple(found), expected, control=control))
-    notes = (*_notes(every[0], columns), *coverage_notes(rows, "measured"), *_flags(measured))
+    lacking = any(measured[place].keys() != study.cells[place].keys() for place in measured)
+    notes = [*_notes(every[0], columns), *coverage_notes(rows, "measured")]
+    notes += ["`run_benchmark.py quality` measures runs that are done."] if lacking else []
+    notes += _flags(measured)
     rows = sorted([*yardsticks, *rows], key=lambda row: study.backbones.index(row.group))
     title = f"{study.title}, generative quality"
-    return [Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))]
+    return [Table(title, tuple(notes), "Backbone", "Augmenter", columns, tuple(rows))]
 
 
 def quality_of(run: StoredRun) -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ def flagged(units):
 
 
 EXPECTED = {("atlop", name): (0, 1) for name in ("none", "gaussian", "vae", "vaediff")}
+MEASURES = "`run_benchmark.py quality` measures runs that are done."
 VAE = {"reconstruction_explained": 0.5, "active_share": 0.25, "kl": 12.0}
 
 
@@ -114,6 +115,7 @@ def test_what_has_no_such_number_is_blank_and_what_was_not_measured_is_missing(g
     assert cell(table, "(noise)", "kl") == cell(table, "(real, dev)", "frechet.all") == Cell()
     absent = {c.absent for row in table.rows if row.label == "gaussian" for c in row.cells.values()}
     lacking = "Not measured yet, and not shown: 1 of 3 rows: atlop (gaussian)."
+    assert table.notes[table.notes.index(lacking) + 2] == MEASURES
     assert absent == {"missing"} and lacking in table.notes
 
 
