@@ -4,6 +4,8 @@ A kind's `check_…` function yields names and checks::
 
     for name, check in check_augmenter(AUGMENTERS["mixup"]):
         check()  # raises CheckFailed, which tells what is wrong and how to mend it
+
+A check that cannot decide returns a text that says so.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 from benchmark.registry import options_of, parameters_of
 
-Checks = Iterator[tuple[str, Callable[[], None]]]
+Checks = Iterator[tuple[str, Callable[[], str | None]]]
 
 
 class CheckFailed(UserError):
@@ -86,7 +88,7 @@ def checks_of(module: str) -> list[Callable[[Any], None]]:
     return [f for f in functions if list(inspect.signature(f).parameters) == ["case"]]
 
 
-def run_each(case: Case, checks: Iterable[Callable[[Any], None]]) -> Checks:
+def run_each(case: Case, checks: Iterable[Callable[[Any], str | None]]) -> Checks:
     """The name of each check and a function that runs it on the case: those of every kind, then,
     if the class derives from the base of its kind, the given ones.
     """
@@ -95,9 +97,9 @@ def run_each(case: Case, checks: Iterable[Callable[[Any], None]]) -> Checks:
         yield check.__name__.replace("_", " "), functools.partial(_run, check, case)
 
 
-def _run(check: Callable[[Case], None], case: Case) -> None:
+def _run(check: Callable[[Case], str | None], case: Case) -> str | None:
     try:
-        check(case)
+        return check(case)
     except CheckFailed:
         raise
     except UserError as error:

@@ -79,7 +79,7 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
 
       \b
       python run_benchmark.py check gaussian
-      python run_benchmark.py check mixup --plugin my_augmenter.py
+      python run_benchmark.py check towards --plugin my_augmenter.py
     """
     load_plugins(plugin)
     kind = kind or _kind(name)
@@ -90,13 +90,16 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
     for title, run_check in checks(registered):
         done += 1
         try:
-            run_check()
-            console.print(f"pass  {title}")
+            note = run_check()
+            console.print(f"pass  {title}" + (f": {note}" if note else ""))
         except UserError as error:
-            reason = str(error)
-            first = failed.setdefault(reason, [])
-            console.print(f"FAIL  {title}: " + (f"as '{first[0]}'" if first else reason))
-            first.append(title)
+            titles = failed.setdefault(str(error), [])
+            if not titles:
+                console.print(f"FAIL  {title}: {error}")
+            titles.append(title)
+    for first, *others in failed.values():
+        if others:
+            console.print(f"FAIL  the same as in '{first}' in {len(others)} other checks")
     if failed:
         count = sum(map(len, failed.values()))
         console.print(f"{kind} '{name}' breaks its contract: {count} of {done} fail")

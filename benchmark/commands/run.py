@@ -97,7 +97,7 @@ def run(
       \b
       python run_benchmark.py run configs/demo.yaml --dry-run
       python run_benchmark.py run configs/demo.yaml --plugin my_augmenter.py \\
-          --augmenters none,mixup
+          --augmenters none,towards
     """
     load_plugins(plugin)
     only = {"backbones": names(backbones), "augmenters": names(augmenters), "seeds": numbers(seeds)}

@@ -136,6 +136,15 @@ def one_more(x, y):
     return torch.cat([x, x.new_zeros(1, x.shape[1])]), torch.cat([y, torch.eye(y.shape[1])[1:2]])
 
 
+def noisy(roll):
+    """Noise of a few times the distance between classes."""
+
+    def augment(self, x, y, *, rng):
+        return x + 10 * torch.randn(x.shape, generator=rng), y.roll(roll, 0)
+
+    return broken(Augmenter, _augment=augment)
+
+
 def faulty(documents):
     documents = copy.deepcopy(documents)
     documents[0]["entities"][0]["mentions"][0]["end"] = 99
@@ -218,6 +227,7 @@ BROKEN = {
         (augments(threshold), "threshold class"),
         (augments(lambda x, y: (x.clone(), y.roll(1, 0))), "those of the pair before"),
         (augments(lambda x, y: (x.roll(1, 0), y.clone())), "those of the pair after"),
+        (noisy(roll=1), "those of the pair before"),
     ],
     "takes few pairs": [
         (augments(one_more), "must yield no pair"),
@@ -246,6 +256,12 @@ BROKEN = {
         (diagnoses(lambda x: float(np.random.rand())), "draw from rng"),
     ],
 }
+
+
+def test_it_says_where_labels_cannot_be_told_from_others():
+    for kind, note in ((Learner, "not decided"), (noisy(roll=0), None)):
+        found = dict(check_augmenter(kind))["labels stay with their pairs"]()
+        assert (found or "").startswith(note or "") and bool(found) == bool(note)
 
 
 def test_every_check_has_a_way_to_fail():

@@ -75,12 +75,14 @@ def test_a_name_of_several_kinds_needs_a_kind(contracts, monkeypatch):
 
 def test_check_goes_on_after_a_failure_and_tells_a_reason_once(contracts, lab):
     wrong = failing("returned labels have 3 columns, expected 4")
-    contracts.list = [("shapes", wrong), ("gradient", wrong), ("pool", lambda: None)]
+    passing = ("pool", lambda: None), ("labels", lambda: "not decided")
+    contracts.list = [("shapes", wrong), ("gradient", wrong), ("order", wrong), *passing]
     result = lab("check noisy")
     assert result.exit_code == 1
     assert "FAIL  shapes: returned labels have 3 columns, expected 4\n" in result.stdout
-    assert "FAIL  gradient: as 'shapes'\npass  pool\n" in result.stdout
-    assert "augmenter 'noisy' breaks its contract: 2 of 3 fail" in result.stdout
+    assert "pass  pool\npass  labels: not decided\n" in result.stdout
+    assert "FAIL  the same as in 'shapes' in 2 other checks\n" in result.stdout
+    assert "augmenter 'noisy' breaks its contract: 3 of 5 fail" in result.stdout
 
 
 def test_check_of_an_unknown_name():
