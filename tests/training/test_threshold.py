@@ -24,4 +24,6 @@ def test_the_threshold_is_tuned_on_dev_and_test_facts_do_not_move_it(tmp_path):
     assert found["predictions"] == other["predictions"]
     assert found["metrics"]["test"] != other["metrics"]["test"]
     assert found["history"] == other["history"]
+    for key in ("threshold", "thresholds"):  # of calibrated scores
+        assert found["metrics"][key] == other["metrics"][key]
     assert abs(found["metrics"]["threshold"]) < 1e-3, "tuned again, it stays"
