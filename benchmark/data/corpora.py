@@ -43,12 +43,14 @@ def corpus_of_splits(
 
     Raises:
         DataError: there is nothing to learn.
-        ConfigError: `frequent` is no list, or names a relation that the inventory lacks.
+        ConfigError: `frequent` or `notes` is no list, or `frequent` names a relation that the
+            inventory lacks.
     """
     from benchmark.data.documents import Corpus
 
-    if frequent is not None and not isinstance(frequent, (list, tuple)):
-        raise ConfigError(f"dataset '{name}': frequent: expected a list, got {frequent!r:.80}")
+    for option, value in (("frequent", () if frequent is None else frequent), ("notes", notes)):
+        if not isinstance(value, (list, tuple, set, frozenset)):
+            raise ConfigError(f"dataset '{name}': {option}: expected a list, got {value!r:.80}")
     known = relation_names or {}
     counts = {split: relation_frequencies(documents) for split, documents in splits.items()}
     if not counts["train"]:

@@ -172,6 +172,7 @@ def test_inventories_of_every_shape(tmp_path):
         ({"train": None}, "'None': cannot be read as a file"),
         ({"frequent": ["P18"]}, "frequent: unknown relation: 'P18'.*Did you mean"),
         ({"frequent": "P17"}, "frequent: expected a list, got 'P17'"),
+        ({"notes": 3}, "notes: expected a list, got 3"),
         ({"undirected": "yes"}, "'undirected': Input should be a valid boolean"),
     ],
 )
