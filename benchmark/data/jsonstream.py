@@ -21,9 +21,13 @@ _CLOSING = re.compile(r"\]\s*\Z", re.ASCII)
 
 
 def existing_file(path: str | os.PathLike) -> Path:
-    """`path` as a Path, "~" expanded. Raises DataError when no file is there."""
+    """`path` as a Path: "~" expanded, Windows separators understood everywhere. Raises DataError
+    when no file is there.
+    """
     try:
         file = Path(path).expanduser()
+        if not file.exists():
+            file = Path(str(path).replace("\\", "/")).expanduser()
         if file.is_dir():
             raise DataError(f"{path}: is a folder; expected a file")
         if not file.exists():

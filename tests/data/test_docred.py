@@ -88,6 +88,12 @@ def test_the_evidence_of_a_fact_is_that_of_all_its_statements(tmp_path):
     assert [fact["evidence"] for fact in row["facts"]] == [[0, 1], [0], []]
 
 
+def test_a_path_may_have_the_separators_of_windows(tmp_path, monkeypatch):
+    write(tmp_path, "folder/a.json", [document()])
+    monkeypatch.chdir(tmp_path)
+    assert next(read_documents("folder\\a.json"))["title"] == "Ada"
+
+
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
     path = write(tmp_path, "a.json", [document()], encoding="utf-8-sig")
     assert next(read_documents(path))["title"] == "Ada"
