@@ -74,15 +74,19 @@ class Documents:
 
     def __init__(self, dataset: Mapping[str, Any] | None = None):
         self.dataset = dataset
-        self._loaded: dict[str, _Gold] = {}
+        self._loaded: dict[str, _Gold | UserError] = {}
 
     def of(self, run: StoredRun) -> _Gold:
         """Raises UserError when they are not at hand, or are not those of the run."""
         dataset = self.dataset or run.config["dataset"]
         key = json.dumps(dataset, sort_keys=True)
         if key not in self._loaded:
-            self._loaded[key] = _Gold(dataset["name"], dataset.get("options") or {})
-        found = self._loaded[key]
+            try:
+                self._loaded[key] = _Gold(dataset["name"], dataset.get("options") or {})
+            except UserError as error:  # of all its runs: what is faulty is not read again
+                self._loaded[key] = error
+        if isinstance(found := self._loaded[key], UserError):
+            raise found
         if run.facts.get("corpus_digest") not in (None, found.corpus.digest):
             raise UserError(
                 f"{dataset['name']} holds other documents now than those of the run (another "

@@ -11,6 +11,7 @@ from benchmark.commands.app import app
 from benchmark.config import complete_options
 from benchmark.data.docred import docred_format
 from benchmark.registry import DATASETS
+from benchmark.scoring import verification
 from benchmark.scoring.calibration import (
     above,
     average_precisions,
@@ -153,7 +154,7 @@ def test_an_honest_run_is_made_anew_from_its_predictions(run):
     assert found.differences == [] and found.unverified == []
 
 
-def test_without_gold_documents_counts_and_predictions_are_compared(run, dataset, tmp_path):
+def test_without_gold_documents_the_stored_counts_remain(run, dataset, tmp_path):
     (tmp_path / "test.json").unlink()
     found = verify(run, Documents())
     assert found.differences == []
@@ -167,6 +168,16 @@ def test_without_gold_documents_counts_and_predictions_are_compared(run, dataset
     (tmp_path / "moved.json").write_text(json.dumps(documents("t0", "t1", "t2", "t3")))
     (reason,) = verify(run, Documents(moved.dataset)).unverified
     assert "other documents now" in reason
+
+
+def test_faulty_documents_are_read_once_for_all_runs(run, dataset, tmp_path, monkeypatch):
+    other, reads = write_run(tmp_path / "results", dataset, seed=1), []
+    read = verification.complete_options
+    monkeypatch.setattr(verification, "complete_options", lambda *a: reads.append(a) or read(*a))
+    (tmp_path / "test.json").write_text("[")
+    known = Documents()
+    first, second = (verify(each, known).unverified for each in (run, other))
+    assert first == second and "not compared with gold documents" in first[0] and len(reads) == 1
 
 
 SET_F1 = to(0.99, "test", "f1")
