@@ -36,3 +36,23 @@ class Copies(Augmenter):
         drawn = torch.multinomial(weights, len(labels), replacement=True, generator=rng)
         drawn = drawn.to(labels.device)
         return representations[drawn], labels[drawn]
+
+
+@AUGMENTERS.register("copies_detached")
+class DetachedCopies(Copies):
+    """`copies` without their gradient: a row of its own beside `copies`."""
+
+    control = True
+
+    def __init__(self, *, rarity: float = 0.0):
+        super().__init__(detach=True, rarity=rarity)
+
+
+@AUGMENTERS.register("copies_rare")
+class RareCopies(Copies):
+    """`copies` of rare pairs above all: a row of its own beside `copies`."""
+
+    control = True
+
+    def __init__(self, *, detach: bool = False, rarity: float = 0.5):
+        super().__init__(detach=detach, rarity=rarity)

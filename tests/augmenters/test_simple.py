@@ -105,7 +105,10 @@ def test_rare_copies_are_drawn_by_their_rarest_relation():
 def test_which_augmenters_are_controls():
     controls = {name for name, entry in AUGMENTERS.entries().items() if entry.control}
     assert controls == {name for name in AUGMENTERS if AUGMENTERS[name].control}
-    assert controls == {"bank", "class_balanced", "copies", "input_dropout", "logit_adjustment"}
+    assert controls == {
+        *("bank", "class_balanced", "copies", "copies_detached", "copies_rare"),
+        *("input_dropout", "logit_adjustment"),
+    }
 
 
 # views
