@@ -33,7 +33,7 @@ class BackboneCase(Case):
 
     def make(self) -> Backbone:
         torch.manual_seed(0)
-        return self.kind(WIDTH, CLASSES, **self.options).double().eval()
+        return self.made(self.kind(WIDTH, CLASSES, **self.options)).double().eval()
 
     def batch(self, documents: Sequence[dict] = DOCUMENTS) -> tuple[Encoded, Batch]:
         batch = made_up_batch(documents, self.kind.needs)
@@ -48,7 +48,10 @@ class BackboneCase(Case):
         keys = [(int(batch.rows[d]), h, t) for d, h, t in batch.pairs.tolist()]
         return dict(sorted(zip(keys, logits, strict=True)))
 
-    def loss(self, backbone: Backbone, encoded: Encoded, batch: Batch) -> Tensor:
+    def loss(
+        self, backbone: Backbone, encoded: Encoded, batch: Batch, what: str = "a batch"
+    ) -> Tensor:
+        """Raises CheckFailed where it is NaN or infinite. what: the documents, in the message."""
         representations = backbone.represent(encoded, batch)
         labels = batch.labels(CLASSES).double()
         losses = backbone.pair_loss(backbone.classify(representations), labels)
@@ -56,6 +59,8 @@ class BackboneCase(Case):
         pairs = Pairs(representations, labels, batch.positive)
         auxiliary = torch.as_tensor(backbone.auxiliary_loss(pairs, encoded, batch))
         self.expect(auxiliary.ndim == 0, "auxiliary_loss must return a scalar")
+        for name, part in (("pair_loss", losses), ("auxiliary_loss", auxiliary)):
+            self.expect(part.isfinite().all(), f"{name} of {what} is NaN or infinite")
         return losses.sum() / max(len(losses), 1) + auxiliary
 
 
@@ -109,8 +114,7 @@ def takes_one_pair_and_none(case: BackboneCase) -> None:
     backbone = case.make()
     for entities in (2, 1, 0):
         encoded, batch = case.batch([made_up_document(0, entities)])
-        loss, count = case.loss(backbone, encoded, batch), len(batch.pairs)
-        case.expect(loss.isfinite(), f"the loss of a batch of {count} pairs is NaN or infinite")
+        case.loss(backbone, encoded, batch, f"a batch of {len(batch.pairs)} pairs")
 
 
 def takes_unusual_documents(case: BackboneCase) -> None:
@@ -128,8 +132,7 @@ def takes_unusual_documents(case: BackboneCase) -> None:
         logits = case.logits(backbone, documents).values()
         finite = all(of_pair.isfinite().all() for of_pair in logits)
         case.expect(finite, f"the logits of documents {what} are NaN or infinite")
-        loss = case.loss(backbone.train(), *case.batch(documents))
-        case.expect(loss.isfinite(), f"the loss of documents {what} is NaN or infinite")
+        loss = case.loss(backbone.train(), *case.batch(documents), f"documents {what}")
         case.expect_gradients(loss, backbone)
 
 
@@ -141,6 +144,22 @@ def every_parameter_learns(case: BackboneCase) -> None:
     gradient = encoded.states.grad
     reaches = gradient is not None and gradient.abs().sum() > 0
     case.expect(reaches, "no gradient reaches the encoder's states")
+
+
+def pair_loss_raises_the_labelled_classes(case: BackboneCase) -> None:
+    """Gradient steps on the logits alone lift their margins above all others."""
+    backbone, labels = case.make(), torch.eye(CLASSES).double()
+    labels[1, 3] = 1
+    logits = torch.zeros_like(labels, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], lr=0.1)
+    for _ in range(50):
+        optimizer.zero_grad()
+        backbone.pair_loss(logits, labels).sum().backward()
+        optimizer.step()
+    margins, holds = backbone.margins(logits), labels[:, 1:] > 0
+    raised = margins[holds].min() > margins[~holds].max()
+    message = "training on pair_loss does not raise the labelled classes' margins above the others'"
+    case.expect(raised, f"{message}: does each logit meet the label of its own class?")
 
 
 def evaluation_is_deterministic(case: BackboneCase) -> None:

@@ -10,6 +10,7 @@ A check that cannot decide returns a text that says so.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
@@ -20,10 +21,15 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.batches import OPTIONAL
 from benchmark.errors import UserError
-from benchmark.registry import options_of, parameters_of
+from benchmark.registry import options_of, parameters_of, place_of
 
 Checks = Iterator[tuple[str, Callable[[], str | None]]]
+
+CALL_SUPER = "call super().__init__() at the start of __init__()"
+ROUNDING = {"rtol": 1e-5, "atol": 1e-6}  # of float32
+CASTS = "checks run in float64 and something casts, e.g. `.float()`; use `.to(logits)`"
 
 
 class CheckFailed(UserError):
@@ -54,6 +60,13 @@ class Case:
     def make(self) -> Any:
         return self.kind(**self.options)
 
+    def made(self, module: nn.Module) -> nn.Module:
+        """The backbone or encoder, if its constructor has done what it must."""
+        self.expect("_modules" in vars(module), CALL_SUPER)
+        width = getattr(module, "width", None)
+        self.expect(isinstance(width, int), f"its constructor must set self.width, not to {width}")
+        return module
+
     def fail(self, message: str) -> NoReturn:
         raise CheckFailed(f"{self.name}: {message}")
 
@@ -66,7 +79,11 @@ class Case:
         try:
             torch.testing.assert_close(found, expected, **(tolerance or self.tolerance))
         except AssertionError as error:
-            self.fail(f"{message} ({' '.join(str(error).split())})")
+            told = f"{message} ({' '.join(str(error).split())})"
+            with contextlib.suppress(AssertionError):
+                torch.testing.assert_close(found, expected, **(tolerance or ROUNDING))
+                told += f"; the difference is one of float32 rounding: {CASTS}"
+            self.fail(told)
 
     def expect_gradients(
         self, loss: Tensor, module: nn.Module, *, everywhere: bool = False
@@ -105,11 +122,21 @@ def _run(check: Callable[[Case], str | None], case: Case) -> str | None:
     except UserError as error:
         raise CheckFailed(str(error)) from error
     except Exception as error:  # whatever the class's own code raises is a finding
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise CheckFailed(
-            f"{case.name} raised {type(error).__name__}: {error} "
-            f"({place.filename}, line {place.lineno})"
-        ) from error
+        reason = f"{case.name} raised {type(error).__name__}: {error} ({place_of(error)})"
+        raise CheckFailed(reason + _advice(case, error)) from error
+
+
+def _advice(case: Case, error: Exception) -> str:
+    """What to do about a common mistake."""
+    if "Module.__init__() call" in str(error):
+        return f": {CALL_SUPER}"
+    if "same dtype" in str(error):
+        return f": {CASTS}"
+    read = {n for f, _ in traceback.walk_tb(error.__traceback__) for n in f.f_code.co_names}
+    unasked = sorted(read & set(OPTIONAL) - set(getattr(case.kind, "needs", OPTIONAL)))
+    if "NoneType" in str(error) and unasked:
+        return f": reads {', '.join(f'batch.{name}' for name in unasked)}: add it to `needs`"
+    return ""
 
 
 def has_the_base_of_its_kind(case: Case) -> None:

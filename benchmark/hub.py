@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import ConfigError, DataError, UserError, did_you_mean
-from benchmark.registry import ENCODERS
+from benchmark.registry import ENCODERS, YOURS
 
 TEXTS = ["config.json", "*token*.json", "vocab.*", "merges.txt", "*.model", "added_tokens.json"]
 TEXTS += ["special_tokens_map.json", "preprocessor_config.json"]
@@ -63,7 +63,7 @@ def encoder_snapshot(
 @functools.cache  # errors are not cached: what is missing now may be there later
 def _from_hub(name: str, revision: str | None, weights: bool) -> Snapshot:
     told = f"encoder '{name}': neither a local folder, nor could the hub or its cache give it"
-    instead = f"{did_you_mean(name, ENCODERS)} {INSTEAD}".strip()
+    instead = f"{did_you_mean(name, ENCODERS)} {INSTEAD}. {YOURS}".strip()
 
     def files(revision: str | None, patterns: list[str]) -> Path:
         chosen = {"allow_patterns": patterns, "ignore_patterns": ["*/*"]}

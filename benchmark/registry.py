@@ -3,11 +3,11 @@ encoders.
 
 A file that holds a decorated class is all it takes to add one::
 
-    @AUGMENTERS.register("mixup")
-    class Mixup(Augmenter):
-        '''Convex combinations of pairs that share a label set.'''
+    @AUGMENTERS.register("towards")
+    class Towards(Augmenter):
+        '''Each pair moved towards another one of the batch; it keeps its labels.'''
 
-        def __init__(self, *, alpha: float = 0.2): ...
+        def __init__(self, *, share: float = 0.2): ...
 
 Files of the registry's own package are read (`ast`), not imported, so that `list` and `status` know
 every name, summary and hyper-parameter in a moment; importing torch takes seconds. A module is
@@ -24,6 +24,8 @@ import importlib.util
 import inspect
 import re
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +34,9 @@ from typing import Any
 
 from benchmark.errors import UnknownNameError, UserError, did_you_mean
 
+YOURS = "Yours? Name its file with --plugin"
 REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has none
+LIBRARIES = ("<", *(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")))
 CONTRACTS = ("Augmenter", "Backbone", "Encoder")  # base classes whose constructor has no options
 
 
@@ -76,6 +80,8 @@ class Registry(Mapping[str, Any]):
         package: the importable package whose files are searched for entries.
     """
 
+    registered = 0  # how often a decorator ran, of all registries
+
     def __init__(self, kind: str, *, package: str):
         self.kind, self.package = kind, package
         self._entries: dict[str, Entry] = {}
@@ -83,6 +89,8 @@ class Registry(Mapping[str, Any]):
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Decorator that files a class under `name`. Raises UserError when another one has it."""
+        if not isinstance(name, str):
+            raise UserError(f'write @{self.kind.upper()}S.register("name") above a class')
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):  # runs are stored under it
             raise UserError(f"{self.kind} '{name}': a name is made of letters, digits, '_' and '-'")
 
@@ -95,6 +103,7 @@ class Registry(Mapping[str, Any]):
             summary, options = _summary(target.__doc__), parameters_of(target)
             control = getattr(target, "control", False)
             self._entries[name] = Entry(name, module, summary, options, target, qualname, control)
+            Registry.registered += 1
             return target
 
         return decorate
@@ -123,7 +132,7 @@ class Registry(Mapping[str, Any]):
         if name not in entries:
             hint = did_you_mean(name, entries, most=3)
             raise UnknownNameError(
-                f"unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(entries))}"
+                f"unknown {self.kind} '{name}'.{hint} Known: {', '.join(sorted(entries))}. {YOURS}"
             )
         return entries[name]
 
@@ -156,8 +165,12 @@ def load_plugin(path: str | Path) -> None:
     if spec is None:
         raise UserError(f"--plugin {path}: not a Python file (its name must end in .py)")
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    before = Registry.registered
     with _importing(f"--plugin {path}"):
         spec.loader.exec_module(module)
+    if Registry.registered == before:
+        example = '@AUGMENTERS.register("name")'
+        print(f"note: --plugin {path} registers nothing; write {example}", file=sys.stderr)
 
 
 @contextmanager
@@ -169,7 +182,15 @@ def _importing(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"{what} cannot be imported: {reason}") from error
+        place = "" if isinstance(error, SyntaxError) else f" ({place_of(error)})"  # it says itself
+        raise UserError(f"{what} cannot be imported: {reason}{place}") from error
+
+
+def place_of(error: BaseException) -> str:
+    """The file and line that raised it, the last one outside of libraries."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames
+    return f"{own[-1].filename}, line {own[-1].lineno}"
 
 
 def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:

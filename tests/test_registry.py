@@ -1,5 +1,6 @@
 """Registries: found by reading, loaded on demand, told apart by precise errors."""
 
+import re
 import sys
 
 import pytest
@@ -127,14 +128,14 @@ def test_a_module_that_cannot_be_imported_is_named_when_it_is_asked_for(things):
 def test_unknown_names_get_the_nearest_known(things):
     with pytest.raises(UnknownNameError) as caught:
         things["frist"]
-    known = "Known: child, fewer, first, more, second"
+    known = "Known: child, fewer, first, more, second. Yours? Name its file with --plugin"
     assert str(caught.value) == f"unknown thing 'frist'. Did you mean 'first'? {known}"
-    with pytest.raises(UnknownNameError, match=rf"unknown thing 'zzz'\. {known}"):
+    with pytest.raises(UnknownNameError, match=re.escape(f"unknown thing 'zzz'. {known}")):
         things["zzz"]
     assert "zzz" not in things and things.get("zzz") is None
 
 
-def test_what_is_registered_elsewhere_joins_in(things, tmp_path):
+def test_what_is_registered_elsewhere_joins_in(things, tmp_path, capsys):
     @things.register("third")
     class Third:
         """A third thing."""
@@ -149,7 +150,10 @@ def test_what_is_registered_elsewhere_joins_in(things, tmp_path):
     plugin.write_text(PLUGIN.format("mine"))
     load_plugin(plugin)
     load_plugin(plugin)  # twice is no conflict
-    assert things["mine"].__name__ == "Mine"
+    assert things["mine"].__name__ == "Mine" and not capsys.readouterr().err
+    plugin.write_text("class Mine: ...")
+    load_plugin(plugin)
+    assert "my_thing.py registers nothing" in capsys.readouterr().err
 
 
 PLUGIN = "from things_registry import THINGS\n@THINGS.register('{}')\nclass Mine: ...\n"
@@ -161,6 +165,9 @@ PLUGIN = "from things_registry import THINGS\n@THINGS.register('{}')\nclass Mine
         ("clash.py", PLUGIN.format("first"), r"'first' is registered twice: in things\.module and"),
         ("bad.py", "import nowhere_to_be_found", r"bad\.py.*ModuleNotFoundError"),
         ("bad.py", "def broken(:", r"bad\.py.*SyntaxError"),
+        ("bad.py", "import json\njson.loads(undefined)", r"NameError: .*bad\.py, line 2\)"),
+        ("bad.py", "import json\njson.loads('')", r"JSONDecodeError: .*bad\.py, line 2\)"),
+        ("bare.py", PLUGIN.replace("('{}')", ""), r'write @THINGS.register\("name"\)'),
         ("leaves.py", "raise SystemExit(3)", r"leaves\.py.*SystemExit"),
         ("plugin.txt", "x", r"plugin\.txt: .*end in \.py"),
         ("nowhere.py", None, r"nowhere\.py: no such file"),

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmark.commands.options import Plugins, argument, load_plugins, option
 from benchmark.errors import UnknownNameError, UserError, did_you_mean
-from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Entry
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, YOURS, Entry
 
 REGISTRIES = {registry.kind: registry for registry in (BACKBONES, AUGMENTERS, DATASETS, ENCODERS)}
 CHECKS = {
@@ -117,5 +117,5 @@ def _kind(name: str) -> str:
         raise UserError(f"'{name}' is {' and '.join(found)}: say which with --kind {found[0]}")
     if not found:
         hint = did_you_mean(name, [known for kind in CHECKS for known in REGISTRIES[kind]], most=3)
-        raise UnknownNameError(f"nothing is called '{name}'.{hint} See: run_benchmark.py list")
+        raise UnknownNameError(f"nothing is called '{name}'.{hint} See `list`. {YOURS}")
     return found[0]

@@ -175,6 +175,8 @@ class Collator:
     """
 
     def __init__(self, plan: WindowPlan, needs: Sequence[str] = ()):
+        if isinstance(needs, str):
+            raise UserError(f"needs must be a tuple of names: write needs = ({needs!r},)")
         self.plan, self.needs = plan, tuple(needs)
         for name in set(needs) - set(OPTIONAL):
             known = ", ".join(OPTIONAL)

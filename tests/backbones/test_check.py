@@ -65,6 +65,28 @@ def mean_of_positive(pairs):
     return pairs.only_positive().representations.mean() if len(pairs.labels) else 0.0
 
 
+def constructed(*, parent=True, width=3):
+    """A constructor that forgets something."""
+
+    def init(self, encoder_width, classes):
+        if parent:
+            Backbone.__init__(self)
+        if width:
+            self.width = width
+        self.classifier = nn.Linear(3, classes)
+
+    return broken(Plain, __init__=init)
+
+
+def reads_types(self, encoded, batch):
+    types = batch.entity_type
+    return Plain.represent(self, encoded, batch) * len(types)
+
+
+of_next_class = broken(
+    Plain, pair_loss=lambda self, x, y: Plain.pair_loss(self, x[:, 1:], y[:, :-1])
+)
+in_float32 = broken(Plain, pair_loss=lambda self, x, y: Plain.pair_loss(self, x.float(), y.float()))
 one_loss = broken(Plain, pair_loss=lambda self, x, y: Plain.pair_loss(self, x, y).mean())
 whitened = represents(lambda found, batch: found - found.mean(0) if len(found) else found)
 
@@ -73,14 +95,22 @@ BROKEN = {
         (made(lambda self: setattr(self, "width", 33)), r"pairs, width\] \[28, 33\], got"),
         (broken(Plain, bounds=(-0.1, 0.1)), "leave bounds"),
         (broken(Plain, classify=lambda self, x: x), r"pairs, classes\] \[28, 6\], got"),
+        (constructed(parent=False), r"test_check\.py, line \d+\): call super\(\).__init__"),
+        (constructed(width=None), "must set self.width"),
+        (broken(Plain, represent=reads_types), "reads batch.entity_type: add it to `needs`"),
+        (broken(Plain, needs="entity_type"), r"must be a tuple of names.*\('entity_type',\)"),
+        (represents(lambda found, batch: found.float()), "use `.to"),
     ],
     "packed and one by one agree": [(whitened, "depend on the other documents")],
-    "the order of documents does not matter": [(represents(first_is_doubled), "the order of the")],
+    "the order of documents does not matter": [
+        (represents(first_is_doubled), "the order of the"),
+        (in_float32, "is one of float32 rounding: .* use `.to"),
+    ],
     "the order of entities does not matter": [
         (represents(lambda found, b: found * (1 + b.pairs[:, 1:2])), "numbers of the entities")
     ],
     "takes one pair and none": [
-        (adds(lambda pairs: pairs.representations.mean()), "batch of 0 pairs"),
+        (adds(lambda pairs: pairs.representations.mean()), "auxiliary_loss of a batch of 0 pairs"),
         (adds(lambda pairs: pairs.representations[:, 0]), "must return a scalar"),
         (one_loss, "one loss per pair"),
     ],
@@ -92,6 +122,7 @@ BROKEN = {
         (made(lambda self: setattr(self, "spare", nn.Linear(2, 2))), "spare.weight"),
         (represents(lambda found, batch: found.detach()), "the encoder's states"),
     ],
+    "pair loss raises the labelled classes": [(of_next_class, "the label of its own class")],
     "evaluation is deterministic": [
         (represents(lambda found, batch: found + torch.randn(1).double()), "in training only")
     ],
