@@ -16,7 +16,7 @@ CPU and GPU runs see the same noise. While a private method runs, torch's global
 forked and seeded from `rng`, so initial weights and dropout are reproducible too.
 
 Shapes: N pairs (training), P pairs (given to `augment`), Q pairs (returned), R relations and, at
-index 0, the threshold class, d width.
+index 0, the threshold class, d width. Labels are float32.
 """
 
 import contextlib

@@ -28,9 +28,16 @@ class Backbone(nn.Module):
     does not say otherwise.
 
     Shapes: P pairs, d representation width, R relations and, at index 0, the threshold class (NA).
+    P is 0 for documents of fewer than two entities: a mean over pairs is then NaN. Logits and
+    labels have one dtype, float32 in training and float64 in `check`.
+
+    A backbone is not told how many types of entities a dataset has. `batch.entity_type` is 0 for
+    unknown and always below `benchmark.data.documents.MOST_TYPES`; `jerex.py` embeds fewer, and the
+    rarest types share a row.
 
     Attributes:
-        width: d, of the representations that augmenters see and `classify` reads.
+        width: d, of the representations that augmenters see and `classify` reads. The constructor
+            must set it, after `super().__init__()`.
         bounds: the range of representations (generated ones are clamped to it), or None.
         needs: optional fields of `Batch` that it reads (benchmark.data.batches.OPTIONAL), such as
             "entity_type"; batches carry only those that are named here.
