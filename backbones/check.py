@@ -33,7 +33,7 @@ class BackboneCase(Case):
 
     def make(self) -> Backbone:
         torch.manual_seed(0)
-        return self.made(self.kind(WIDTH, CLASSES, **self.options)).double().eval()
+        return self.made(self.kind(WIDTH, CLASSES, **self.options), "width").double().eval()
 
     def batch(self, documents: Sequence[dict] = DOCUMENTS) -> tuple[Encoded, Batch]:
         batch = made_up_batch(documents, self.kind.needs)

@@ -29,7 +29,7 @@ Checks = Iterator[tuple[str, Callable[[], str | None]]]
 
 CALL_SUPER = "call super().__init__() at the start of __init__()"
 ROUNDING = {"rtol": 1e-5, "atol": 1e-6}  # of float32
-CASTS = "checks run in float64 and something casts, e.g. `.float()`; use `.to(logits)`"
+CASTS = "checks run in float64 and something casts, e.g. `.float()`; use `.to(logits)` or the like"
 
 
 class CheckFailed(UserError):
@@ -60,11 +60,11 @@ class Case:
     def make(self) -> Any:
         return self.kind(**self.options)
 
-    def made(self, module: nn.Module) -> nn.Module:
-        """The backbone or encoder, if its constructor has done what it must."""
+    def made(self, module: nn.Module, *needed: str) -> nn.Module:
+        """The backbone or encoder, if its constructor has set the attributes that it must."""
         self.expect("_modules" in vars(module), CALL_SUPER)
-        width = getattr(module, "width", None)
-        self.expect(isinstance(width, int), f"its constructor must set self.width, not to {width}")
+        missing = [f"self.{name}" for name in needed if not hasattr(module, name)]
+        self.expect(not missing, f"its constructor must set {', '.join(missing)}")
         return module
 
     def fail(self, message: str) -> NoReturn:

@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         gives_attention: whether `forward` gives attention rows. Without them only backbones that
             read none can be trained.
         check_options: hyper-parameters that make it small enough for `check`.
-        width: d, of a token's state; the constructor must set it.
+        width: d, of a token's state; the constructor must set it, and what follows.
         windows: the size of a window and the ids of its special tokens.
         tokenizer: words to token ids (`words.WordTokenizer` for one token a word).
     """

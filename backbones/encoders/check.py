@@ -32,7 +32,8 @@ class EncoderCase(Case):
     def make(self) -> Encoder:
         """In evaluation mode and double precision, its weights far from those of a fresh start."""
         torch.manual_seed(0)
-        encoder = self.made(self.kind(SENTENCES, **self.options)).double().eval()
+        encoder = self.made(self.kind(SENTENCES, **self.options), "tokenizer", "windows", "width")
+        encoder = encoder.double().eval()
         for parameter in encoder.parameters():
             parameter.data.mul_(2)
         return encoder

@@ -60,7 +60,11 @@ scaled = encodes(lambda self, x: x * self.windows.size)
 by_window = broken(Words, forward=lambda self, b: Encoded(self.embedding(b.window_ids), None))
 
 BROKEN = {
-    "the tokenizer gives ids": [(has(tokenizer=lambda word: []), "at least one, got")],
+    "the tokenizer gives ids": [
+        (has(tokenizer=lambda word: []), "at least one, got"),
+        (broken(Words, __init__=lambda self, sentences: None), r"call super\(\).__init__"),
+        (made(lambda self: delattr(self, "width")), "constructor must set self.width"),
+    ],
     "shapes are as declared": [
         (has(width=5), r"states must be \[documents, tokens, width\]"),
         (encodes(lambda self, states: states + 1), "0 at padding"),
