@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backbones.base import Backbone
 from benchmark.checks import Case, Checks, checks_of, run_each
-from benchmark.data.batches import Batch, Encoded
+from benchmark.data.batches import OPTIONAL, Batch, Encoded
 from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 
@@ -30,6 +30,7 @@ def check_backbone(kind: type, options: dict[str, Any] | None = None) -> Checks:
 class BackboneCase(Case):
     base = Backbone
     required = ("represent", "pair_loss")
+    optional = frozenset(OPTIONAL)
 
     def make(self) -> Backbone:
         torch.manual_seed(0)

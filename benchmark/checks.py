@@ -21,7 +21,6 @@ from typing import Any, ClassVar, NoReturn
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.batches import OPTIONAL
 from benchmark.errors import UserError
 from benchmark.registry import options_of, parameters_of, place_of
 
@@ -41,10 +40,12 @@ class Case:
     given.
 
     base: what the class must derive from. required: the methods of the base that it must write.
+    optional: the fields of a batch that it gets only if its `needs` name them.
     """
 
     base: ClassVar[type]
     required: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[frozenset[str]] = frozenset()
     tolerance: ClassVar[dict[str, float]] = {"rtol": 1e-8, "atol": 1e-10}
 
     def __init__(self, kind: type, options: dict[str, Any] | None = None):
@@ -133,7 +134,7 @@ def _advice(case: Case, error: Exception) -> str:
     if "same dtype" in str(error):
         return f": {CASTS}"
     read = {n for f, _ in traceback.walk_tb(error.__traceback__) for n in f.f_code.co_names}
-    unasked = sorted(read & set(OPTIONAL) - set(getattr(case.kind, "needs", OPTIONAL)))
+    unasked = sorted(read & case.optional - set(getattr(case.kind, "needs", ())))
     if "NoneType" in str(error) and unasked:
         return f": reads {', '.join(f'batch.{name}' for name in unasked)}: add it to `needs`"
     return ""

@@ -12,7 +12,7 @@ import torch
 
 from backbones.encoders.base import Encoder
 from benchmark.checks import Case, Checks, checks_of, run_each
-from benchmark.data.batches import Batch, Collator, Encoded
+from benchmark.data.batches import OPTIONAL, Batch, Collator, Encoded
 from benchmark.data.made_up import made_up_document
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -27,6 +27,7 @@ def check_encoder(kind: type, options: dict[str, Any] | None = None) -> Checks:
 class EncoderCase(Case):
     base = Encoder
     required = ("forward",)
+    optional = frozenset(OPTIONAL)
     tolerance = {"rtol": 1e-6, "atol": 1e-8}
 
     def make(self) -> Encoder:

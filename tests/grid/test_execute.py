@@ -216,7 +216,8 @@ def test_faults_of_the_data_stop_everything_before_it_starts(lab):
     lab.broken_data = DataError("train.json: document 3, labels[0].h: entity 9 does not exist")
     result = lab("run CONFIG")
     assert (result.exit_code, lab.ran) == (2, []) and not lab.results.exists()
-    assert result.stderr == "error: train.json: document 3, labels[0].h: entity 9 does not exist\n"
+    told = "error: train.json: document 3, labels[0].h: entity 9 does not exist\n"
+    assert result.stderr == f"preparing\n{told}"
 
 
 # What does not fit is refused
