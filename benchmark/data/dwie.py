@@ -110,11 +110,8 @@ def dwie(
 
 def _with_sentences(corpus: Corpus) -> Corpus:
     with without_bars():
-        splits = {
-            name: documents.map(split_sentences, features=documents.features)
-            for name in ("train", "dev", "test")
-            for documents in [getattr(corpus, name)]
-        }
+        cut = lambda documents: documents.map(split_sentences, features=documents.features)
+        splits = {name: cut(getattr(corpus, name)) for name in ("train", "dev", "test")}
     note = "documents, one sentence each in DWIE, are cut into sentences after . ! and ?"
     return dataclasses.replace(corpus, **splits, notes=(*corpus.notes, note))
 

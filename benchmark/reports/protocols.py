@@ -18,10 +18,10 @@ def protocols_sentence(found: Sequence[Significance]) -> list[str]:
     known: dict[tuple, dict[str, float]] = {}
     for significance in found:
         for cell, contrast in significance.first.items():
-            for run in significance.study.cells[cell].values():
-                if contrast.difference.values:
-                    key = (significance.study.data, *cell, _setting(run))
-                    known.setdefault(key, {})[_protocol(run)] = contrast.difference.mean
+            if contrast.difference.values:  # the runs of a cell differ in nothing but their seed
+                run = next(iter(significance.study.cells[cell].values()))
+                key = (significance.study.data, *cell, _setting(run))
+                known.setdefault(key, {})[_protocol(run)] = contrast.difference.mean
     both = [(of["head"], of["retrain"]) for of in known.values() if len(of) == 2]
     if len(both) < 2:
         return []

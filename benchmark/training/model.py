@@ -194,7 +194,7 @@ def _explained(kind: str, name: str, options: dict[str, Any]) -> Iterator[None]:
         yield
     except UserError as error:
         raise ConfigError(f"{kind} '{name}': {error}") from error
-    except Exception as error:
+    except Exception as error:  # a user's class may raise anything
         raise ConfigError(f"{kind} '{name}' cannot be made with {options}: {error}") from error
 
 
