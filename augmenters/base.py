@@ -86,7 +86,8 @@ class Augmenter:
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of the encoded text, which the backbone represents again: states [D,L,d]
-        and attention rows [M,heads,L] or None, of the same shapes.
+        and attention rows [M,heads,L] or None, of the same shapes; `kept`, to hide tokens from
+        single pairs.
         """
         raise NotImplementedError
 
@@ -201,9 +202,13 @@ class Augmenter:
         """Another view of an encoded batch, by `_view`."""
         given = encoded
         if not self.differentiable:
-            given = Encoded(*(part if part is None else part.detach() for part in encoded))
+            given = encoded.changed(Tensor.detach)
         with self._working("view", rng, encoded.states.device, gradient=self.differentiable):
             result = self._view(given, batch, rng=rng)
+        if isinstance(result, Encoded) and result.kept is not None:
+            documents, tokens = encoded.states.shape[:2]
+            cells = (documents, batch.largest, batch.largest, tokens)
+            encoded = encoded._replace(kept=batch.positive.new_ones(cells, dtype=torch.bool))
         parts = zip(Encoded._fields, result, encoded, strict=True)
         return Encoded(*(self._like("_view", *part) for part in parts))
 

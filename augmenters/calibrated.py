@@ -13,9 +13,9 @@ class Calibrated(KeepsPairs):
 
     Label sets with at least `base` training pairs keep their own mean and covariance. One with
     n < base pairs and mean m mixes them, with weight n / (n + own), with those it borrows: the mean
-    of m and of the k nearest base means, and the mean covariance of these k. `alpha` times the mean
-    variance is added in every dimension. Covariances are never built: a sample is the sum of
-    `draws` random residuals with standard normal factors, divided by the square root of `draws`,
+    of m and of the k nearest base means, and the mean covariance of these k, to which `alpha` times
+    the mean variance is added in every dimension. Covariances are never built: a sample is the sum
+    of `draws` random residuals with standard normal factors, divided by the square root of `draws`,
     which has just this covariance.
     """
 
@@ -32,7 +32,6 @@ class Calibrated(KeepsPairs):
         ids, n = sets.ids.to(rows.device), sets.counts.to(rows)
         means = rows.new_zeros(len(sets), rows.shape[1]).index_add_(0, ids, rows) / n[:, None]
         self.residuals = rows - means[ids]
-        self.noise = (options.alpha * self.residuals.square().mean()).sqrt()
         is_base = n >= min(options.base, int(n.max()))
         base = is_base.nonzero().squeeze(1)
         k = min(options.neighbours, len(base))
@@ -41,6 +40,7 @@ class Calibrated(KeepsPairs):
         weight = torch.where(is_base, 1.0, n / (n + options.own))
         self.means = torch.lerp(borrowed, means, weight[:, None])
         self.near, self.weight = near.cpu(), weight.cpu()
+        self.noise = (options.alpha * self.residuals.square().mean() * (1 - weight)).sqrt()[:, None]
 
     def _augment(self, representations, labels, *, rng):
         device, draws = labels.device, self.options.draws
@@ -53,4 +53,5 @@ class Calibrated(KeepsPairs):
         factors = torch.randn(shape, generator=rng).to(representations)[:, None]
         spread = (factors @ self.residuals[drawn]).squeeze(1) / draws**0.5
         noise = torch.randn(spread.shape, generator=rng).to(representations)
-        return self.means[ids.to(device)] + spread + self.noise * noise, labels.clone()
+        ids = ids.to(device)
+        return self.means[ids] + spread + self.noise[ids] * noise, labels.clone()

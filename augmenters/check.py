@@ -95,7 +95,7 @@ def given_to(does: str) -> tuple:
     with_negatives[PAIRS // 2 :] = torch.eye(CLASSES)[0]
     return {
         "augment": (representations, labels),
-        "view": encoding()[0],
+        "view": encoding()[0][:2],
         "perturb": (representations, with_negatives),
         "adjust": (torch.randn(PAIRS, CLASSES, generator=generator(7)), with_negatives),
         "weigh": (with_negatives,),
@@ -104,12 +104,14 @@ def given_to(does: str) -> tuple:
 
 
 def result_of(augmenter: Augmenter, given: tuple | None = None, seed: int = 3) -> tuple | list:
-    """What it makes of made-up data."""
+    """What it makes of made-up data; of a view, the states, the rows and the tokens kept if any."""
     does = augmenter.does()
     given = given_to(does) if given is None else given
     arguments = (Encoded(*given), encoding()[1]) if does == "view" else given
     rng = {} if does in ("adjust", "weigh") else {"rng": generator(seed)}
     found = getattr(augmenter, does)(*arguments, **rng)
+    if isinstance(found, Encoded):
+        return found if found.kept is not None else found[:2]
     return (found,) if isinstance(found, Tensor) else found
 
 
@@ -223,7 +225,7 @@ def leaves_its_input_alone(case: AugmenterCase) -> None:
     case.expect(same(given, given_to(does)), "changes its input in place; work on a copy")
     if does in ("augment", "view"):
         for part in found:
-            part.detach().add_(1.0)
+            part.detach().add_(True)
         shared = not same(given, given_to(does))
         case.expect(not shared, "returns tensors that share memory with its input; return a clone")
 

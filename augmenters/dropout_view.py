@@ -1,7 +1,8 @@
 """The same text, encoded a second time with other dropout."""
 
+from torch import Tensor
+
 from augmenters.base import Augmenter
-from benchmark.data.batches import Encoded
 from benchmark.options import one_of
 from benchmark.registry import AUGMENTERS
 
@@ -24,4 +25,4 @@ class DropoutView(Augmenter):
         self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
 
     def _view(self, encoded, batch, *, rng):
-        return Encoded(*(part if part is None else part.clone() for part in encoded))
+        return encoded.changed(Tensor.clone)

@@ -3,23 +3,21 @@
 import torch
 
 from augmenters.base import Augmenter, AugmenterError
-from benchmark.data.batches import Encoded
 from benchmark.options import number, one_of
 from benchmark.registry import AUGMENTERS
 
 
 @AUGMENTERS.register("era")
 class Era(Augmenter):
-    """Easy relation augmentation (Du et al. 2022): mentions lose some tokens that they attend to.
+    """Easy relation augmentation (Du et al. 2022): each pair's context misses some tokens.
 
-    A token is hidden from all mentions of its document at once, so the context of a pair, which is
-    the product of two mentions' attention, is taken over the tokens that are left; the backbone
-    normalises it anew. The gradient flows into the encoder. Only backbones that read attention are
-    changed.
+    A token's weight in the localized context is set to 0 with probability `rate`, for each pair and
+    copy anew; the other weights stay as they are. The gradient flows into the encoder. Only
+    backbones with a localized context are changed.
 
     Args:
-        rate: share of the tokens hidden.
-        pairs: "positive" pairs enter the loss, or "all".
+        rate: share of the tokens that a pair loses.
+        pairs: "positive" pairs lose tokens and enter the loss, or "all".
     """
 
     differentiable = True
@@ -32,6 +30,9 @@ class Era(Augmenter):
         if encoded.rows is None:
             raise AugmenterError("era hides tokens from attention, and this encoder has none")
         documents, width = encoded.states.shape[:2]
-        kept = torch.rand(documents, 1, width, generator=rng) >= self.rate
-        of_mention = torch.div(batch.mention_state, batch.width, rounding_mode="floor")
-        return Encoded(encoded.states.clone(), encoded.rows * kept.to(encoded.rows)[of_mention])
+        pairs = batch.pairs if self.pairs_of_view == "all" else batch.pairs[batch.positive]
+        drawn = torch.rand(len(pairs), width, generator=rng) >= self.rate
+        cells = (documents, batch.largest, batch.largest, width)
+        kept = encoded.states.new_ones(cells, dtype=torch.bool)
+        kept[tuple(pairs.T)] = drawn.to(kept.device)
+        return encoded.changed(torch.Tensor.clone)._replace(kept=kept)

@@ -53,7 +53,7 @@ class Backbone(nn.Module):
     needs: ClassVar[tuple[str, ...]] = ()
     reads_attention: ClassVar[bool] = False
     reads_entity_numbers: ClassVar[bool] = False
-    tunes_threshold: ClassVar[bool] = False
+    tunes_threshold: bool = False
     check_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **options: Any):
@@ -75,8 +75,15 @@ class Backbone(nn.Module):
         """[P] loss of each pair, for logits [P, R] and multi-hot or soft labels [P, R]."""
         raise NotImplementedError
 
+    def drawn_pairs(self, labels: Tensor) -> Tensor | None:
+        """[P] bool: the real pairs of a step, with labels [P, R], that the mean of `pair_loss` is
+        taken over; None, the default, takes all. The auxiliary loss sees them all.
+        """
+        return None
+
     def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor | float:
-        """A scalar that is added to the mean of the pairs' losses; 0 by default.
+        """A scalar that is added to the mean of the pairs' losses; 0 by default. Times
+        `batch.share`, a mean over the positive pairs of `batch` is that over the whole batch's.
 
         Args:
             pairs: of the whole batch in at least float32, generated pairs last.

@@ -45,7 +45,7 @@ class Dreeam(GroupedPairs):
         wanted = cited / everything[pair]
         found = self.sentence_attention(encoded, batch, pair, sentence).clamp(min=TINY)
         divergence = (wanted * (wanted.log() - found.log())).sum() / len(batch.positive)
-        return self.options.evidence_weight * divergence
+        return self.options.evidence_weight * divergence * batch.share
 
     def sentence_attention(
         self, encoded: Encoded, batch: Batch, pair: Tensor, sentence: Tensor

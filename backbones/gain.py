@@ -1,11 +1,13 @@
 """GAIN (Zeng et al. 2020)."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, linear, pad
 
 from backbones.parts import segments
-from backbones.parts.binary import BinaryRelations, with_few_negatives
+from backbones.parts.binary import BinaryRelations, few_negatives
 from backbones.parts.mentions import TokenTags, entity_means, mention_means
 from benchmark.data.batches import Batch, Encoded
 from benchmark.options import Count, OptionModel, Probability, Whole
@@ -16,11 +18,10 @@ TAG = 20  # width of the embeddings of entity numbers and of types
 
 @BACKBONES.register("gain")
 class Gain(BinaryRelations):
-    """GAIN: graphs of mentions and entities, sums over paths of two edges; threshold tuned on dev.
+    """GAIN: graphs of mentions and entities, paths of two edges; threshold tuned on dev.
 
-    As in the official code a pair's paths are summed: its attention gives every path the weight 1,
-    since the softmax runs over one number. The document's node is the state of the first token
-    through a layer of its own, which the official model takes from BERT's pretraining.
+    The document's node is the state of the first token through a layer of its own, which the
+    official model takes from BERT's pretraining.
     """
 
     class Options(OptionModel):
@@ -29,6 +30,9 @@ class Gain(BinaryRelations):
         # (official)
         hidden: Count = 0
         rate: Probability = 0.6  # of dropout
+        # of a pair's paths; "sum": the official code, whose attention gives each the weight 1,
+        # since its softmax runs over one number. "softmax": over the paths, as the paper means it
+        paths: Literal["sum", "softmax"] = "sum"
         # pairs without a relation that the loss takes for each pair with one, drawn anew at every
         # step (official: 4, drawn for each document and epoch), and at least for the batch
         # (official: 20 for a document)
@@ -51,13 +55,15 @@ class Gain(BinaryRelations):
         self.convolutions = nn.ModuleList(GraphConvolution(node, self.rate) for _ in range(layers))
         self.edge = nn.Linear(2 * node, node)
         self.path = nn.Linear(4 * node, 4 * node)
+        if self.options.paths == "softmax":
+            self.attention = nn.Linear(2 * bank, 4 * node, bias=False)
         self.hidden = nn.Linear(5 * bank + 4 * node, self.width)
         self.classifier = nn.Linear(self.width, classes)
 
     def represent(self, encoded, batch):
         nodes, documents = self.mention_graph(encoded, batch)
         entities = entity_means(nodes, batch)
-        paths = self.paths(entities[:, -self.edge.out_features :], batch)[tuple(batch.pairs.T)]
+        paths = self.paths(entities, batch)[tuple(batch.pairs.T)]
         paths = self._dropped(self.path(paths))
         head, tail = (entities[index] for index in batch.entity_of(batch.pairs))
         parts = head, tail, (head - tail).abs(), head * tail, documents[batch.pairs[:, 0]], paths
@@ -85,16 +91,35 @@ class Gain(BinaryRelations):
     def paths(self, entities: Tensor, batch: Batch) -> Tensor:
         """[D, N, N, 4 node]: for each cell the sum over the entities between head and tail of the
         edges there and back.
+
+        Args:
+            entities: [E, bank], of which the last layer's part makes the edges.
         """
-        table = segments.table(entities, batch)
+        node = self.edge.out_features
+        table = segments.table(entities[:, -node:], batch)
         shared = self.shared_sentences(batch)
         to, by = self.edge.weight.chunk(2, 1)
         edges = linear(table, to, self.edge.bias)[:, :, None] + linear(table, by)[:, None]
         edges = self._dropped(edges) * shared.unsqueeze(3)
+        if self.options.paths == "softmax":
+            return self.attended(segments.table(entities, batch), edges, shared)
         first = torch.einsum("dimw,dmj->dijw", edges, shared)
         second = torch.einsum("dim,dmjw->dijw", shared, edges)
         back = (part.transpose(1, 2) for part in (first, second))
         return torch.cat([first, second, *back], 3)
+
+    def attended(self, entities: Tensor, edges: Tensor, shared: Tensor) -> Tensor:
+        """`paths` weighted by a softmax over them, of entities [D, N, bank]."""
+        to, by = (linear(entities, part) for part in self.attention.weight.chunk(2, 1))
+        wanted = (to[:, :, None] + by[:, None]).chunk(4, 3)
+        # the edges of the path over m: head to m, m to tail, tail to m, m to head
+        ways = "dimw", "dmjw", "djmw", "dmiw"
+        scored = zip(wanted, ways, strict=True)
+        scores = sum(torch.einsum(f"dijw,{way}->dijm", part, edges) for part, way in scored)
+        real = shared[:, :, None] * shared[:, None]
+        scores = scores.masked_fill(real == 0, torch.finfo(scores.dtype).min)
+        weights = scores.softmax(3) * real
+        return torch.cat([torch.einsum(f"dijm,{way}->dijw", weights, edges) for way in ways], 3)
 
     def shared_sentences(self, batch: Batch) -> Tensor:
         """[D, N, N]: 1 where two entities share a sentence."""
@@ -106,11 +131,8 @@ class Gain(BinaryRelations):
         shared = (where @ where.transpose(1, 2)).clamp(max=1)
         return shared * (1 - torch.eye(batch.largest, dtype=shared.dtype, device=shared.device))
 
-    def pair_loss(self, logits, labels):
-        losses = super().pair_loss(logits, labels)
-        if not self.training:
-            return losses
-        return with_few_negatives(losses, labels, self.options.negatives, self.options.least)
+    def drawn_pairs(self, labels):
+        return few_negatives(labels, self.options.negatives, self.options.least)
 
     def _dropped(self, x: Tensor) -> Tensor:
         return dropout(x.relu(), self.rate, self.training)

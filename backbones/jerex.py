@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, embedding, linear
 
 from backbones.parts import segments
-from backbones.parts.binary import BinaryRelations, with_few_negatives
+from backbones.parts.binary import BinaryRelations, few_negatives
 from backbones.parts.mentions import TYPES, mention_tokens
 from benchmark.data.batches import Batch
 from benchmark.options import OptionModel, Probability, Whole
@@ -21,7 +21,7 @@ DISTANCES, SENTENCES = 700, 50  # rows of the tables of distances; larger ones s
 @BACKBONES.register("jerex")
 class Jerex(BinaryRelations):
     """JEREX's relations: maxima over mention pairs and the text between them, with `mention:
-    unmarked`; a fixed threshold.
+    unmarked`; a fixed threshold or a tuned one.
 
     Distances are in tokens (official: in words).
     """
@@ -30,18 +30,19 @@ class Jerex(BinaryRelations):
         meta: Whole = 25  # width of embedded types and distances
         rate: Probability = 0.1  # of dropout
         probability: Annotated[float, Field(gt=0, lt=1)] = 0.6  # above: the relation is predicted
+        tuned: bool = False  # that threshold is tuned on dev instead
         # pairs without a relation that the loss takes, for the batch, drawn anew at every step
         # (official: 200 for a document)
         negatives: Whole = 800
 
     bounds = (0.0, float("inf"))
     needs = ("mention_end", "mention_sentence", "entity_type")
-    tunes_threshold = False
 
     def __init__(self, encoder_width, classes, **options):
         super().__init__(**options)
         self.width = width = encoder_width
         meta, probability = self.options.meta, self.options.probability
+        self.tunes_threshold = self.options.tuned
         self.threshold += math.log(probability / (1 - probability))
         self.distance = nn.Embedding(DISTANCES, meta)
         self.sentences = nn.Embedding(SENTENCES, meta)
@@ -94,10 +95,10 @@ class Jerex(BinaryRelations):
         return mentions, segments.maxima(mentions, batch.mention_entity, len(batch.entity_document))
 
     def pair_loss(self, logits, labels):
-        losses = super().pair_loss(logits[:, 1:], labels[:, 1:]) * (logits.shape[1] - 1)
-        if not self.training:
-            return losses
-        return with_few_negatives(losses, labels, 0, self.options.negatives)
+        return super().pair_loss(logits[:, 1:], labels[:, 1:]) * (logits.shape[1] - 1)
+
+    def drawn_pairs(self, labels):
+        return few_negatives(labels, 0, self.options.negatives)
 
 
 def mention_pairs(batch: Batch, head: Tensor, tail: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -228,6 +228,13 @@ class RunConfig(OptionModel):
     seed: int
 
     @property
+    def teachers(self) -> list[str]:
+        """Folders of the finished runs that it learns from: of `train.distill_from`, or of an
+        augmenter's option `teachers`.
+        """
+        return [*self.train.teachers, *self.augmenter.options.get("teachers", ())]
+
+    @property
     def on_head(self) -> bool:
         """Whether only the backbone's head is trained, on the encoder of stage 1."""
         return self.augment is not None and self.augment.stage3 == "head"
@@ -338,6 +345,10 @@ class Experiment(OptionModel):
             raise ValueError(
                 "augment.stage3: head freezes the encoder after stage 1; with encoder.freeze: all "
                 "it was never trained. Leave one of them out"
+            )
+        if self.train.teachers and any("teachers" in c.options for c in self.augmenters):
+            raise ValueError(
+                "train.distill_from teaches `none`, too; give teachers to it or to an augmenter"
             )
         augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
         if augmented and augment.warmup_epochs >= epochs:

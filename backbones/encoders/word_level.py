@@ -41,8 +41,10 @@ class WordEncoder(Encoder):
         if options.path:
             words, vectors = _read(options.path, options.word_width)
             sentences = [words]
-        most = options.vocabulary if words is None else len(words)
-        self.tokenizer = WordTokenizer(sentences, most, lower=True)
+        most, least = options.vocabulary, options.least
+        if words is not None:
+            most, least = len(words), 1
+        self.tokenizer = WordTokenizer(sentences, most, least=least, lower=True)
         self.windows = self.tokenizer.windows()
         self.embeddings = nn.Embedding(len(self.tokenizer), options.word_width, padding_idx=PAD)
         if vectors is not None:
@@ -73,7 +75,7 @@ class WordEncoder(Encoder):
     @classmethod
     def load(cls, folder, **options):
         words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
-        made = options | {"path": None, "vocabulary": max(len(words), 1)}
+        made = options | {"path": None, "vocabulary": max(len(words), 1), "least": 1}
         return cls([words], **made)
 
 
@@ -103,6 +105,7 @@ class Cnn(WordEncoder):
         path: str | None = None
         word_width: Whole = 100  # of a word's vector
         vocabulary: Whole = 50_000  # words kept, without `path`
+        least: Whole = 2  # without `path`: a word seen less often is an unknown word
         width: Whole = 200  # channels
         rate: Probability = 0.5  # of dropout after each layer
 
@@ -129,6 +132,7 @@ class Lstm(WordEncoder):
         path: str | None = None
         word_width: Whole = 100
         vocabulary: Whole = 50_000
+        least: Whole = 2
         width: Whole = 128  # of states
         rate: Probability = 0.2  # of dropout of the inputs, one mask for a text
 

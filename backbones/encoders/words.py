@@ -18,15 +18,24 @@ class WordTokenizer:
     Args:
         sentences: lists of words.
         most: number of words kept.
+        least: how often a word must be seen to be kept.
         lower: words are the same in capitals and small letters.
     """
 
-    def __init__(self, sentences: Iterable[list[str]], most: int = 50_000, *, lower: bool = False):
+    def __init__(
+        self,
+        sentences: Iterable[list[str]],
+        most: int = 50_000,
+        *,
+        least: int = 1,
+        lower: bool = False,
+    ):
         self.form = str.lower if lower else str
         counts = Counter(
             self.form(word) for sentence in sentences for word in sentence if word != MARKER
         )
-        self.words = [word for word, _ in counts.most_common(most)]  # ties: the first seen first
+        common = counts.most_common(most)  # ties: the first seen first
+        self.words = [word for word, count in common if count >= least]
         self.ids = {word: number for number, word in enumerate([MARKER, *self.words], END + 1)}
 
     def __len__(self) -> int:

@@ -27,19 +27,22 @@ class BinaryRelations(Backbone):
     def margins(self, logits):
         return logits[:, 1:] - self.threshold
 
+    def predict(self, logits, *, max_labels):
+        """All relations above the threshold, as in the official code of such systems: what is
+        decided one by one has no limit.
+        """
+        return super().predict(logits, max_labels=logits.shape[1])
+
     def move_threshold(self, margin: float) -> None:
         """Predict facts whose margin is above `margin`, until it is moved again."""
         self.threshold += margin
 
 
-def with_few_negatives(losses: Tensor, labels: Tensor, factor: int, least: int) -> Tensor:
-    """[P] losses of which pairs without a relation count only for `factor` times as many as there
-    are pairs with one, and for at least `least`, drawn at random. The mean of the result is the
-    mean over the pairs that count.
+def few_negatives(labels: Tensor, factor: int, least: int) -> Tensor:
+    """[P] bool: all pairs with a relation, and of those without as many as `factor` times that, at
+    least `least`, drawn at random.
     """
     negative = labels[:, 0] > 0
-    positives = (~negative).sum()
-    wanted = (factor * positives).clamp(min=least)
-    draws = torch.rand(len(losses), device=losses.device).masked_fill(~negative, 2)
-    kept = ~negative | (draws.argsort().argsort() < wanted)  # by the rank of their draws
-    return losses * kept * (len(losses) / kept.sum().clamp(min=1))
+    wanted = (factor * (~negative).sum()).clamp(min=least)
+    draws = torch.rand(len(labels), device=labels.device).masked_fill(~negative, 2)
+    return ~negative | (draws.argsort().argsort() < wanted)  # by the rank of their draws

@@ -51,5 +51,7 @@ def localized_context(
     if heads == "mean":
         weights = weights / attention.shape[1]
     weights = weights / (weights.sum(-1, keepdim=True) + epsilon)
+    if encoded.kept is not None:
+        weights = weights * encoded.kept.flatten(1, 2)
     context = weights.to(encoded.states.dtype) @ encoded.states  # [D, n * n, d]
     return context[cells[:, 0], cells[:, 1] * batch.largest + cells[:, 2]]

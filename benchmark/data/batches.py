@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,6 +31,13 @@ class Encoded(NamedTuple):
     # [M, heads, L] last-layer attention of each mention's marker, zero at padding; None where the
     # encoder gives none
     rows: Tensor | None
+    # [D, N, N, L] bool: False where the context of a (head, tail) cell loses a token; None where
+    # none does. Set by views.
+    kept: Tensor | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Encoded:
+        """The same with each part that is there changed."""
+        return Encoded(*(part if part is None else change(part) for part in self))
 
 
 @dataclass
@@ -86,6 +93,8 @@ class Batch:
     encoded_again: Encoded | None = None  # another pass, for augmenters that encode again
     further: Batch | None = None  # documents that an augmenter adds to these
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
+    # of all processes' positive pairs those of this one, times the number of processes
+    share: float = 1.0
 
     @property
     def single_window(self) -> bool:
@@ -119,7 +128,7 @@ class Batch:
     def _map(self, change) -> Batch:
         def changed(value):
             if isinstance(value, Encoded):
-                return Encoded(*(part if part is None else change(part) for part in value))
+                return value.changed(change)
             if isinstance(value, Batch):
                 return value._map(change)
             return change(value) if isinstance(value, Tensor) else value

@@ -96,14 +96,14 @@ def prepare(
     Raises:
         UserError: the corpus cannot be loaded; a finished run (of another seed, too) or a saved
             training state was made with another configuration, other data or another
-            NUMERICS_VERSION; or a hyper-parameter is refused by its backbone or augmenter.
+            version of the numbers; or a hyper-parameter is refused by its backbone or augmenter.
     """
     earlier = set[RunDirectory]().union(*(job.earlier for job in jobs))
     needed = [*jobs, *(job for job in grid if job.directory in earlier and job not in jobs)]
     finished = [job for job in needed if job.directory.is_sound()]
     left = [job for job in jobs if job not in finished]
     finished += _other_seeds(left)
-    _require_same(finished, {"numerics_version": identity.NUMERICS_VERSION})
+    _require_same(finished, {})
     if not left and not any(job.data_moved for job in finished):
         when_checked()
         progress.message("all of these runs are done; their data was not read again")

@@ -17,11 +17,6 @@ from benchmark.config import EncoderConfig, RunConfig
 from benchmark.hub import encoder_snapshot, weight_files
 from benchmark.store.files import sha256
 
-NUMERICS_VERSION = 4
-"""Raised by hand with a change that moves results: stored runs of another version are refused, not
-mixed with new ones.
-"""
-
 ENCODER_TEXTS = ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 
@@ -33,7 +28,6 @@ def facts(corpus: Any, encoder: EncoderConfig) -> dict[str, Any]:
     """
     snapshot = encoder_snapshot(encoder.name, encoder.revision)
     return {
-        "numerics_version": NUMERICS_VERSION,
         "encoder_digest": snapshot and _digest(snapshot.folder),
         "encoder_revision": snapshot and snapshot.revision,
         "corpus": corpus.name,

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError, UserError
 from benchmark.grid import identity
+from benchmark.numerics import numerics_version
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
 from benchmark.store.runs import RunDirectory
 
@@ -81,8 +82,9 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
-        teacher = identity.teacher_digest(self.config.train.teachers)
-        return {"teacher_digest": teacher, "files_digest": identity.files_digest(self.config)}
+        teacher = identity.teacher_digest(self.config.teachers)
+        files, version = identity.files_digest(self.config), numerics_version(self.config)
+        return {"teacher_digest": teacher, "files_digest": files, "numerics_version": version}
 
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its folder."""

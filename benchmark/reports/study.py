@@ -150,6 +150,9 @@ def _require_comparable(runs: list[StoredRun]) -> None:
         if run.augmenter != BASELINE:
             settings["augment", ""] = run.config.get("augment")
         known = {fact: run.facts.get(fact) for fact in IDENTIFYING_FACTS}
+        if version := known["numerics_version"]:  # followed by that of the run's own parts
+            known["numerics_version"], _, of_parts = str(version).partition(", ")
+            settings["numerics_version", f"{run.backbone} {run.augmenter}"] = of_parts or "first"
         settings |= {(fact, ""): value for fact, value in known.items() if value is not None}
         for (key, name), value in settings.items():
             other, expected = first.setdefault((key, name), (run, value))

@@ -58,10 +58,10 @@ class Augmentation:
 
     def mixing(self, epoch: int) -> Mixing:
         """What the loss of an epoch is made of: Algorithm 1, lines 3-6 (warm-up) and 31-34."""
-        augment = self.session.run.augment
+        augment, train = self.session.run.augment, self.session.run.train
         if epoch >= augment.warmup_epochs:
             return Mixing(augment.combination, augment.weight)
-        return Mixing(auxiliary=augment.warmup_contrastive)
+        return Mixing(auxiliary=augment.warmup_contrastive, taught=bool(train.teachers))
 
     def at(self, epoch: int, step: int) -> Step | None:
         """The augmentation of a training step (Algorithm 1, lines 3-7): none during warm-up."""
@@ -76,7 +76,8 @@ class Augmentation:
         """
         session, progress = self.session, self.session.progress
         reason = hindrance(self.stage1)
-        if self.augmenter.does() != "augment":
+        taught = session.run.teachers != session.run.train.teachers  # by the augmenter
+        if self.augmenter.does() != "augment" or taught:
             reason = f"{session.run.augmenter.name} makes none of its own"
         if reason:
             progress.message(f"quality of generated pairs not measured: {reason}")

@@ -31,7 +31,7 @@ def require_teacher(run: str) -> Path:
     path = Path(run).expanduser() / FILE
     if not path.is_file():
         raise UserError(
-            f"distill_from: {path} is missing: run the teacher with --set train.store_logits=true"
+            f"teacher: {path} is missing: run the teacher with --set train.store_logits=true"
         )
     return path
 
@@ -46,11 +46,10 @@ def stored_logits(run: str, titles: Sequence[str], relations: Sequence[str]) -> 
     path = require_teacher(run)
     tensors, facts = read_tensors(path)
     if facts["relations"] != list(relations):
-        raise UserError(f"distill_from: {path} was made with another relation inventory")
+        raise UserError(f"teacher: {path} was made with another relation inventory")
     if missing := sorted(set(titles) - set(facts["titles"])):
         raise UserError(
-            f"distill_from: {path} lacks {len(missing)} of the training documents, e.g. "
-            f"'{missing[0]}'"
+            f"teacher: {path} lacks {len(missing)} of the training documents, e.g. '{missing[0]}'"
         )
     split = tensors["logits"].split(tensors["pairs"].tolist())
     known = dict(zip(facts["titles"], split, strict=True))
@@ -74,7 +73,7 @@ class TaughtCollator:
         self.collator = collator
         of_teachers = [stored_logits(run, titles, relations) for run in teachers]
         if len({tuple(map(len, logits)) for logits in of_teachers}) > 1:
-            raise UserError("distill_from: the teachers saw different entities in these documents")
+            raise UserError("teachers: they saw different entities in these documents")
         self.logits = [torch.stack(of).mean(0) for of in zip(*of_teachers, strict=True)]
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
@@ -82,5 +81,5 @@ class TaughtCollator:
         logits = [self.logits[row] for row in batch.rows.tolist() if row != BLANK]
         batch.teacher = torch.cat([self.logits[0][:0], *logits])
         if len(batch.teacher) != len(batch.pair_cell):
-            raise UserError("distill_from: the teacher saw other entities in these documents")
+            raise UserError("teacher: it saw other entities in these documents")
         return batch

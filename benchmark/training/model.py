@@ -18,6 +18,7 @@ from augmenters.base import Augmenter
 from backbones.base import Backbone
 from backbones.encoders import encoder_class, pretrained
 from backbones.encoders.base import Encoder
+from benchmark import processes
 from benchmark.config import EncoderConfig, RunConfig
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.documents import Corpus
@@ -66,6 +67,8 @@ class DocreModel(nn.Module):
         found = self.backbone.represent(encoded, batch)
         own = Pairs(found, batch.labels(self.classes), batch.positive)
         real, teacher = joined(own), gathered(batch.teacher, len(own.labels))
+        everywhere = max(len(real.known_positives), 1)
+        batch.share = processes.count() * len(batch.positive) / everywhere
         generated, changes = None, {}
         if step is not None:
             generated = step.generate(self.backbone, real, encoded, batch, self.encode_again)
@@ -161,7 +164,7 @@ def require_buildable(run: RunConfig) -> None:
             f"backbone '{run.backbone.name}' reads the encoder's attention, and encoder "
             f"'{run.encoder.name}' gives none: take another encoder or another backbone"
         )
-    for teacher in run.train.teachers:
+    for teacher in run.teachers:
         require_teacher(teacher)
     require_installed(run.train.trackers)
     with _explained("backbone", run.backbone.name, options), torch.device("meta"):

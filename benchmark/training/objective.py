@@ -25,11 +25,13 @@ class Mixing:
         Stage_3/model.py).
     weight: of a generated pair (concatenate) or of their mean (two_means).
     auxiliary: whether the backbone's auxiliary loss counts.
+    taught: whether the teacher counts.
     """
 
     combination: str = "concatenate"
     weight: float = 1.0
     auxiliary: bool = True
+    taught: bool = True
 
 
 def training_loss(
@@ -57,17 +59,21 @@ def training_loss(
         adjust: an augmenter's change of the real pairs' logits [P, R], given their labels.
         weigh: an augmenter's weights [P] of the real pairs' losses, given their labels.
     """
+    drawn, everything = backbone.drawn_pairs(real.labels), real
+    if drawn is not None:
+        real, teacher = real.at(drawn), teacher if teacher is None else teacher[drawn]
     # Algorithm 1, line 32: predictions on real and on generated pairs, by the same classifier
     seen = real.representations if perturb is None else perturb(*real)
     logits = backbone.classify(seen).float()
     adjusted = logits if adjust is None else adjust(logits, real.labels)
     if generated is None or not len(generated.labels):
         losses = backbone.pair_loss(adjusted, real.labels)
-        everything, loss = real, _mean(losses if weigh is None else losses * weigh(real.labels))
+        loss = _mean(losses if weigh is None else losses * weigh(real.labels))
     else:
-        everything = real.joined_with(generated)
+        everything = everything.joined_with(generated)
         of_generated = backbone.classify(generated.representations).float()
-        losses = backbone.pair_loss(torch.cat([adjusted, of_generated]), everything.labels)
+        labels = torch.cat([real.labels, generated.labels])
+        losses = backbone.pair_loss(torch.cat([adjusted, of_generated]), labels)
         P, Q = len(real.labels), len(generated.labels)
         real_losses, generated_losses = losses.split([P, Q])
         if mixing.combination == "two_means":
@@ -75,7 +81,7 @@ def training_loss(
         else:
             loss = real_losses.sum() + mixing.weight * generated_losses.sum()
             loss = loss / (P + mixing.weight * Q)
-    if teacher is not None:
+    if teacher is not None and mixing.taught:
         loss = loss + nn.functional.mse_loss(logits, teacher)
     if not mixing.auxiliary:
         return loss

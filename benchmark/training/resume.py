@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
+from benchmark.numerics import numerics_version
 from benchmark.registry import AUGMENTERS
 from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, SAVED_STATE
 from benchmark.store.differences import difference_lines
@@ -54,10 +55,11 @@ def starting_point(
     own.unlink(missing_ok=True)
     if run == run.plain() or base is None or not run.augment.repeats_stage1:
         return None
-    saved = facts_of(base / BRANCH)
+    saved, plain = facts_of(base / BRANCH), run.plain()
+    facts = {**facts, "numerics_version": numerics_version(plain)}
     if (
         saved.get("epoch") != run.augment.warmup_epochs
-        or _differences(saved, run.plain(), facts)
+        or _differences(saved, plain, facts)
         or not is_sound(base / BRANCH_BEST)
     ):
         return None

@@ -120,9 +120,9 @@ class Session:
                 seed=self.run.seed,
                 rewrites=self.rewrites,
             )
-        if training and config.teachers:
+        if training and self.run.teachers:
             titles = list(self.corpus.train["title"])
-            collate = TaughtCollator(collate, config.teachers, titles, self.corpus.relations)
+            collate = TaughtCollator(collate, self.run.teachers, titles, self.corpus.relations)
         on_gpu = self.accelerator.device.type == "cuda"
         return DataLoader(
             Rows(features, needs),

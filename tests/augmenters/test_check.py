@@ -46,7 +46,7 @@ def augments(make, **members):
 
 
 def views(make):
-    return broken(Era, _view=lambda self, e, batch, *, rng: Encoded(*map(make, e)))
+    return broken(Era, _view=lambda self, e, batch, *, rng: Encoded(*map(make, e[:2])))
 
 
 def adjusts(make):

@@ -131,9 +131,12 @@ def test_a_rare_label_set_borrows_from_its_nearest_base():
     assert torch.allclose(made.var(0), 0.75 * near.var(0), rtol=0.1)
 
 
-def test_alpha_adds_variance_in_units_of_the_mean_variance():
-    rows = torch.randn(300, 2, generator=rng(1)) * torch.tensor([2.0, 0.0])
-    labels = multi_hot([1]).repeat(300, 1)
-    augmenter = fitted(Calibrated(alpha=0.5), rows, labels)
-    made, _ = augmenter.augment(torch.zeros(20_000, 2), labels[:1].repeat(20_000, 1), rng=rng())
-    assert made[:, 1].var().item() == pytest.approx(0.5 * rows[:, 0].var().item() / 2, rel=0.05)
+def test_alpha_widens_what_is_borrowed():
+    rows = torch.randn(301, 2, generator=rng(1)) * torch.tensor([2.0, 0.0])
+    labels = multi_hot(*([[1]] * 300 + [[2]]))
+    augmenter = fitted(Calibrated(alpha=0.5, own=3.0), rows, labels)
+    spread = lambda one: augmenter.augment(torch.zeros(20_000, 2), one.repeat(20_000, 1), rng=rng())
+    frequent, rare = (spread(labels[i : i + 1])[0][:, 1].var().item() for i in (0, 300))
+    # three quarters of the rare set's variance is borrowed; the frequent set borrows nothing
+    variance = augmenter.residuals.square().mean().item()
+    assert rare == pytest.approx(0.75 * 0.5 * variance, rel=0.05) and frequent == 0

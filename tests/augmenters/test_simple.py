@@ -16,6 +16,7 @@ from augmenters.gaussian import GaussianNoise, spread
 from augmenters.input_dropout import InputDropout
 from augmenters.logit_adjustment import LogitAdjustment
 from augmenters.none import NoAugmentation
+from backbones.parts.pooling import entity_attention, localized_context
 from benchmark.data.batches import Encoded
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS
@@ -114,17 +115,37 @@ def test_which_augmenters_are_controls():
 # views
 
 
-def test_era_hides_the_same_tokens_from_all_mentions_of_a_document():
+def test_era_hides_tokens_from_each_positive_pair_on_its_own():
     encoded, batch = encoding()
-    ones = Encoded(encoded.states, torch.ones_like(encoded.rows))
-    seen = Era(rate=0.4).view(ones, batch, rng=rng())
-    assert torch.equal(seen.states, encoded.states)
-    documents = batch.mention_state // batch.width
-    for number in documents.unique():
-        rows = seen.rows[documents == number]
-        assert set(rows.unique().tolist()) <= {0.0, 1.0}
-        assert torch.equal(rows, rows[:1, :1].expand_as(rows))
-    assert 0.2 < (seen.rows == 0).float().mean() < 0.6
+    seen = Era(rate=0.4).view(encoded, batch, rng=rng())
+    assert torch.equal(seen.states, encoded.states) and torch.equal(seen.rows, encoded.rows)
+    positive = torch.zeros(seen.kept.shape[:3], dtype=torch.bool)
+    positive[tuple(batch.pairs[batch.positive].T)] = True
+    assert seen.kept[~positive].all()
+    hidden = ~seen.kept[positive]
+    assert len(hidden.unique(dim=0)) == len(hidden) > 1
+    assert hidden.float().mean().item() == pytest.approx(0.4, abs=0.1)
+    everywhere = Era(rate=0.4, pairs="all").view(encoded, batch, rng=rng())
+    assert (~everywhere.kept[tuple(batch.pairs.T)]).any(1).all()
+
+
+def test_a_context_without_a_token_lacks_just_its_term():
+    """c' = sum over l of p_l q_l H_l, with q as it is normalised for all tokens."""
+    encoded, batch = encoding()
+    settings = {"heads": "mean", "epsilon": 1e-5}
+    seen = Era(rate=0.3, pairs="all").view(encoded, batch, rng=rng())
+    found = localized_context(seen, batch, batch.pairs, **settings)
+    attention = entity_attention(encoded.rows, batch)
+    head, tail = batch.entity_of(batch.pairs)
+    q = (attention[head] * attention[tail]).mean(1)
+    q = q / (q.sum(1, keepdim=True) + 1e-5) * seen.kept[tuple(batch.pairs.T)]
+    expected = torch.einsum("pl,pld->pd", q, encoded.states[batch.pairs[:, 0]])
+    torch.testing.assert_close(found, expected)
+    whole = encoded._replace(kept=torch.ones_like(seen.kept))
+    assert torch.equal(
+        localized_context(whole, batch, batch.pairs, **settings),
+        localized_context(encoded, batch, batch.pairs, **settings),
+    )
 
 
 def test_era_says_that_it_needs_attention():

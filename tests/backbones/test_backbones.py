@@ -1,15 +1,16 @@
 """The prediction rule, parts of several backbones, and gradients that repeat bit for bit."""
 
+import itertools
+
 import pytest
 import torch
 from made_up_batches import random_batch, random_documents, random_encoded
 
 from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear, _blocks
-from backbones.parts.binary import with_few_negatives
+from backbones.parts.binary import BinaryRelations, few_negatives
 from backbones.parts.pooling import entity_embeddings
-from benchmark.data.batches import Encoded
-from benchmark.data.made_up import made_up_batch
+from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.registry import BACKBONES
 
 SMALL = {"atlop": {"emb": 16, "block": 4}, "kd_docre": {"emb": 16, "block": 4, "layers": 2}}
@@ -32,7 +33,7 @@ def test_two_threads_give_the_same_gradients_every_time(name, two_threads):
     torch.manual_seed(0)
     backbone = BACKBONES[name](16, CLASSES, **SMALL[name] | {"emb": 512, "block": 1})
     batch = random_batch((12, 35, 16, 20))
-    encoded = Encoded(*(tensor.float() for tensor in random_encoded(batch)))
+    encoded = random_encoded(batch).changed(torch.Tensor.float)
     weights = torch.randn(len(batch.pair_cell), backbone.width)
 
     def gradient():
@@ -50,7 +51,7 @@ def test_every_backbone_runs_in_bfloat16(name):
     backbone = kind(16, CLASSES, **kind.check_options)
     batch = made_up_batch(random_documents((3, 5, 2)), kind.needs)
     with torch.autocast("cpu", torch.bfloat16):
-        encoded = Encoded(*(tensor.float() for tensor in random_encoded(batch)))
+        encoded = random_encoded(batch).changed(torch.Tensor.float)
         logits = backbone.classify(backbone.represent(encoded, batch))
     assert logits.isfinite().all()
 
@@ -112,11 +113,65 @@ def test_entity_embeddings_of_large_states_are_finite():
 
 @pytest.mark.parametrize(("factor", "least", "kept"), [(2, 1, 6), (0, 5, 7), (9, 1, 20)])
 def test_few_negatives(factor, least, kept):
-    """All positives count, few negatives, and the mean is that of those."""
+    """All positives count, and few negatives, other ones each time."""
     labels = torch.zeros(20, 3)
     labels[:2, 1] = labels[2:, 0] = 1
-    losses = torch.arange(1.0, 21.0)
-    found = with_few_negatives(losses, labels, factor, least)
-    counted = found > 0
-    assert counted[:2].all() and counted.sum() == kept
-    torch.testing.assert_close(found.mean(), losses[counted].mean())
+    draws = [few_negatives(labels, factor, least) for _ in range(20)]
+    assert all(drawn[:2].all() and drawn.sum() == kept for drawn in draws)
+    assert torch.stack(draws).any(0).all()
+
+
+def test_binary_relations_have_no_limit():
+    """Six of six, where three are allowed and class 0 is above them all."""
+    model = BinaryRelations()
+    model.move_threshold(0.5)
+    logits = torch.tensor([[9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0, 0.5, 0.4, 0.6, 0, 0, 0]])
+    facts, margins = model.predict(logits, max_labels=3)
+    assert facts.tolist() == [*([0, r] for r in range(1, 7)), [1, 3]]
+    torch.testing.assert_close(margins[-1].item(), 0.1, atol=1e-6, rtol=0)
+
+
+def test_the_evidence_loss_of_two_processes_is_that_of_the_whole_batch():
+    """Their gradients are averaged; the first has no evidence at all."""
+    kind = BACKBONES["dreeam"]
+    torch.manual_seed(0)
+    model = kind(16, CLASSES, **kind.check_options)
+    documents = [made_up_document(number, n) for number, n in enumerate((4, 3))]
+    made = lambda some: made_up_batch(some, kind.needs)
+    whole, first, second = made(documents), made(documents[:1]), made(documents[1:])
+    whole.evidence = whole.evidence[whole.pairs[whole.evidence[:, 0], 0] == 1]
+    first.evidence = first.evidence[:0]
+    assert len(whole.evidence) == len(second.evidence) > 0 and len(first.positive)
+    second.share = 2 * len(second.positive) / len(whole.positive)
+    loss = lambda batch: model.auxiliary_loss(None, made_up_encoding(batch), batch)
+    torch.testing.assert_close((loss(first) + loss(second)) / 2, loss(whole))
+
+
+def test_gains_attention_weighs_the_paths_of_a_pair():
+    """Against a loop over pairs and paths. One sentence names entities 0 to 3, another 3 and 4."""
+    torch.manual_seed(0)
+    kind = BACKBONES["gain"]
+    model = kind(16, CLASSES, **kind.check_options, paths="softmax").double().eval()
+    batch = made_up_batch([made_up_document(0, 5)], kind.needs)
+    shared = torch.zeros(1, 5, 5, dtype=torch.float64)
+    for sentence in ((0, 1, 2, 3), (3, 4)):
+        for i, j in itertools.permutations(sentence, 2):
+            shared[0, i, j] = 1
+    model.shared_sentences = lambda batch: shared
+    entities = torch.randn(5, model.attention.in_features // 2, dtype=torch.float64)
+    found = model.paths(entities, batch)[0]
+    u = entities[:, -model.edge.out_features :]
+    edge = lambda i, j: model.edge(torch.cat([u[i], u[j]])).relu()
+    for i, j in itertools.permutations(range(5), 2):
+        middles = [m for m in range(5) if shared[0, i, m] and shared[0, m, j]]
+        steps = [((i, m), (m, j), (j, m), (m, i)) for m in middles]
+        paths = [torch.cat([edge(*step) for step in path]) for path in steps]
+        expected = torch.zeros(found.shape[2], dtype=torch.float64)
+        if paths:
+            wanted = model.attention(torch.cat([entities[i], entities[j]]))
+            scores = torch.stack([wanted @ path for path in paths]).softmax(0)
+            expected = (scores[:, None] * torch.stack(paths)).sum(0)
+        torch.testing.assert_close(found[i, j], expected)
+    assert not found[0, 4].eq(0).all() and len(middles) == 0
+    found.sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.attention.parameters())

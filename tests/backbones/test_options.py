@@ -6,7 +6,6 @@ from made_up_batches import random_batch, random_encoded
 
 from backbones.baseline import Baseline
 from backbones.parts.losses import supervised_contrastive
-from benchmark.data.batches import Encoded
 from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError
 from benchmark.registry import BACKBONES
@@ -20,7 +19,7 @@ def test_all_pairs_of_the_batch_as_contrasts(form):
     torch.manual_seed(0)
     model = Baseline(16, CLASSES, **SMALL, contrast_with="all", contrastive=form)
     batch = random_batch((4, 3))
-    encoded = Encoded(*(x.float() for x in random_encoded(batch)))
+    encoded = random_encoded(batch).changed(torch.Tensor.float)
     pairs = Pairs(model.represent(encoded, batch), batch.labels(CLASSES))
     without = pairs.representations[pairs.labels[:, 0] == 1]
     assert len(without) > 0

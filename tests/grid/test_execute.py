@@ -10,10 +10,9 @@ import time
 
 import pytest
 
-from benchmark import signals
+from benchmark import numerics, signals
 from benchmark.config import RunConfig
 from benchmark.errors import DataError, UserError
-from benchmark.grid import identity
 from benchmark.progress import Progress
 from benchmark.store.claims import HEARTBEAT
 from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory
@@ -253,8 +252,18 @@ def test_moving_the_data_loses_no_run_but_changing_it_is_an_error(lab):
 
 def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypatch):
     lab(LEFT)
-    monkeypatch.setattr(identity, "NUMERICS_VERSION", identity.NUMERICS_VERSION + 1)
+    monkeypatch.setattr(numerics, "NUMERICS_VERSION", numerics.NUMERICS_VERSION + 1)
     assert "numerics_version" in refused(lab, LEFT)
+
+
+def test_another_version_of_a_part_is_refused_where_it_takes_part(lab, monkeypatch):
+    lab(LEFT)
+    monkeypatch.setitem(numerics.PART_VERSIONS, "right", 2)
+    assert ran(lab, LEFT) == []
+    monkeypatch.setitem(numerics.PART_VERSIONS, "noisy", 2)
+    version = numerics.NUMERICS_VERSION
+    assert f'numerics_version: {version} stored, "{version}, noisy 2" asked' in refused(lab, LEFT)
+    assert ran(lab, NONE, "--seeds", "1") == ["left none 1"]
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,8 @@ def test_word_level(name, encoder, names):
     """Encoder and head."""
     arrays, with_context = read(f"head_{name}"), name == "context"
     theirs = weights(arrays)
-    encoder = ENCODERS[encoder]([[str(i) for i in range(30)]], word_width=8, width=16).eval()
+    words = [[str(i) for i in range(30)]] * 2
+    encoder = ENCODERS[encoder](words, word_width=8, width=16).eval()
     entities = "coref_embed.weight" if "coref_embed.weight" in theirs else "entity_embed.weight"
     tables = {"tags.entity.weight": entities, "tags.kind.": "ner_emb."}
     tables["embeddings."] = ("word_emb.", 5)  # after the special tokens and the marker

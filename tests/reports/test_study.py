@@ -43,6 +43,19 @@ def test_an_experiment_that_fits_no_table_leaves_the_others_alone(tmp_path):
     assert said.startswith("odd: ") and "train.epochs is 3" in said
 
 
+def test_versions_of_their_numbers_are_told_apart_by_the_parts_they_speak_of(tmp_path):
+    def of_version(augmenter, seed, version):
+        made = run(tmp_path, augmenter, seed, 0.5)
+        made.facts["numerics_version"] = version
+        return made
+
+    runs = [of_version("none", 0, 4), of_version("vae", 0, "4, vae 2"), of_version("none", 1, "4")]
+    assert studies(runs)[1] == []
+    for another in (of_version("vae", 1, 4), of_version("gaussian", 0, 5)):
+        ((_, (said,)),) = [studies([*runs, another])]
+        assert "numerics_version is " in said
+
+
 def test_what_was_asked_for_and_is_not_there_is_missing(tmp_path):
     stored = run(tmp_path, "none", 0, 0.5)
     asked = {("atlop", "none"): [0, 1], ("atlop", "vae"): [0, 1]}

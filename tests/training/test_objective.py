@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmark.data.batches import Encoded
+from augmenters.none import NoAugmentation
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 from benchmark.registry import AUGMENTERS, BACKBONES
@@ -73,6 +73,24 @@ def test_generated_pairs_enter_by_concatenation_or_by_two_means(given):
         loss(given, extra, mixing=Mixing("two_means", 0.5)),
         of_real.mean() + 0.5 * of_extra.mean() + both,
     )
+
+
+def test_pairs_that_are_not_drawn_leave_the_mean_and_the_teacher_alone(given, monkeypatch):
+    backbone, *_, real, extra = given
+    drawn = torch.arange(len(real.labels)) % 3 != 1
+    taken, teacher = real.at(drawn), torch.randn(len(real.labels), CLASSES)
+    monkeypatch.setattr(backbone, "drawn_pairs", lambda labels: drawn)
+    of_taken, of_extra = per_pair(given, taken), per_pair(given, extra)
+    both = auxiliary(given, Pairs(*real).joined_with(extra))
+    torch.testing.assert_close(loss(given), of_taken.mean() + auxiliary(given, real))
+    torch.testing.assert_close(loss(given, extra), torch.cat([of_taken, of_extra]).mean() + both)
+    taught = loss(given, teacher=teacher) - loss(given)
+    expected = (backbone.classify(taken.representations) - teacher[drawn]).square().mean()
+    torch.testing.assert_close(taught, expected, rtol=1e-3, atol=1e-5)
+    halves = torch.where(real.labels[:, 0] > 0, 0.5, 1.0)
+    weighed = loss(given, weigh=lambda labels: torch.where(labels[:, 0] > 0, 0.5, 1.0))
+    expected = (of_taken * halves[drawn]).mean() + auxiliary(given, real)
+    torch.testing.assert_close(weighed, expected)
 
 
 def test_the_auxiliary_loss_can_be_left_out(given):
@@ -150,22 +168,22 @@ def test_a_step_of_every_unfitted_augmenter_trains_the_head(given, name):
     positive = real.only_positive().labels
     label_sets = torch.cat([positive, positive[:1].repeat(5, 1)])  # some relations are rarer
     kind = AUGMENTERS[name]
-    augmenter = kind(**(kind.check_options if kind.does() == "documents" else {}))
+    augmenter, makes_none = kind(**kind.check_options), issubclass(kind, NoAugmentation)
     augmenter.prepare(label_sets, rng=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(1)
     step = Step(augmenter, Requests(2, 0.0, label_sets), rng)
-    again = lambda batch: Encoded(*(1.1 * part for part in encoded))
+    again = lambda batch: encoded.changed(lambda part: 1.1 * part)
     batch = replace(batch, further=batch)
     generated = step.generate(backbone, real, encoded, batch, again)
     makes_pairs = augmenter.does() in ("augment", "view", "documents")
     assert (generated is not None) == makes_pairs
     if augmenter.does() == "documents":
         assert torch.equal(generated.labels, real.labels)
-    elif makes_pairs and name != "none":
+    elif makes_pairs and not makes_none:
         assert len(generated.labels) == 2 * len(positive)
     assert len(step.changes) == (not makes_pairs)
     found = loss(given, generated, **step.changes)
     found.backward()
     assert found.isfinite()
-    assert (found != loss(given)) == (name != "none")
+    assert (found != loss(given)) == (not makes_none)
     assert all(p.grad is None or p.grad.isfinite().all() for p in backbone.parameters())

@@ -24,6 +24,7 @@ from tiny_runs import (
 )
 
 from benchmark import signals
+from benchmark.config import Choice
 from benchmark.data.batches import Collator, Rows
 from benchmark.data.docred import as_docred
 from benchmark.data.features import featurise
@@ -329,6 +330,17 @@ def test_several_teachers_teach_their_mean(tmp_path):
     both = TaughtCollator(None, folders, titles, relations).logits
     torch.testing.assert_close(both[2], (first[2] + second[2]) / 2)
     assert losses(execute(tmp_path, config("baseline", seed=2, distill_from=folders)))[0] > 0
+
+
+def test_an_augmenter_with_teachers_teaches_after_the_warm_up(tmp_path):
+    folders = [str(execute(tmp_path, config(seed=s, store_logits=True)).path) for s in (1, 2)]
+    plain = execute(tmp_path, config(), branch_epoch=1)
+    wanted = Choice(name="distilled", options={"teachers": folders})
+    student = config(augment={}).model_copy(update={"augmenter": wanted})
+    taught = execute(tmp_path, student)
+    assert losses(taught)[0] == losses(plain)[0] and losses(taught)[1] > losses(plain)[1]
+    assert not (taught.path / "quality.json").exists()
+    assert losses(execute(tmp_path / "alone", student)) == losses(taught), "without a branch, too"
 
 
 def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):

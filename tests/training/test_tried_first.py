@@ -37,7 +37,7 @@ def augmenter(name, **options):
         (encoder(heads=3), "at least 2 heads"),
         (encoder(layers="two"), "'layers': Input should be a valid int"),
         (encoder("/none_here"), "none_here.*neither a local folder"),
-        (config(distill_from="nowhere"), "distill_from.*logits_train.* is missing.*store_logits"),
+        (config(distill_from="nowhere"), "teacher.*logits_train.* is missing.*store_logits"),
     ],
 )
 def test_hyper_parameters_are_tried(run, message):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from backbones.encoders.word_level import BiLstm, Cnn
+from backbones.encoders.words import UNKNOWN
 from benchmark.errors import ConfigError
 
 
@@ -30,3 +31,13 @@ def test_vectors_that_cannot_be_used(tmp_path):
     (tmp_path / "two.txt").write_text("one 1 2\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="no vectors of width 100"):
         Cnn([], path=str(tmp_path / "two.txt"))
+
+
+def test_a_word_seen_once_is_unknown_but_not_one_with_a_vector(tmp_path):
+    sentences = [["Two", "words", "*"], ["two", "*", "words", "once"]]
+    encoder = BiLstm(sentences, word_width=3)
+    ids = [encoder.tokenizer(word)[0] for word in ("two", "words", "once", "never")]
+    assert ids[2:] == [UNKNOWN, UNKNOWN] and ids[0] != ids[1] and UNKNOWN not in ids[:2]
+    encoder.save(tmp_path)
+    assert BiLstm.load(tmp_path, word_width=3).tokenizer.key == encoder.tokenizer.key
+    assert "once" in BiLstm(sentences, word_width=3, least=1).tokenizer.ids
