@@ -168,7 +168,7 @@ def _encode(
             batch = collate([rows_of[i] for i in numbers]).to(device)
             document = batch.mention_state // batch.width
             mentions = torch.bincount(document, minlength=len(numbers)).tolist()
-            found, attended = encoder(batch)
+            found, attended = encoder(batch)[:2]
             if attended is None:
                 attended = found.new_zeros(sum(mentions), 0, batch.width)
             of_document, heads = attended.split(mentions), attended.shape[1]
