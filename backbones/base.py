@@ -45,6 +45,8 @@ class Backbone(nn.Module):
         reads_entity_numbers: whether logits depend on the entities' order in the file.
         tunes_threshold: whether the threshold is tuned on dev before each dev score; such a
             backbone has `move_threshold` (backbones/parts/binary.py).
+        fuses: whether dev and test are scored with pseudo-documents, too
+            (benchmark/training/fusion.py); such a backbone has `evidence`.
         check_options: hyper-parameters that make it small enough for `check`.
     """
 
@@ -54,6 +56,7 @@ class Backbone(nn.Module):
     reads_attention: ClassVar[bool] = False
     reads_entity_numbers: ClassVar[bool] = False
     tunes_threshold: bool = False
+    fuses: bool = False
     check_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **options: Any):
@@ -91,6 +94,12 @@ class Backbone(nn.Module):
                 processes train together.
         """
         return 0.0
+
+    def evidence(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """[K, 2] (pair, sentence): the sentences that a pair's relations are read from; by pair and
+        sentence, each once. A pair may have none.
+        """
+        raise NotImplementedError
 
     def slow_parameters(self) -> list[nn.Parameter]:
         """Parameters of the head that train at the encoder's learning rate; none by default."""

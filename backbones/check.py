@@ -180,3 +180,26 @@ def classify_reads_each_pair_alone(case: BackboneCase) -> None:
     found = backbone.represent(*case.batch())
     message = "the logits of a pair depend on the other pairs that are classified with it"
     case.expect_same(backbone.classify(found)[3:5], backbone.classify(found[3:5]), message)
+
+
+def evidence_names_sentences_of_the_document(case: BackboneCase) -> None:
+    """Of a backbone that has `evidence`: whatever else is in the batch."""
+    backbone = case.make()
+    if type(backbone).evidence is Backbone.evidence:
+        return
+
+    def sentences(documents: Sequence[dict]) -> list[tuple[int, ...]]:
+        encoded, batch = case.batch(documents)
+        found = backbone.evidence(encoded, batch)
+        listed = found.ndim == 2 and found.shape[1] == 2
+        case.expect(listed, "evidence must return rows of [pair, sentence]")
+        pairs = batch.pairs[found[:, 0]]
+        rows = torch.stack([batch.rows[pairs[:, 0]], pairs[:, 1], pairs[:, 2], found[:, 1]], 1)
+        return sorted(map(tuple, rows.tolist()))
+
+    packed, alone = sentences(DOCUMENTS), [row for d in DOCUMENTS for row in sentences([d])]
+    case.expect(packed == sorted(alone), "a document's evidence depends on the others of the batch")
+    known = {document["row"]: len(document["sentence_start"]) for document in DOCUMENTS}
+    there = all(0 <= sentence < known[row] for row, _, _, sentence in packed)
+    case.expect(there, "evidence names a sentence that its document does not have")
+    case.expect(len(set(packed)) == len(packed), "evidence names a sentence of a pair twice")

@@ -2,29 +2,37 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from backbones.parts.grouped import GroupedPairs
 from backbones.parts.losses import adaptive_threshold
-from backbones.parts.pooling import entity_attention
+from backbones.parts.pooling import entity_attention, pair_attention
 from benchmark.data.batches import Batch, Encoded
 from benchmark.options import Least, OptionModel, Whole
 from benchmark.registry import BACKBONES
 
 TINY = 1e-30  # of the official code, where a sentence gets no attention
+EVIDENT = 0.2  # share of a pair's attention above which a sentence is evidence
 
 
 @BACKBONES.register("dreeam")
 class Dreeam(GroupedPairs):
-    """DREEAM: ATLOP with the evidence loss; its fusion at inference is left out."""
+    """DREEAM: ATLOP with the evidence loss; `fusion` adds scores of its fusion at inference."""
 
     class Options(OptionModel):
         emb: Whole = 768
         block: Whole = 64
         evidence_weight: Least = 0.1  # lambda of the evidence loss; 0.05 for RoBERTa-large
         layers: Whole = 3  # encoder layers whose states and attention are averaged, from the last
+        # also score dev and test with pseudo-documents made of evidence: a second, longer pass
+        fusion: bool = False
 
     needs = ("token_sentence", "evidence")
     epsilon = TINY
+
+    @property
+    def fuses(self):
+        return self.options.fusion
 
     def prepare_encoder(self, encoder):
         encoder.average_layers(self.options.layers)
@@ -59,3 +67,11 @@ class Dreeam(GroupedPairs):
         weights = (attention[head] * attention[tail]).mean(1)
         inside = batch.token_sentence[cells[:, 0]] == sentence[:, None]
         return (weights * inside).sum(1) / (weights.sum(1) + self.epsilon)
+
+    def evidence(self, encoded, batch):
+        weights = pair_attention(encoded.rows, batch, heads="mean", epsilon=self.epsilon)
+        inside = one_hot(batch.token_sentence + 1)[..., 1:]  # [D, L, sentences]
+        with torch.autocast(weights.device.type, enabled=False):
+            of_sentences = weights @ inside.to(weights)  # [D, n * n, sentences]
+        document, head, tail = batch.pairs.T
+        return (of_sentences[document, head * batch.largest + tail] > EVIDENT).nonzero()

@@ -20,6 +20,7 @@ from tiny_runs import SIZE, five_documents, losses
 
 from benchmark import processes, signals
 from benchmark.data.docred import as_docred
+from benchmark.scoring.verification import Documents, verify
 from benchmark.store.runs import RunDirectory
 
 ROOT = Path(__file__).parents[1]
@@ -141,8 +142,8 @@ def run_of(results: Path, backbone: str, augmenter: str) -> RunDirectory:
     return RunDirectory.of(results, "x", backbone, augmenter, 0)
 
 
-def facts(run: RunDirectory) -> list[list]:
-    found, keys = run.read_json("predictions_test.json"), ("title", "h_idx", "t_idx", "r")
+def facts(run: RunDirectory, name: str = "predictions_test.json") -> list[list]:
+    found, keys = run.read_json(name), ("title", "h_idx", "t_idx", "r")
     return [[fact[key] for key in keys] for fact in found]
 
 
@@ -207,6 +208,21 @@ def test_one_process_goes_on_with_what_two_have_begun(forks, grids):
     ((code, _),) = ended(start(forks, 1, grids["command"], folder / "two"))
     assert code == grids["one"][0] == 1  # for the run that overflows
     assert_same(*(run_of(folder / name, "baseline", "stopping") for name in ("one", "two")))
+
+
+def test_fusion_by_two_processes_is_that_of_one_and_is_verified(forks, tmp_path):
+    dreeam = {"dreeam": {"emb": 8, "block": 4, "layers": 1, "fusion": True}}
+    command = write_experiment(tmp_path, [dreeam], ["none"])
+    both = [start(forks, count, command, tmp_path / str(count)) for count in (1, 2)]
+    for code, output in itertools.chain(*map(ended, both)):
+        assert code == 0, output
+    one, two = (run_of(tmp_path / name, "dreeam", "none") for name in ("1", "2"))
+    assert_same(one, two)
+    fused = "predictions_test_fused.json"
+    assert facts(one, fused) == facts(two, fused) != []
+    for run in (one, two):
+        found = verify(run, Documents())
+        assert found.differences == [] and found.unverified == []
 
 
 @pytest.mark.long

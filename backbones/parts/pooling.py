@@ -30,6 +30,21 @@ def entity_attention(rows: Tensor, batch: Batch) -> Tensor:
     return entity_means(rows, batch)
 
 
+def pair_attention(rows: Tensor, batch: Batch, *, heads: str, epsilon: float) -> Tensor:
+    """[D, N * N, L]: the normalised product of both entities' attention, for every (head, tail)
+    cell of a document; `heads` and `epsilon` as of `localized_context`.
+    """
+    attention = entity_attention(rows, batch)
+    # at every token, the product over the heads of all entity pairs is one small matrix product
+    table = segments.table(attention, batch).permute(0, 3, 1, 2)  # [D, L, n, heads]
+    # products of small probabilities: not in half precision
+    with torch.autocast(table.device.type, enabled=False):
+        weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
+    if heads == "mean":
+        weights = weights / attention.shape[1]
+    return weights / (weights.sum(-1, keepdim=True) + epsilon)
+
+
 def localized_context(
     encoded: Encoded, batch: Batch, cells: Tensor, *, heads: str, epsilon: float
 ) -> Tensor:
@@ -42,15 +57,7 @@ def localized_context(
             (KD-DocRE, the paper's code).
         epsilon: added to the normaliser: 1e-5 (ATLOP) or 1e-10.
     """
-    attention = entity_attention(encoded.rows, batch)
-    # at every token, the product over the heads of all entity pairs is one small matrix product
-    table = segments.table(attention, batch).permute(0, 3, 1, 2)  # [D, L, n, heads]
-    # products of small probabilities: not in half precision
-    with torch.autocast(table.device.type, enabled=False):
-        weights = (table @ table.transpose(-1, -2)).flatten(2).transpose(1, 2)  # [D, n * n, L]
-    if heads == "mean":
-        weights = weights / attention.shape[1]
-    weights = weights / (weights.sum(-1, keepdim=True) + epsilon)
+    weights = pair_attention(encoded.rows, batch, heads=heads, epsilon=epsilon)
     if encoded.kept is not None:
         weights = weights * encoded.kept.flatten(1, 2)
     context = weights.to(encoded.states.dtype) @ encoded.states  # [D, n * n, d]

@@ -13,6 +13,7 @@ from benchmark.reports.study import Seeds, Study, chosen_before_augmentation, is
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.scoring.calibration import CALIBRATIONS
 from benchmark.scoring.counts import BUCKETS
+from benchmark.scoring.merging import FUSED
 from benchmark.store.runs import StoredRun
 
 STAGE1 = "(stage 1)"
@@ -22,7 +23,8 @@ EARLY = "†"  # the model was chosen before augmentation began
 def _column(key: str, label: str, heading: str) -> Column:
     """A column of the score at this key; a label with "Δ" makes it one of differences."""
     first, *rest = key.split(".")
-    start = {name: ("test", name) for name in CALIBRATIONS} | {"ap": ("test", "average_precision")}
+    start = {name: ("test", name) for name in CALIBRATIONS | FUSED}
+    start["ap"] = ("test", "average_precision")
     path, difference = (*start.get(first, (first,)), *rest), label.startswith("Δ")
     return Column(key + ".difference" * difference, label, heading, path, difference)
 
@@ -45,6 +47,7 @@ CALIBRATED = (
 PER_RELATION = tuple(
     _column(f"per_relation.{key}", label, "per relation") for key, label in _F1_AND_TAIL
 )
+FUSION = tuple(_column(f"fused.{key}", label, "fused") for key, label in _F1_AND_TAIL)
 DETAIL = tuple(_column(f"test.{key}", label, "test") for key, label in _DETAILS.items())
 _ABOUT = {  # what the title and the caption say beside those of ABLATION
     ABLATION: ("", ""),
@@ -67,12 +70,17 @@ _ABOUT = {  # what the title and the caption say beside those of ABLATION
         "with gold facts.",
     ),
 }
+ABOUT_FUSION = (
+    "Fused: with inference-stage fusion, a second pass of the same model over pseudo-documents "
+    "made of evidence sentences; its threshold is tuned on dev and applied once to test."
+)
 
 
 def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Table:
     """Backbones as row groups, augmenters as rows, scores over seeds as cells.
 
-    columns: ABLATION, CALIBRATED, PER_RELATION or DETAIL.
+    columns: ABLATION, CALIBRATED, which brings FUSION along where a run has it, PER_RELATION or
+            DETAIL.
 
     Raises UserError for a run that does not hold a score.
     """
@@ -80,6 +88,8 @@ def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Tabl
     controls = {name: found for name in study.backbones if (found := study.best_control(name))}
     if columns is ABLATION and controls:
         columns += (TO_CONTROL,)
+    if columns is CALIBRATED and any(map(_fused, study.cells.values())):
+        columns, about = columns + FUSION, f"{about} {ABOUT_FUSION}"
     rows: list[Row] = []
     for backbone in study.backbones:
         group = [cell for cell in study.cells if cell[0] == backbone]
@@ -163,11 +173,21 @@ def _row(
         other = control if column == TO_CONTROL else BASELINE
         if column.difference and (other is None or augmenter in (BASELINE, other)):
             continue
-        found = score_cell(column, runs, study.cells.get((backbone, other), {}))
+        others = study.cells.get((backbone, other), {})
+        if column in FUSION and not (_fused(runs) and (_fused(others) or not column.difference)):
+            continue
+        found = score_cell(column, runs, others)
         marked = early and column.difference and found.n
         cells[column.key] = replace(found, mark=EARLY) if marked else found
     control, expected = is_control(augmenter), study.expected[place]
     return Row(backbone, augmenter, cells, tuple(runs), expected, control=control)
+
+
+def _fused(runs: Seeds) -> bool:
+    """Whether these runs, of one cell, have the scores of FUSION."""
+    return bool(runs) and all(
+        FUSED.keys() <= run.metrics.get("test", {}).keys() for run in runs.values()
+    )
 
 
 def _score(run: StoredRun, column: Column) -> float | None:
@@ -184,9 +204,9 @@ def _mark_best(rows: list[Row], columns: tuple[Column, ...]) -> list[Row]:
     """Mark the highest mean of each column among complete rows, after rounding."""
     for column in (column for column in columns if not column.difference):
         means = {
-            r: round(row.cells[column.key].mean, column.decimals)
+            r: round(row.cell(column.key).mean, column.decimals)
             for r, row in enumerate(rows)
-            if row.complete and row.cells[column.key].mean is not None
+            if row.complete and row.cell(column.key).mean is not None
         }
         best = max(means.values(), default=0)
         for r, mean in means.items() if len(means) > 1 and best else ():
@@ -204,7 +224,7 @@ def _notes(
 ) -> Iterator[str]:
     """The caption: what the numbers are, over which seeds, and what is missing."""
     runs, cells = study.runs, [cell for row in rows for cell in row.cells.values()]
-    if study.description and columns not in (CALIBRATED, PER_RELATION):
+    if study.description and columns[0] not in CALIBRATED + PER_RELATION:
         yield study.description
     seeds = sorted({run.seed for run in runs})
     listed = ", ".join(map(str, seeds))

@@ -6,6 +6,7 @@
                         files are at hand; else from the stored counts
     calibrated scores   from the stored candidates and the gold documents, the threshold tuned
                         on dev again; else from the stored counts
+    fused scores        in the same way from candidates of their own, and the fused predictions
     counts              against those of predictions or candidates and gold documents
 
 What cannot be recomputed, such as the quality of generated pairs, is checked by its digest alone.
@@ -31,11 +32,13 @@ from benchmark.scoring.calibration import (
     tuned_threshold,
 )
 from benchmark.scoring.counts import Counts, count, score, score_relations, train_facts
+from benchmark.scoring.merging import FUSED
 from benchmark.store.differences import flat
 from benchmark.store.runs import RunDirectory, StoredRun
 
 SPLITS = ("dev", "test")
-CALIBRATION = (*CALIBRATIONS, "average_precision")  # beside the plain scores of a split
+THRESHOLDS = CALIBRATIONS | FUSED  # a kind of scores -> where metrics.json has its threshold
+BESIDE = (*THRESHOLDS, "average_precision")  # the plain scores of a split
 TOLERANCE = 1e-9  # sums on another machine may differ in their last digits
 
 
@@ -126,8 +129,8 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
         except UserError as error:
             found.unverified.append(f"not compared with gold documents: {error}")
         for split in SPLITS:
-            for kind in ("plain", *CALIBRATIONS):
-                if kind == "plain" or kind in metrics[split]:  # older runs lack some
+            for kind in ("plain", *THRESHOLDS):
+                if kind == "plain" or kind in metrics[split]:  # not every run has all
                     _of_split(found, metrics, split, kind, gold)
     except UserError as error:
         found.differences.append(str(error))
@@ -151,13 +154,16 @@ def _of_history(found: Verified, metrics: Mapping[str, Any]) -> None:
 def _of_split(
     found: Verified, metrics: Mapping[str, Any], split: str, kind: str, gold: _Gold | None
 ) -> None:
-    """The scores of one split, plain or one of CALIBRATIONS, from the best that there is.
+    """The scores of one split, plain or one of THRESHOLDS, from the best that there is.
 
-    The thresholds and the average precision belong to the calibrated ones.
+    Each threshold belongs to the scores that are made with it, the average precision to the
+    calibrated ones.
     """
-    plain, directory = kind == "plain", found.directory
-    made_of = f"{'predictions' if plain else 'candidates'}_{split}.json"
+    plain, fused, directory = kind == "plain", kind in FUSED, found.directory
+    made_of = f"{'predictions' if plain else 'candidates'}_{split}{f'_{kind}' * fused}.json"
     names = (f"counts_{split}.json" if plain else f"counts_{split}_{kind}.json", made_of)
+    if fused:
+        names += (f"predictions_{split}_{kind}.json",)
     for name in names:
         reason = f"there is no {name}"
         if not (directory.path / name).is_file() and reason not in found.unverified:
@@ -170,16 +176,20 @@ def _of_split(
     if gold is not None and (directory.path / made_of).is_file():
         predictions, where = directory.read_json(made_of), str(directory.path / made_of)
         candidates = [] if plain else from_columns(predictions, where)
-        chosen = predictions if plain else above(candidates, metrics[CALIBRATIONS[kind]])
+        chosen = predictions if plain else above(candidates, metrics[THRESHOLDS[kind]])
         made = gold.count(split, chosen, where)
         source = f"{made_of} and the gold documents give"
         if counts is not None:
             found.compare(names[0], counts.to_json(), made.to_json(), source)
+        for name in names[2:]:  # these are the chosen candidates
+            if (directory.path / name).is_file():
+                stored = {"facts": directory.read_json(name)}
+                found.compare(name, stored, {"facts": chosen}, f"{made_of} gives")
         counts = made
     if counts is None:
         return
     if plain:
-        scores = {name: value for name, value in metrics[split].items() if name not in CALIBRATION}
+        scores = {name: value for name, value in metrics[split].items() if name not in BESIDE}
         stored = {split: scores, f"{split}_relations": metrics[f"{split}_relations"]}
         given = {split: score(counts), f"{split}_relations": score_relations(counts)}
     else:
@@ -194,12 +204,14 @@ def _of_split(
 def _of_ranking(
     gold: _Gold, split: str, kind: str, candidates: list, metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The average precision, and of dev the thresholds."""
-    corpus, key = gold.corpus, CALIBRATIONS[kind]
+    """The average precision of calibrated scores, and of dev the thresholds."""
+    corpus, key, given = gold.corpus, THRESHOLDS[kind], {}
     ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
-    given = {"average_precision": average_precisions(ranking, corpus.relations, corpus.frequent)}
-    if split == "dev" and key == "threshold":
-        given[key] = tuned_threshold(ranking)
-    elif split == "dev":
+    if kind in CALIBRATIONS:
+        precisions = average_precisions(ranking, corpus.relations, corpus.frequent)
+        given["average_precision"] = precisions
+    if split == "dev" and key == "thresholds":
         given[key] = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
+    elif split == "dev":
+        given[key] = tuned_threshold(ranking)
     return given

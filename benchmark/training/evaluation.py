@@ -91,7 +91,7 @@ class Evaluator:
         """The facts that each of `choices` picks from the logits."""
         undirected, relations = self.corpus.undirected, self.corpus.relations
         found: list[list[tuple[list[int], float]]] = [[] for _ in choices]
-        for batch in self._batches(loader, description):
+        for batch in self.batches(loader, description):
             logits = self.model.logits(batch, undirected=undirected)
             for choose, chosen in zip(choices, found, strict=True):
                 facts, scores = choose(batch, logits)
@@ -133,7 +133,7 @@ class Evaluator:
     def positive_pairs(self, loader: DataLoader, description: str) -> Pairs:
         """Representations and labels of all pairs that hold a relation, in the loader's order."""
         found = []
-        for batch in self._batches(loader, description):
+        for batch in self.batches(loader, description):
             labels = batch.labels(self.model.classes)
             pairs = Pairs(self.model.represent(batch).float(), labels).only_positive()
             found.append(Pairs(*(t.cpu() for t in pairs)))
@@ -143,13 +143,14 @@ class Evaluator:
     def document_logits(self, loader: DataLoader, documents: int, description: str) -> list[Tensor]:
         """[P, R] logits of each document."""
         logits: list[Tensor | None] = [None] * documents
-        for batch in self._batches(loader, description):
+        for batch in self.batches(loader, description):
             parts = self.model.logits(batch).cpu().split(_pairs(batch))
             for row, part in zip(batch.rows.tolist(), parts, strict=True):
                 logits[row] = part
         return logits
 
-    def _batches(self, loader: DataLoader, description: str) -> Iterator[Batch]:
+    def batches(self, loader: DataLoader, description: str) -> Iterator[Batch]:
+        """The batches on the device, the model in evaluation mode."""
         training = self.model.training
         self.model.eval()
         with self.progress.task(description, total=len(loader)) as bar, self.accelerator.autocast():

@@ -38,6 +38,7 @@ from benchmark.training import tracking
 from benchmark.training.augmentation import Augmentation
 from benchmark.training.checkpoints import load_weights
 from benchmark.training.distillation import store_logits
+from benchmark.training.fusion import score_fused
 from benchmark.training.loop import Loop, Trained
 from benchmark.training.model import require_buildable
 from benchmark.training.resume import require_fitting_state, starting_point
@@ -151,8 +152,10 @@ def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
         "entity_types": list(corpus.type_ids),
     }
     written: dict[str, Any] = {"relations.json": inventory}
-    for split in ("dev", "test"):  # in this order: the threshold is tuned on dev
+    for split in ("dev", "test"):  # in this order: the thresholds are tuned on dev
         _score(session, split, metrics, written)
+        if session.model.backbone.fuses:
+            score_fused(session, split, metrics, written)
     metrics["seconds"] = time.perf_counter() - began
     metrics["device"] = _device_name(session.accelerator.device)
     written["metrics.json"] = metrics

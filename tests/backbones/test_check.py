@@ -78,6 +78,20 @@ def constructed(*, parent=True, width=3):
     return broken(Plain, __init__=init)
 
 
+def finds(evidence):
+    """A Plain with the evidence `evidence(batch)`."""
+    return broken(Plain, evidence=lambda self, encoded, batch: evidence(batch))
+
+
+def first_sentence(batch):
+    pair = torch.arange(len(batch.pairs))
+    return torch.stack([pair, torch.zeros_like(pair)], 1)
+
+
+def test_a_good_backbone_with_evidence_passes():
+    assert_passes(check_backbone(finds(first_sentence)))
+
+
 def reads_types(self, encoded, batch):
     types = batch.entity_type
     return Plain.represent(self, encoded, batch) * len(types)
@@ -128,6 +142,12 @@ BROKEN = {
     ],
     "classify reads each pair alone": [
         (broken(Plain, classify=classified_together), "classified with it")
+    ],
+    "evidence names sentences of the document": [
+        (finds(lambda batch: first_sentence(batch)[:, 0]), r"rows of \[pair, sentence\]"),
+        (finds(lambda batch: first_sentence(batch)[:3]), "depends on the others of the batch"),
+        (finds(lambda batch: first_sentence(batch) + torch.tensor([0, 2])), "does not have"),
+        (finds(lambda batch: first_sentence(batch).repeat(2, 1)), "of a pair twice"),
     ],
 }
 

@@ -140,6 +140,8 @@ def test_dreeam():
     pair, sentence = (torch.from_numpy(n) for n in np.nonzero(np.ones_like(expected)))
     found = model.sentence_attention(encoded, batch, torch.tensor(numbers)[pair], sentence)
     close(found.view(expected.shape), expected)
+    evidence = {tuple(row) for row in model.evidence(encoded, batch).tolist()}
+    assert evidence == {(numbers[p], s) for p, s in np.argwhere(expected > 0.2)} and evidence
     batch.positive = torch.tensor(numbers)[arrays["labels"][:, 0] == 0]
     close(model.auxiliary_loss(None, encoded, batch), arrays["evidence_loss"], rtol=1e-8)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from stored_runs import run as made
 
 from benchmark.errors import UserError
-from benchmark.reports.ablation import DETAIL, ablation_table
+from benchmark.reports.ablation import CALIBRATED, DETAIL, FUSION, ablation_table
 from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.reports.study import Study
 from benchmark.reports.tables import Cell
@@ -142,6 +142,31 @@ def test_detail_columns(grid):
     for key in ("bucket_f1.1-10", "macro_f1"):
         assert cell(table, "atlop", "vae", f"test.{key}").mean == pytest.approx(55)
     assert table.title == "demo: toy, test in detail"
+
+
+def calibrated(run, **scores):
+    run.metrics["test"] |= {"calibrated": {"f1": 0.5, "ltail_f1": 0.4}, **scores}
+    run.metrics["test"]["average_precision"] = dict.fromkeys(("all", "frequent", "tail"), 0.3)
+    return run
+
+
+def test_fused_scores_stand_beside_the_calibrated_ones_where_a_run_has_them(grid):
+    runs = [calibrated(run) for run in grid]
+    without = table_of(runs, EXPECTED, columns=CALIBRATED)
+    assert without.columns == CALIBRATED and not any("Fused" in note for note in without.notes)
+    for run in runs:
+        if run.backbone == "atlop":
+            f1 = run.metrics["test"]["f1"] + 0.01
+            calibrated(run, fused={"f1": f1, "ltail_f1": f1})
+    table = table_of(runs, EXPECTED, columns=CALIBRATED)
+    assert table.columns == CALIBRATED + FUSION and any("Fused" in note for note in table.notes)
+    assert cell(table, "atlop", "vae", "fused.f1").mean == pytest.approx(56)
+    assert cell(table, "atlop", "vae", "fused.f1").best
+    assert cell(table, "atlop", "vae", "fused.f1.difference").mean == pytest.approx(3)
+    for place in (("kd_docre", "vae"), ("atlop", "gaussian")):
+        assert cell(table, *place, "fused.f1") == Cell()
+    assert "fused F1" in markdown([table]) and csv_text([table])
+    assert table_of(runs, EXPECTED).columns == table_of(grid, EXPECTED).columns
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from benchmark.scoring.calibration import (
     tuned_threshold,
 )
 from benchmark.scoring.counts import count, score, score_relations
+from benchmark.scoring.merging import ACCEPTED
 from benchmark.scoring.verification import Documents, verify
 from benchmark.store.runs import RunDirectory
 
@@ -58,8 +59,11 @@ CANDIDATES = {
 }
 
 
-def write_run(results, dataset, seed=0, augmenter="none"):
-    """A finished run with everything that training writes, but weights."""
+def write_run(results, dataset, seed=0, augmenter="none", *, fused=False):
+    """A finished run with everything that training writes, but weights; `fused`: with fusion, too.
+
+    Its fused candidates are the plain ones, the last of them accepted.
+    """
     corpus = docred_format(**dataset)
     directory = RunDirectory.of(results, "demo", "atlop", augmenter, seed)
     options = complete_options(DATASETS, "docred-format", dataset)
@@ -96,6 +100,17 @@ def write_run(results, dataset, seed=0, augmenter="none"):
             "average_precision": average_precisions(ranking, corpus.relations, corpus.frequent),
         }
         metrics[f"{split}_relations"] = score_relations(counts)
+        if fused:
+            candidates = [*candidates[:-1], candidates[-1] | {"score": ACCEPTED}]
+            if split == "dev":
+                metrics["fusion_threshold"] = tuned_threshold(rank(rows, candidates))
+            facts = above(candidates, metrics["fusion_threshold"])
+            counts = count(rows, facts, **known)
+            metrics[split]["fused"] = score(counts)
+            directory.write_json(f"predictions_{split}_fused.json", facts)
+            directory.write_json(f"counts_{split}_fused.json", counts.to_json())
+            columns = to_columns(candidates, corpus.relations)
+            directory.write_json(f"candidates_{split}_fused.json", columns)
     epochs = enumerate((None, 0.5, 0.5), start=1)
     directory.write_history({"epoch": n, "loss": 1.0, "dev": {"f1": f1}} for n, f1 in epochs)
     relations = [[name, name] for name in corpus.relations]
@@ -219,6 +234,34 @@ def test_each_edited_metric_is_named(run, tmp_path, change, key):
         (tmp_path / "train.json").unlink()  # the counts tell it, too
         (found,) = differences(run)
         assert found.startswith(f"{run.path / 'metrics.json'}: {key}")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("metrics", to(0.99, "test", "fused", "f1"), "test.fused.f1 is 0.99; candidates_test_fu"),
+        ("metrics", to(-9.0, "fusion_threshold"), "dev.fusion_threshold is -9.0; candidates_dev"),
+        ("counts_dev_fused", to([], "by_relation"), "not the counts of one run"),
+        ("predictions_test_fused", lambda facts: facts.pop(), "facts is not what candidates_test"),
+        ("candidates_test_fused", lambda c: c["score"].reverse(), "facts is not what candidates_t"),
+    ],
+)
+def test_fused_scores_are_made_anew_from_their_candidates(tmp_path, dataset, file, change, message):
+    run = write_run(tmp_path / "results", dataset, fused=True)
+    found = verify(run, Documents())
+    assert found.differences == [] and found.unverified == []
+    edit(run, f"{file}.json", change)
+    assert any(message in difference for difference in differences(run)), differences(run)
+
+
+def test_a_published_run_keeps_the_counts_of_its_fused_scores(tmp_path, dataset):
+    run = write_run(tmp_path / "results", dataset, fused=True)
+    for path in [*run.path.glob("candidates_*"), *run.path.glob("predictions_*")]:
+        path.unlink()
+    edit(run, "metrics.json", to(0.99, "test", "fused", "f1"))
+    found = verify(run, Documents())
+    assert len(found.differences) == 1 and "counts_test_fused.json gives" in found.differences[0]
+    assert "there is no candidates_dev_fused.json" in found.unverified
 
 
 def test_what_was_edited_without_a_new_digest_is_named_twice(run):
