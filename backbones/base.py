@@ -43,6 +43,8 @@ class Backbone(nn.Module):
             "entity_type"; batches carry only those that are named here.
         reads_attention: whether `represent` reads the attention rows; not every encoder gives them.
         reads_entity_numbers: whether logits depend on the entities' order in the file.
+        label_tokens: whether every window of the encoder ends in a learned token for each class
+            (`Encoder.append_tokens`): the last R + 1 tokens of a document are theirs and an end.
         tunes_threshold: whether the threshold is tuned on dev before each dev score; such a
             backbone has `move_threshold` (backbones/parts/binary.py).
         fuses: whether dev and test are scored with pseudo-documents, too
@@ -55,6 +57,7 @@ class Backbone(nn.Module):
     needs: ClassVar[tuple[str, ...]] = ()
     reads_attention: ClassVar[bool] = False
     reads_entity_numbers: ClassVar[bool] = False
+    label_tokens: ClassVar[bool] = False
     tunes_threshold: bool = False
     fuses: bool = False
     check_options: ClassVar[dict[str, Any]] = {}
@@ -86,7 +89,8 @@ class Backbone(nn.Module):
 
     def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor | float:
         """A scalar that is added to the mean of the pairs' losses; 0 by default. Times
-        `batch.share`, a mean over the positive pairs of `batch` is that over the whole batch's.
+        `batch.share`, a mean over the positive pairs of `batch` is that over the whole batch's;
+        `batch.everywhere` brings the other processes' documents to those of `batch`.
 
         Args:
             pairs: of the whole batch in at least float32, generated pairs last.
@@ -94,6 +98,12 @@ class Backbone(nn.Module):
                 processes train together.
         """
         return 0.0
+
+    def combine(self, main: Tensor, auxiliary: Tensor | float) -> Tensor:
+        """The scalar loss of a step, from that of its pairs, a teacher's among them, and the
+        auxiliary one; by default their sum.
+        """
+        return main + auxiliary
 
     def evidence(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[K, 2] (pair, sentence): the sentences that a pair's relations are read from; by pair and

@@ -37,7 +37,7 @@ class BackboneCase(Case):
         return self.made(self.kind(WIDTH, CLASSES, **self.options), "width").double().eval()
 
     def batch(self, documents: Sequence[dict] = DOCUMENTS) -> tuple[Encoded, Batch]:
-        batch = made_up_batch(documents, self.kind.needs)
+        batch = made_up_batch(documents, self.kind.needs, self.kind.label_tokens)
         return made_up_encoding(batch, WIDTH), batch
 
     def logits(
@@ -62,7 +62,10 @@ class BackboneCase(Case):
         self.expect(auxiliary.ndim == 0, "auxiliary_loss must return a scalar")
         for name, part in (("pair_loss", losses), ("auxiliary_loss", auxiliary)):
             self.expect(part.isfinite().all(), f"{name} of {what} is NaN or infinite")
-        return losses.sum() / max(len(losses), 1) + auxiliary
+        total = backbone.combine(losses.sum() / max(len(losses), 1), auxiliary)
+        self.expect(total.ndim == 0, "combine must return a scalar")
+        self.expect(total.isfinite(), f"combine of {what} is NaN or infinite")
+        return total
 
 
 def shapes_are_as_declared(case: BackboneCase) -> None:

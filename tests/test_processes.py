@@ -248,6 +248,7 @@ def test_other_settings(forks, tmp_path, count, options):
                 assert_same(*(run_of(results, backbone, augmenter) for results in (one, many)))
 
     student, atlop = {"kd_docre": HEAD}, {"atlop": {"emb": 8, "block": 4}}
+    assert_the_same("labels", [{"correl": {"emb": 8, "block": 4}}], ["none", "copies"])
     assert_the_same("teacher", [student, atlop], ["none", "gaussian"], store_logits=True)
     teacher = run_of(tmp_path / "teacher one", "kd_docre", "none").path
     assert_the_same("student", [student], ["none"], distill_from=str(teacher))

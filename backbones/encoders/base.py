@@ -77,6 +77,14 @@ class Encoder(nn.Module):
     def average_layers(self, number: int) -> None:
         """Average states and attention rows over the last `number` layers; by default nothing."""
 
+    def append_tokens(self, number: int) -> None:
+        """Let every window end in `number` learned tokens (`WindowPlan.appended`). An encoder that
+        does not write this has no backbone with `label_tokens`.
+
+        Called once before training and once after `load`, before the stored weights are read.
+        """
+        raise ConfigError(f"{type(self).__name__} takes no tokens at the end of its windows")
+
     def layers(self) -> list[nn.Module]:
         """The embeddings, then the layers from the lowest, for `freeze: lower:K`."""
         return []

@@ -113,6 +113,25 @@ def long_documents_are_cut_into_windows(case: EncoderCase) -> None:
     case.expect(sound, "texts longer than a window must come back whole: end with by_document")
 
 
+def further_tokens_end_every_window(case: EncoderCase) -> None:
+    """Of an encoder that takes some."""
+    if case.kind.append_tokens is Encoder.append_tokens:
+        return
+    encoder, number = case.make(), 3
+    lengths = case.encode(encoder)[1].lengths
+    encoder.append_tokens(number)
+    encoded, batch = case.encode(encoder)
+    longer = batch.lengths - lengths == number + 1  # an end follows them
+    case.expect(longer.all(), "append_tokens must set windows.appended to the ids of its tokens")
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.save(Path(folder))
+        restored = case.kind.load(Path(folder), **case.options).double().eval()
+    restored.append_tokens(number)
+    restored.load_state_dict(encoder.state_dict())
+    message = "save(), load(), append_tokens() and the same weights give other states"
+    case.expect_same(case.encode(restored)[0], encoded, message)
+
+
 def evaluation_is_deterministic(case: EncoderCase) -> None:
     encoder = case.make()
     torch.manual_seed(1)

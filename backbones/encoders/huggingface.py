@@ -9,6 +9,7 @@ attention stays on in every layer.
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,20 @@ class HuggingFaceEncoder(Encoder):
             added = layers[-number : len(layers) - self.averaged]
             self._taps = [_Taps(layer, *names) for layer in added] + self._taps
         self.averaged = number
+
+    def append_tokens(self, number: int) -> None:
+        """New rows of the embeddings, which the stored configuration knows of.
+
+        Raises ConfigError when they would leave less than half a window to the text.
+        """
+        config, size = self.model.config, self.windows.size
+        first = config.vocab_size - getattr(config, "appended_tokens", 0)
+        self.windows = replace(self.windows, appended=tuple(range(first, first + number)))
+        if self.windows.room < size // 2:
+            raise ConfigError(f"{number} further tokens leave too little room in windows of {size}")
+        if config.vocab_size != first + number:
+            self.model.resize_token_embeddings(first + number, mean_resizing=False)
+        config.appended_tokens = number
 
     def save(self, folder: Path) -> None:
         """Configuration and tokenizer."""

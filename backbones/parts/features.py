@@ -58,7 +58,7 @@ def _features(layer: nn.Linear, entities: Tensor, index: Tensor, context: Tensor
     An entity's pairs add up in its gradient in their order, which `[index]` leaves to chance on
     several threads.
     """
-    of_entity, of_context = layer.weight.split(entities.shape[1], dim=1)
+    of_entity, of_context = layer.weight.tensor_split([entities.shape[1]], dim=1)
     return torch.tanh(
         embedding(index, linear(entities, of_entity)) + linear(context, of_context, layer.bias)
     )

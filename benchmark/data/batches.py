@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +40,11 @@ class Encoded(NamedTuple):
         return Encoded(*(part if part is None else change(part) for part in self))
 
 
+def _alone(values: Tensor) -> Tensor:
+    """One process has all documents."""
+    return values
+
+
 @dataclass
 class Batch:
     """Documents of one training or evaluation step. All indices are int64 and batch-wide unless
@@ -47,7 +52,8 @@ class Batch:
     """
 
     rows: Tensor  # [D] row numbers within the split
-    lengths: Tensor  # [D] tokens of each document, its two special tokens included
+    # [D] tokens of each document, the special tokens and those after the text included
+    lengths: Tensor
     entities: Tensor  # [D] entities of each document
 
     window_ids: Tensor  # [W, T] token ids, padded
@@ -95,6 +101,8 @@ class Batch:
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
     # of all processes' positive pairs those of this one, times the number of processes
     share: float = 1.0
+    # from values [D, *] of this process's documents to those of all processes' documents
+    everywhere: Callable[[Tensor], Tensor] = _alone
 
     @property
     def single_window(self) -> bool:
@@ -153,12 +161,25 @@ class WindowPlan:
     start: int  # id of the special token before the text
     end: int  # and of the one after it
     pad: int
+    # ids of further tokens in every window, after the text and its end; the encoder's settings and
+    # weights tell of them in a cache's key
+    appended: tuple[int, ...] = field(default=(), repr=False)
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """The ids that follow the text in a window."""
+        return (self.end, *self.appended, self.end) if self.appended else (self.end,)
+
+    @property
+    def room(self) -> int:
+        """How much text fits a window."""
+        return self.size - 1 - len(self.after)
 
     def starts(self, tokens: int) -> np.ndarray:
         """First token of each window: as few windows as the overlap allows, evenly spread, the last
         one flush with the end.
         """
-        room = self.size - 2
+        room = self.room
         if tokens <= room:
             return np.zeros(1, dtype=np.int64)
         # a token in more than two windows would cost much and tell little
@@ -192,10 +213,11 @@ class Collator:
             raise UserError(f"needs: a batch has no optional field {name!r}. Known: {known}")
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
-        room = self.plan.size - 2
+        room, after = self.plan.room, self.plan.after
+        further = np.arange(1, len(after))
         tokens = [np.asarray(row["tokens"], dtype=np.int64) for row in rows]
         starts = [self.plan.starts(len(t)) for t in tokens]
-        lengths = np.array([len(t) + 2 for t in tokens])
+        lengths = np.array([len(t) + 1 + len(after) for t in tokens])
         width = int(lengths.max())
         windows = sum(map(len, starts))
         ids = np.full((windows, min(width, self.plan.size)), self.plan.pad, dtype=np.int64)
@@ -207,17 +229,20 @@ class Collator:
         for d, row in enumerate(rows):
             column = lambda name, row=row: np.asarray(row[name], dtype=np.int64)
             positions, first_token = column("mention_position"), d * width + 1
+            text_end = first_token + len(tokens[d])
             for k, start in enumerate(starts[d]):
                 piece = tokens[d][start : start + room]
                 end = len(piece) + 1
-                ids[window, [0, end]] = self.plan.start, self.plan.end
+                ids[window, 0] = self.plan.start
                 ids[window, 1:end] = piece
-                mask[window, : end + 1] = 1
+                ids[window, end : end + len(after)] = after
+                mask[window, : end + len(after)] = 1
                 target[window, 1:end] = first_token + start + np.arange(len(piece))
                 if k == 0:  # the text's own start and end; those of inner windows are dropped
                     target[window, 0] = first_token - 1
                 if k == len(starts[d]) - 1:
-                    target[window, end] = d * width + lengths[d] - 1
+                    target[window, end] = text_end
+                target[window, end + further] = text_end + further  # the same in all windows
                 inside = np.flatnonzero((positions >= start) & (positions < start + len(piece)))
                 parts["occurrence_mention"].append(mention + inside)
                 parts["occurrence_window"].append(np.full(len(inside), window))
@@ -244,7 +269,7 @@ class Collator:
             if "mention_end" in self.needs:
                 parts["mention_end"].append(first_token + column("mention_end"))
             if "token_sentence" in self.needs:
-                sizes = np.diff([*row["sentence_start"], lengths[d] - 2])
+                sizes = np.diff([*row["sentence_start"], len(tokens[d])])
                 numbers = np.repeat(np.arange(len(sizes)), sizes)
                 parts["token_sentence"].append(np.full((1, width), -1))
                 parts["token_sentence"][d][0, 1 : 1 + len(numbers)] = numbers

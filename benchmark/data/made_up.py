@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,12 @@ def made_up_document(number: int, entities: int, seed: int = 0) -> dict[str, Any
     }
 
 
-def made_up_batch(documents: Sequence[dict[str, Any]], needs: Sequence[str] = ()) -> Batch:
-    return Collator(PLAN, needs)(documents)
+def made_up_batch(
+    documents: Sequence[dict[str, Any]], needs: Sequence[str] = (), label_tokens: bool = False
+) -> Batch:
+    """label_tokens: windows end in a token for each class."""
+    plan = replace(PLAN, appended=tuple(range(100, 100 + CLASSES))) if label_tokens else PLAN
+    return Collator(plan, needs)(documents)
 
 
 def made_up_encoding(

@@ -40,6 +40,11 @@ def gathered(part: Tensor | None, pairs: int) -> Tensor | None:
     return _Gather.apply(part, tuple(processes.exchanged(pairs)))
 
 
+def of_all_documents(values: Tensor) -> Tensor:
+    """[D, *] of the whole batch from those of each process's documents."""
+    return gathered(values, len(values))
+
+
 class _Gather(torch.autograd.Function):
     """[n, *] of each process, n = sizes[rank] -> [sum of sizes, *] in all of them."""
 

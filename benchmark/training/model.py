@@ -29,7 +29,7 @@ from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
 from benchmark.training.checkpoints import load_weights, read_tensors
 from benchmark.training.distillation import require_teacher
-from benchmark.training.gathering import gathered, joined
+from benchmark.training.gathering import gathered, joined, of_all_documents
 from benchmark.training.objective import Mixing, training_loss
 from benchmark.training.step import Step
 from benchmark.training.tracking import require_installed
@@ -69,6 +69,7 @@ class DocreModel(nn.Module):
         real, teacher = joined(own), gathered(batch.teacher, len(own.labels))
         everywhere = max(len(real.known_positives), 1)
         batch.share = processes.count() * len(batch.positive) / everywhere
+        batch.everywhere = of_all_documents
         generated, changes = None, {}
         if step is not None:
             generated = step.generate(self.backbone, real, encoded, batch, self.encode_again)
@@ -136,6 +137,8 @@ def take_encoder(model: DocreModel, weights: Path) -> None:
 def _with_backbone(run: RunConfig, encoder: Encoder, classes: int) -> DocreModel:
     torch.manual_seed(derive(run.seed, "initialisation", 1))
     backbone = BACKBONES[run.backbone.name](encoder.width, classes, **run.backbone.options)
+    if backbone.label_tokens:
+        encoder.append_tokens(classes)
     backbone.prepare_encoder(encoder)
     return DocreModel(encoder, backbone, classes)
 
@@ -163,6 +166,11 @@ def require_buildable(run: RunConfig) -> None:
         raise ConfigError(
             f"backbone '{run.backbone.name}' reads the encoder's attention, and encoder "
             f"'{run.encoder.name}' gives none: take another encoder or another backbone"
+        )
+    if reads.label_tokens and gives.append_tokens is Encoder.append_tokens:
+        raise ConfigError(
+            f"backbone '{run.backbone.name}' ends every window with a token for each relation, "
+            f"and encoder '{run.encoder.name}' takes none: take a pretrained one or 'tiny'"
         )
     for teacher in run.teachers:
         require_teacher(teacher)

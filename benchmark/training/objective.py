@@ -89,7 +89,7 @@ def training_loss(
         found = everything.representations
         dtype = torch.promote_types(found.dtype, torch.float32)
         wide = replace(everything, representations=found.to(dtype))
-        return loss + backbone.auxiliary_loss(wide, encoded, batch)
+        return backbone.combine(loss, backbone.auxiliary_loss(wide, encoded, batch))
 
 
 def _mean(losses: Tensor) -> Tensor:

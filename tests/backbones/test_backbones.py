@@ -49,7 +49,7 @@ def test_two_threads_give_the_same_gradients_every_time(name, two_threads):
 def test_every_backbone_runs_in_bfloat16(name):
     kind = BACKBONES[name]
     backbone = kind(16, CLASSES, **kind.check_options)
-    batch = made_up_batch(random_documents((3, 5, 2)), kind.needs)
+    batch = made_up_batch(random_documents((3, 5, 2)), kind.needs, kind.label_tokens)
     with torch.autocast("cpu", torch.bfloat16):
         encoded = random_encoded(batch).changed(torch.Tensor.float)
         logits = backbone.classify(backbone.represent(encoded, batch))

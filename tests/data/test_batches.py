@@ -95,6 +95,25 @@ def test_windows_cover_every_token_and_overlap():
     assert batch.occurrence_column.tolist() == [10, 2, 10]
 
 
+def test_further_tokens_end_every_window():
+    plan = WindowPlan(12, 2, start=1, end=2, pad=0, appended=(50, 51))
+    batch = Collator(plan)([row(0, 10, [(0, 0), (1, 9)], 2), row(1, 3, [(0, 1)], 1)])
+    # room for 7 tokens; 10 need 2 windows, from 0 and 3
+    assert batch.window_ids.tolist() == [
+        [1, *range(100, 107), 2, 50, 51, 2],
+        [1, *range(103, 110), 2, 50, 51, 2],
+        [1, 100, 101, 102, 2, 50, 51, 2, 0, 0, 0, 0],
+    ]
+    assert batch.lengths.tolist() == [15, 8] and batch.width == 15
+    assert batch.window_target.tolist() == [
+        [*range(8), 30, 12, 13, 14],  # 30 = D * L: dropped
+        [30, *range(4, 15)],
+        [*range(15, 23), 30, 30, 30, 30],
+    ]
+    alone = Collator(plan)([row(1, 3, [(0, 1)], 1)])
+    assert alone.single_window and alone.window_target.tolist() == [list(range(8))]
+
+
 @pytest.mark.parametrize("tokens", [0, 10, 11, 18, 57, 1000])
 @pytest.mark.parametrize("overlap", [0, 2, 50])
 def test_window_starts(tokens, overlap):

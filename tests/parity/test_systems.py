@@ -7,6 +7,7 @@ import pytest
 import torch
 from parity_files import CLOSE, encoding, order, read, renamed, weights
 
+from backbones.correl import Correl
 from backbones.docunet import DocuNet
 from backbones.dreeam import Dreeam
 from backbones.parts.structure import EntityStructure, structure_kinds
@@ -144,6 +145,36 @@ def test_dreeam():
     assert evidence == {(numbers[p], s) for p, s in np.argwhere(expected > 0.2)} and evidence
     batch.positive = torch.tensor(numbers)[arrays["labels"][:, 0] == 0]
     close(model.auxiliary_loss(None, encoded, batch), arrays["evidence_loss"], rtol=1e-8)
+
+
+CORREL = {"of_relations.": "correl_rel_repres_trans.", "of_pairs.": "correl_triplet_repres_trans."}
+CORREL |= {"pool.": "correl_triplet_pooler."}
+
+
+def test_correl():
+    """Of the three documents one has a single relation, and one a single pair with relations."""
+    arrays = read("head_correl")
+    batch, encoded = encoding(arrays)
+    model = Correl(16, 7, emb=16, block=4)
+    renamed(model, weights(arrays), ATLOP | CORREL)
+    numbers, labels = order(batch, arrays), torch.from_numpy(arrays["labels"])
+    found = model.represent(encoded, batch)
+    logits = model.classify(found)[numbers]
+    close(logits, arrays["logits"])
+    check_loss_and_predictions(model, logits, arrays)
+    pair, batch.fact_class = labels[:, 1:].nonzero().T + torch.tensor([[0], [1]])
+    batch.fact_pair = torch.tensor(numbers)[pair]
+    batch.positive = batch.fact_pair.unique()
+
+    def auxiliary(alpha, pooled=True):
+        model.options = model.options.of({"alpha": alpha, "pooled": pooled})
+        return model.auxiliary_loss(Pairs(found, labels), encoded, batch)
+
+    close(auxiliary(1), arrays["relations_loss"])
+    close(auxiliary(0), arrays["pairs_loss"])
+    close(auxiliary(0, pooled=False), arrays["pairs_loss_dwie"])
+    loss = model.pair_loss(logits, labels.double()).mean()
+    close(model.combine(loss, auxiliary(0.7)), arrays["total"])
 
 
 DISTANCES = {"pairs.distance.": "dis_embed.", "bilinear.linear.": "bili."}

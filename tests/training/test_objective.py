@@ -18,7 +18,7 @@ CLASSES = 6
 def made_up(kind, *entities):
     """A batch of documents of so many entities, and its encoding."""
     documents = [made_up_document(number, n) for number, n in enumerate(entities)]
-    batch = made_up_batch(documents, kind.needs)
+    batch = made_up_batch(documents, kind.needs, kind.label_tokens)
     return batch, made_up_encoding(batch, dtype=torch.float32)
 
 
@@ -51,9 +51,13 @@ def auxiliary(given, pairs):
     return backbone.auxiliary_loss(pairs, encoded, batch)
 
 
+def combined(given, main, pairs):
+    return given[0].combine(main, auxiliary(given, pairs))
+
+
 def test_real_pairs_alone(given):
     real = given[3]
-    expected = per_pair(given, real).mean() + auxiliary(given, real)
+    expected = combined(given, per_pair(given, real).mean(), real)
     torch.testing.assert_close(loss(given), expected)
     nothing = given[4].at(torch.zeros(0, dtype=torch.long))
     torch.testing.assert_close(loss(given, nothing), expected)
@@ -63,16 +67,13 @@ def test_generated_pairs_enter_by_concatenation_or_by_two_means(given):
     *_, real, extra = given
     P, Q = len(real.labels), len(extra.labels)
     of_real, of_extra = per_pair(given, real), per_pair(given, extra)
-    both = auxiliary(given, Pairs(*real).joined_with(extra))
-    torch.testing.assert_close(loss(given, extra), torch.cat([of_real, of_extra]).mean() + both)
-    torch.testing.assert_close(
-        loss(given, extra, mixing=Mixing(weight=0.5)),
-        (of_real.sum() + 0.5 * of_extra.sum()) / (P + 0.5 * Q) + both,
-    )
-    torch.testing.assert_close(
-        loss(given, extra, mixing=Mixing("two_means", 0.5)),
-        of_real.mean() + 0.5 * of_extra.mean() + both,
-    )
+    for mixing, main in (
+        (Mixing(), torch.cat([of_real, of_extra]).mean()),
+        (Mixing(weight=0.5), (of_real.sum() + 0.5 * of_extra.sum()) / (P + 0.5 * Q)),
+        (Mixing("two_means", 0.5), of_real.mean() + 0.5 * of_extra.mean()),
+    ):
+        expected = combined(given, main, Pairs(*real).joined_with(extra))
+        torch.testing.assert_close(loss(given, extra, mixing=mixing), expected)
 
 
 def test_pairs_that_are_not_drawn_leave_the_mean_and_the_teacher_alone(given, monkeypatch):
@@ -81,15 +82,16 @@ def test_pairs_that_are_not_drawn_leave_the_mean_and_the_teacher_alone(given, mo
     taken, teacher = real.at(drawn), torch.randn(len(real.labels), CLASSES)
     monkeypatch.setattr(backbone, "drawn_pairs", lambda labels: drawn)
     of_taken, of_extra = per_pair(given, taken), per_pair(given, extra)
-    both = auxiliary(given, Pairs(*real).joined_with(extra))
-    torch.testing.assert_close(loss(given), of_taken.mean() + auxiliary(given, real))
-    torch.testing.assert_close(loss(given, extra), torch.cat([of_taken, of_extra]).mean() + both)
-    taught = loss(given, teacher=teacher) - loss(given)
+    torch.testing.assert_close(loss(given), combined(given, of_taken.mean(), real))
+    of_both, everything = torch.cat([of_taken, of_extra]), Pairs(*real).joined_with(extra)
+    torch.testing.assert_close(loss(given, extra), combined(given, of_both.mean(), everything))
+    plain = Mixing(auxiliary=False)
+    taught = loss(given, teacher=teacher, mixing=plain) - loss(given, mixing=plain)
     expected = (backbone.classify(taken.representations) - teacher[drawn]).square().mean()
     torch.testing.assert_close(taught, expected, rtol=1e-3, atol=1e-5)
     halves = torch.where(real.labels[:, 0] > 0, 0.5, 1.0)
     weighed = loss(given, weigh=lambda labels: torch.where(labels[:, 0] > 0, 0.5, 1.0))
-    expected = (of_taken * halves[drawn]).mean() + auxiliary(given, real)
+    expected = combined(given, (of_taken * halves[drawn]).mean(), real)
     torch.testing.assert_close(weighed, expected)
 
 
@@ -103,11 +105,12 @@ def test_the_auxiliary_loss_can_be_left_out(given):
 def test_a_teacher_adds_the_mean_squared_error_of_the_logits_of_its_pairs(given):
     backbone, *_, real, extra = given
     logits = backbone.classify(real.representations).detach()
+    alone = {"mixing": Mixing(auxiliary=False)}
     for generated in (None, extra):
-        plain = loss(given, generated)
-        added = loss(given, generated, teacher=logits + torch.arange(CLASSES)) - plain
+        plain = loss(given, generated, **alone)
+        added = loss(given, generated, teacher=logits + torch.arange(CLASSES), **alone) - plain
         assert added.item() == pytest.approx((0 + 1 + 4 + 9 + 16 + 25) / 6, rel=1e-4)
-        shifted = loss(given, generated, teacher=logits.roll(1, 0)) - plain
+        shifted = loss(given, generated, teacher=logits.roll(1, 0), **alone) - plain
         expected = (logits - logits.roll(1, 0)).square().mean()
         torch.testing.assert_close(shifted, expected, rtol=1e-3, atol=1e-6)
 
@@ -155,10 +158,10 @@ def test_pairs_joined_know_their_positives():
 def test_an_augmenter_may_change_representations_and_weights_of_real_pairs(given):
     backbone, _, _, real, _ = given
     halved = Pairs(real.representations / 2, real.labels)
-    expected = per_pair(given, halved).mean() + auxiliary(given, real)
+    expected = combined(given, per_pair(given, halved).mean(), real)
     torch.testing.assert_close(loss(given, perturb=lambda pairs, labels: pairs / 2), expected)
     weights = torch.rand(len(real.labels), generator=torch.Generator().manual_seed(0))
-    expected = (per_pair(given, real) * weights).mean() + auxiliary(given, real)
+    expected = combined(given, (per_pair(given, real) * weights).mean(), real)
     torch.testing.assert_close(loss(given, weigh=lambda labels: weights), expected)
 
 

@@ -10,6 +10,7 @@ import pytest
 import tiny_runs
 import torch
 
+from benchmark.config import Choice
 from benchmark.data.batches import Collator, Rows
 from benchmark.data.features import featurise
 from benchmark.data.pairs import Pairs
@@ -41,13 +42,15 @@ class Shrinking:
         return Pairs(positive.representations * 0.9, positive.labels, count)
 
 
-@pytest.mark.parametrize("backbone", tiny_runs.BACKBONES)
+@pytest.mark.parametrize("backbone", [*tiny_runs.BACKBONES, "correl"])
 @pytest.mark.parametrize("augment", [None, Shrinking()])
 def test_a_step_asks_for_no_value(backbone, augment, step, monkeypatch):
     # the meta device has no autocast
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
-    model, batch = step(tiny_runs.config(backbone))
+    run, options = tiny_runs.config(), tiny_runs.BACKBONES.get(backbone, {"emb": 8, "block": 4})
+    chosen = Choice(name=backbone, options=options)
+    model, batch = step(run.model_copy(update={"backbone": chosen}))
     loss = model.to(META)(batch.to(META), augment)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

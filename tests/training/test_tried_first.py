@@ -8,14 +8,15 @@ import os
 import datasets
 import pytest
 from samples import ADA, ROME, corpus
-from tiny_runs import config
+from tiny_runs import config, tiny_corpus
 
+from backbones.encoders.base import Encoder
 from backbones.encoders.tiny import Tiny
-from benchmark.config import Choice
+from benchmark.config import Choice, EncoderConfig
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
-from benchmark.registry import AUGMENTERS
-from benchmark.training.model import require_buildable
+from benchmark.registry import AUGMENTERS, ENCODERS
+from benchmark.training.model import build_model, require_buildable
 
 
 def encoder(name="tiny", **options):
@@ -24,6 +25,11 @@ def encoder(name="tiny", **options):
 
 def augmenter(name, **options):
     return config().model_copy(update={"augmenter": Choice(name=name, options=options)})
+
+
+def correl(**encoder):
+    chosen = Choice(name="correl", options={"emb": 8, "block": 4})
+    return config(encoder=encoder).model_copy(update={"backbone": chosen})
 
 
 @pytest.mark.parametrize(
@@ -43,6 +49,25 @@ def augmenter(name, **options):
 def test_hyper_parameters_are_tried(run, message):
     with pytest.raises(UserError, match=message):
         require_buildable(run)
+
+
+def test_an_encoder_that_takes_no_tokens(monkeypatch):
+    require_buildable(correl())
+    monkeypatch.setattr(ENCODERS, "_entries", dict(ENCODERS._entries))
+    none = {"__doc__": "Takes none.", "append_tokens": Encoder.append_tokens}
+    ENCODERS.register("takes_none")(type("TakesNone", (Tiny,), none | {"__module__": __name__}))
+    for name, message in (("bilstm", "gives none"), ("takes_none", "'takes_none' takes none")):
+        run = correl().model_copy(update={"encoder": EncoderConfig(name=name)})
+        with pytest.raises(ConfigError, match=f"'correl' .*{message}"):
+            require_buildable(run)
+    with pytest.raises(ConfigError, match="TakesNone takes no tokens at the end"):
+        ENCODERS["takes_none"]([["word"]]).append_tokens(4)
+
+
+def test_windows_without_room_for_a_token_of_each_relation():
+    build_model(correl(options={"positions": 13}), tiny_corpus())
+    with pytest.raises(ConfigError, match="4 further tokens .* in windows of 12"):
+        build_model(correl(options={"positions": 12}), tiny_corpus())
 
 
 def test_an_encoder_folder_without_a_tokenizer(tmp_path):

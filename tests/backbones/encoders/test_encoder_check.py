@@ -1,5 +1,7 @@
 """Each check of encoders fails on one that is broken in its way."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from contracts import assert_fails, assert_passes, broken, cases, names
@@ -54,6 +56,11 @@ def drawn_elsewhere(self):
     self.embedding.weight.data += torch.randn(1, generator=GENERATOR)
 
 
+def takes_other_words(self, number):
+    first = int(torch.randint(len(self.tokenizer) - number, ()))
+    self.windows = replace(self.windows, appended=tuple(range(first, first + number)))
+
+
 GENERATOR = torch.Generator()
 with_rows = lambda self, batch: Encoded(Words.forward(self, batch).states, torch.ones(1, 1, 1))
 scaled = encodes(lambda self, x: x * self.windows.size)
@@ -77,6 +84,10 @@ BROKEN = {
     "long documents are cut into windows": [
         (scaled, "the window's size matters"),
         (by_window, "end with by_document"),
+    ],
+    "further tokens end every window": [
+        (broken(Words, append_tokens=lambda self, number: None), "must set windows.appended"),
+        (broken(Words, append_tokens=takes_other_words), "give other states"),
     ],
     "evaluation is deterministic": [
         (encodes(lambda self, x: x * torch.rand(1)), "dropout is for training")

@@ -59,11 +59,13 @@ def encoder_of(kind, tokenizer):
     return HuggingFaceEncoder(model, tokenizer).eval()
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(("layers", "further"), [(1, 0), (2, 0), (1, 3)])
 @pytest.mark.parametrize("kind", MODELS)
-def test_rows_are_the_last_layers_attention(kind, layers, tokenizer, rows):
+def test_rows_are_the_last_layers_attention(kind, layers, further, tokenizer, rows):
     encoder = encoder_of(kind, tokenizer)
     encoder.average_layers(layers)
+    if further:
+        encoder.append_tokens(further)
     batch = Collator(encoder.windows)([rows[0], rows[1]])
     encoded = encoder(batch)
     if kind != "mpnet":
