@@ -112,7 +112,9 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
     def slow_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the head that train at the encoder's learning rate; none by default."""
+        """Parameters of the head that train at the encoder's learning rate; none by default.
+        `train.rates` wins over them.
+        """
         return []
 
     def margins(self, logits: Tensor) -> Tensor:

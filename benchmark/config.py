@@ -110,9 +110,25 @@ class TrainConfig(OptionModel):
     accumulation: Whole = key(1, "batches for an optimiser step", le=100_000)
     lr_encoder: Positive = key(3e-5, "learning rate of the encoder")
     lr_head: Positive = key(1e-4, "learning rate of the backbone's head")
+    rates: dict[str, Positive] = key(
+        {},
+        "learning rates of parts of the head, by the names of the backbone's submodules or "
+        "parameters (`{unet: 4e-4}`); they win over `lr_encoder` and `lr_head`. Where two names "
+        "fit, the longer one wins. A name must fit some backbone of the experiment; where it does "
+        "not fit it changes nothing",
+    )
     weight_decay: Least = key(0.01, "AdamW's")
+    decay: Literal["all", "weights"] = key(
+        "all",
+        "what decays; `weights`: no biases and no normalisation layers (parameters of one "
+        "dimension)",
+    )
     adam_epsilon: Positive = key(1e-6, "AdamW's")
-    warmup: Share = key(0.06, "share of the steps in which the rate rises; then it falls to 0")
+    warmup: Share = key(0.06, "share of the steps in which the rates rise, whatever the schedule")
+    schedule: Literal["linear", "constant", "cosine"] = key(
+        "linear",
+        "of the rates after the warm-up: in a line down to 0, constant, or half a cosine down to 0",
+    )
     clip: Positive = key(1.0, "largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = key("fp32", "`bf16`: autocast")
     batching: Literal["random", "bucketed"] = key(

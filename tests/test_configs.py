@@ -31,6 +31,7 @@ DWIE = {"lr_encoder": 3e-5, "lr_head": 3e-4, "epochs": 50, "warmup_epochs": 10}
 # six axial layers, which are not in the list of new parameters).
 TRAIN = dict(batch_size=4, accumulation=1, weight_decay=0.01, adam_epsilon=1e-6, warmup=0.06)
 TRAIN |= {"clip": 1.0, "precision": "fp32", "batching": "random", "max_labels": 4}
+TRAIN |= {"decay": "all", "schedule": "linear", "rates": {}}
 STAGE2 = dict(warmup_epochs=10, kl_warmup=1e-6, kl_weight=1e-3, norm="rmsnorm", weight_decay=0.01)
 STAGE2 |= {"clip": 1.0}
 PRIOR = dict(lr_prior=5e-5, self_condition=0.5, ema=0.995, dropout=0.1, variance="beta")

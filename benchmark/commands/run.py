@@ -119,7 +119,13 @@ def run(
     typer.echo("preparing", err=True)  # importing torch takes seconds
     quiet_libraries()
     dataset = of_file.dataset
-    load_corpus = lambda: DATASETS[dataset.name](**dataset.options)
+
+    def load_corpus() -> Any:  # only if there is something to run
+        from benchmark.training.model import require_known_rates
+
+        require_known_rates(experiment)
+        return DATASETS[dataset.name](**dataset.options)
+
     if dry_run:
         preview(jobs, grid)
         _foresee(jobs, grid, load_corpus)

@@ -30,7 +30,7 @@ from benchmark.training.checkpoints import is_sound, read_pairs, read_tensors, w
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 from benchmark.training.objective import Mixing
-from benchmark.training.resume import facts_of
+from benchmark.training.resume import differences, facts_of
 from benchmark.training.session import Session, stage1_weights
 from benchmark.training.step import Requests, Step
 
@@ -98,7 +98,7 @@ class Augmentation:
         stored = session.directory.path / AUGMENTER
 
         def fit() -> None:
-            if facts_of(stored).get("identity") == session.identity:
+            if not differences(facts_of(stored), run, session.facts):
                 return
             on_device = [Pairs(*(t.to(device) for t in pairs)) for pairs in (train, dev)]
             with session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:

@@ -30,6 +30,11 @@ from benchmark.training.objective import Mixing
 from benchmark.training.session import Session
 
 REPORT_EVERY = 10  # steps between two looks at the loss: looking makes a GPU wait
+SCHEDULES = {  # share of the rate, by the share of the steps after the warm-up that is left
+    "linear": lambda left: left,
+    "constant": lambda left: 1.0,
+    "cosine": lambda left: (1 - math.cos(math.pi * left)) / 2,
+}
 
 
 class TrainingError(RuntimeError):
@@ -86,10 +91,7 @@ class Loop:
         """Train to the end, from the training state `start_from` or from the beginning."""
         config, state, run = self.config, self.state, self.session.run
         optimizer = torch.optim.AdamW(
-            self.model.parameter_groups(config.lr_encoder, config.lr_head),
-            eps=config.adam_epsilon,
-            weight_decay=config.weight_decay,
-            fused=True,
+            self.model.parameter_groups(config), eps=config.adam_epsilon, fused=True
         )
         self.rates = [group["lr"] for group in optimizer.param_groups]
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
@@ -205,13 +207,17 @@ class Loop:
         )
 
     def _schedule(self, step: int) -> float:
-        """Linear warm-up, then linear decay to zero, counted in optimiser steps."""
+        """The share of its rate that a step has: linear warm-up, then `train.schedule`, counted in
+        optimiser steps.
+        """
         accumulation, epochs = self.config.accumulation, self.config.epochs
         epoch, batch = divmod(step, len(self.loader))
         per_epoch = -(-len(self.loader) // accumulation)
         now, total = epoch * per_epoch + batch // accumulation, epochs * per_epoch
         warmup = int(self.config.warmup * total)
-        return now / warmup if now < warmup else (total - now) / max(1, total - warmup)
+        if now < warmup:
+            return now / warmup
+        return SCHEDULES[self.config.schedule]((total - now) / max(1, total - warmup))
 
     def _close_epoch(self, seconds: float) -> None:
         """Evaluate, and save. If interrupted here, only the evaluation is repeated."""

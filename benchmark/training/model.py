@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ from backbones.base import Backbone
 from backbones.encoders import encoder_class, pretrained
 from backbones.encoders.base import Encoder
 from benchmark import processes
-from benchmark.config import EncoderConfig, RunConfig
+from benchmark.config import Choice, EncoderConfig, Experiment, RunConfig, TrainConfig
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.documents import Corpus
 from benchmark.data.pairs import Pairs
-from benchmark.errors import ConfigError, UserError
+from benchmark.errors import ConfigError, UserError, did_you_mean
 from benchmark.hub import encoder_snapshot
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
@@ -83,15 +84,33 @@ class DocreModel(nn.Module):
         logits = self.backbone.classify(self.represent(batch)).float()
         return (logits + logits[batch.pair_reverse]) / 2 if undirected else logits
 
-    def parameter_groups(self, lr_encoder: float, lr_head: float) -> list[dict]:
-        """Trainable parameters at two learning rates."""
-        slow = {id(p) for p in (*self.encoder.parameters(), *self.backbone.slow_parameters())}
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if (id(p) in slow) == is_slow], "lr": rate}
-            for is_slow, rate in ((True, lr_encoder), (False, lr_head))
+    def parameter_groups(self, train: TrainConfig) -> list[dict]:
+        """Trainable parameters by learning rate: the encoder's, the head's, then `train.rates`; of
+        each, those with weight decay before those without.
+        """
+        # sorted, since a saved optimiser state numbers parameters in the order of the groups
+        names = sorted(train.rates)
+        rates = [train.lr_encoder, train.lr_head, *(train.rates[name] for name in names)]
+        slow = (*self.encoder.parameters(), *self.backbone.slow_parameters())
+        number = {id(p): 0 for p in slow}  # of its rate; 1 for all others
+        for name, p in self.backbone.named_parameters():
+            if part := _part(name, names):
+                number[id(p)] = 2 + names.index(part)
+        groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+        for p in self.parameters():
+            if p.requires_grad:
+                bare = train.decay == "weights" and p.ndim < 2
+                groups.setdefault((number.get(id(p), 1), bare), []).append(p)
+        return [
+            {"params": found, "lr": rates[i], "weight_decay": 0.0 if bare else train.weight_decay}
+            for (i, bare), found in sorted(groups.items())
         ]
-        return [group for group in groups if group["params"]]
+
+
+def _part(parameter: str, names: Iterable[str]) -> str | None:
+    """The longest of the names that is the parameter's own or that of a module around it."""
+    around = (name for name in names if f"{parameter}.".startswith(f"{name}."))
+    return max(around, key=len, default=None)
 
 
 def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
@@ -160,7 +179,7 @@ def require_buildable(run: RunConfig) -> None:
     """Try a run's hyper-parameters: an encoder without its weights, a backbone without memory, an
     augmenter that is not fitted. Raises UserError that names what cannot be made, and why.
     """
-    width, options = _encoder_width(run.encoder.model_dump_json()), run.backbone.options
+    width = _encoder_width(run.encoder.model_dump_json())
     reads, gives = BACKBONES[run.backbone.name], encoder_class(run.encoder.name)
     if reads.reads_attention and not gives.gives_attention:
         raise ConfigError(
@@ -175,12 +194,35 @@ def require_buildable(run: RunConfig) -> None:
     for teacher in run.teachers:
         require_teacher(teacher)
     require_installed(run.train.trackers)
-    with _explained("backbone", run.backbone.name, options), torch.device("meta"):
-        reads(width, 3, **options)
+    _tried(run.backbone, width)
     kind, options = AUGMENTERS[run.augmenter.name], run.augmenter.options
     with _explained("augmenter", run.augmenter.name, options), torch.device("meta"):
         kind(**options)
     _require_subclass("augmenter", run.augmenter.name, kind, Augmenter)
+
+
+def require_known_rates(experiment: Experiment) -> None:
+    """Raises ConfigError for a name of `train.rates` that fits no backbone of the experiment."""
+    if not (rates := experiment.train.rates):
+        return
+    width, known = _encoder_width(experiment.encoder.model_dump_json()), set()
+    for choice in experiment.backbones:
+        for name, _ in _tried(choice, width).named_parameters():
+            known.update(itertools.accumulate(name.split("."), "{}.{}".format))
+    for name in rates:
+        if name not in known:
+            parts = ", ".join(sorted(part for part in known if "." not in part))
+            raise ConfigError(
+                f"train.rates: no backbone of the experiment has a part '{name}'."
+                f"{did_you_mean(name, known)} Known: {parts}, and what is within them"
+            )
+
+
+def _tried(backbone: Choice, width: int) -> Backbone:
+    """A backbone without memory. Raises ConfigError when it cannot be made."""
+    name, options = backbone.name, backbone.options
+    with _explained("backbone", name, options), torch.device("meta"):
+        return BACKBONES[name](width, 3, **options)
 
 
 @functools.cache

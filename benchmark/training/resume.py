@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.numerics import numerics_version
@@ -26,18 +28,18 @@ def require_fitting_state(
     another configuration, other data or other code; with `restart`, they are discarded. A file that
     is torn or missing does not count.
     """
-    differences: list[str] = []
+    found: list[str] = []
     for name in SAVED_STATE:
         with contextlib.suppress(UserError):
-            differences = differences or _differences(read_facts(directory.path / name), run, facts)
-    if differences and not restart:
+            found = found or differences(read_facts(directory.path / name), run, facts)
+    if found and not restart:
         head = f"{directory.path} holds an unfinished run of another configuration:"
         raise UserError(
-            "\n  ".join([head, *differences]) + "\nNothing is overwritten: give the experiment "
+            "\n  ".join([head, *found]) + "\nNothing is overwritten: give the experiment "
             "another name (--set name=...) or another folder (--results), or discard what is saved "
             "with --restart."
         )
-    if differences:
+    if found:
         directory.discard(*SAVED_STATE)
 
 
@@ -59,7 +61,7 @@ def starting_point(
     facts = {**facts, "numerics_version": numerics_version(plain)}
     if (
         saved.get("epoch") != run.augment.warmup_epochs
-        or _differences(saved, plain, facts)
+        or differences(saved, plain, facts)
         or not is_sound(base / BRANCH_BEST)
     ):
         return None
@@ -75,9 +77,15 @@ def facts_of(state: Path) -> dict[str, Any]:
         return {}
 
 
-def _differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, Any]) -> list[str]:
-    """What sets a run apart from the one that a state was saved for, a sentence per key."""
-    return difference_lines(saved.get("identity", {}), state_identity(run, facts))
+def differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, Any]) -> list[str]:
+    """What sets a run apart from the one that a state was saved for, a sentence per key. A key that
+    the code did not have then counts as its default.
+    """
+    identity = dict(saved.get("identity", {}))
+    config = {name: identity[name] for name in RunConfig.model_fields if name in identity}
+    with contextlib.suppress(ValidationError):  # it differs, and is told as it was stored
+        identity |= RunConfig.model_validate(config).model_dump(mode="json")
+    return difference_lines(identity, state_identity(run, facts))
 
 
 def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:

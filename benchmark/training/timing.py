@@ -32,7 +32,7 @@ def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
     sample = corpus.train.select(range(min(len(corpus.train), SAMPLE * size)))
     batches = list(batches_of(sample, corpus, model, run, training=True, size=size))
     batch = batches[len(batches) // 2].to(device)
-    optimizer = torch.optim.AdamW(model.parameter_groups(config.lr_encoder, config.lr_head))
+    optimizer = torch.optim.AdamW(model.parameter_groups(config))
 
     def step() -> None:
         model(batch).backward()

@@ -116,25 +116,24 @@ def test_what_starts_from_stage_1_needs_its_weights(tmp_path, run, wanted_by):
 
 
 @pytest.mark.parametrize(
-    ("augmenter", "precision", "augment"),
+    ("augmenter", "train", "augment"),
     [
-        ("none", "fp32", {}),
-        ("none", "bf16", {}),
-        ("vaediff", "fp32", {}),
-        ("vaediff", "bf16", {}),
-        ("copies", "fp32", {"start": "stage1"}),
-        ("vaediff", "fp32", {"start": "stage1", "warmup_contrastive": False}),
+        ("none", {}, {}),
+        ("none", {"precision": "bf16"}, {}),
+        ("none", {"schedule": "constant", "decay": "weights", "rates": {"bilinear": 0.02}}, {}),
+        ("vaediff", {}, {}),
+        ("vaediff", {"precision": "bf16"}, {}),
+        ("copies", {}, {"start": "stage1"}),
+        ("vaediff", {}, {"start": "stage1", "warmup_contrastive": False}),
     ],
 )
-def test_a_killed_run_goes_on_where_it_stopped(
-    tmp_path, monkeypatch, augmenter, precision, augment
-):
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter, train, augment):
     backbone = "baseline" if augment else "atlop"
     if augmenter != "none":
         for attempt in ("killed", "whole"):
-            plain = config(backbone, precision=precision)
+            plain = config(backbone, **train)
             execute(tmp_path / attempt, plain, branch_epoch=1 if augment else None)
-    run = config(backbone, augmenter, precision=precision, augment=augment or None)
+    run = config(backbone, augmenter, augment=augment or None, **train)
     whole = execute(tmp_path / "whole", run)
     execute_and_kill(monkeypatch, tmp_path / "killed", run, epoch=2)
     epochs = on_call(monkeypatch, Loop, "_epoch", 0)
