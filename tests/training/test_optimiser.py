@@ -226,6 +226,7 @@ def test_so_is_the_state_of_the_none_run_and_a_fitted_augmenter(tmp_path, monkey
     run = config(augmenter="vae")
     folder = execute_and_kill(monkeypatch, tmp_path, run, epoch=1)
     forget(folder / AUGMENTER, NEW)
+    assert not (folder / CHECKPOINT).exists()
     epochs = on_call(monkeypatch, Loop, "_epoch", 0)
     fits = on_call(monkeypatch, AUGMENTERS["vae"], "fit", 0)
     execute(tmp_path, run)
