@@ -135,7 +135,9 @@ class TrainConfig(OptionModel):
         "random", "`bucketed` puts documents of similar length together"
     )
     eval_batch_size: Whole = key(8, "documents")
-    max_labels: Whole = key(4, "relations predicted for one pair at most")
+    max_labels: Whole = key(
+        4, "relations predicted for one pair at most; not of systems with binary relations"
+    )
     threads: Whole = key(2, "of a run on a CPU", le=1024)
     keep_weights: Literal["best", "none"] = key(
         "best", "of a finished run; `none` keeps them while another run needs them"

@@ -115,6 +115,14 @@ def test_a_teacher_adds_the_mean_squared_error_of_the_logits_of_its_pairs(given)
         torch.testing.assert_close(shifted, expected, rtol=1e-3, atol=1e-6)
 
 
+def test_a_teacher_beside_the_auxiliary_loss(given):
+    backbone, *_, real, _ = given
+    logits = backbone.classify(real.representations)
+    teacher = logits.detach().roll(1, 0)
+    main = per_pair(given, real).mean() + (logits - teacher).square().mean()
+    torch.testing.assert_close(loss(given, teacher=teacher), combined(given, main, real))
+
+
 def test_adjusted_logits_meet_the_loss_of_real_pairs_and_no_teacher(given):
     backbone, *_, real, extra = given
     adjust = lambda logits, labels: logits + labels
