@@ -123,8 +123,8 @@ def _meaning(found: Significance) -> Iterator[str]:
     if any(contrast.significant for contrast in tested):
         yield (
             f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
-            f"{ALPHA} ({how}), and the interval over seeds and documents, where there is one, "
-            f"excludes 0. Each score is a family of its own. {POPULATIONS}"
+            f"{ALPHA} ({how}), and the interval over seeds and documents excludes 0; average "
+            f"precision has none and no mark. Each score is a family of its own. {POPULATIONS}"
         )
     else:
         measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
@@ -205,7 +205,7 @@ def _tests(found: Significance) -> Iterator[str]:
         f"family of its own.{confirmatory} d_z: mean / standard deviation of the pairs."
     )
     if any(contrast.significant for contrast in found.contrasts):
-        yield f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval, if there is one, excludes 0."
+        yield f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval excludes 0."
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
