@@ -55,6 +55,8 @@ class Augmenter:
         encodes_again: the view starts from a second encoding of the same text, with other dropout.
         rewrites: the further documents are versions of the training documents, one of each and in
             their order; a step takes those of its own documents.
+        reads_attention: it changes what a backbone makes of attention, so it is for backbones and
+            encoders with attention alone.
         control: a cheap rival, shown as such in tables: what it gains needs no generated pairs.
         check_options: options that make `check` quick, such as {"epochs": 2}.
         fitted_shape: (d, R) of the pairs it was fitted on, or None.
@@ -66,6 +68,7 @@ class Augmenter:
     pairs_of_view: str = "positive"
     encodes_again: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
+    reads_attention: ClassVar[bool] = False
     control: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}
     fitted_shape: tuple[int, int] | None = None

@@ -21,6 +21,7 @@ class Era(Augmenter):
     """
 
     differentiable = True
+    reads_attention = True
 
     def __init__(self, *, rate: float = 0.1, pairs: str = "positive"):
         self.rate = number("rate", rate, least=0, below=1)

@@ -17,6 +17,7 @@ docs/experiment_file.md is written from the descriptions here.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -30,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmark.errors import ConfigError, UnknownNameError, did_you_mean
+from benchmark.errors import ConfigError, UnknownNameError, UserError, did_you_mean
 from benchmark.options import Least, OptionModel, Positive, Share, Whole
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
 from benchmark.shipped import shipped
@@ -250,7 +251,10 @@ class RunConfig(OptionModel):
         """Folders of the finished runs that it learns from: of `train.distill_from`, or of an
         augmenter's option `teachers`.
         """
-        return [*self.train.teachers, *self.augmenter.options.get("teachers", ())]
+        of_augmenter = self.augmenter.options.get("teachers")
+        if not isinstance(of_augmenter, list):
+            of_augmenter = []  # the augmenter itself says what is wrong with another value
+        return [*self.train.teachers, *(name for name in of_augmenter if isinstance(name, str))]
 
     @property
     def on_head(self) -> bool:
@@ -311,6 +315,22 @@ def complete_options(registry: Registry, name: str, options: dict[str, Any]) -> 
     if missing := [option for option, value in complete.items() if value is REQUIRED]:
         raise ConfigError(f"{whose} needs the option(s) {', '.join(missing)}")
     return complete
+
+
+def completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """The stored configuration of a run with the defaults of options that later versions of the
+    code added.
+    """
+    try:
+        config = RunConfig.model_validate(stored).model_dump(mode="json")
+    except ValidationError:
+        return stored
+    for registry in (DATASETS, BACKBONES, AUGMENTERS):
+        chosen = config[registry.kind]
+        # an option that is gone, or the name of a plugin, stays as it was stored
+        with contextlib.suppress(UserError):
+            chosen["options"] = complete_options(registry, chosen["name"], chosen["options"])
+    return config
 
 
 def _is_plain(value: Any) -> bool:

@@ -14,7 +14,6 @@ PART_VERSIONS = {
     **dict.fromkeys(("bilinear", "context_aware", "rsman", "ssan"), 2),
     # as these, and generated pairs draw no further negatives into the loss
     **dict.fromkeys(("gain", "jerex"), 2),
-    "dreeam": 2,  # the mean of the evidence loss is over the pairs of all processes
     "calibrated": 2,  # only what is borrowed is widened
     "era": 2,  # each pair loses tokens of its own, and the other weights stay
     **dict.fromkeys(("cnn", "lstm", "bilstm"), 2),  # a word seen once is an unknown word

@@ -9,8 +9,8 @@ import torch
 from samples import corpus, document
 
 from benchmark.config import AugmentConfig, Choice, EncoderConfig, RunConfig, TrainConfig
-from benchmark.numerics import numerics_version
 from benchmark.progress import Progress
+from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
 from benchmark.training import stages
 from benchmark.training.checkpoints import read_tensors
@@ -110,7 +110,7 @@ def execute(
         run,
         directory,
         corpus=corpus,
-        facts={"corpus_digest": corpus.digest, "numerics_version": numerics_version(run)},
+        facts={"corpus_digest": corpus.digest, **own_facts(run)},
         stage1=stage1.path if stage1.state() == "done" and run.augment else None,
         base=base.path if base.state() == "done" and run != run.plain() else None,
         branch_epoch=branch_epoch,

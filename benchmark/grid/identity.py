@@ -9,11 +9,10 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import EncoderConfig, RunConfig
+from benchmark.config import EncoderConfig
 from benchmark.hub import encoder_snapshot, weight_files
 from benchmark.store.files import sha256
 
@@ -47,20 +46,6 @@ def _digest(folder: Path) -> str:
     files += sorted(folder.glob("*.model")) + weight_files(folder)
     lines = (f"{file.name} {sha256(file)}\n" for file in files if file.is_file())
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
-
-
-def teacher_digest(folders: Sequence[str]) -> str | None:
-    """Identifies the finished runs that a student learns from; None without any."""
-    markers = [Path(folder).expanduser() / "DONE" for folder in folders]
-    return " ".join(sha256(marker)[:16] for marker in markers if marker.is_file()) or None
-
-
-def files_digest(run: RunConfig) -> str | None:
-    """Identifies the content of the files that options called `path` name; None without any."""
-    holders = (run.backbone.options, run.augmenter.options, run.encoder.options)
-    paths = [Path(options["path"]).expanduser() for options in holders if options.get("path")]
-    digests = [sha256(path) for path in paths if path.is_file()]
-    return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16] if digests else None
 
 
 def commit() -> str | None:

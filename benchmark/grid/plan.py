@@ -6,20 +6,23 @@ fitted, and the other runs branch off from it where augmentation begins.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
-from benchmark.errors import ConfigError, UserError
-from benchmark.grid import identity
-from benchmark.numerics import numerics_version
-from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, Registry
+from benchmark.config import (
+    LARGEST_SEED,
+    Choice,
+    Experiment,
+    RunConfig,
+    complete_options,
+    completed,
+)
+from benchmark.errors import ConfigError
+from benchmark.registry import AUGMENTERS, BACKBONES, Registry
+from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
 
 NONE = "none"
@@ -82,14 +85,12 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What identifies this job besides its configuration and the facts common to all jobs."""
-        teacher = identity.teacher_digest(self.config.teachers)
-        files, version = identity.files_digest(self.config), numerics_version(self.config)
-        return {"teacher_digest": teacher, "files_digest": files, "numerics_version": version}
+        return own_facts(self.config)
 
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its folder."""
         config = self.config.model_dump(mode="json")
-        return self.directory.differences(config, facts=facts | self.facts, completed=_completed)
+        return self.directory.differences(config, facts=facts | self.facts, completed=completed)
 
 
 @dataclass(frozen=True)
@@ -113,20 +114,6 @@ class Outcome:
 def _needs_fitting(augmenter: str) -> bool:
     """False for a class that is no Augmenter: building it will say so."""
     return getattr(AUGMENTERS[augmenter], "needs_fitting", False)
-
-
-def _completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """A stored configuration with the defaults of options that later versions of the code added."""
-    try:
-        config = RunConfig.model_validate(stored).model_dump(mode="json")
-    except ValidationError:
-        return stored
-    for registry in (DATASETS, BACKBONES, AUGMENTERS):
-        chosen = config[registry.kind]
-        # an option that is gone, or the name of a plugin, stays as it was stored
-        with contextlib.suppress(UserError):
-            chosen["options"] = complete_options(registry, chosen["name"], chosen["options"])
-    return config
 
 
 def plan(experiment: Experiment, results: str | Path) -> list[Job]:

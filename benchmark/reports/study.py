@@ -151,8 +151,11 @@ def _require_comparable(runs: list[StoredRun]) -> None:
             settings["augment", ""] = run.config.get("augment")
         known = {fact: run.facts.get(fact) for fact in IDENTIFYING_FACTS}
         if version := known["numerics_version"]:  # followed by that of the run's own parts
-            known["numerics_version"], _, of_parts = str(version).partition(", ")
-            settings["numerics_version", f"{run.backbone} {run.augmenter}"] = of_parts or "first"
+            known["numerics_version"], *parts = str(version).split(", ")
+            of_backbone = [part for part in parts if part.split()[0] != run.augmenter]
+            settings["numerics_version", run.backbone] = ", ".join(of_backbone) or "first"
+            cell = f"{run.backbone} {run.augmenter}"
+            settings["numerics_version", cell] = ", ".join(parts) or "first"
         settings |= {(fact, ""): value for fact, value in known.items() if value is not None}
         for (key, name), value in settings.items():
             other, expected = first.setdefault((key, name), (run, value))

@@ -27,12 +27,16 @@ def store_logits(
 
 
 def require_teacher(run: str) -> Path:
-    """The file of a teacher's logits. Raises UserError when the run stored none."""
+    """The file of a teacher's logits. Raises UserError when the run stored none or is not
+    finished.
+    """
     path = Path(run).expanduser() / FILE
     if not path.is_file():
         raise UserError(
             f"teacher: {path} is missing: run the teacher with --set train.store_logits=true"
         )
+    if not (path.parent / "DONE").is_file():
+        raise UserError(f"teacher: {path.parent} is not finished: run it to its end first")
     return path
 
 

@@ -45,6 +45,15 @@ def of_all_documents(values: Tensor) -> Tensor:
     return gathered(values, len(values))
 
 
+def agreed(drawn: Tensor | None) -> Tensor | None:
+    """In all processes the mask that the main one has drawn."""
+    if drawn is None or processes.count() == 1:
+        return drawn
+    of_main = drawn.to(torch.uint8)
+    torch.distributed.broadcast(of_main, 0)
+    return of_main.bool()
+
+
 class _Gather(torch.autograd.Function):
     """[n, *] of each process, n = sizes[rank] -> [sum of sizes, *] in all of them."""
 

@@ -191,14 +191,19 @@ def require_buildable(run: RunConfig) -> None:
             f"backbone '{run.backbone.name}' ends every window with a token for each relation, "
             f"and encoder '{run.encoder.name}' takes none: take a pretrained one or 'tiny'"
         )
-    for teacher in run.teachers:
-        require_teacher(teacher)
     require_installed(run.train.trackers)
     _tried(run.backbone, width)
     kind, options = AUGMENTERS[run.augmenter.name], run.augmenter.options
     with _explained("augmenter", run.augmenter.name, options), torch.device("meta"):
         kind(**options)
     _require_subclass("augmenter", run.augmenter.name, kind, Augmenter)
+    if kind.reads_attention and not reads.reads_attention:
+        raise ConfigError(
+            f"augmenter '{run.augmenter.name}' changes what a backbone makes of the encoder's "
+            f"attention, and backbone '{run.backbone.name}' reads none: it would change nothing"
+        )
+    for teacher in run.teachers:
+        require_teacher(teacher)
 
 
 def require_known_rates(experiment: Experiment) -> None:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from backbones.base import Backbone
+from benchmark import processes
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
+from benchmark.training.gathering import agreed
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def training_loss(
         adjust: an augmenter's change of the real pairs' logits [P, R], given their labels.
         weigh: an augmenter's weights [P] of the real pairs' losses, given their labels.
     """
-    drawn, everything = backbone.drawn_pairs(real.labels), real
+    drawn, everything = agreed(backbone.drawn_pairs(real.labels)), real
     if drawn is not None:
         real, teacher = real.at(drawn), teacher if teacher is None else teacher[drawn]
     # Algorithm 1, line 32: predictions on real and on generated pairs, by the same classifier
@@ -84,6 +86,8 @@ def training_loss(
     if teacher is not None and mixing.taught:
         loss = loss + nn.functional.mse_loss(logits, teacher)
     if not mixing.auxiliary:
+        if processes.count() > 1:  # DDP waits for the gradient of every parameter
+            loss = loss + 0 * sum(parameter.sum() for parameter in backbone.parameters())
         return loss
     with torch.autocast(logits.device.type, enabled=False):
         found = everything.representations

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from benchmark.config import RunConfig
+from benchmark.config import RunConfig, completed
 from benchmark.errors import UserError
-from benchmark.numerics import numerics_version
 from benchmark.registry import AUGMENTERS
 from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, SAVED_STATE
 from benchmark.store.differences import difference_lines
+from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import is_sound, link, read_facts, read_tensors
 
@@ -58,7 +56,7 @@ def starting_point(
     if run == run.plain() or base is None or not run.augment.repeats_stage1:
         return None
     saved, plain = facts_of(base / BRANCH), run.plain()
-    facts = {**facts, "numerics_version": numerics_version(plain)}
+    facts = {**facts, **own_facts(plain)}
     if (
         saved.get("epoch") != run.augment.warmup_epochs
         or differences(saved, plain, facts)
@@ -81,11 +79,13 @@ def differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, An
     """What sets a run apart from the one that a state was saved for, a sentence per key. A key that
     the code did not have then counts as its default.
     """
-    identity = dict(saved.get("identity", {}))
+    stored, asked = saved.get("identity", {}), state_identity(run, facts)
+    return difference_lines(_with_defaults(stored), _with_defaults(asked))
+
+
+def _with_defaults(identity: Mapping[str, Any]) -> dict[str, Any]:
     config = {name: identity[name] for name in RunConfig.model_fields if name in identity}
-    with contextlib.suppress(ValidationError):  # it differs, and is told as it was stored
-        identity |= RunConfig.model_validate(config).model_dump(mode="json")
-    return difference_lines(identity, state_identity(run, facts))
+    return {**identity, **completed(config)}
 
 
 def state_identity(run: RunConfig, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def test_versions_of_their_numbers_are_told_apart_by_the_parts_they_speak_of(tmp
 
     runs = [of_version("none", 0, 4), of_version("vae", 0, "4, vae 2"), of_version("none", 1, "4")]
     assert studies(runs)[1] == []
-    for another in (of_version("vae", 1, 4), of_version("gaussian", 0, 5)):
+    moved = of_version("gaussian", 0, "4, atlop 2, gaussian 3")  # another backbone than `none` had
+    for another in (of_version("vae", 1, 4), of_version("gaussian", 0, 5), moved):
         ((_, (said,)),) = [studies([*runs, another])]
         assert "numerics_version is " in said
 

@@ -31,13 +31,15 @@ from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
 from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
-from benchmark.store.cleaning import BASIS, LEFTOVERS, SAVED_STATE, WEIGHTS
+from benchmark.store.cleaning import BASIS, BRANCH, LEFTOVERS, SAVED_STATE, WEIGHTS
+from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import read_facts, read_tensors
 from benchmark.training.distillation import TaughtCollator, stored_logits
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel, build_encoder, restore_model
+from benchmark.training.resume import starting_point
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -340,6 +342,10 @@ def test_an_augmenter_with_teachers_teaches_after_the_warm_up(tmp_path):
     assert losses(taught)[0] == losses(plain)[0] and losses(taught)[1] > losses(plain)[1]
     assert not (taught.path / "quality.json").exists()
     assert losses(execute(tmp_path / "alone", student)) == losses(taught), "without a branch, too"
+    facts = {"corpus_digest": tiny_corpus().digest, **own_facts(student)}
+    fresh = RunDirectory(tmp_path / "fresh")
+    fresh.path.mkdir()
+    assert starting_point(student, fresh, facts, plain.path) == plain.path / BRANCH
 
 
 def test_pruning_leaves_what_tables_and_predictions_need(tmp_path):

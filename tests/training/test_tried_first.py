@@ -43,12 +43,29 @@ def correl(**encoder):
         (encoder(heads=3), "at least 2 heads"),
         (encoder(layers="two"), "'layers': Input should be a valid int"),
         (encoder("/none_here"), "none_here.*neither a local folder"),
+        (augmenter("distilled", teachers="nowhere"), "'teachers': Input should be a valid list"),
+        (augmenter("distilled", teachers=[1]), "'teachers.*valid string"),
+        (augmenter("distilled", teachers=[]), "'teachers': List should have at least 1 item"),
+        (augmenter("distilled", teachers=["nowhere"]), "teacher.*logits_train.* is missing"),
         (config(distill_from="nowhere"), "teacher.*logits_train.* is missing.*store_logits"),
     ],
 )
 def test_hyper_parameters_are_tried(run, message):
     with pytest.raises(UserError, match=message):
         require_buildable(run)
+
+
+def test_an_augmenter_of_attention_is_refused_where_none_is_read():
+    require_buildable(augmenter("era"))
+    gain = augmenter("era").model_copy(update={"backbone": Choice(name="gain")})
+    with pytest.raises(ConfigError, match="'era' changes .* backbone 'gain' reads none"):
+        require_buildable(gain)
+
+
+def test_a_teacher_must_be_finished(tmp_path):
+    (tmp_path / "logits_train.safetensors").touch()
+    with pytest.raises(UserError, match="is not finished"):
+        require_buildable(augmenter("distilled", teachers=[str(tmp_path)]))
 
 
 def test_an_encoder_that_takes_no_tokens(monkeypatch):
