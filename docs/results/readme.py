@@ -28,7 +28,9 @@ HEADINGS = ("F1", "LTail F1", "Δ F1", "calibrated Δ F1", "calibrated Δ LTail"
 
 
 def findings(results: Path) -> str:
-    """Markdown: of each experiment with an augmenter what it shows, and its table."""
+    """Markdown: of each experiment with an augmenter what it shows, and its table of rows with two
+    seeds or more.
+    """
     parts = []
     for experiment in sorted({run.experiment for run in find_runs(results)}):
         study = Study.of(run.read() for run in find_runs(experiment))
@@ -44,6 +46,8 @@ def findings(results: Path) -> str:
         lines = [f"| Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
         lines.append("|---|---|" + "---:|" * (1 + len(HEADINGS)))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
+            if len(row.seeds) < 2:
+                continue  # one seed says nothing of a spread; the report has the row
             numbers = [_number(row, tables[0].columns, key) for key in SHOWN]
             numbers += [_number(calibrated, CALIBRATED, key) for key in LEFT]
             stub = row.group, row.shown_label, row.coverage
