@@ -255,6 +255,26 @@ def test_other_settings(forks, tmp_path, count, options):
 
 
 @pytest.mark.long
+def test_drawn_negatives_and_an_auxiliary_loss_that_waits(forks, tmp_path):
+    """Both processes take the negatives of the main one; parameters of the auxiliary loss alone get
+    a gradient of 0 until it sets in.
+    """
+    gain = {"gain": {"hidden": 16, "negatives": 1, "least": 2, "rate": 0.0}}
+    correl = {"correl": {"emb": 8, "block": 4}}
+    command = write_experiment(tmp_path, [correl, gain], ["none", "copies"])
+    experiment = json.loads((tmp_path / "x.yaml").read_text())
+    experiment["augment"]["warmup_contrastive"] = False
+    (tmp_path / "x.yaml").write_text(json.dumps(experiment))
+    started = [
+        start(forks, 1, command, tmp_path / "one"),
+        start(forks, 2, command, tmp_path / "two"),
+    ]
+    assert all(code == 0 for processes in map(ended, started) for code, _ in processes)
+    for cell in itertools.product(("correl", "gain"), ("none", "copies")):
+        assert_same(*(run_of(tmp_path / name, *cell) for name in ("one", "two")))
+
+
+@pytest.mark.long
 def test_a_signal_between_steps(forks, tmp_path):
     augmenters = ["none", {"stopping": {"when": "prepared"}}]
     command = write_experiment(tmp_path, [{"atlop": {"emb": 8, "block": 4}}], augmenters)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from backbones.base import Backbone
-from benchmark import processes
 from benchmark.data.batches import Batch, Encoded
 from benchmark.data.pairs import Pairs
 from benchmark.training.gathering import agreed
@@ -86,9 +85,9 @@ def training_loss(
     if teacher is not None and mixing.taught:
         loss = loss + nn.functional.mse_loss(logits, teacher)
     if not mixing.auxiliary:
-        if processes.count() > 1:  # DDP waits for the gradient of every parameter
-            loss = loss + 0 * sum(parameter.sum() for parameter in backbone.parameters())
-        return loss
+        # DDP waits for the gradient of every parameter, and the optimiser takes its steps of them
+        # alike in one process and in several
+        return loss + 0 * sum(parameter.sum() for parameter in backbone.parameters())
     with torch.autocast(logits.device.type, enabled=False):
         found = everything.representations
         dtype = torch.promote_types(found.dtype, torch.float32)
