@@ -492,5 +492,9 @@ def _explain(error: dict) -> str:
     model = Experiment
     for part in error["loc"][:-1]:
         model = model.model_fields[part].annotation
-    hint = did_you_mean(error["loc"][-1], model.model_fields)
+    last, known = error["loc"][-1], model.model_fields
+    hint = did_you_mean(last, known)
+    for section in ("train", "augment", "encoder", "cluster") if model is Experiment else ():
+        if last in known[section].annotation.model_fields:
+            hint = f" Did you mean '{section}.{last}'?"
     return f"unknown key '{where}'.{hint} Known: {', '.join(model.model_fields)}"

@@ -85,6 +85,7 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("encoder={name: tiny, layers: 2}", "unknown key 'encoder.layers'. Known: name, revision"),
         ("encoder={name: tiny, options: {widht: 3}}", "no option 'widht'. Did you mean 'width'?"),
         ("train.epoch=3", "unknown key 'train.epoch'. Did you mean 'epochs'? Known: epochs, "),
+        ("epochs=3", "unknown key 'epochs'. Did you mean 'train.epochs'? Known: name, "),
         ("augmentors=[none]", "unknown key 'augmentors'. Did you mean 'augmenters'?"),
         ("backbones=[[1]]", "a backbone is a name, or a name with options"),
         ("backbones=[{atlop: 3}]", "a backbone is a name, or a name with options"),

@@ -1,4 +1,4 @@
-"""What the README shows must work as it stands there."""
+"""What the README and docs/augmenters.md show must work as it stands there."""
 
 import importlib.util
 import re
@@ -15,10 +15,11 @@ from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHOWN = README + (ROOT / "docs/augmenters.md").read_text(encoding="utf-8")
 
 
 def block(language: str, start: str = "") -> str:
-    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    found = re.findall(rf"```{language}\n(.*?)```", SHOWN, re.DOTALL)
     (text,) = [text for text in found if text.startswith(start)]
     return text
 
@@ -32,6 +33,7 @@ def test_the_experiment_file_is_valid():
 
 PLUGINS = {
     "my_augmenter": ("towards", AUGMENTERS),
+    "my_fitted_augmenter": ("denoised", AUGMENTERS),
     "my_backbone": ("atlop_pairwise", BACKBONES),
     "my_encoder": ("trigrams", ENCODERS),
 }
