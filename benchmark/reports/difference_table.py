@@ -145,13 +145,14 @@ def _warnings(found: Significance) -> Iterator[str]:
         where = f"Where the permutation test was taken ({', '.join(names)}): "
         said = too_few_seeds(n, found.size)
         yield said if len(hopeless) == len(found.tested) else where + said
-        return
-    several = [c.difference for c in found.first.values() if c.difference.n > 1]
-    spread = median(difference.sd for difference in several) if several else 0
-    if spread > 0:
-        n = min(difference.n for difference in several)
-        detectable = detectable_difference(n, spread, found.size)
-        yield f"Test F1, at the median spread of the comparisons: {detectable}"
+    for family in list(found.families.values())[:2]:  # F1 and LTail F1
+        rest = [c for c in family.values() if c.difference.n > 1 and c not in hopeless]
+        n = max((contrast.difference.n for contrast in rest), default=0)
+        spreads = [c.difference.sd for c in rest if c.difference.n == n]
+        if spreads and (spread := median(spreads)) > 0:
+            detectable = detectable_difference(n, spread, found.size)
+            score = rest[0].score
+            yield f"{score[0].upper()}{score[1:]}, at the median spread of the differences: {detectable}"
 
 
 def _notes(found: Significance) -> Iterator[str]:
