@@ -150,9 +150,12 @@ def _warnings(found: Significance) -> Iterator[str]:
         n = max((contrast.difference.n for contrast in rest), default=0)
         spreads = [c.difference.sd for c in rest if c.difference.n == n]
         if spreads and (spread := median(spreads)) > 0:
-            detectable = detectable_difference(n, spread, found.size)
             score = rest[0].score
-            yield f"{score[0].upper()}{score[1:]}, at the median spread of the differences: {detectable}"
+            detectable = detectable_difference(n, spread, found.size)
+            yield (
+                f"{score[0].upper()}{score[1:]}, at the median spread of the differences: "
+                f"{detectable}"
+            )
 
 
 def _notes(found: Significance) -> Iterator[str]:
