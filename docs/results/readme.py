@@ -1,4 +1,4 @@
-"""Write the findings into the README: a summary and a table for each experiment of results/small.
+"""Write the findings into the README: what the experiments of results/small show, and a table.
 
     python docs/results/readme.py
 
@@ -21,6 +21,7 @@ from benchmark.store.files import written_atomically
 from benchmark.store.runs import find_runs
 
 ROOT = Path(__file__).parents[2]
+LEAST_SEEDS = 3
 BEGIN, END = "<!-- findings -->\n", "<!-- end -->\n"
 SHOWN = ("test.f1", "test.ltail_f1", "test.f1.difference")
 LEFT = ("calibrated.f1.difference", "calibrated.ltail_f1.difference", "ap.tail.difference")
@@ -28,32 +29,31 @@ HEADINGS = ("F1", "LTail F1", "Δ F1", "calibrated Δ F1", "calibrated Δ LTail"
 
 
 def findings(results: Path) -> str:
-    """Markdown: of each experiment with an augmenter what it shows, and its table of rows with two
-    seeds or more.
+    """Markdown: what each experiment with an augmenter shows, and one table of all their rows with
+    three seeds or more.
     """
-    parts = []
+    told = []
+    lines = [f"| Experiment | Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
+    lines.append("|---|---|---|" + "---:|" * (1 + len(HEADINGS)))
     for experiment in sorted({run.experiment for run in find_runs(results)}):
         study = Study.of(run.read() for run in find_runs(experiment))
         evidence = Evidence(study.runs)
         plain = significance(study, evidence)
         if not plain:
             continue
-        further = significance(study, evidence, FURTHER)
-        tables = (ablation_table(study), ablation_table(study, CALIBRATED))
         name = experiment.relative_to(ROOT).as_posix()
-        parts += [f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"]
-        parts += summary(plain, further)
-        lines = [f"| Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
-        lines.append("|---|---|" + "---:|" * (1 + len(HEADINGS)))
+        shows = summary(plain, significance(study, evidence, FURTHER))
+        about = f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"
+        told.append(" ".join([about, *shows]))
+        tables = (ablation_table(study), ablation_table(study, CALIBRATED))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
-            if len(row.seeds) < 2:
-                continue  # one seed says nothing of a spread; the report has the row
+            if len(row.seeds) < LEAST_SEEDS:
+                continue  # so few say little of a spread; the report has the row
             numbers = [_number(row, tables[0].columns, key) for key in SHOWN]
             numbers += [_number(calibrated, CALIBRATED, key) for key in LEFT]
-            stub = row.group, row.shown_label, row.coverage
+            stub = experiment.name, row.group, row.shown_label, row.coverage
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*told, "\n".join(lines)]) + "\n"
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
