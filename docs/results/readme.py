@@ -44,7 +44,7 @@ def findings(results: Path) -> str:
         name = experiment.relative_to(ROOT).as_posix()
         shows = summary(plain, significance(study, evidence, FURTHER))
         about = f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"
-        told.append(" ".join([about, *shows]))
+        told.append(" ".join(["*", about, *shows]))
         tables = (ablation_table(study), ablation_table(study, CALIBRATED))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
             if len(row.seeds) < LEAST_SEEDS:
@@ -53,7 +53,7 @@ def findings(results: Path) -> str:
             numbers += [_number(calibrated, CALIBRATED, key) for key in LEFT]
             stub = experiment.name, row.group, row.shown_label, row.coverage
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
-    return "\n\n".join([*told, "\n".join(lines)]) + "\n"
+    return "\n".join([*told, "", *lines]) + "\n"
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
