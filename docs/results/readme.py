@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.grid.status import description_of
+from benchmark.grid.status import description_of, seeds_by_cell, statuses
 from benchmark.reports.ablation import CALIBRATED, ablation_table
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
@@ -36,7 +36,8 @@ def findings(results: Path) -> str:
     lines = [f"| Experiment | Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
     lines.append("|---|---|---|" + "---:|" * (1 + len(HEADINGS)))
     for experiment in sorted({run.experiment for run in find_runs(results)}):
-        study = Study.of(run.read() for run in find_runs(experiment))
+        planned = seeds_by_cell(statuses(experiment, results))  # Holm counts what has not run
+        study = Study.of((run.read() for run in find_runs(experiment)), planned)
         evidence = Evidence(study.runs)
         plain = significance(study, evidence)
         if not plain:
