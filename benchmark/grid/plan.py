@@ -126,8 +126,8 @@ def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
     augment, on_head = experiment.augment, experiment.augment.stage3 == "head"
     with_none = len(names) < len(experiment.augmenters)
-    if names and not on_head:
-        with_none |= augment.start == "stage1" or any(map(_needs_fitting, names))
+    if names and not on_head and not with_none:
+        with_none = augment.start == "stage1" or any(map(_needs_fitting, names))
     branch_epoch = augment.warmup_epochs if names and augment.repeats_stage1 else None
     jobs = []
     for seed in experiment.seeds:

@@ -1,6 +1,9 @@
 """How far an experiment is, from its file or from its folder alone."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +69,10 @@ def test_a_grid_file_that_is_none_is_named(lab, content):
     result = lab("status", lab.results / "toy")
     assert result.exit_code == 2
     assert "experiment.json: not the grid of an experiment" in result.stderr
+
+
+def test_a_grid_with_none_is_looked_up_without_torch(tmp_path):
+    code = "import sys; from benchmark.commands.app import app; app(standalone_mode=False); "
+    code += "assert 'torch' not in sys.modules"
+    command = [sys.executable, "-c", code, "status", "configs/demo.yaml", "--results", tmp_path]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
