@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import fsum
 
+from benchmark.config import completed
 from benchmark.reports.significance import Significance
 from benchmark.store.runs import StoredRun
 
@@ -29,7 +30,8 @@ def protocols_sentence(found: Sequence[Significance]) -> list[str]:
 
     head, retrain = zip(*both, strict=True)
     apart = fsum(abs(a - b) for a, b in both) / len(both)
-    rank = spearmanr(head, retrain).statistic if len(set(head)) > 1 < len(set(retrain)) else None
+    ranked = len(both) > 2 and len(set(head)) > 1 < len(set(retrain))  # two cells: always 1 or -1
+    rank = spearmanr(head, retrain).statistic if ranked else None
     correlation = "undefined" if rank is None else f"{rank:+.2f}"
     return [
         f"How well the head alone predicts the whole model trained anew, over {len(both)} cells "
@@ -43,4 +45,5 @@ def _protocol(run: StoredRun) -> str:
 
 
 def _setting(run: StoredRun) -> str:
-    return repr([run.config.get(key) for key in ("encoder", "train", "augmenter")])
+    config = completed(run.config)  # older runs lack keys that came later
+    return repr([config.get(key) for key in ("encoder", "train", "augmenter")])
