@@ -20,10 +20,16 @@ COLUMNS = {"F1": "f1", "Ign F1": "ign_f1", "Freq F1": "freq_f1", "LTail F1": "lt
 def push(run: Path, repository: str, *, private: bool = False) -> str:
     """Upload a finished run with its weights, results and a model card; returns the address.
 
-    Raises UserError if the run is not finished, is damaged or kept no weights, or the hub refuses.
+    Raises UserError if the run is not finished, is damaged, has no scores or kept no weights, or
+    the hub refuses.
     """
     directory = single_run(run)
     stored = directory.read()
+    if imported := stored.metrics.get("imported_from"):
+        raise UserError(
+            f"{run}: was imported from {imported}, so there are no scores for a model card; `push` "
+            "uploads what was trained here"
+        )
     directory.verify()
     if not (directory.path / "best.safetensors").exists():
         raise UserError(
@@ -75,7 +81,9 @@ def card(run: StoredRun, repository: str) -> str:
                 cells = [_percent(scores.get(key)) for key in COLUMNS.values()]
                 rows.append(f"| {label} | {' | '.join(cells)} |")
     encoder = run.config["encoder"]["name"]
-    on_hub = REPOSITORY.fullmatch(encoder) is not None
+    # null for a local folder; runs of earlier versions did not record it
+    local = run.facts.get("encoder_revision", "unknown") is None
+    on_hub = REPOSITORY.fullmatch(encoder) is not None and not local
     notes = "".join(f"\n- {note}" for note in run.facts.get("corpus_notes") or ())
     return CARD.format(
         base=f"base_model: {encoder}\n" if on_hub else "",

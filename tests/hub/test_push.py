@@ -73,4 +73,7 @@ def test_the_card_tells_scores_use_and_licence(run):
     assert "| test, threshold tuned on dev |" in text and "licences apply" in text
     assert "base_model" not in text
     on_hub = replace(stored, config={**stored.config, "encoder": {"name": "org/encoder"}})
+    on_hub = replace(on_hub, facts={"encoder_revision": "a" * 40})
     assert "base_model: org/encoder\n" in card(on_hub, "me/model")
+    text = card(replace(on_hub, facts={"encoder_revision": None}), "me/model")
+    assert "base_model" not in text and "encoder `encoder`" in text

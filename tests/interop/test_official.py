@@ -15,6 +15,7 @@ from backbones.encoders.tiny import Tiny
 from benchmark.errors import UserError
 from benchmark.interop.official import import_checkpoint, read_state_dict
 from benchmark.interop.predict import predict
+from benchmark.interop.publishing import push
 from benchmark.registry import BACKBONES
 from benchmark.training.checkpoints import write_tensors
 
@@ -100,6 +101,13 @@ def test_weights_arrive_and_predict_works(setting, backbone):
     assert relations == [["P17", "P17"], ["P6", "P6"]]
     facts = predict(setting / "run", setting / "documents.json")
     assert {fact["r"] for fact in facts} <= {"P17", "P6"}
+
+
+def test_what_was_imported_has_no_scores_to_push(setting):
+    checkpoint(setting, "atlop")
+    run(setting, "atlop")
+    with pytest.raises(UserError, match="was imported from model.pt, so there are no scores"):
+        push(setting / "run", "me/model")
 
 
 def test_several_gpus_and_safetensors(setting):
