@@ -33,7 +33,7 @@ def own_documents(path: Path, ner: str | None = None) -> Dataset:
         DataError: a document is faulty; names file and place.
         UserError: `ner` cannot be had, or the documents are JSON, which names its entities.
     """
-    is_json = path.suffix in (".json", ".jsonl")
+    is_json = path.suffix.lower() in (".json", ".jsonl")
     if is_json and ner:
         raise UserError(f"{path}: --ner is for plain text; a JSON file names its entities itself")
     documents = iterate_array(path) if is_json else read_marked(path, ner and marker(ner))

@@ -48,6 +48,12 @@ def test_a_document_must_be_one(tmp_path, document):
         read(tmp_path, document)
 
 
+def test_json_is_told_by_its_suffix_in_any_case(tmp_path):
+    file = tmp_path / "MINE.JSON"
+    file.write_text(json.dumps([{"sents": [WORDS], "vertexSet": ENTITIES}]))
+    assert own_documents(file)["title"] == ["document 1"]
+
+
 def test_text_with_marked_entities(tmp_path):
     file = tmp_path / "mine.txt"
     file.write_text("[Marie Curie|1] was born in [Warsaw|2|LOC].")
