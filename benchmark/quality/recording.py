@@ -39,8 +39,14 @@ def rare_relations(relations: Sequence[str], frequent: Collection[str] | None) -
     return None if frequent is None else torch.tensor([name not in frequent for name in relations])
 
 
-def hindrance(stage1: Path | None) -> str | None:
-    """Why generated pairs cannot be measured; None if they can."""
+def hindrance(run: RunConfig, augmenter: Augmenter, stage1: Path | None) -> str | None:
+    """Why the generated pairs of a run cannot be measured; None if they can.
+
+    stage1: the folder of the finished `none` run of its seed, if there is one.
+    """
+    taught = run.teachers != run.train.teachers  # by the augmenter
+    if augmenter.does() != "augment" or taught:
+        return f"{run.augmenter.name} makes no pairs of its own"
     if stage1 is None:
         return "it is measured in the space of the `none` run of the same seed, which is not there"
     if not (stage1 / "best.safetensors").is_file():

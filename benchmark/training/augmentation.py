@@ -75,11 +75,7 @@ class Augmentation:
         finds the same.
         """
         session, progress = self.session, self.session.progress
-        reason = hindrance(self.stage1)
-        taught = session.run.teachers != session.run.train.teachers  # by the augmenter
-        if self.augmenter.does() != "augment" or taught:
-            reason = f"{session.run.augmenter.name} makes none of its own"
-        if reason:
+        if reason := hindrance(session.run, self.augmenter, self.stage1):
             progress.message(f"quality of generated pairs not measured: {reason}")
             session.directory.discard(QUALITY, SAMPLE)
             return

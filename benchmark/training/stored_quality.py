@@ -35,12 +35,17 @@ class StoredRunQuality:
     def record(self, directory: RunDirectory) -> None:
         """Write both files into a finished run's folder, and change nothing else in it.
 
-        Raises UserError when something that it takes is gone, or the documents have changed.
+        Raises UserError when the run generates no pairs, something that it takes is gone, or the
+        documents have changed.
         """
         stored = directory.read()
         run = RunConfig.model_validate(stored.config)
         torch.set_num_threads(run.train.threads)
         augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
+        none = RunDirectory(directory.path.parents[1] / "none" / directory.path.name)
+        finished = none.path if none.state() == "done" else None
+        if reason := hindrance(run, augmenter, finished):
+            raise UserError(f"{directory.path}: {reason}")
         if augmenter.needs_fitting:
             file = directory.path / "augmenter.safetensors"
             if not file.is_file():
@@ -49,9 +54,6 @@ class StoredRunQuality:
                     "train with train.keep_weights: best"
                 )
             augmenter.load_state_dict(read_tensors(file)[0])
-        none = RunDirectory(directory.path.parents[1] / "none" / directory.path.name)
-        if reason := hindrance(none.path if none.state() == "done" else None):
-            raise UserError(f"{directory.path}: {reason}")
         accelerator = Accelerator(mixed_precision=run.train.mixed_precision)
         if self._last is None or self._last[0] != none.path:
             self._last = none.path, self._stage1(run, none, stored.facts, accelerator)

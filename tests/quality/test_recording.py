@@ -5,6 +5,7 @@ other number moves.
 import pytest
 from tiny_runs import config, execute, execute_and_kill, numbers, tiny_corpus
 
+from benchmark.config import Choice
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.quality.recording import rare_relations
@@ -72,6 +73,14 @@ def test_afterwards_says_what_is_missing(tmp_path):
     (none.path / "DONE").unlink()
     with pytest.raises(UserError, match="`none` run of the same seed, which is not there"):
         afterwards().record(run)
+
+
+def test_an_augmenter_that_makes_no_pairs_is_not_measured(tmp_path):
+    stage1(tmp_path)
+    control = Choice(name="input_dropout", options={"rate": 0.3})
+    run = config(augmenter="copies").model_copy(update={"augmenter": control})
+    with pytest.raises(UserError, match="input_dropout makes no pairs of its own"):
+        afterwards().record(execute(tmp_path, run))
 
 
 def test_other_documents_are_refused(tmp_path):
