@@ -1,8 +1,9 @@
 """The estimate of a run's time."""
 
 import pytest
-from tiny_runs import config, tiny_corpus
+from tiny_runs import config, on_call, tiny_corpus
 
+from backbones.encoders.tiny import Tiny
 from benchmark.config import Choice, EncoderConfig
 from benchmark.registry import BACKBONES, ENCODERS
 from benchmark.training import timing
@@ -17,7 +18,16 @@ def test_steps_and_looks_are_counted(monkeypatch):
     monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
     corpus = tiny_corpus()
     assert (len(corpus.train), len(corpus.dev), len(corpus.test)) == (5, 2, 3)
-    assert timing.estimated_seconds(config("atlop"), corpus) == pytest.approx(9 + (4 * 2 + 3) / 2)
+    trained = 9 + (4 * 2 + 3) / 2
+    assert timing.estimated_seconds(config("atlop"), corpus) == pytest.approx(trained)
+    frozen = config("atlop", encoder={"freeze": "all"})  # 10 documents are encoded once
+    assert timing.estimated_seconds(frozen, corpus) == pytest.approx(trained + 10 / 2)
+
+
+def test_steps_of_a_frozen_encoder_do_not_encode(monkeypatch):
+    calls = on_call(monkeypatch, Tiny, "forward", 0)
+    timing.estimated_seconds(config("atlop", encoder={"freeze": "all"}), tiny_corpus())
+    assert len(calls) == timing.TRIES
 
 
 def test_what_the_encoder_reads_is_in_the_timed_batch():
