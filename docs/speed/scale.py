@@ -11,6 +11,7 @@ documents. Seconds are CPU seconds. Memory is the most that the process has held
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -114,7 +115,8 @@ def data(size: int, folder: Path) -> None:
     write_documents(place, size)
     environment = os.environ | {"HF_DATASETS_CACHE": str(place / "cache")}
     environment["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-    command = [sys.executable, "-m", "docs.speed.scale", "worker", str(place)]
+    code = "import pathlib, sys; from docs.speed.scale import prepare_and_load as measure; "
+    command = [sys.executable, "-c", code + "measure(pathlib.Path(sys.argv[1]))", str(place)]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
 
 
@@ -162,11 +164,11 @@ HEADINGS = {
 }
 
 if __name__ == "__main__":
-    what, *arguments = sys.argv[1:]
-    if what == "worker":
-        prepare_and_load(Path(arguments[0]))
-    else:
-        print(f"{HEADINGS[what]}\n|---|---|---|---|---|", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            for size in map(int, arguments):
-                {"data": data, "report": report}[what](size, Path(folder))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=HEADINGS)
+    parser.add_argument("sizes", type=int, nargs="+", help="documents, or runs")
+    asked = parser.parse_args()
+    print(f"{HEADINGS[asked.what]}\n|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for size in asked.sizes:
+            {"data": data, "report": report}[asked.what](size, Path(folder))
