@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +43,17 @@ def corpus_of_splits(
 
     Raises:
         DataError: there is nothing to learn.
-        ConfigError: `frequent` or `notes` is no list, or `frequent` names a relation that the
-            inventory lacks.
+        ConfigError: `name` is no text, `frequent` or `notes` no list of texts, or `frequent` names
+            a relation that the inventory lacks.
     """
     from benchmark.data.documents import Corpus
 
+    if not isinstance(name, str):
+        raise ConfigError(f"dataset {name!r:.80}: its name in tables must be a text")
     for option, value in (("frequent", () if frequent is None else frequent), ("notes", notes)):
-        if not isinstance(value, (list, tuple, set, frozenset)):
-            raise ConfigError(f"dataset '{name}': {option}: expected a list, got {value!r:.80}")
+        if not isinstance(value, (list, tuple, set, frozenset)) or not _all_text(value):
+            what = "expected a list of texts"
+            raise ConfigError(f"dataset '{name}': {option}: {what}, got {value!r:.80}")
     known = relation_names or {}
     counts = {split: relation_frequencies(documents) for split, documents in splits.items()}
     if not counts["train"]:
@@ -64,7 +67,7 @@ def corpus_of_splits(
         frequent = sorted(train, key=lambda relation: (-train[relation], relation))[:10]
     for relation in frequent:
         if relation not in inventory:
-            unknown = unknown_relation(str(relation), inventory)
+            unknown = unknown_relation(relation, inventory)
             raise ConfigError(f"dataset '{name}': frequent: {unknown}")
     return Corpus(
         name=name,
@@ -133,22 +136,26 @@ def read_inventory(
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """(relations in class order, readable names where known) of rel2id.json, rel_info.json, a JSON
     list, or what such a file holds. The entry for pairs without a relation ("Na") is left out.
+
+    Raises DataError when it is none of these, is empty, or names a relation twice.
     """
     is_file = isinstance(source, (str, os.PathLike))
     where, content = (source, read_json(source)) if is_file else ("relations", source)
-    values = list(content.values()) if isinstance(content, dict) else []
+    named = isinstance(content, (dict, list, tuple)) and _all_text(content)
+    values = list(content.values()) if named and isinstance(content, dict) else []
     names: dict[str, str] = {}
     numbered = all(type(value) is int for value in values) and len({*values}) == len(values)
     if values and numbered:
         relations = sorted(content, key=content.get)
-    elif values and all(isinstance(value, str) for value in values):
+    elif values and _all_text(values):
         relations, names = list(content), content
-    elif isinstance(content, (list, tuple)) and all(isinstance(name, str) for name in content):
+    elif named and not isinstance(content, dict):
         relations = list(content)
     else:
+        quoted = "" if is_file else "; names that YAML reads as 17 or false need quotes"
         raise DataError(
             f'{where}: expected relations as {{"P17": 1, ...}}, each with a number of its own, '
-            '{"P17": "country", ...} or ["P17", ...]'
+            f'{{"P17": "country", ...}} or ["P17", ...]{quoted}'
         )
     relations = [relation for relation in relations if not is_na(relation)]
     if not relations or "" in relations or len(set(relations)) != len(relations):
@@ -157,6 +164,10 @@ def read_inventory(
             f"{len(relations)}"
         )
     return tuple(relations), names
+
+
+def _all_text(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def cached(

@@ -140,10 +140,16 @@ def load_split(path: str | os.PathLike) -> Dataset:
     """
     file = existing_file(path)
     try:
-        key, long = f"{LAYOUT} {sha256(file)}", file.stat().st_size > LONG
+        digest, long = sha256(file), file.stat().st_size > LONG
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    return cached(lambda: read_documents(path), key=key, progress=long)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield from read_documents(path)
+        if sha256(file) != digest:  # else these rows would be cached as those of the earlier file
+            raise DataError(f"{path}: was changed while it was read; run the command again")
+
+    return cached(rows, key=f"{LAYOUT} {digest}", progress=long)
 
 
 def further_documents(rows: Sequence[dict[str, Any]], corpus: Corpus, where: str) -> Dataset:

@@ -91,6 +91,8 @@ def dwie(
                 "with train and test; leave them out for the hub's copy"
             )
         source, corpus = "the hub's layout", _from_hub(hub, frequent)
+    elif train is None or test is None:
+        raise ConfigError("dataset 'dwie': local files are given by both train and test")
     else:
         corpus = docred_format(
             train=train,

@@ -7,21 +7,24 @@ as data/SPLIT-00000-of-00001.parquet.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from benchmark.data.corpora import without_bars
+from benchmark.data.corpora import cached, without_bars
+from benchmark.data.docred import require_faultless
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError
 from benchmark.hub import dataset_folder, upload
 from benchmark.registry import DATASETS
-from benchmark.store.files import explained
+from benchmark.store.files import explained, sha256
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,6 +53,8 @@ def exported(*, hub: str) -> Corpus:
 
     Args:
         hub: the folder, or the id of the dataset on the hub.
+
+    Raises DataError when a file is missing or damaged, or a document is faulty.
     """
     from benchmark.data.documents import Corpus
 
@@ -58,7 +63,8 @@ def exported(*, hub: str) -> Corpus:
         known = Knowledge.model_validate_json((folder / "corpus.json").read_bytes())
     except (OSError, ValidationError) as error:
         raise DataError(f"{folder / 'corpus.json'}: {error}. {EXPECTED}") from error
-    return Corpus(**dict(known), **{split: _read_split(folder, split) for split in SPLITS})
+    splits = {split: _read_split(folder, split, known.relations) for split in SPLITS}
+    return Corpus(**dict(known), **splits)
 
 
 def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
@@ -100,6 +106,7 @@ def card(corpus: Corpus) -> str:
     notes = "".join(f"\n- {note}" for note in corpus.notes)
     return CARD.format(
         files=files,
+        quoted_name=json.dumps(corpus.name),  # YAML reads JSON
         name=corpus.name,
         table="\n".join(f"| {' | '.join(row)} |" for row in table),
         relations=len(corpus.relations),
@@ -111,7 +118,7 @@ def card(corpus: Corpus) -> str:
 
 
 CARD = """---
-pretty_name: {name}
+pretty_name: {quoted_name}
 configs:
 - config_name: default
   data_files:
@@ -167,19 +174,43 @@ def _write(corpus: Corpus, folder: Path, parquet: bool) -> None:
     (folder / "README.md").write_text(card(corpus), encoding="utf-8")
 
 
-def _read_split(folder: Path, split: str) -> Dataset:
+def _read_split(folder: Path, split: str, relations: Sequence[str]) -> Dataset:
+    """The documents of a split: checked the first time, then kept by the disk cache of `datasets`
+    under the digest of their files.
+    """
+    parquet = sorted(folder.glob(f"data/{split}-*.parquet"))
+    files = parquet or sorted((folder / split).glob("data-*.arrow"))
+
+    def rows() -> Iterator[dict[str, Any]]:
+        with _explained(folder, split):
+            found = _loaded(parquet, folder / split)
+        require_faultless(found, f"{folder}, split '{split}'", relations)
+        yield from found
+
+    with _explained(folder, split):
+        content = " ".join(map(sha256, files))
+    return cached(rows, key=f"exported {content} {relations}")
+
+
+def _loaded(parquet: Sequence[Path], folder: Path) -> Dataset:
+    """The rows of parquet files, or of a `save_to_disk` folder; no file is written beside them."""
     import datasets
 
     from benchmark.data.documents import FEATURES
 
-    files = sorted(map(str, folder.glob(f"data/{split}-*.parquet")))
+    with without_bars():
+        if parquet:
+            found = datasets.Dataset.from_parquet(list(map(str, parquet)))
+        else:
+            found = datasets.Dataset.load_from_disk(folder)
+        found = found.select_columns(list(FEATURES))
+        return found if found.features == FEATURES else found.cast(FEATURES, keep_in_memory=True)
+
+
+@contextlib.contextmanager
+def _explained(folder: Path, split: str) -> Iterator[None]:
     try:
-        with without_bars():
-            if files:
-                found = datasets.Dataset.from_parquet(files)
-            else:
-                found = datasets.Dataset.load_from_disk(folder / split)
-            return found.select_columns(list(FEATURES)).cast(FEATURES)
+        yield
     except Exception as error:  # of pyarrow and `datasets`: classes without a common base
         reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         what = f"split '{split}' cannot be read: {reason:.200}"

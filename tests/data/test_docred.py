@@ -107,6 +107,23 @@ def test_a_second_load_parses_nothing_wherever_the_file_lies(tmp_path, monkeypat
     assert second.cache_files  # memory-mapped
 
 
+def test_a_file_that_changes_while_it_is_read_is_not_cached_as_the_earlier_one(
+    tmp_path, monkeypatch
+):
+    path = write(tmp_path, "a.json", [document("before")])
+    read = docred.read_documents
+
+    def changed(*given):
+        write(tmp_path, "a.json", [document("after")])
+        return read(*given)
+
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="changed while it was re"):
+        patch.setattr(docred, "read_documents", changed)
+        load_split(path)
+    for title in ("before", "after"):
+        assert list(load_split(write(tmp_path, "a.json", [document(title)]))["title"]) == [title]
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     blocked = tmp_path / "blocked"
     blocked.write_text("a file, where a folder should be")
@@ -177,8 +194,11 @@ def test_inventories_of_every_shape(tmp_path):
         ({"dev": None, "dev_documents": -1}, "greater than or equal to 0"),
         ({"train": None}, "'None': cannot be read as a file"),
         ({"frequent": ["P18"]}, "frequent: unknown relation: 'P18'.*Did you mean"),
-        ({"frequent": "P17"}, "frequent: expected a list, got 'P17'"),
-        ({"notes": 3}, "notes: expected a list, got 3"),
+        ({"frequent": "P17"}, "frequent: expected a list of texts, got 'P17'"),
+        ({"notes": 3}, "notes: expected a list of texts, got 3"),
+        ({"notes": [1, 2]}, "notes: expected a list of texts, got .1, 2."),
+        ({"shown_as": 5}, "dataset 5: its name in tables must be a text"),
+        ({"relations": {17: 1}}, "names that YAML reads as 17 or false need quotes"),
         ({"undirected": "yes"}, "'undirected': Input should be a valid boolean"),
     ],
 )

@@ -181,3 +181,9 @@ def test_the_hubs_table_gives_the_facts_of_the_fields_conversion():
                     words = found["sentences"][0][mention["start"] : mention["end"]]
                     assert "".join(words) == "".join(mention["name"].split())
     assert renamed == 32
+
+
+@pytest.mark.parametrize("given", ["train", "dev", "test"])
+def test_local_files_are_given_by_train_and_test(given):
+    with pytest.raises(ConfigError, match="local files are given by both train and test"):
+        dwie(**{given: "a.json"})

@@ -1,12 +1,15 @@
 """A corpus as a `datasets` folder: what is written is what is read again."""
 
+from dataclasses import replace
+
 import datasets
 import pytest
+import yaml
 from command_line import invoke
 from data.test_docred import files_of, write
 
 from benchmark.data.docred import docred_format
-from benchmark.data.exported import export, exported, push
+from benchmark.data.exported import card, export, exported, push
 from benchmark.errors import DataError, UserError
 
 
@@ -67,6 +70,30 @@ def test_damage_is_named(corpus, tmp_path):
     refused("split 'dev' cannot be read: .*The option hub names a folder")
     (tmp_path / "out/corpus.json").write_text('{"name": "mine"}')
     refused("corpus.json: (?s:.*)relations")
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_a_faulty_document_is_named(corpus, tmp_path, monkeypatch, parquet):
+    monkeypatch.setattr("benchmark.data.exported.card", lambda corpus: "")
+    rows = corpus.dev.to_list()
+    rows[0]["facts"][0]["head"] = 77  # in a batch it would be a pair of another document
+    faulty = datasets.Dataset.from_list(rows, features=corpus.dev.features)
+    export(replace(corpus, dev=faulty), tmp_path / "out", parquet=parquet)
+    with pytest.raises(DataError, match=r"out, split 'dev': .*labels\[0\].h: entity 77 does not"):
+        exported(hub=str(tmp_path / "out"))
+
+
+def test_reading_writes_nothing_beside_the_documents(corpus, tmp_path):
+    export(corpus, tmp_path / "out")
+    before = sorted((tmp_path / "out").rglob("*"))
+    exported(hub=str(tmp_path / "out"))
+    assert sorted((tmp_path / "out").rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a: b", "#1", "[x]"])
+def test_the_card_begins_with_yaml_whatever_the_name(corpus, name):
+    _, header, _ = card(replace(corpus, name=name)).split("---\n", 2)
+    assert yaml.safe_load(header)["pretty_name"] == name
 
 
 def test_a_repository_that_cannot_be_written_is_named(corpus, monkeypatch):
