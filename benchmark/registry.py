@@ -12,8 +12,8 @@ A file that holds a decorated class is all it takes to add one::
 Files of the registry's own package are read (`ast`), not imported, so that `list` and `status` know
 every name, summary and hyper-parameter in a moment; importing torch takes seconds. A module is
 imported when one of its entries is asked for, or when reading does not tell its hyper-parameters (a
-constructor of another file, a default that is a named constant). Files elsewhere are imported:
-`run_benchmark.py --plugin my_augmenter.py`.
+constructor or a base of its `Options` in another file, a default that is a named constant). Files
+elsewhere are imported: `run_benchmark.py --plugin my_augmenter.py`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Registry(Mapping[str, Any]):
                     parts = file.relative_to(folder).with_suffix("").parts
                     try:
                         for entry in _scan(file, variable, ".".join([self.package, *parts])):
-                            self._entries.setdefault(entry.name, entry)
+                            first = self._entries.setdefault(entry.name, entry)
+                            if first is not entry:
+                                raise ValueError(f"{first.module} has the name '{entry.name}', too")
                     except (OSError, SyntaxError, ValueError) as error:
                         told = f"note: {file} cannot be read and is left out: {error}"
                         print(told, file=sys.stderr)
@@ -200,10 +202,18 @@ def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
         return
     top = ast.parse(source, filename=str(file)).body
     classes = {node.name: node for node in top if isinstance(node, ast.ClassDef)}
+    for owner, node in list(classes.items()):
+        inside = (inner for inner in node.body if isinstance(inner, ast.ClassDef))
+        classes |= {f"{owner}.{inner.name}": inner for inner in inside}
     for node in top:
         for decorator in getattr(node, "decorator_list", []):
             if ast.unparse(decorator).startswith(f"{variable}.register("):
-                name, summary = ast.literal_eval(decorator.args[0]), ast.get_docstring(node)
+                match decorator:
+                    case ast.Call(args=[ast.Constant(value=str(name))], keywords=[]):
+                        summary = ast.get_docstring(node)
+                    case _:
+                        wanted = f'@{variable}.register("name")'
+                        raise ValueError(f"line {decorator.lineno}: write {wanted}")
                 control = any(ast.unparse(line) == "control = True" for line in node.body)
                 known = _parameters_of_source(node, classes)
                 yield Entry(name, module, _summary(summary), known, None, node.name, control)
@@ -241,13 +251,13 @@ def _parameters_of_source(
 ) -> dict[str, Any] | None:
     """`parameters_of`, read from source; None where that takes an import.
 
-    classes: those of the same file, whose constructors may be inherited.
+    classes: those of the same file ("Flow", "Flow.Options"), which may be inherited from.
     """
     if isinstance(node, ast.ClassDef):
         inside = {n.name: n for n in node.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
         if options := inside.get("Options"):
-            fields = [line for line in options.body if isinstance(line, ast.AnnAssign)]
-            return _values({field.target.id: field.value for field in fields})
+            fields = _fields_of_source(options, classes)
+            return None if fields is None else _values(fields)
         init = inside.get("__init__")
         if init is None or (init.args.kwarg and not init.args.kwonlyargs):
             base = ast.unparse(node.bases[0]) if node.bases else ""
@@ -257,6 +267,24 @@ def _parameters_of_source(
         return None
     names = [argument.arg for argument in node.args.kwonlyargs]
     return _values(dict(zip(names, node.args.kw_defaults, strict=True)))
+
+
+def _fields_of_source(
+    options: ast.ClassDef | None, classes: dict[str, ast.ClassDef]
+) -> dict[str, ast.expr | None] | None:
+    """The fields of an option model and their defaults, those of its bases first; None where a
+    base is of another file.
+    """
+    if options is None:
+        return None
+    found: dict[str, ast.expr | None] = {}
+    for base in map(ast.unparse, options.bases):
+        if base != "OptionModel":
+            if (inherited := _fields_of_source(classes.get(base), classes)) is None:
+                return None
+            found |= inherited
+    fields = (line for line in options.body if isinstance(line, ast.AnnAssign))
+    return found | {field.target.id: field.value for field in fields}
 
 
 def _values(defaults: dict[str, ast.expr | None]) -> dict[str, Any] | None:

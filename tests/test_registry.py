@@ -14,6 +14,7 @@ from benchmark.registry import (
     REQUIRED,
     Registry,
     load_plugin,
+    parameters_of,
 )
 
 MODULE = '''
@@ -77,6 +78,28 @@ def named(*, size: int = SIZE):
 '''
 
 
+BASES = """
+from things_registry import THINGS
+from things_options import Elsewhere
+
+class First:
+    class Options(OptionModel):
+        size: int = 3
+
+    def __init__(self, **options): ...
+
+@THINGS.register("wider")
+class Wider(First):
+    class Options(First.Options):
+        width: int = 4
+
+@THINGS.register("widest")
+class Widest(First):
+    class Options(Elsewhere):
+        width: int = 4
+"""
+
+
 @pytest.fixture
 def things(tmp_path, monkeypatch):
     """A registry of its own whose package cannot be imported by accident."""
@@ -112,11 +135,34 @@ def test_where_reading_does_not_tell_the_options_the_module_is_imported(things, 
     assert things.entry(name).parameters == {"size": 4}
 
 
-@pytest.mark.parametrize("text", ["@THINGS.register('x')\ndef broken(:", "# THINGS.register(\n\0"])
+def test_options_have_the_fields_of_their_bases(things, tmp_path):
+    (tmp_path / "things" / "more.py").write_text(BASES)
+    assert things.entry("wider").parameters == {"size": 3, "width": 4}
+    assert things.entry("widest").known is None  # only an import tells
+
+
+UNREADABLE = (
+    "@THINGS.register('x')\ndef broken(:",
+    "# THINGS.register(\n\0",
+    "@THINGS.register(name='x')\nclass X: ...",
+    "@THINGS.register()\nclass X: ...",
+    "@THINGS.register(3)\nclass X: ...",
+)
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_a_file_that_cannot_be_read_is_named_and_the_others_work(things, tmp_path, capsys, text):
     (tmp_path / "things" / "aaa.py").write_text(text)
     assert list(things) == NAMES
     assert "aaa.py cannot be read and is left out" in capsys.readouterr().err
+
+
+def test_two_files_with_one_name_are_told(things, tmp_path, capsys):
+    (tmp_path / "things" / "zzz.py").write_text('@THINGS.register("first")\nclass Other: ...')
+    assert things.entry("first").module == "things.module"
+    assert "zzz.py cannot be read and is left out: things.module has the name 'first', too" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_module_that_cannot_be_imported_is_named_when_it_is_asked_for(things):
@@ -184,8 +230,7 @@ def test_a_plugin_that_fails_names_file_and_reason(things, tmp_path, name, text,
     "registry", [AUGMENTERS, BACKBONES, DATASETS, ENCODERS], ids=lambda registry: registry.kind
 )
 def test_every_entry_has_a_summary_and_what_source_says_holds(registry):
-    for name, entry in registry.entries().items():
-        read = (entry.summary, entry.parameters)
+    for name, entry in Registry(registry.kind, package=registry.package).entries().items():
         assert entry.summary.endswith("."), f"{name}: its docstring should begin with a sentence"
-        registry[name]
-        assert (registry.entry(name).summary, registry.entry(name).parameters) == read
+        assert entry.known == parameters_of(registry[name])
+        assert registry.entry(name).summary == entry.summary

@@ -8,7 +8,7 @@ the pairs with the largest Jaccard overlap.
 
 import math
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from pydantic import model_validator
@@ -28,20 +28,17 @@ EVALUATION_ROWS = 4096  # encoded at a time without gradients
 ACTIVE = 0.01
 
 
-class FitOptions(OptionModel):
-    """Checked together: a warm-up that ends, and batches that BatchNorm can take."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        warmup, epochs = self.warmup_epochs, self.epochs
-        if warmup >= epochs:
-            raise ValueError(f"option 'warmup_epochs' ({warmup}) must be below 'epochs' ({epochs})")
-        if self.norm == "batchnorm" and self.batch_size < 3:
-            raise ValueError(
-                "option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch "
-                f"of one; got {self.batch_size}"
-            )
-        return self
+def consistent(options: OptionModel) -> OptionModel:
+    """A warm-up that ends, and batches that BatchNorm can take; else ValueError."""
+    warmup, epochs = options.warmup_epochs, options.epochs
+    if warmup >= epochs:
+        raise ValueError(f"option 'warmup_epochs' ({warmup}) must be below 'epochs' ({epochs})")
+    if options.norm == "batchnorm" and options.batch_size < 3:
+        raise ValueError(
+            "option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch "
+            f"of one; got {options.batch_size}"
+        )
+    return options
 
 
 class FittedVae(Diagnosed):
@@ -148,7 +145,7 @@ class FittedVae(Diagnosed):
 class Vae(FittedVae):
     """EP-VAE with a standard normal prior; classes through the aggregate posterior."""
 
-    class Options(FitOptions):
+    class Options(OptionModel):
         """`kl_weight` is that of `vaediff` (official code), so that the two differ in the prior
         alone; with 1, as printed, posteriors widen and labels blur.
         """
@@ -173,6 +170,8 @@ class Vae(FittedVae):
         clip: Positive = 1.0  # limit of the gradient norm
         # "best": the epoch after the warm-up with the lowest loss on held-out pairs
         checkpoint: Literal["last", "best"] = "last"
+
+        _consistent = model_validator(mode="after")(consistent)
 
     check_options = {"latent": 6, "epochs": 3, "warmup_epochs": 1, "batch_size": 8}
 

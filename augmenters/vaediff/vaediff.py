@@ -19,8 +19,8 @@ from augmenters.vaediff.denoiser import HEAD, Denoiser
 from augmenters.vaediff.ep_vae import entropy, sample_posterior
 from augmenters.vaediff.fitting import Averages, Descent, batches
 from augmenters.vaediff.prior import DiffusionPrior, ema_decay, update_average
-from augmenters.vaediff.vae import EVALUATION_ROWS, FitOptions, FittedVae, posteriors
-from benchmark.options import Count, Least, Positive, Probability, Share, Whole
+from augmenters.vaediff.vae import EVALUATION_ROWS, FittedVae, consistent, posteriors
+from benchmark.options import Count, Least, OptionModel, Positive, Probability, Share, Whole
 from benchmark.registry import AUGMENTERS
 
 
@@ -28,7 +28,7 @@ from benchmark.registry import AUGMENTERS
 class VaeDiff(FittedVae):
     """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE)."""
 
-    class Options(FitOptions):
+    class Options(OptionModel):
         """The defaults are the paper's; docs/fidelity.md says where the official code differs."""
 
         # of `EPVAE`
@@ -76,6 +76,8 @@ class VaeDiff(FittedVae):
         draws: Whole = 10  # generated pairs in the pool for each training pair
         # "pool": once, before stage 3; "per_step": anew for every batch (official code; slow)
         generate: Literal["pool", "per_step"] = "pool"
+
+        _consistent = model_validator(mode="after")(consistent)
 
         @model_validator(mode="after")
         def _whole_heads(self) -> Self:
