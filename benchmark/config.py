@@ -32,12 +32,11 @@ from pydantic import (
 )
 
 from benchmark.errors import ConfigError, UnknownNameError, UserError, did_you_mean
-from benchmark.options import Least, OptionModel, Positive, Share, Whole
-from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, Registry
+from benchmark.options import Count, Least, OptionModel, Positive, Share, Whole
+from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, YOURS, Registry
 from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
 
-Count = Annotated[int, Field(ge=0)]
 LARGEST_SEED = 2**63 - 1
 PLAIN = (type(None), bool, int, str)  # values of options, beside finite floats
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
@@ -401,6 +400,11 @@ class Experiment(OptionModel):
                     f"encoder '{encoder.name}' is made on the spot: it has no revision, and its "
                     "dropout is encoder.options.dropout"
                 )
+        elif encoder.options:
+            raise ValueError(
+                f"encoder.options are those of a registered encoder, which '{encoder.name}' is "
+                f"not.{did_you_mean(encoder.name, ENCODERS)} {YOURS}"
+            )
         return self
 
     @property
@@ -445,6 +449,8 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
         if not isinstance(values, dict):
             keys = ", ".join(Experiment.model_fields)
             raise ConfigError(f"expected a mapping with the keys {keys}")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, ConfigError) as error:
         fault = error if isinstance(error, ConfigError) else f"not valid YAML: {error}"
         raise ConfigError(f"{path}: {fault}") from error
@@ -482,6 +488,13 @@ def parse_assignment(option: str, text: str) -> tuple[str, Any]:
         raise ConfigError(f"{option} {text}: {error}") from error
 
 
+def keys_called(name: str) -> list[str]:
+    """The keys of an experiment file with this last part: "epochs" -> ["train.epochs"]."""
+    known, sections = Experiment.model_fields, ("encoder", "train", "augment", "cluster")
+    inside = [f"{key}.{name}" for key in sections if name in known[key].annotation.model_fields]
+    return [name, *inside] if name in known else inside
+
+
 def _explain(error: dict) -> str:
     """One pydantic error in the user's words; an unknown key gets the nearest known one."""
     where = ".".join(str(part) for part in error["loc"])
@@ -494,7 +507,6 @@ def _explain(error: dict) -> str:
         model = model.model_fields[part].annotation
     last, known = error["loc"][-1], model.model_fields
     hint = did_you_mean(last, known)
-    for section in ("train", "augment", "encoder", "cluster") if model is Experiment else ():
-        if last in known[section].annotation.model_fields:
-            hint = f" Did you mean '{section}.{last}'?"
+    if model is Experiment and (elsewhere := keys_called(last)):
+        hint = f" Did you mean {' or '.join(map(repr, elsewhere))}?"
     return f"unknown key '{where}'.{hint} Known: {', '.join(model.model_fields)}"

@@ -40,5 +40,6 @@ def parse_yaml(text: str) -> Any:
         return _Loader(text).get_single_data()
     except RecursionError as error:
         raise ConfigError("nested too deeply") from error
-    except (yaml.YAMLError, ValueError, LookupError) as error:  # such as 5,000 digits, !!bool x
+    # such as 5,000 digits, !!bool x, !!timestamp x
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
         raise ConfigError(f"not valid YAML: {error}") from error

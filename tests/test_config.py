@@ -103,6 +103,8 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("train.epochs", "--set train.epochs: expected key=value"),
         ("seeds.first=1", "--set seeds.first=1: 'seeds' is not a section"),
         ("train.epochs=[1", "--set train.epochs=[1: not valid YAML"),
+        ("train.epochs=!!timestamp x", "--set train.epochs=!!timestamp x: not valid YAML"),
+        ("encoder={name: tinny, options: {width: 8}}", "'tinny' is not. Did you mean 'tiny'?"),
     ],
 )
 def test_mistakes_are_named(file, change, message):
@@ -125,6 +127,15 @@ def test_mistakes_are_named(file, change, message):
 def test_files_that_are_no_experiment(file, text, message):
     file.unlink() if text is None else file.write_text(text)
     with pytest.raises(ConfigError, match=f"trial.yaml: {message}"):
+        read_experiment(file)
+
+
+def test_a_file_that_may_not_be_read_is_named(file, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(ConfigError, match="trial.yaml: cannot be read: Permission denied"):
         read_experiment(file)
 
 

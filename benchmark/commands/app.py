@@ -27,6 +27,7 @@ from benchmark.commands import (
     score,
     status,
 )
+from benchmark.commands.options import WithOverrides
 from benchmark.errors import UserError
 from benchmark.signals import AGAIN, Preempted
 
@@ -63,9 +64,9 @@ app = typer.Typer(
     "train a grid of backbones x augmenters x seeds, score it, and make its tables.",
 )
 app.command()(run.demo)
-app.command()(run.run)
-app.command()(status.status)
-app.command()(report.report)
+app.command(cls=WithOverrides)(run.run)
+app.command(cls=WithOverrides)(status.status)
+app.command(cls=WithOverrides)(report.report)
 app.command()(leaderboard.leaderboard)
 app.command()(quality.quality)
 app.command()(figures.figures)

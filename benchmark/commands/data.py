@@ -15,6 +15,7 @@ from benchmark.commands.options import (
     Frequent,
     Overrides,
     Plugins,
+    WithOverrides,
     argument,
     load_plugins,
     option,
@@ -107,7 +108,7 @@ def validate(path: Documents, relations: Relations = None, everything: Everythin
         raise typer.Exit(1)
 
 
-@app.command("export")
+@app.command("export", cls=WithOverrides)
 def export_corpus(
     experiment: Exported,
     folder: Folder = None,

@@ -114,7 +114,10 @@ def _kind(name: str) -> str:
     """
     found = [kind for kind in CHECKS if name in REGISTRIES[kind]]
     if len(found) > 1:
-        raise UserError(f"'{name}' is {' and '.join(found)}: say which with --kind {found[0]}")
+        raise UserError(
+            f"several kinds have the name '{name}' ({', '.join(found)}): say which, such as "
+            f"--kind {found[0]}"
+        )
     if not found:
         hint = did_you_mean(name, [known for kind in CHECKS for known in REGISTRIES[kind]], most=3)
         raise UnknownNameError(f"nothing is called '{name}'.{hint} See `list`. {YOURS}")

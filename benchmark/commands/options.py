@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from benchmark.config import keys_called
 from benchmark.data import biored, redocred
 from benchmark.errors import ConfigError, UserError
 from benchmark.registry import load_plugin
@@ -46,6 +49,27 @@ AsJson = option(bool, "One JSON object instead of tables; null where undefined."
 WithPublished = option(
     bool, "Show published scores too, marked as reported, not run here.", "--with-published"
 )
+
+
+class WithOverrides(TyperCommand):
+    """A command with --set. It says so where an unknown option is a key of the experiment file."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        known = {name for parameter in self.params for name in parameter.opts}
+        for word, following in zip(args, [*args[1:], "-"], strict=True):
+            option, given, value = word.partition("=")
+            if not option.startswith("--") or option in known:
+                continue
+            if keys := keys_called(option.removeprefix("--").replace("-", "_")):
+                if not given:
+                    value = "VALUE" if following.startswith("-") else following
+                ways = [f"--set {shlex.quote(f'{key}={value}')}" for key in keys]
+                ctx.fail(
+                    f"No such option: {option}. It is a key of the experiment file: "
+                    f"{' or '.join(ways)}"
+                )
+        return super().parse_args(ctx, args)
+
 
 # Predictions that are scored against gold documents.
 Gold = option(_File, "The documents predicted on, DocRED-format JSON with facts.", metavar="FILE")
@@ -125,10 +149,10 @@ def numbers(text: str | None) -> list[int] | None:
     seeds: list[int] = []
     for part in names(text):
         match = re.fullmatch(r"(-?\d+)(?:-(\d+))?", part)
-        span = range(int(match[1]), int(match[2] or match[1]) + 1) if match else ()
-        if len(span) + len(seeds) > MOST_SEEDS:
-            raise ConfigError(f"--seeds {text}: more than {MOST_SEEDS} seeds")
-        if not span:
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if last < first:
             raise ConfigError(f"--seeds {text}: '{part}' is no seed; expected e.g. 0,1,2 or 0-9")
-        seeds += span
+        if last - first + len(seeds) >= MOST_SEEDS:
+            raise ConfigError(f"--seeds {text}: more than {MOST_SEEDS} seeds")
+        seeds += range(first, last + 1)
     return seeds

@@ -107,7 +107,7 @@ def run(
     jobs = select(grid, **only)
     asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
     if NONE not in asked and any(job.augmenter == NONE for job in jobs):
-        told = f"'{NONE}' runs as well: it is stage 1 of the augmenters that are fitted"
+        told = f"'{NONE}' runs as well: the augmenters asked for need it as stage 1"
         typer.echo(told, err=True)
     start = run_jobs
     if executor is not None or parallel is not None or wait:

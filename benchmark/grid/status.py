@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -113,8 +114,10 @@ def write_grid(experiment: Experiment, results: str | Path) -> None:
     content = grid.model_dump(mode="json", exclude={"cluster"})
     file = Path(results) / experiment.folder / GRID_FILE
     make_folder(file.parent)
-    if not file.is_file() or read_json(file) != content:
-        write_json(file, content)
+    with contextlib.suppress(UserError):  # not there, or torn
+        if read_json(file) == content:
+            return
+    write_json(file, content)
 
 
 def description_of(folder: Path) -> str:

@@ -67,7 +67,7 @@ def test_a_name_of_several_kinds_needs_a_kind(contracts, monkeypatch):
         monkeypatch.setitem(registry.entries(), "mine", Entry("mine", "tests", "", {}, registry))
     result = invoke("check", "mine")
     assert result.exit_code == 2
-    assert "'mine' is augmenter and backbone: say which with --kind augmenter" in result.stderr
+    assert "'mine' (augmenter, backbone): say which, such as --kind augmenter" in result.stderr
     assert invoke("check", "mine", "--kind", "backbone").exit_code == 0
     assert contracts.checked == ("backbone", BACKBONES)
     assert invoke("check", "mine", "--kind", "encoder").exit_code == 2

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from command_line import invoke
 
 from benchmark.errors import UserError
 
@@ -51,6 +52,7 @@ def test_narrowing(lab, options, expected):
         (("--seeds", "5-2"), "'5-2' is no seed"),
         (("--augmenters", ","), "an empty list"),
         (("--seeds", "0-99999999999"), "more than 10000 seeds"),
+        (("--seeds", f"0-{10**20}"), "more than 10000 seeds"),
         (("--set", "train.epoch=5"), "unknown key 'train.epoch'. Did you mean 'epochs'?"),
         (("--plugin", "nowhere.py"), "nowhere.py: no such file"),
     ],
@@ -61,6 +63,37 @@ def test_mistakes_on_the_command_line(lab, options, message):
     assert message in result.stderr and result.stderr.startswith("error: ")
     assert "Traceback" not in result.output
     assert not lab.ran and not lab.results.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "ways"),
+    [
+        ("run CONFIG", ("--epochs", "9"), "--set train.epochs=9"),
+        ("run CONFIG", ("--lr-head=3e-4",), "--set train.lr_head=3e-4"),
+        ("run CONFIG", ("--warmup_epochs", "--dry-run"), "--set augment.warmup_epochs=VALUE"),
+        ("report CONFIG", ("--name", "a b"), "--set 'name=a b' or --set 'encoder.name=a b'"),
+        ("status CONFIG", ("--seeds", "0"), "--set seeds=0"),
+    ],
+)
+def test_a_key_of_the_experiment_file_given_as_an_option(lab, command, options, ways):
+    result = lab(command, *options)
+    assert result.exit_code == 2 and not lab.ran
+    told = f"No such option: {options[0].partition('=')[0]}. It is a key of the experiment file"
+    assert f"{told}: {ways}\n" in result.stderr
+
+
+def test_other_unknown_options_are_told_as_ever(lab):
+    assert "No such option: --zzz" in lab("run CONFIG --zzz 3").stderr
+    assert "experiment file" not in lab("run CONFIG --zzz 3").stderr
+    assert "requires an argument" in invoke("run", lab.config, "--seeds").stderr
+
+
+def test_a_torn_grid_file_is_written_anew(lab):
+    lab(f"{LEFT} --augmenters none")
+    grid = lab.results / "toy" / "experiment.json"
+    whole = grid.read_text()
+    grid.write_text(whole[:20])
+    assert lab(f"{LEFT} --augmenters none").exit_code == 0 and grid.read_text() == whole
 
 
 def test_dry_run_runs_nothing_and_tells_what_run_would_refuse(lab):
