@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -149,6 +150,9 @@ def _read(path: Path, reference: Reference | None, split: str) -> dict[int | Non
         raise UserError(
             f"{path}: holds runs of {len(cells)} cells ({some}); give the folder of one"
         )
+    seeds = Counter(run.seed for run in runs.values())
+    if twice := [seed for seed, number in seeds.items() if number > 1]:
+        raise UserError(f"{path}: holds seed {twice[0]} in several folders; give one of them")
     file, count = f"counts_{split}.json", Counts.from_json
     if reference is not None:
         file, count = f"predictions_{split}.json", reference.count

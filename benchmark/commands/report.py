@@ -56,8 +56,10 @@ def report(
     """
     load_plugins(plugin)
     if experiments := _experiments_in(target):
+        if verify:
+            _verify([run for folder in experiments for run in statuses(folder, results)], None)
         for experiment in experiments:
-            report(experiment, overrides, results, None, with_published, verify)
+            report(experiment, overrides, results, None, with_published)
         leaderboard([target], target / "leaderboard.html", with_published)
         return
     found = statuses(target, results, overrides or ())

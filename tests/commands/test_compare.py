@@ -147,6 +147,7 @@ NONE = "demo/atlop/none"
         ((NONE, NONE, "--undirected"), "go with --gold"),
         (("demo", NONE), "runs of 2 cells (demo/atlop/none, demo/atlop/vae); give the folder of"),
         (("apart", NONE), "A and B share no seed"),
+        (("twice", NONE), "twice: holds seed 0 in several folders; give one of them"),
         ((NONE, "b.json", *GOLD), "can be compared with one run; "),
         ((NONE, "nowhere"), "no such folder"),
         (("empty", NONE), "holds no finished run"),
@@ -161,6 +162,8 @@ def test_mistakes_are_named(files, arguments, message):
     counted(files / "other", "none", 0, 0.5, documents=3)
     for seed in (5, 6):
         counted(files / "apart", "none", seed, 0.5)
+    for place in ("here", "there"):
+        counted(files / "twice" / place, "none", 0, 0.5)
     (files / "empty").mkdir()
     result = compare(*arguments)
     assert result.exit_code == 2 and message in result.stderr.replace("\n", " "), result.output

@@ -99,6 +99,17 @@ def test_a_folder_of_experiments_gets_the_tables_of_each_and_a_leaderboard(tmp_p
     assert "Experiment" in (tmp_path / "results" / "leaderboard.html").read_text(encoding="utf-8")
 
 
+def test_all_experiments_of_a_folder_are_verified_before_any_table(tmp_path):
+    for experiment in ("one", "two"):
+        metrics = counted(tmp_path, "none", 0, 0.5, experiment=experiment).path / "metrics.json"
+        metrics.write_text(metrics.read_text().replace("0.5", "0.9"))
+    done = report(tmp_path, "--verify")
+    assert done.exit_code == 1 and "verified: 2 runs" in done.stderr
+    for experiment in ("one", "two"):
+        assert f"differs: {tmp_path / experiment}" in done.stderr
+    assert not list(tmp_path.rglob("report.md"))
+
+
 def test_tables_of_the_cheap_protocol_stand_in_its_own_folder(lab):
     head = "--set augment.stage3=head"
     lab(f"run CONFIG {head}")
