@@ -1,5 +1,6 @@
 """Further documents to train on, from a file."""
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,11 +27,11 @@ class Documents(Augmenter):
     check_options: ClassVar[dict[str, Any]] = {"path": str(EXAMPLE)}
 
     def __init__(self, *, path: str):
-        if not isinstance(path, str) or not Path(path).expanduser().is_file():
+        if not isinstance(path, str) or not Path(os.path.expanduser(path)).is_file():
             raise ConfigError(
                 f"option 'path': {path!r} is no file; expected documents in DocRED's format"
             )
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         next(read_documents(self.path))  # a file of another kind is better refused at once
 
     def _documents(self, documents, *, rng):

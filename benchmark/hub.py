@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def encoder_snapshot(
     """
     if name in ENCODERS:
         return None
-    if (folder := Path(name).expanduser()).is_dir():
+    if (folder := Path(os.path.expanduser(name))).is_dir():
         if revision is not None:
             raise ConfigError(f"encoder.revision: '{name}' is a local folder, which has none")
         return Snapshot(folder, None)
@@ -97,7 +98,7 @@ def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
     Raises DataError: there is no such dataset, or neither the hub nor the cache gives it. `instead`
     says what the user can do then.
     """
-    folder = Path(str(hub)).expanduser()
+    folder = Path(os.path.expanduser(str(hub)))
     if folder.is_dir():
         return folder
     told = f"{hub}: cannot be had from the Hugging Face hub"
@@ -146,11 +147,17 @@ def missing_files(folder: Path) -> str | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of an encoder's weights, also those of an index that are not there."""
+    """The files of an encoder's weights, also those of an index that are not there.
+
+    Raises UserError for an index that is none.
+    """
     for whole in ("model.safetensors", "pytorch_model.bin"):
         if (folder / whole).is_file():
             return [folder / whole]
         if (index := folder / f"{whole}.index.json").is_file():
-            shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            return [folder / shard for shard in shards]
+            try:
+                shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                return [folder / shard for shard in sorted(shards)]
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise UserError(f"{index}: not an index of weights: {error}") from error
     return []

@@ -43,7 +43,8 @@ def run_jobs(
         UserError: as `prepare`.
     """
     checked = prepare(jobs, grid=grid, progress=progress, **checks)
-    for folder in (jobs[0].directory.experiment, jobs[0].directory.cache):  # all runs write there
+    shared = {job.directory.experiment for job in jobs} | {job.directory.cache for job in jobs}
+    for folder in shared:  # several runs write there
         discard(folder, *TEMPORARIES, idle=24 * 3600)
     if checked is None:
         for job in jobs:
@@ -63,13 +64,14 @@ def run_jobs(
                 elsewhere.add(job.directory)
             if outcome.state in ("done", "kept"):
                 _clean_up(job, grid)
-            bar.advance(outcome.state not in ("kept", "damaged"))
+            bar.advance(outcome.state != "kept")
             yield outcome
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A grid that can be run, with its documents; `left`: how many of its jobs are not done."""
+    """A grid that can be run, with its documents; `left`: how many of its jobs are not done, or
+    are damaged."""
 
     corpus: Any
     facts: dict[str, Any]
@@ -104,7 +106,7 @@ def prepare(
     left = [job for job in jobs if job not in finished]
     finished += _other_seeds(left)
     _require_same(finished, {})
-    if not left and not any(job.data_moved for job in finished):
+    if not left and not any(job.moved for job in finished):
         when_checked()
         progress.message("all of these runs are done; their data was not read again")
         return None

@@ -49,9 +49,12 @@ def _digest(folder: Path) -> str:
 
 
 def commit() -> str | None:
-    """The commit of the code that runs, with a "+" if files differ from it; None without git."""
+    """The commit of the code that runs, with a "+" if files differ from it; None without git, and
+    for a package that is installed below a repository of something else.
+    """
     code = ("--untracked-files=no", "--", ":/", ":!/results")
     try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
         changed = _git("status", "--porcelain", *code)
         return _git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):

@@ -78,9 +78,11 @@ class Job:
         return {self.stage1, self.base} - {None}
 
     @property
-    def data_moved(self) -> bool:
-        """Whether the stored run read its data from other paths."""
-        return self.directory.config().get("dataset") != self.config.dataset.model_dump(mode="json")
+    def moved(self) -> bool:
+        """Whether the stored run read its data or its encoder from another place."""
+        stored, asked = self.directory.config(), self.config.model_dump(mode="json")
+        of = lambda config: (config.get("dataset"), config.get("encoder", {}).get("name"))
+        return of(stored) != of(asked)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
@@ -268,7 +269,7 @@ def _notes(
 
 
 def _encoder(config: Mapping[str, Any]) -> str:
-    path, freeze = Path(config["name"]), config.get("freeze", "none")
-    name = path.name if path.expanduser().is_absolute() else config["name"]
+    path, freeze = Path(os.path.expanduser(config["name"])), config.get("freeze", "none")
+    name = path.name if path.is_absolute() else config["name"]
     layers = f"its lowest {freeze.removeprefix('lower:')} layers frozen"
     return f"{name}, {({'none': 'trained', 'all': 'frozen'}).get(freeze, layers)}"

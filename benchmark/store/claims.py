@@ -101,7 +101,8 @@ def claim(marker: Path) -> None:
         except FileExistsError:
             pass
         except UserError:
-            marker.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # there may be nothing, on a disk to read only
+                marker.unlink()
             raise
         with contextlib.suppress(FileNotFoundError), explained(marker), open(marker, "rb+") as file:
             with contextlib.suppress(OSError):  # some file systems have no locks

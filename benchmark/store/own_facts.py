@@ -5,6 +5,7 @@ its numbers, and the files that it reads.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,14 @@ def own_facts(run: RunConfig) -> dict[str, Any]:
 
 def teacher_digest(folders: Sequence[str]) -> str | None:
     """Identifies the finished runs that a student learns from; None without any."""
-    markers = [Path(folder).expanduser() / "DONE" for folder in folders]
+    markers = [Path(os.path.expanduser(folder)) / "DONE" for folder in folders]
     return " ".join(sha256(marker)[:16] for marker in markers if marker.is_file()) or None
 
 
 def files_digest(run: RunConfig) -> str | None:
     """Identifies the content of the files that options called `path` name; None without any."""
     holders = (run.backbone.options, run.augmenter.options, run.encoder.options)
-    paths = [Path(options["path"]).expanduser() for options in holders if options.get("path")]
+    named = [options["path"] for options in holders if isinstance(options.get("path"), str)]
+    paths = [Path(os.path.expanduser(path)) for path in named]
     digests = [sha256(path) for path in paths if path.is_file()]
     return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16] if digests else None

@@ -4,6 +4,7 @@ by document title.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def require_teacher(run: str) -> Path:
     """The file of a teacher's logits. Raises UserError when the run stored none or is not
     finished.
     """
-    path = Path(run).expanduser() / FILE
+    path = Path(os.path.expanduser(run)) / FILE
     if not path.is_file():
         raise UserError(
             f"teacher: {path} is missing: run the teacher with --set train.store_logits=true"

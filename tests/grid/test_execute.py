@@ -99,6 +99,7 @@ def test_a_damaged_run_hinders_only_what_starts_from_it(lab, file):
     assert lab.names() == ["left noisy 0", "right noisy 0", "right learned 0"]
     assert str(torn) in result.stderr and "Move the folder away" in result.stderr
     assert "1 damaged" in result.stderr and "1 blocked" in result.stderr
+    assert "runs: 5/5 in" in result.stderr
     found = lab("status CONFIG").stdout
     assert "1 damaged" in found and str(torn) in found.replace("\n", "")
 
@@ -250,6 +251,17 @@ def test_moving_the_data_loses_no_run_but_changing_it_is_an_error(lab):
         assert 'corpus_digest: "d1" stored, "d2" asked for' in refused(lab, *options)
 
 
+def test_an_encoder_of_the_same_name_elsewhere_is_looked_at(lab, monkeypatch, tmp_path):
+    """Even when all is done: the folder may hold another encoder."""
+    for place, weights in (("one", "a"), ("copy", "a"), ("two", "b")):
+        (tmp_path / place / "mini").mkdir(parents=True)
+        (tmp_path / place / "mini" / "model.safetensors").write_text(weights)
+    of = lambda place: f"{NONE} --set encoder.name={tmp_path / place / 'mini'}"
+    lab(of("one"))
+    assert ran(lab, of("copy")) == []
+    assert "encoder_digest" in refused(lab, of("two"))
+
+
 def test_another_numerics_version_is_refused_even_when_all_is_done(lab, monkeypatch):
     lab(LEFT)
     monkeypatch.setattr(numerics, "NUMERICS_VERSION", numerics.NUMERICS_VERSION + 1)
@@ -371,6 +383,15 @@ def test_what_killed_processes_were_writing_where_all_write_goes_after_a_day(lab
         os.utime(path, (time.time() - 25 * 3600,) * 2)
     lab(LEFT)
     assert not any(path.exists() for path in old) and young.exists()
+
+
+def test_what_killed_processes_were_writing_in_the_cheap_protocol_goes_as_well(lab):
+    old = lab.results / "toy_head" / "cache" / ".tmpAbCdEf"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (time.time() - 25 * 3600,) * 2)
+    lab(*CHEAP)
+    assert not old.exists()
 
 
 def test_what_a_run_of_another_grid_needs_is_kept(lab):

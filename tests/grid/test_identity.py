@@ -1,6 +1,7 @@
 """What identifies the encoder of a run."""
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from benchmark import hub
 from benchmark.config import EncoderConfig
 from benchmark.errors import UserError
 from benchmark.grid import identity
-from benchmark.store.own_facts import teacher_digest
+from benchmark.store.own_facts import files_digest, teacher_digest
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,35 @@ def test_weights_in_several_files_count(tmp_path):
     one = a_folder(tmp_path / "one", **parts, **{"model-2__safetensors": "b"})
     other = a_folder(tmp_path / "other", **parts, **{"model-2__safetensors": "B"})
     assert encoder_digest(one) != encoder_digest(other)
+
+
+@pytest.mark.parametrize("index", ["{", "[]", "{}", '{"weight_map": [1]}'])
+def test_an_index_of_weights_that_is_none_is_named(tmp_path, index):
+    folder = a_folder(tmp_path / "one", model__safetensors__index__json=index)
+    with pytest.raises(UserError, match="index.json: not an index of weights"):
+        encoder_digest(folder)
+
+
+def test_the_home_of_an_unknown_user_is_no_folder():
+    with pytest.raises(UserError, match="encoder '~nobody-of-this-name/x': neither"):
+        encoder_digest("~nobody-of-this-name/x")
+    assert teacher_digest(["~nobody-of-this-name/x"]) is None
+    options = SimpleNamespace(options={"path": "~nobody-of-this-name/x"})
+    number = SimpleNamespace(options={"path": 3})  # its class says what is wrong with it
+    run = SimpleNamespace(backbone=options, augmenter=number, encoder=options)
+    assert files_digest(run) is None
+
+
+def test_a_package_below_the_repository_of_something_else_has_no_commit(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "theirs"], check=True)
+    monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
+    assert identity.commit() is None
+    (tmp_path / "identity.py").touch()
+    subprocess.run([*git, "add", "identity.py"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "-m", "ours"], check=True)
+    assert len(identity.commit()) == 40
 
 
 def test_a_registered_encoder_has_none():

@@ -1,5 +1,6 @@
 """Who works on a run: processes that live, die, beat, or claim the same run at once."""
 
+import errno
 import json
 import os
 import signal
@@ -121,6 +122,16 @@ def test_a_damaged_claim_blocks_only_for_a_moment(run, marker, content):
     assert run.state() == "running"
     os.utime(marker, (1, 1))
     assert run.start({"seed": 1}) == "killed" and Owner.read(marker).is_this_process()
+
+
+def test_a_disk_to_read_only_is_told_as_that(marker, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(claims, "open", refuse, raising=False)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match="RUNNING: cannot be written: read-only file system"):
+        claim(marker)
 
 
 def test_one_of_many_processes_gets_the_run(run, marker):
