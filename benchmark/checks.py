@@ -36,8 +36,8 @@ class CheckFailed(UserError):
 
 
 class Case:
-    """The class under test, with the options to make it with: over its own `check_options` go those
-    given.
+    """The class under test, and the options to make it with: its own `check_options`, over which
+    those given win.
 
     base: what the class must derive from. required: the methods of the base that it must write.
     optional: the fields of a batch that it gets only if its `needs` name them.

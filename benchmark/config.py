@@ -500,6 +500,7 @@ def _explain(error: dict) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
+        message = "expected a mapping" if error["type"] == "model_type" else message
         got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
         return f"{where}: {message}{got}" if where else message
     model = Experiment

@@ -118,6 +118,8 @@ class Registry(Mapping[str, Any]):
             for folder in map(Path, spec.submodule_search_locations or []):
                 for file in sorted(folder.rglob("*.py")):
                     parts = file.relative_to(folder).with_suffix("").parts
+                    if any(part.startswith(".") for part in parts):
+                        continue  # a copy that an editor or a notebook keeps
                     try:
                         for entry in _scan(file, variable, ".".join([self.package, *parts])):
                             first = self._entries.setdefault(entry.name, entry)

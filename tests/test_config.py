@@ -99,6 +99,7 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("seeds=[1, 1]", "seeds: a name or a seed stands twice (got [1, 1])"),
         ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0"),
         ("seeds=3", "seeds: Input should be a valid list"),
+        ("train=3", "train: expected a mapping (got 3)"),
         ("name=../elsewhere", "name: String should match pattern"),
         ("train.epochs", "--set train.epochs: expected key=value"),
         ("seeds.first=1", "--set seeds.first=1: 'seeds' is not a section"),

@@ -165,6 +165,14 @@ def test_two_files_with_one_name_are_told(things, tmp_path, capsys):
     )
 
 
+def test_the_copies_of_an_editor_are_no_entries(things, tmp_path, capsys):
+    copies = tmp_path / "things" / ".ipynb_checkpoints"
+    copies.mkdir()
+    (copies / "module-checkpoint.py").write_text(MODULE)
+    assert {entry.module for entry in things.entries().values()} == {"things.module"}
+    assert not capsys.readouterr().err
+
+
 def test_a_module_that_cannot_be_imported_is_named_when_it_is_asked_for(things):
     with pytest.raises(UserError, match=r"things/module\.py cannot be imported: ZeroDivisionError"):
         things["first"]

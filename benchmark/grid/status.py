@@ -52,16 +52,19 @@ def statuses(
     Args:
         target: an experiment file, whose grid is looked up below `results`; or an experiment's
             folder, which needs neither file nor plugin.
+        overrides: changes of the experiment file.
 
     Raises:
-        UserError: `target` is neither.
+        UserError: `target` is neither, or there are changes of a folder.
     """
-    target = Path(target)
+    target, overrides = Path(target), list(overrides)
     if target.is_dir():
+        if overrides:
+            raise UserError(f"--set changes an experiment file; {target} is a folder of results")
         return [status_of_directory(directory) for directory in stored_directories(target)]
     if not target.suffix and not target.exists():
         raise UserError(f"{target}: no such folder of results")
-    experiment = read_experiment(target, list(overrides))
+    experiment = read_experiment(target, overrides)
     return statuses_of_grid(plan(experiment, results), Path(results) / experiment.folder)
 
 

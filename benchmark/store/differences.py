@@ -16,7 +16,8 @@ def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[s
     """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3").
 
     A missing value reads "nothing". A data file or an encoder that was only moved (the last part
-    of its path is the same) is no difference, nor is its revision: contents have digests.
+    of its path is the same) is no difference, nor is the encoder's revision: contents have
+    digests. Neither are trackers, which change no number.
     """
     texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
     found = []

@@ -26,6 +26,13 @@ def test_status_names_failures_and_counts_states(lab):
         assert text in result.stdout
 
 
+def test_a_folder_takes_no_changes_of_an_experiment_file(lab):
+    lab("run CONFIG --backbones left --seeds 0")
+    for command in ("status", "report"):
+        result = lab(command, lab.results / "toy", "--set", "train.epochs=9")
+        assert result.exit_code == 2 and "--set changes an experiment file; " in result.stderr
+
+
 def test_status_of_a_folder_without_the_experiment_and_of_what_is_none(lab, tmp_path):
     lab("run CONFIG --backbones left")
     (lab.results / "toy" / "experiment.json").unlink()
