@@ -68,7 +68,8 @@ def _marked(text: str, path: str, first_line: int) -> Iterator[str | Mention]:
         if not found["entity"]:
             yield _unescaped(found[0])
             continue
-        name, number, kind = (_unescaped(found[field] or "").strip() for field in (2, 3, 4))
+        fields = (_unescaped(found[field] or "") for field in (2, 3, 4))
+        name, number, kind = (" ".join(field.split()) for field in fields)  # lines may end inside
         if not WORD.search(name) or not re.fullmatch("[1-9][0-9]{0,5}", number):
             fail(found.start(), f"'{found[0]}' is no entity: it takes words and a number from 1")
         known = types[int(number)] = types.get(int(number)) or kind
@@ -82,7 +83,7 @@ def _marked(text: str, path: str, first_line: int) -> Iterator[str | Mention]:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+    return re.sub(r"\\([\[\]|\\])", r"\1", text)
 
 
 def _document(title: str, pieces: Pieces) -> dict[str, Any]:

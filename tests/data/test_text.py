@@ -40,6 +40,17 @@ def test_a_marked_text_becomes_documents(tmp_path):
                 assert " ".join(words) == mention["name"]
 
 
+def test_a_backslash_before_another_character_stays(tmp_path):
+    (document,) = marked(tmp_path, r"[Ada|1] keeps C:\new and \\ and \| in [Velm|2].")
+    words = ["Ada", "keeps", "C", ":", "\\", "new", "and", "\\", "and", "|", "in", "Velm", "."]
+    assert document["sents"] == [words]
+
+
+def test_a_name_is_one_line(tmp_path):
+    (document,) = marked(tmp_path, "[Marie\n  Curie|1] left [Warsaw|2].")
+    assert document["vertexSet"][0][0]["name"] == "Marie Curie"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
