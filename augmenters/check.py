@@ -20,7 +20,7 @@ from augmenters.diagnosis import Diagnosed
 from augmenters.documents import EXAMPLE
 from benchmark.checks import Case, Checks, run_each
 from benchmark.data.batches import Batch, Encoded
-from benchmark.data.docred import read_documents, require_faultless
+from benchmark.data.docred import faultless, read_documents
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 
@@ -297,7 +297,7 @@ def weights_are_sound(case: AugmenterCase) -> None:
 
 @applies_to("documents")
 def returns_documents_to_train_on(case: AugmenterCase) -> None:
-    require_faultless(result_of(case.ready()), f"{case.name}._documents")
+    list(faultless(result_of(case.ready()), f"{case.name}._documents"))
 
 
 # _augment.

@@ -158,20 +158,23 @@ def further_documents(rows: Sequence[dict[str, Any]], corpus: Corpus, where: str
     Raises DataError, in which `where` names the augmenter, for the first fault of a document or a
     relation that the corpus does not know.
     """
-    require_faultless(rows, where, corpus.relations)
+    rows = list(faultless(rows, where, corpus.relations))
     sha = hashlib.sha256(f"{LAYOUT} further".encode())
     for row in rows:
         sha.update(json.dumps(row, sort_keys=True).encode())
     return cached(lambda: iter(rows), key=sha.hexdigest())
 
 
-def require_faultless(
+def faultless(
     rows: Iterable[dict[str, Any]], where: str, relations: Sequence[str] | None = None
-) -> None:
-    """Raises DataError at the first fault of canonical rows, by the rules of `data validate`."""
+) -> Iterator[dict[str, Any]]:
+    """Canonical rows, checked by the rules of `data validate`. As in `read_documents` a fact counts
+    once; further keys are left out, and so is evidence that is no sentence.
+
+    Raises DataError at the first fault.
+    """
     try:
-        for _ in sound(map(as_docred, rows), where, relations):
-            pass
+        yield from map(_row, sound(map(as_docred, rows), where, relations))
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{where}: expected documents as benchmark/data/documents.py describes them; "

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from benchmark.data.corpora import cached, without_bars
-from benchmark.data.docred import require_faultless
+from benchmark.data.docred import faultless
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError
 from benchmark.hub import dataset_folder, upload
@@ -184,8 +184,7 @@ def _read_split(folder: Path, split: str, relations: Sequence[str]) -> Dataset:
     def rows() -> Iterator[dict[str, Any]]:
         with _explained(folder, split):
             found = _loaded(parquet, folder / split)
-        require_faultless(found, f"{folder}, split '{split}'", relations)
-        yield from found
+        yield from faultless(found, f"{folder}, split '{split}'", relations)
 
     with _explained(folder, split):
         content = " ".join(map(sha256, files))

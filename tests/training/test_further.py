@@ -1,10 +1,11 @@
 """Further documents ride along with those of each step, after the warm-up."""
 
 import json
+from pathlib import Path
 
 import pytest
 from samples import document
-from tiny_runs import config, execute, losses, numbers, tiny_corpus
+from tiny_runs import config, execute, five_documents, losses, numbers, tiny_corpus
 
 from benchmark.config import Choice
 from benchmark.data.batches import BLANK, DocumentBatches
@@ -76,6 +77,16 @@ def test_a_run_with_further_documents(tmp_path, file, augment):
         assert one[0] == other[0] and one[1] != other[1]
         found.append(numbers(directory))
     assert found[0] == found[1]
+
+
+def test_what_is_no_column_and_no_sentence_is_left_out():
+    """As `data validate` says of evidence; `_documents` is a user's own code."""
+    row = {**five_documents()[0], "source": Path("a.json")}
+    (found,) = further_documents([row], tiny_corpus(), "documents of 'x'")
+    row["facts"] = [{**fact, "evidence": ["a", 99, 0]} for fact in row["facts"]]
+    (cited,) = further_documents([row], tiny_corpus(), "documents of 'x'")
+    assert "source" not in found
+    assert [fact["evidence"] for fact in cited["facts"]] == [[0]] * len(found["facts"])
 
 
 def test_a_relation_that_the_corpus_lacks_is_named():
