@@ -99,7 +99,7 @@ class Batch:
     encoded_again: Encoded | None = None  # another pass, for augmenters that encode again
     further: Batch | None = None  # documents that an augmenter adds to these
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
-    # of all processes' positive pairs those of this one, times the number of processes
+    # this process's share of the positive pairs of all, times the number of processes
     share: float = 1.0
     # from values [D, *] of this process's documents to those of all processes' documents
     everywhere: Callable[[Tensor], Tensor] = _alone

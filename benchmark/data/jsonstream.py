@@ -65,7 +65,7 @@ def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
 
 
 def _elements(text: str) -> Iterator[Any]:
-    at = _past(_OPENING, text, 0, "a list of documents, [ ... ]; one document a line is none")
+    at = _past(_OPENING, text, 0, "a list of documents, [ ... ] (JSON Lines are not read)")
     while not text.startswith("]", at):
         try:
             element, at = _DECODER.raw_decode(text, at)

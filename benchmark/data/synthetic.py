@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ZIPF = 1.2  # the relation of rank k is drawn with weight (k + 3)^-ZIPF
 # Share of facts stated by a phrase that fits every relation of the same pair of types. It puts a
-# ceiling on F1, a lower one on that of rare relations.
+# ceiling on F1, and a lower one on the F1 of rare relations.
 CUE_NOISE = 0.04
 # Share of facts whose head is named one sentence before ("it", "the same holds for X").
 CROSS_SENTENCE = 0.1
@@ -193,7 +193,7 @@ class _Writer:
         return [[head, *phrase.split(), tail], ["the", "same", "holds", "for", other]]
 
     def _second(self, relation: Relation) -> Relation | None:
-        """Another relation between the same types, all alike likely. None is symmetric."""
+        """Another relation between the same types, all equally likely; no symmetric one."""
         if relation.symmetric:
             return None
         types = (relation.head, relation.tail)

@@ -55,7 +55,7 @@ class Fact(TypedDict):
     h: int  # number of the head entity, from 0
     t: int
     r: Text
-    evidence: NotRequired[Any]  # sentences that support the fact; what is none is ignored
+    evidence: NotRequired[Any]  # sentences that support the fact; anything else is ignored
 
 
 class Document(OwnDocument):

@@ -105,7 +105,7 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
         match, where = groups[name]["exact_match"], GROUPS[name]
         made, real = match["generated"], match["dev"]
         if None not in (made, real) and made < LEAST_RECOGNISED * real:
-            asked = f"of the label sets asked for{' of pairs' if where else ''}{where}"
+            asked = f"of the label sets{where} that were asked for"
             text = f"the classifier recognises {made:.0%} {asked} (real pairs: {real:.0%})"
             yield f"recognition{_suffix(name)}", text
     group = groups["all"]

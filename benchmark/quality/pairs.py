@@ -14,9 +14,9 @@ Measured (benchmark/quality/distances.py has the formulae):
   and which share of them (`micro_f1`)?
 * labels kept: exact matches of the train pairs encoded and decoded again, as a share of those of
   the pairs themselves: a VAE may explain the variance and lose what tells rare relations apart;
-* distance to dev: squared MMD, the kernel's width the median distance between dev pairs; Frechet
-  distance on the first COMPONENTS principal components of the training pairs, because a covariance
-  of the full width is singular for so few pairs;
+* distance to dev: squared MMD, with the median distance between dev pairs as the kernel's width;
+  Frechet distance on the first COMPONENTS principal components of the training pairs, because a
+  covariance of the full width is singular for so few pairs;
 * spread against dev's: of all pairs; within a label set (one point per label set?); the share of
   the variance between label sets (are labels ignored?);
 * neighbours: median distance to the nearest training pair, against that of dev pairs (0: copies).

@@ -62,10 +62,11 @@ def stored_logits(run: str, titles: Sequence[str], relations: Sequence[str]) -> 
 
 
 class TaughtCollator:
-    """A collator whose batches bring along the logits that the finished `run` stored of their
-    pairs. `titles` are those of the training documents, by row number.
+    """A collator whose batches bring along the mean of the logits that the teachers, finished runs,
+    stored of their pairs. `titles` are those of the training documents, by row number.
 
-    Raises UserError for a run without logits, with other relations or without one of the documents.
+    Raises UserError for a teacher without logits, with other relations or entities, or without one
+    of the documents.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ SOUND = json.dumps([document()])
 NO_FILES = {
     "nothing": (b"", "expected a list of documents"),
     "no documents": (b"[]", "holds no document"),
-    "one object": (b"{}", "one document a line is none"),
+    "one object": (b"{}", "JSON Lines are not read"),
     "UTF-16": (SOUND.encode("utf-16"), "cannot be read as UTF-8 text"),
     "UTF-16 without a mark": (SOUND.encode("utf-16-le"), "not valid JSON"),
     "Latin-1": ('[{"title": "Zürich"}]'.encode("latin-1"), "cannot be read as UTF-8 text"),
