@@ -328,9 +328,9 @@ def labels_stay_with_their_pairs(case: AugmenterCase) -> str | None:
 @applies_to("augment")
 def takes_few_pairs(case: AugmenterCase) -> None:
     """One, the same four times, none; on the GPU too, where there is one."""
-    augmenter = case.ready()
-    one, labels = pairs(1)
+    augmenter, (one, labels) = case.fitted(), pairs(1)
     for device in ("cpu", "cuda")[: 1 + torch.cuda.is_available()]:
+        augmenter.prepare(pairs()[1].to(device), rng=generator(2))
         for count in (1, 4, 0):
             given = (one.repeat(count, 1).to(device), labels.repeat(count, 1).to(device))
             generated, _ = result_of(augmenter, given)

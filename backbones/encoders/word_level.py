@@ -84,7 +84,7 @@ def _read(path: str, width: int) -> tuple[list[str], Tensor]:
     """The words of a file of vectors, and their vectors [words, width]."""
     vectors: dict[str, list[float]] = {}
     try:
-        with Path(os.path.expanduser(path)).open(encoding="utf-8") as lines:
+        with Path(os.path.expanduser(path)).open(encoding="utf-8-sig") as lines:
             for line in lines:
                 word, *values = line.rstrip().split(" ")
                 if len(values) == width and word != MARKER:  # not the header of word2vec

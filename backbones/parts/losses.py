@@ -32,7 +32,9 @@ def adaptive_focal(logits: Tensor, labels: Tensor, gamma: float = 1.0) -> Tensor
     """
     positive = labels[:, 1:]
     margin = logits[:, 1:] - logits[:, :1]
-    focal = (1 + sigmoid(-margin) ** gamma) * softplus(-margin)
+    # no power of 0, whose gradient is infinite for gamma < 1
+    miss = sigmoid(-margin).clamp(min=torch.finfo(margin.dtype).tiny)
+    focal = (1 + miss**gamma) * softplus(-margin)
     below = torch.cat([torch.ones_like(labels[:, :1]), 1 - positive], 1)
     return (positive * focal).sum(1) + _logsumexp(logits, below) - logits[:, 0]
 

@@ -264,6 +264,26 @@ def test_it_says_where_labels_cannot_be_told_from_others():
         assert (found or "").startswith(note or "") and bool(found) == bool(note)
 
 
+def test_it_prepares_for_the_device_that_pairs_come_on(monkeypatch):
+    """Where there is a GPU; here one is made up."""
+    calls, move = [], torch.Tensor.to
+
+    class Noting(Augmenter):
+        def _prepare(self, label_sets, *, rng, progress):
+            calls.append("prepare")
+
+        def _augment(self, representations, labels, *, rng):
+            calls.append(len(labels))
+            return representations.clone(), labels.clone()
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.Tensor, "to", lambda x, *to, **how: x if to == ("cuda",) else move(x, *to, **how)
+    )
+    dict(check_augmenter(Noting))["takes few pairs"]()
+    assert calls == ["prepare", 1, 4, 0] * 2
+
+
 def test_every_check_has_a_way_to_fail():
     assert {check.__name__.replace("_", " ") for check, _ in CHECKS} == BROKEN.keys()
 

@@ -8,9 +8,11 @@ from backbones.encoders.words import UNKNOWN
 from benchmark.errors import ConfigError
 
 
-def test_vectors_from_a_file(tmp_path):
+@pytest.mark.parametrize("first", ["2 3\n", "\N{BYTE ORDER MARK}"])
+def test_vectors_from_a_file(tmp_path, first):
     path = tmp_path / "vectors.txt"
-    path.write_text("2 3\nOne 1 2 3\n* 9 9 9\ntwo 4 5 6\nONE 7 8 9\n", encoding="utf-8")
+    text = f"{first}One 1 2 3\n* 9 9 9\ntwo 4 5 6\nONE 7 8 9\n"
+    path.write_text(text, encoding="utf-8")
     encoder = BiLstm([["unknown"]], path=str(path), word_width=3)
     ids = [encoder.tokenizer(word)[0] for word in ("one", "ONE", "two", "unknown")]
     vectors = encoder.embeddings.weight[ids]

@@ -2,6 +2,7 @@
 tests/parity.
 """
 
+from functools import partial
 from math import exp, log
 
 import pytest
@@ -111,7 +112,10 @@ def test_contrastive_needs_two_pairs(N, form):
     assert loss == 0 and (x.grad == 0).all()
 
 
-@pytest.mark.parametrize("loss", [adaptive_threshold, adaptive_focal, pairwise_moving_threshold])
+LOSSES = [adaptive_threshold, adaptive_focal, pairwise_moving_threshold]
+
+
+@pytest.mark.parametrize("loss", [*LOSSES, partial(adaptive_focal, gamma=0.5)])
 def test_extreme_logits_stay_finite(loss):
     logits = torch.tensor([[1e4, -1e4, 1e4, 0], [-1e4, 1e4, -1e4, 1e4]], requires_grad=True)
     loss(logits, torch.cat([FIRST_TWO, torch.eye(4)[:1]])).sum().backward()
