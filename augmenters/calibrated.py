@@ -11,12 +11,13 @@ from benchmark.registry import AUGMENTERS
 class Calibrated(KeepsPairs):
     """Distribution calibration (Yang et al. 2021, Eq. 6), for label sets of any size.
 
-    Label sets with at least `base` training pairs keep their own mean and covariance. One with
-    n < base pairs and mean m mixes them, with weight n / (n + own), with those it borrows: the mean
-    of m and of the k nearest base means, and the mean covariance of these k, to which `alpha` times
-    the mean variance is added in every dimension. Covariances are never built: a sample is the sum
-    of `draws` random residuals with standard normal factors, divided by the square root of `draws`,
-    which has just this covariance.
+    Label sets with at least `base` training pairs keep their own mean and covariance; where none
+    has so many, the largest do. One with n < base pairs and mean m mixes them, with weight
+    n / (n + own), with those it borrows: the mean of m and of the k nearest base means, and the
+    mean covariance of these k, to which `alpha` times the mean variance is added in every dimension
+    (in that paper a constant). Its power transform is left out. Covariances are never built: a
+    sample is the sum of `draws` random residuals with standard normal factors, divided by the
+    square root of `draws`, which has just this covariance.
     """
 
     class Options(OptionModel):

@@ -11,8 +11,8 @@ from benchmark.registry import AUGMENTERS
 class DropoutView(Augmenter):
     """Pairs of a second forward pass (SimCSE, Gao et al. 2021; R-Drop, Liang et al. 2021).
 
-    With `augment.stage3: head` the second pass is another one of the stored encodings. It costs as
-    much as a second document of each.
+    It costs a second encoding of each document. With `augment.stage3: head` the second pass is
+    another of the stored encodings and costs nothing.
 
     Args:
         pairs: "positive" pairs enter the loss, or "all".

@@ -32,8 +32,8 @@ class Backbone(nn.Module):
     labels have one dtype, float32 in training and float64 in `check`.
 
     A backbone is not told how many types of entities a dataset has. `batch.entity_type` is 0 for
-    unknown and always below `benchmark.data.documents.MOST_TYPES`; `jerex.py` embeds fewer, and the
-    rarest types share a row.
+    unknown and always below `benchmark.data.documents.MOST_TYPES`; those in this folder embed fewer
+    (`parts/mentions.py`), and the rarest types share a row.
 
     Attributes:
         width: d, of the representations that augmenters see and `classify` reads. The constructor
@@ -132,8 +132,8 @@ class Backbone(nn.Module):
             [F, 2] (pair, class) of the predicted facts, and their margins over the threshold [F].
         """
         margin = self.margins(logits)
-        # as in the official code, the threshold is among the candidates that the limit counts: a
-        # relation above it ranks the same without it
+        # as in the official code, class 0 is among the candidates that the limit counts; where it
+        # is the threshold, relations above it rank the same without it
         floor = logits.topk(min(max_labels, logits.shape[1]), dim=1).values[:, -1:]
         facts = ((margin > 0) & (logits[:, 1:] >= floor)).nonzero()
         return facts + torch.tensor([0, 1], device=facts.device), margin[facts[:, 0], facts[:, 1]]

@@ -15,7 +15,8 @@ class Bilinear(BinaryRelations):
     """DocRED's CNN, LSTM and BiLSTM baselines, on the encoder of that name: a bilinear map of
     entities and distances, threshold tuned on dev.
 
-    An entity is the mean over its mentions.
+    An entity is the mean over its mentions. The bilinear map starts with smaller weights than the
+    official one (`GroupedBilinear`).
     """
 
     class Options(OptionModel):

@@ -20,7 +20,8 @@ class ContextAware(BinaryRelations):
     dev.
 
     Of the official attention's two terms one adds the same number to all scores of a pair, which
-    changes nothing, and is left out.
+    changes nothing, and is left out. The bilinear map starts with smaller weights than the official
+    one (`GroupedBilinear`).
     """
 
     class Options(OptionModel):

@@ -80,7 +80,7 @@ class Jerex(BinaryRelations):
         numbers = batch.mention_sentence[first] - batch.mention_sentence[second]
         total = total + linear(self.distance(distances), distance)
         total = total + linear(self.sentences(numbers.abs().clamp(max=SENTENCES - 1)), sentences)
-        before = end[first] < start[second]  # official order: which of the two ends first
+        before = end[first] < start[second]  # else the other order; nothing between if they overlap
         low = torch.where(before, end[first], end[second])
         high = torch.where(before, start[second], start[first])
         total = total + linear(_maxima_between(states, low, high), text) + self.mention_pair.bias

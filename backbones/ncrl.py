@@ -13,8 +13,8 @@ class Ncrl(GroupedPairs):
     class Options(OptionModel):
         emb: Whole = 768
         block: Whole = 64
-        # gamma; negatives further than it below the threshold have no gradient. The official file
-        # holds 0, its older state, which was trained with, 0.05
+        # gamma: a negative whose probability is below it has no gradient. 0 in the official file;
+        # 0.05 in its older state, the one that was trained with
         margin: Least = 0.05
 
     def pair_loss(self, logits, labels):

@@ -17,6 +17,9 @@ from benchmark.registry import BACKBONES
 class Ssan(BinaryRelations):
     """SSAN: entity structure in every layer of a BERT or RoBERTa, with `mention: unmarked`;
     threshold tuned on dev.
+
+    The loss is a mean over pairs (official: over those of a document, then over documents). The
+    bilinear map starts with smaller weights than the official one (`GroupedBilinear`).
     """
 
     class Options(OptionModel):

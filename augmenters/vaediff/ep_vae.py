@@ -124,5 +124,7 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def entropy(log_variance: Tensor) -> Tensor:
-    """Entropy of N(., variance), summed: the encoder's in Eq. (8), in closed form."""
+    """Entropy of N(., variance), summed: the encoder's in Eq. (8), in closed form where the
+    official code takes -log q at the sample.
+    """
     return 0.5 * (log_variance + 1 + math.log(2 * math.pi)).sum(-1)

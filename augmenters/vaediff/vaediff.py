@@ -29,7 +29,7 @@ class VaeDiff(FittedVae):
     """EP-VAE with a class-conditional diffusion prior in its latent space (VaeDiff-DocRE)."""
 
     class Options(OptionModel):
-        """The defaults are the paper's; docs/fidelity.md says where the official code differs."""
+        """docs/fidelity.md says of each option what the paper and the official code have."""
 
         # of `EPVAE`
         latent: Whole = 384
