@@ -26,6 +26,10 @@ UMASK = os.umask(0)  # reading it means setting it
 os.umask(UMASK)
 
 
+class CannotBeOpenedError(UserError):
+    """A file is there and cannot be opened, so nothing is known of its content."""
+
+
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None
 ) -> None:
@@ -44,8 +48,8 @@ def write_tensors(
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and facts of a file written by `write_tensors`.
 
-    Raises UserError when it is missing, damaged or changed. Other programs' files have no digest to
-    tell a change by.
+    Raises UserError when it is missing, damaged or changed, CannotBeOpenedError among others. Other
+    programs' files have no digest to tell a change by.
     """
     tensors, facts = _read(path)
     if facts.pop(DIGEST, None) not in (None, _digest(tensors, facts)):
@@ -62,12 +66,17 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, *, with_tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
+        with open(path, "rb"):  # safetensors says "no such file" whatever the reason
+            pass
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except OSError as error:
+        raise CannotBeOpenedError(f"{path}: cannot be opened: {error.strerror}") from error
+    try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             names = file.keys() if with_tensors else ()
             return {name: file.get_tensor(name) for name in names}, dict(facts)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
     except (OSError, SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error})") from error
 
@@ -82,9 +91,11 @@ def _digest(tensors: Mapping[str, Tensor], facts: Any) -> str:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether the file is there and holds what was written."""
+    """Whether the file is there and holds what was written. Raises CannotBeOpenedError."""
     try:
         read_tensors(path)
+    except CannotBeOpenedError:
+        raise
     except UserError:
         return False
     return True

@@ -16,7 +16,13 @@ from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, SAVED_STAT
 from benchmark.store.differences import difference_lines
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
-from benchmark.training.checkpoints import is_sound, link, read_facts, read_tensors
+from benchmark.training.checkpoints import (
+    CannotBeOpenedError,
+    is_sound,
+    link,
+    read_facts,
+    read_tensors,
+)
 
 
 def require_fitting_state(
@@ -68,9 +74,13 @@ def starting_point(
 
 
 def facts_of(state: Path) -> dict[str, Any]:
-    """The facts stored in a file; none if it is missing or damaged."""
+    """The facts stored in a file; none if it is missing or damaged. Raises CannotBeOpenedError: it
+    may be sound, and a new attempt would replace it.
+    """
     try:
         return read_tensors(state)[1]
+    except CannotBeOpenedError:
+        raise
     except UserError:
         return {}
 

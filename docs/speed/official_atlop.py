@@ -111,7 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     run = read_experiment(options.config, options.set).run("atlop", "none", 0)
     torch.set_num_threads(run.train.threads)
-    accelerator = Accelerator(mixed_precision="bf16" if run.train.precision == "bf16" else "no")
+    accelerator = Accelerator(mixed_precision=run.train.mixed_precision)
     device = accelerator.device
     corpus = DATASETS[run.dataset.name](**run.dataset.options)
     ours = build_model(run, corpus).to(device)

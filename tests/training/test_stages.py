@@ -34,7 +34,7 @@ from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
 from benchmark.store.cleaning import BASIS, BRANCH, LEFTOVERS, SAVED_STATE, WEIGHTS
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
-from benchmark.training.checkpoints import read_facts, read_tensors
+from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
 from benchmark.training.distillation import TaughtCollator, stored_logits
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
@@ -386,3 +386,17 @@ def test_undirected_pairs_are_predicted_once_and_alike(tmp_path):
 def test_a_preset_encoder_takes_the_window_overlap():
     run = config(encoder={"window_overlap": 7})
     assert build_encoder(run.encoder, tiny_corpus()).windows.overlap == 7
+
+
+def test_a_state_that_cannot_be_opened_is_not_taken_for_a_torn_one(tmp_path, monkeypatch):
+    """Another user's, or too many files are open: it is not discarded."""
+    state = tmp_path / "checkpoint.safetensors"
+    write_tensors(state, {"a": torch.ones(1)}, {"epoch": 3})
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("benchmark.training.checkpoints.open", refuse, raising=False)
+    with pytest.raises(UserError, match="safetensors: cannot be opened: Permission denied"):
+        starting_point(config(), RunDirectory(tmp_path), {}, None)
+    assert state.exists()
