@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmark.data.text import Mention, Pieces
+from benchmark.data.text import WORD, Mention, Pieces
 from benchmark.errors import UserError
 
 Span = tuple[int, int, str]  # first character, one past the last, type
@@ -38,9 +38,19 @@ def marker(ner: str) -> Callable[[str], Pieces]:
             f"entities by hand ({error})"
         ) from error
     except (OSError, ValueError) as error:  # no such model, or not one of entities
-        reason = " ".join(str(error).split())
-        raise UserError(f"--ner {ner}: the model cannot be loaded: {reason:.300}") from error
-    return lambda text: pieces(text, find(text))
+        raise UserError(f"--ner {ner}: the model cannot be loaded: {_in_a_line(error)}") from error
+
+    def marked(text: str) -> Pieces:
+        try:
+            return pieces(text, find(text))
+        except ValueError as error:  # such as spaCy's limit of a million characters
+            raise UserError(f"--ner {ner}: {_in_a_line(error)}") from error
+
+    return marked
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{' '.join(str(error).split()):.300}"
 
 
 def pieces(text: str, spans: Sequence[Span]) -> Iterator[str | Mention]:
@@ -75,10 +85,28 @@ def _gliner(model: str) -> Finder:
     from gliner import GLiNER
 
     found = GLiNER.from_pretrained(model)
+    # of a longer text it would read the beginning alone
     return lambda text: [
-        (entity["start"], entity["end"], GLINER[entity["label"]])
-        for entity in found.predict_entities(text, list(GLINER))
+        (first + entity["start"], first + entity["end"], GLINER[entity["label"]])
+        for first, part in parts(text, found.config.max_len)
+        for entity in found.predict_entities(part, list(GLINER))
     ]
+
+
+def parts(text: str, most: int) -> Iterator[tuple[int, str]]:
+    """(first character, part) of a text cut into parts of at most so many words, after the last
+    . ! or ? that fits.
+    """
+    words = list(WORD.finditer(text))
+    begin = 0
+    while begin < len(words):
+        end = min(begin + most, len(words))
+        if end < len(words):
+            stops = (k for k in range(end, begin, -1) if words[k - 1][0] in ".!?")
+            end = next(stops, end)
+        first = words[begin].start()
+        yield first, text[first : words[end - 1].end()]
+        begin = end
 
 
 LIBRARIES: dict[str, Callable[[str], Finder]] = {"spacy": _spacy, "gliner": _gliner}

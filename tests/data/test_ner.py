@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmark.data.ner import marker, pieces
+from benchmark.data.ner import marker, parts, pieces
 from benchmark.errors import UserError
 from benchmark.interop.predict import own_documents
 
 TEXT = "Marie Curie was born in Warsaw. In warsaw | [Poland] curie won.\n---\nNothing here.\n"
+
+
+LONGEST = 12  # words that this GLiNER reads
 
 
 def spans(text):
@@ -36,8 +39,10 @@ def libraries(monkeypatch):
     names = {"PERSON": "person", "GPE": "location"}
     found = SimpleNamespace(
         predict_entities=lambda text, labels: [
-            {"start": start, "end": end, "label": names[kind]} for start, end, kind in spans(text)
-        ]
+            {"start": start, "end": end, "label": names[kind]}
+            for start, end, kind in spans(" ".join(text.split(" ")[:LONGEST]))
+        ],
+        config=SimpleNamespace(max_len=LONGEST),
     )
     gliner = SimpleNamespace(GLiNER=SimpleNamespace(from_pretrained=lambda model: found))
     spacy = SimpleNamespace(load=load, Language=type("Language", (), {}))  # `datasets` looks for it
@@ -56,6 +61,28 @@ def test_a_plain_text_becomes_documents(libraries, tmp_path, ner):
     words = " ".join(word for sentence in first["sentences"] for word in sentence)
     assert words == "Marie Curie was born in Warsaw . In warsaw | [ Poland ] curie won ."
     assert second["entities"] == [] and second["title"] == "plain 2"
+
+
+def test_gliner_reads_the_whole_of_a_long_text(libraries):
+    """It reads the first `max_len` words of what it is given, with no more than a warning."""
+    text = "One word . " * 10 + "Marie Curie left."
+    found = [piece for piece in marker("gliner:known")(text) if not isinstance(piece, str)]
+    assert found == [("Marie Curie", 1, "PER")]
+
+
+def test_a_text_is_cut_after_a_sentence_where_one_ends():
+    text = " A b. C d e f g h? I"
+    assert [*parts(text, 4)] == [(1, "A b."), (6, "C d e f"), (14, "g h? I")]
+    assert [*parts("", 4)] == [] and [*parts(text, 99)] == [(1, text[1:])]
+
+
+def test_what_a_library_says_of_a_text_is_told(libraries, monkeypatch):
+    def refuse(text):
+        raise ValueError("[E088] Text of length 1000001\nexceeds maximum")
+
+    monkeypatch.setattr(sys.modules["spacy"], "load", lambda model: refuse)
+    with pytest.raises(UserError, match="--ner spacy:known: .E088. Text of length 1000001 exceeds"):
+        marker("spacy:known")("a long text")
 
 
 def test_of_two_that_overlap_the_longer_is_taken():
