@@ -119,6 +119,12 @@ def require_place(out: Path) -> None:
         raise UserError(f"--out {out}: expected a file in a folder that exists")
 
 
+def require_file_for(overrides: list[str] | None, target: Path) -> None:
+    """Raises ConfigError for --set with a folder of results."""
+    if overrides and target.is_dir():
+        raise ConfigError(f"--set changes an experiment file; {target} is a folder of results")
+
+
 def load_plugins(files: list[Path] | None) -> None:
     """Raises UserError for a file that is missing or does not import."""
     for file in files or ():

@@ -21,6 +21,7 @@ from benchmark.commands.options import (
     load_plugins,
     option,
     quiet_libraries,
+    require_file_for,
 )
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
@@ -42,7 +43,7 @@ def report(
 
     From its finished runs, as report.md, .csv, .tex and .html in its folder, and in the terminal.
     Needs no GPU and no model. Of a folder of experiments: the tables of each, and their leaderboard
-    (leaderboard.html).
+    (leaderboard.html); exit code 1 when one has no tables.
 
     With --verify, files are compared with their digests, and scores and counts with those that the
     stored predictions and the dataset's files give (without these: with the stored counts). Exit
@@ -54,21 +55,28 @@ def report(
       python run_benchmark.py report results/demo
       python run_benchmark.py report results/small --verify
     """
+    require_file_for(overrides, target)
     load_plugins(plugin)
     if experiments := _experiments_in(target):
         if verify:
             _verify([run for folder in experiments for run in statuses(folder, results)], None)
+        failed = False
         for experiment in experiments:
-            report(experiment, overrides, results, None, with_published)
+            try:
+                report(experiment, None, results, None, with_published)
+            except UserError as error:  # of this one; the others get their tables
+                typer.echo(f"error: {error}", err=True)
+                failed = True
         leaderboard([target], target / "leaderboard.html", with_published)
+        if failed:
+            raise typer.Exit(1)
         return
     found = statuses(target, results, overrides or ())
     experiment = None if target.is_dir() else read_experiment(target, overrides or [])
     folder = results / experiment.folder if experiment else target
     if not any(run_status.state == "done" for run_status in found):
-        raise UserError(
-            f"{folder}: no run of this experiment is done yet, so there is nothing to report"
-        )
+        damaged = "".join(f"; damaged: {one.detail}" for one in found if one.state == "damaged")
+        raise UserError(f"{folder}: nothing to report, no run of this experiment is done{damaged}")
     if verify:
         _verify(found, experiment and experiment.dataset.model_dump(mode="json"))
     publish(found, folder, Console(), with_published=with_published)

@@ -10,7 +10,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from benchmark.commands.options import Overrides, Plugins, Results, Target, load_plugins
+from benchmark.commands.options import (
+    Overrides,
+    Plugins,
+    Results,
+    Target,
+    load_plugins,
+    require_file_for,
+)
 from benchmark.grid.plan import Job
 from benchmark.grid.status import Cost, estimate, status_of, statuses
 from benchmark.progress import duration
@@ -32,6 +39,7 @@ def status(
       python run_benchmark.py status configs/demo.yaml
       python run_benchmark.py status results/demo
     """
+    require_file_for(overrides, target)
     load_plugins(plugin)
     found = statuses(target, results, overrides or ())
     console = Console(markup=False, highlight=False, soft_wrap=True)

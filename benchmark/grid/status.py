@@ -55,16 +55,14 @@ def statuses(
         overrides: changes of the experiment file.
 
     Raises:
-        UserError: `target` is neither, or there are changes of a folder.
+        UserError: `target` is neither.
     """
-    target, overrides = Path(target), list(overrides)
+    target = Path(target)
     if target.is_dir():
-        if overrides:
-            raise UserError(f"--set changes an experiment file; {target} is a folder of results")
         return [status_of_directory(directory) for directory in stored_directories(target)]
     if not target.suffix and not target.exists():
         raise UserError(f"{target}: no such folder of results")
-    experiment = read_experiment(target, overrides)
+    experiment = read_experiment(target, list(overrides))
     return statuses_of_grid(plan(experiment, results), Path(results) / experiment.folder)
 
 

@@ -110,6 +110,18 @@ def test_all_experiments_of_a_folder_are_verified_before_any_table(tmp_path):
     assert not list(tmp_path.rglob("report.md"))
 
 
+def test_an_experiment_that_cannot_be_reported_keeps_no_other_from_it(tmp_path):
+    for experiment in ("one", "two"):
+        path = counted(tmp_path, "none", 0, 0.5, experiment=experiment).path / "metrics.json"
+        if experiment == "one":
+            path.write_text("{")
+    done = report(tmp_path)
+    assert done.exit_code == 1 and (tmp_path / "two" / "report.md").is_file()
+    assert f"error: {tmp_path / 'one'}: nothing to report, no run" in done.stderr
+    assert f"damaged: {tmp_path / 'one'}" in done.stderr
+    assert (tmp_path / "leaderboard.html").is_file()
+
+
 def test_tables_of_the_cheap_protocol_stand_in_its_own_folder(lab):
     head = "--set augment.stage3=head"
     lab(f"run CONFIG {head}")
