@@ -12,7 +12,7 @@ class DropoutView(Augmenter):
     """Pairs of a second forward pass (SimCSE, Gao et al. 2021; R-Drop, Liang et al. 2021).
 
     It costs a second encoding of each document. With `augment.stage3: head` the second pass is
-    another of the stored encodings and costs nothing.
+    another of the stored encodings, and costs one of the head alone.
 
     Args:
         pairs: "positive" pairs enter the loss, or "all".

@@ -20,7 +20,8 @@ class Rsman(BinaryRelations):
 
     An entity is another vector for each relation, so a pair has no narrow representation: what
     augmenters see are its logits. The official text has a [CLS] before each sentence, whose state
-    stands for the sentence; here it is the mean of the sentence's tokens.
+    stands for the sentence; here it is the mean of the sentence's tokens. The loss is a mean over
+    pairs, as in `ssan`.
     """
 
     class Options(OptionModel):
