@@ -26,11 +26,17 @@ from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.store.cleaning import AUGMENTER, PAIRS
 from benchmark.training import tracking
-from benchmark.training.checkpoints import is_sound, read_pairs, read_tensors, write_tensors
+from benchmark.training.checkpoints import (
+    is_sound,
+    read_pairs,
+    read_tensors,
+    sound_facts,
+    write_tensors,
+)
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 from benchmark.training.objective import Mixing
-from benchmark.training.resume import differences, facts_of
+from benchmark.training.resume import differences
 from benchmark.training.session import Session, stage1_weights
 from benchmark.training.step import Requests, Step
 
@@ -94,7 +100,7 @@ class Augmentation:
         stored = session.directory.path / AUGMENTER
 
         def fit() -> None:
-            if not differences(facts_of(stored), run, session.facts):
+            if not differences(sound_facts(stored) or {}, run, session.facts):
                 return
             on_device = [Pairs(*(t.to(device) for t in pairs)) for pairs in (train, dev)]
             with session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:

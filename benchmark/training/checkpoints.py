@@ -92,13 +92,20 @@ def _digest(tensors: Mapping[str, Tensor], facts: Any) -> str:
 
 def is_sound(path: Path) -> bool:
     """Whether the file is there and holds what was written. Raises CannotBeOpenedError."""
+    return sound_facts(path) is not None
+
+
+def sound_facts(path: Path) -> dict[str, Any] | None:
+    """The facts in a file; None if it is missing or damaged.
+
+    Raises CannotBeOpenedError: the file may be sound, and a new attempt would replace it.
+    """
     try:
-        read_tensors(path)
+        return read_tensors(path)[1]
     except CannotBeOpenedError:
         raise
     except UserError:
-        return False
-    return True
+        return None
 
 
 def read_pairs(file: Path) -> Pairs:

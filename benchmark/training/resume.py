@@ -16,13 +16,7 @@ from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, SAVED_STAT
 from benchmark.store.differences import difference_lines
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
-from benchmark.training.checkpoints import (
-    CannotBeOpenedError,
-    is_sound,
-    link,
-    read_facts,
-    read_tensors,
-)
+from benchmark.training.checkpoints import is_sound, link, read_facts, sound_facts
 
 
 def require_fitting_state(
@@ -52,16 +46,18 @@ def starting_point(
 ) -> Path | None:
     """The training state to go on from, if there is one: the run's own, which must have passed
     `require_fitting_state`, else that of `base`, the `none` run, at the end of the warm-up.
+
+    Raises UserError for a file that is there and cannot be opened.
     """
     own, best = directory.path / CHECKPOINT, directory.path / "best.safetensors"
-    if (saved := facts_of(own)) and (not saved.get("best_epoch") or is_sound(best)):
+    if (saved := sound_facts(own)) and (not saved.get("best_epoch") or is_sound(best)):
         return own
     # A state that is torn, or whose best weights are, is of no use. It must go: it would match the
     # best weights of the new attempt.
     own.unlink(missing_ok=True)
     if run == run.plain() or base is None or not run.augment.repeats_stage1:
         return None
-    saved, plain = facts_of(base / BRANCH), run.plain()
+    saved, plain = sound_facts(base / BRANCH) or {}, run.plain()
     facts = {**facts, **own_facts(plain)}
     if (
         saved.get("epoch") != run.augment.warmup_epochs
@@ -71,18 +67,6 @@ def starting_point(
         return None
     link(base / BRANCH_BEST, best)
     return base / BRANCH
-
-
-def facts_of(state: Path) -> dict[str, Any]:
-    """The facts stored in a file; none if it is missing or damaged. Raises CannotBeOpenedError: it
-    may be sound, and a new attempt would replace it.
-    """
-    try:
-        return read_tensors(state)[1]
-    except CannotBeOpenedError:
-        raise
-    except UserError:
-        return {}
 
 
 def differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, Any]) -> list[str]:
