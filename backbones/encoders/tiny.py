@@ -11,9 +11,10 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from backbones.encoders.huggingface import HuggingFaceEncoder
@@ -48,7 +49,8 @@ class Tiny(HuggingFaceEncoder):
         width: Whole = 64
         layers: Whole = 1
         heads: Whole = 4
-        positions: Whole = 512  # window size, special tokens included
+        # window size, the two special tokens included
+        positions: Annotated[int, Field(ge=3)] = 512
         dropout: Share = 0.0  # of hidden states and attention
 
     check_options: ClassVar[dict[str, Any]] = {"vocabulary": 200, "width": 8, "heads": 2}

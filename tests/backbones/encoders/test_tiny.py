@@ -49,3 +49,9 @@ def test_every_head_attends_to_near_positions_whatever_the_words(ids, size):
 def test_sizes_that_do_not_fit_are_named(size):
     with pytest.raises(ConfigError, match="heads"):
         made(**size)
+
+
+def test_a_window_has_room_for_a_token():
+    assert made(positions=3).windows.room == 1
+    with pytest.raises(ConfigError, match="positions"):
+        made(positions=2)
