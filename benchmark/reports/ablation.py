@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.reports.study import Seeds, Study, chosen_before_augmentation, is_control
+from benchmark.reports.study import Seeds, Study, is_control
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
 from benchmark.scoring.calibration import CALIBRATIONS
 from benchmark.scoring.counts import BUCKETS
@@ -146,6 +146,20 @@ def with_stage1(table: Table, study: Study) -> Table:
     return replace(table, rows=tuple(rows), notes=(*table.notes, note))
 
 
+def early_note(study: Study) -> Iterator[str]:
+    """What EARLY means, and which runs it is about; nothing without any."""
+    early = [
+        f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
+        for cell in study.cells
+        for run in study.chosen_early(cell)
+    ]
+    if early:
+        yield (
+            f"{EARLY}: the best epoch on dev came before augmentation began, so the scored model "
+            f"never met a generated pair: {', '.join(early)}."
+        )
+
+
 def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
     """Which rows were not run (or measured), in one sentence, and that some lack seeds."""
     rows = list(rows)
@@ -169,7 +183,7 @@ def _row(
     study: Study, place: tuple[str, str], control: str | None, columns: tuple[Column, ...]
 ) -> Row:
     (backbone, augmenter), runs, cells = place, study.cells[place], {}
-    early = augmenter != BASELINE and any(map(chosen_before_augmentation, runs.values()))
+    early = study.chosen_early(place)
     for column in columns:
         other = control if column == TO_CONTROL else BASELINE
         if column.difference and (other is None or augmenter in (BASELINE, other)):
@@ -237,7 +251,8 @@ def _notes(
     yield f"Encoder: {encoder}. The model is chosen by dev F1; test is scored once with it."
     if any(column.difference for column in columns):
         spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
-        yield f"Δ F1: test F1 minus that of `{BASELINE}` with the same backbone and seed{spread}."
+        told = f"Δ: the test score minus that of `{BASELINE}` with the same backbone and seed"
+        yield told + f"{spread}."
     if TO_CONTROL in columns:
         best = ", ".join(f"`{name}` ({backbone})" for backbone, name in controls.items())
         yield (
@@ -249,16 +264,8 @@ def _notes(
     if any(cell.best for cell in cells):
         yield "Bold: the best of its column within the backbone; no claim of significance."
     yield from coverage_notes(rows)
-    early = [
-        f"{run.backbone}/{run.augmenter} (seed {run.seed}, epoch {run.metrics['best_epoch']})"
-        for run in runs
-        if chosen_before_augmentation(run) and run.augmenter != BASELINE
-    ]
-    if early:
-        yield (
-            f"{EARLY}: the best epoch on dev came before augmentation began, so the scored model "
-            f"never met a generated pair: {', '.join(early)}."
-        )
+    if any(EARLY in cell.mark for cell in cells):
+        yield from early_note(study)
     if any(cell.absent == UNDEFINED for cell in cells):
         yield (
             "n/a: undefined, because there are no gold facts of that kind, or no predictions "

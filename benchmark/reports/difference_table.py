@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from statistics import median
+from typing import Any
 
-from benchmark.reports.ablation import coverage_notes
+from benchmark.reports.ablation import EARLY, coverage_notes, early_note
 from benchmark.reports.significance import FAMILIES, Contrast, Significance
 from benchmark.reports.study import is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
@@ -24,7 +25,10 @@ from benchmark.statistics.advice import (
 from benchmark.statistics.comparison import ALPHA
 
 MARK = "*"
-SHORTENED = "cal.: with one threshold tuned on dev. AP: micro average precision."
+SHORTENED = (
+    "cal.: with one threshold tuned on dev. AP: micro average precision, which has no interval and "
+    "so no mark."
+)
 
 
 def marked(table: Table, found: Significance) -> Table:
@@ -60,7 +64,7 @@ def difference_table(found: Significance) -> Table:
     for place in found.first:
         asked, cells = found.study.expected[place], {}
         for family in families.values():
-            cells |= _cells(family[place])
+            cells |= _cells(family[place], early=bool(found.study.chosen_early(place)))
         paired = {run.seed for run, _ in found.study.pairs(place)}
         seeds, control = tuple(seed for seed in asked if seed in paired), is_control(place[1])
         rows.append(Row(*place, cells, seeds, asked, control=control))
@@ -99,9 +103,10 @@ def _columns(difference: Column) -> list[Column]:
     return [difference, *beside]
 
 
-def _cells(contrast: Contrast) -> dict[str, Cell]:
+def _cells(contrast: Contrast, *, early: bool = False) -> dict[str, Cell]:
     key, difference = FAMILIES[contrast.measure].key, contrast.difference
-    cells = {key: replace(difference, mark=MARK if contrast.significant else "")}
+    mark = MARK * contrast.significant + EARLY * (early and difference.n > 0)
+    cells = {key: replace(difference, mark=mark)}
     for name, _, _, number_of in _BESIDE:
         number = number_of(contrast)
         cells[f"{key}.{name}"] = Cell(number=number, over=difference.n)
@@ -120,16 +125,18 @@ def _meaning(found: Significance) -> Iterator[str]:
     if found.size > 1:
         how += f", Holm over all {found.size} comparisons of the experiment on this dataset"
         how += ", those that have not run included" if len(tested) < len(found.contrasts) else ""
+    takes = f"p at most {ALPHA} ({how}), and an interval over seeds and documents that excludes 0"
+    if any(measure.startswith("ap.") for measure in found.families):
+        takes += " (average precision has none, and so no mark)"
     if any(contrast.significant for contrast in tested):
         yield (
-            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: p at most "
-            f"{ALPHA} ({how}), and the interval over seeds and documents excludes 0; average "
-            f"precision has none and no mark. Each score is a family of its own. {POPULATIONS}"
+            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: {takes}. "
+            f"Each score is a family of its own. {POPULATIONS}"
         )
     else:
         measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
-        said = f"No difference to `{BASELINE}` in test {measures} is significant at {ALPHA}"
-        yield f"{said} ({how}). {POPULATIONS}"
+        said = f"No difference to `{BASELINE}` in test {measures} is significant, which takes"
+        yield f"{said} {takes}. {POPULATIONS}"
 
 
 def _warnings(found: Significance) -> Iterator[str]:
@@ -139,12 +146,10 @@ def _warnings(found: Significance) -> Iterator[str]:
         for contrast in found.tested
         if "permutation" in contrast.test.name and too_few_seeds(contrast.difference.n, found.size)
     ]
-    if hopeless:
-        n = min(contrast.difference.n for contrast in hopeless)
-        names = dict.fromkeys(f"{contrast.name} ({contrast.score})" for contrast in hopeless)
+    for n, names in _grouped((c.difference.n, f"{c.name} ({c.score})") for c in hopeless):
         where = f"Where the permutation test was taken ({', '.join(names)}): "
         said = too_few_seeds(n, found.size)
-        yield said if len(hopeless) == len(found.tested) else where + said
+        yield said if len(names) == len(found.tested) else where + said
     for family in list(found.families.values())[:2]:  # F1 and LTail F1
         rest = [c for c in family.values() if c.difference.n > 1 and c not in hopeless]
         n = max((contrast.difference.n for contrast in rest), default=0)
@@ -181,6 +186,7 @@ def _notes(found: Significance) -> Iterator[str]:
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
     yield from _warnings(found)
+    yield from early_note(found.study)
     yield from without_counts(found)
     if any(cell.absent == UNDEFINED for c in found.contrasts for cell in _cells(c).values()):
         yield "n/a: not available, see above."
@@ -212,9 +218,9 @@ def _tests(found: Significance) -> Iterator[str]:
         yield f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval excludes 0."
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+def _grouped(pairs: Iterable[tuple[Any, str]]) -> list[tuple[Any, list[str]]]:
     """Each first member with all of its second ones, in order."""
-    groups: dict[str, list[str]] = {}
+    groups: dict[Any, list[str]] = {}
     for first, second in pairs:
         groups.setdefault(first, []).append(second)
     return list(groups.items())

@@ -92,6 +92,10 @@ class Study:
         """(run of the cell, run of another augmenter) for each seed that both have."""
         return common(self.cells.get(cell, {}), self.cells.get((cell[0], other), {}))
 
+    def chosen_early(self, cell: tuple[str, str]) -> list[StoredRun]:
+        """The cell's runs whose scored model is from the warm-up, before augmentation began."""
+        return [] if cell[1] == BASELINE else [*filter(_from_warmup, self.cells[cell].values())]
+
     def has(self, score: str) -> bool:
         """Whether all runs hold this score on test; older ones have no calibrated ones."""
         return all(score in run.metrics.get("test", {}) for run in self.runs)
@@ -134,8 +138,7 @@ def is_control(augmenter: str) -> bool:
     return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
 
 
-def chosen_before_augmentation(run: StoredRun) -> bool:
-    """Whether the scored model is from the warm-up, before augmentation began."""
+def _from_warmup(run: StoredRun) -> bool:
     warmup = (run.config.get("augment") or {}).get("warmup_epochs", 0)
     return 0 < run.metrics.get("best_epoch", warmup + 1) <= warmup
 

@@ -9,12 +9,12 @@ from reports.render.test_html import Parsed
 from scipy.stats import ttest_1samp
 from stored_runs import compared_with_none, counted, counts, run, write
 
-from benchmark.reports.ablation import ablation_table
+from benchmark.reports.ablation import CALIBRATED, ablation_table
 from benchmark.reports.difference_table import difference_table, marked
 from benchmark.reports.render.html import html, html_document
 from benchmark.reports.render.latex import latex
 from benchmark.reports.render.text import csv_text, markdown
-from benchmark.reports.significance import Contrast
+from benchmark.reports.significance import Contrast, calibrated_significance
 from benchmark.reports.tables import Cell
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import crossed_interval
@@ -94,7 +94,8 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
         ("kd_docre", "vae"): 4 * P_SIX,
     }
     text = caption(ablation)
-    assert marks(ablation) == set() and "is significant at 0.05 (" in text
+    assert marks(ablation) == set()
+    assert "is significant, which takes p at most 0.05 (two-sided" in text
     assert "The p speaks of new seeds on these documents, the interval of new seeds and new" in text
     assert "all 4 comparisons" in text
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
@@ -246,6 +247,52 @@ def test_without_augmenters_nothing_is_added(tmp_path):
     found = compared_with_none([counted(tmp_path, "none", 0, 0.5)])
     table = ablation_table(found.study)
     assert not found and marked(table, found) == table
+
+
+def test_a_small_p_beside_an_interval_with_0_is_not_called_large(tmp_path):
+    found, ablation, differences = examined(grid(tmp_path, {"vae": SIX}, spread=300))
+    contrast = found.first["atlop", "vae"]
+    assert contrast.adjusted == P_SIX and contrast.bounds[0] < 0 < contrast.bounds[1]
+    (note,) = [note for note in ablation.notes if note.startswith("No difference to `none`")]
+    assert "is significant, which takes p at most 0.05 (" in note
+    assert "and an interval over seeds and documents that excludes 0." in note
+
+
+def test_average_precision_without_an_interval_has_no_mark_and_the_captions_say_why(tmp_path):
+    runs = grid(tmp_path, {"vae": SIX})
+    for stored in runs:
+        test = stored.metrics["test"]
+        precision = dict.fromkeys(("all", "frequent", "tail"), test["f1"])
+        test |= {"calibrated": {"f1": 0.5, "ltail_f1": 0.5}, "average_precision": precision}
+    plain = compared_with_none(runs)
+    found = calibrated_significance(plain.study, plain.evidence)
+    assert found.families["ap.all"]["atlop", "vae"].adjusted == P_SIX
+    table = marked(ablation_table(found.study, CALIBRATED), found)
+    assert marks(table, "ap.all.difference") == set()
+    assert "(average precision has none, and so no mark)" in caption(table)
+    assert "which has no interval and so no mark" in caption(difference_table(found))
+    assert "average precision" not in caption(marked(ablation_table(found.study), plain))
+
+
+def test_too_few_seeds_are_told_for_each_number_of_seeds(tmp_path):
+    few = {"vae": (1, 1, 1, 1, 10), "copies": (2, 9)}
+    _, _, differences = examined(grid(tmp_path, few))
+    notes = [note for note in differences.notes if "nothing can be significant" in note]
+    for n, name in {5: "atlop/vae", 2: "atlop/copies"}.items():
+        (note,) = [note for note in notes if f"With {n} seeds" in note]
+        assert f" was taken ({name} (F1), {name} (LTail F1)): " in note
+
+
+def test_a_model_from_the_warm_up_is_marked_in_the_table_of_differences_too(tmp_path):
+    runs = grid(tmp_path, {"vae": (0, 1), "copies": (1, 2)})
+    for stored in runs:
+        stored.config["augment"] = {"warmup_epochs": 2}
+        stored.metrics["best_epoch"] = 2 + (stored.augmenter == "copies")
+    _, ablation, differences = examined(runs)
+    for table in (ablation, differences):
+        of_row = {row.label: row.cell(F1).mark for row in table.rows}
+        assert of_row["vae"] == "†" and of_row["copies"] == ""
+        assert "met a generated pair: atlop/vae (seed 0, epoch 2), atlop/vae" in caption(table)
 
 
 # ---- every renderer
