@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmark.reports.render.html import html_document
 from benchmark.reports.render.latex import latex
-from benchmark.reports.render.text import markdown, terminal
+from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.reports.tables import Cell, Column, Row, Table
 from benchmark.texts import escape, markdown_escaped, plain
 
@@ -57,6 +57,12 @@ def test_every_face_of_a_hostile_table_is_a_file_without_what_acts(rendered, tmp
     (tmp_path / "file").write_text(text, encoding="utf-8")
     assert not any(character in text for character in "\x00\x1b\u202e\u2066\ud800")
     assert "<script>" not in text.replace("\\<script>", "")
+
+
+def test_csv_is_a_file_without_what_acts(tmp_path):
+    text = csv_text([table()])
+    (tmp_path / "file").write_text(text, encoding="utf-8")
+    assert not any(character in text for character in "\x00\x1b\u202e\u2066\ud800")
 
 
 def test_markdown_keeps_its_lines_and_cells():

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -251,3 +252,18 @@ def test_terminal_cuts_nothing_off(grid, width):
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     for value in ("65.00", "55.00", "± 2.65", "+3.00", "± 1.00", "Not run yet", "2/3"):
         assert value in text
+
+
+def test_the_terminal_shows_as_many_columns_at_a_time_as_fit(grid):
+    table = table_of(grid, EXPECTED)
+    wide = lambda columns: replace(table, columns=columns, notes=())
+
+    def shown(table, width):
+        console = Console(width=width, file=io.StringIO(), force_terminal=False)
+        terminal([table], console)
+        return console.file.getvalue()
+
+    three = wide(table.columns[:3])
+    width = max(map(len, shown(three, 200).splitlines()[2:]))
+    assert shown(three, width).count("Backbone") == 1  # bold costs no room
+    assert shown(three, width - 1).count("Backbone") == 2

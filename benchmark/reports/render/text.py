@@ -14,6 +14,7 @@ from benchmark.texts import markdown_escaped, plain
 
 _OF_CELL = ("table", "backbone", "augmenter", "score", "mean", "sd", "n", "expected", "best")
 _OF_CELL += ("mark", "absent")
+_WIDEST = 10_000  # characters: no table is wrapped in it
 
 
 def markdown(
@@ -53,18 +54,24 @@ def terminal(tables: Iterable[Table], console=None, summary: Sequence[str] = ())
     for table in tables:
         console.print()
         console.print(plain(table.title), style="italic", **shown_as_is)
-        for part in _parts(table, console.width):
+        for part in _parts(table, console):
             console.print(Markdown(_grid(part)))
         for note in table.notes:
             console.print(plain(note), style="dim", **shown_as_is)
 
 
-def _parts(table: Table, width: int) -> list[Table]:
+def _parts(table: Table, console) -> list[Table]:
     """The table with as many of its columns at a time as fit the width."""
+    from rich.markdown import Markdown
+
+    def width(columns: tuple[Column, ...]) -> int:
+        drawn = Markdown(_grid(replace(table, columns=columns)))
+        lines = console.render_lines(drawn, console.options.update(width=_WIDEST), pad=False)
+        return max(sum(part.cell_length for part in line) for line in lines)
+
     parts: list[list[Column]] = [[]]
     for column in table.columns:
-        wider = _fields(replace(table, columns=(*parts[-1], column)))
-        if parts[-1] and 2 + sum(2 + max(map(len, c)) for c in zip(*wider, strict=True)) > width:
+        if parts[-1] and width((*parts[-1], column)) > console.width:
             parts.append([])
         parts[-1].append(column)
     return [replace(table, columns=tuple(part)) for part in parts]
@@ -104,7 +111,8 @@ def _text(row: Row, column: Column) -> str:
 
 def _csv_lines(table: Table) -> Iterator[dict[str, Any]]:
     for row in table.rows:
-        of_row = {"table": table.title, "backbone": row.group, "augmenter": row.label}
+        named = zip(_OF_CELL, (table.title, row.group, row.label), strict=False)
+        of_row = {name: plain(text) for name, text in named}
         if row.rank:
             yield of_row | {"score": "rank", "mean": row.rank}
         for column in table.columns:
