@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,12 +127,12 @@ def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> 
     """
     if text in known_lists:
         return known_lists[text]
-    names = [part.strip() for part in text.split(",") if part.strip()]
-    if "," in text and names:
-        return frozenset(names)
-    if Path(text).is_file():
+    if os.path.isfile(text):  # false, and no error, for what no file can be called
         if not _names(names := read_json(Path(text))):
             raise DataError(f'{text}: expected a list of relations such as ["P17", "P131"]')
+        return frozenset(names)
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if "," in text and names:
         return frozenset(names)
     known = ", ".join(sorted(known_lists))
     raise ConfigError(

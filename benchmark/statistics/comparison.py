@@ -192,7 +192,7 @@ def _warnings(
             test = "permutation"
         if few := too_few_seeds(seeds, 1, test=test, alternative=alternative):
             yield few
-        elif spread > 0:
+        elif first.effects.d_z is not None:  # the differences vary
             detectable = detectable_difference(seeds, spread, alternative=alternative)
             yield f"{NAMES[first.measure]}: {detectable}"
         yield DOCUMENT_LEVEL

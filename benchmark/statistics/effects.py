@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.statistics.intervals import LEVEL, constant
-from benchmark.statistics.resampling import FLIPS
+from benchmark.statistics.resampling import EXACT_UP_TO, FLIPS
 
 _ORDER_RESAMPLES = 1_000
 
@@ -100,5 +100,6 @@ def smallest_p(test: str, n: int, *, alternative: str = "two-sided") -> float:
     """
     if test in ("t", "auto"):
         return 0.0
-    p = (2 if alternative == "two-sided" else 1) / 2**n
-    return p if test == "sign" else max(p, 1 / (FLIPS + 1))
+    if test != "sign" and n > EXACT_UP_TO:
+        return 1 / (FLIPS + 1)
+    return (2 if alternative == "two-sided" else 1) / 2**n

@@ -76,6 +76,8 @@ def test_frequent_relations_from_a_name_a_file_a_list_or_the_training_facts(file
     assert scores(files, *train, "--frequent", ",".join(FREQUENT)) == named
     (files / "frequent.json").write_text(json.dumps(list(FREQUENT)))
     assert scores(files, *train, "--frequent", files / "frequent.json") == named
+    (files / "a, b.json").write_text(json.dumps(list(FREQUENT)))  # a file, not two relations
+    assert scores(files, *train, "--frequent", files / "a, b.json") == named
     without = [*train, "--frequent", "none-of-these,nor-those"]
     assert scores(files, *without)["freq_f1"] is None
     assert scores(files, *without)["ltail_f1"] == pytest.approx(named["f1"])
@@ -148,6 +150,7 @@ FACTS = ("--train-facts", "facts.json")
         ("facts", [], (*FACTS, "--train", "train.json"), "give one of them"),
         ("frequent", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
         ("frequent", [], ("--frequent", "re-dokred"), "neither a known list (biored, re-docred) n"),
+        ("long", [], ("--frequent", "x" * 300), "neither a known list (biored, re-docred) n"),
         ("other", [], ("--train", "nowhere.json"), "nowhere.json: no such file"),
     ],
 )

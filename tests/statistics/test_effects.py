@@ -99,5 +99,6 @@ def test_the_smallest_p_of_every_exact_test(n, test):
 def test_the_smallest_p_at_the_edges():
     assert smallest_p("t", 2) == 0.0 == smallest_p("auto", 10)
     drawn = 1 / 100_000
+    assert smallest_p("permutation", 20) == 2 / 2**20 < drawn  # still exact
     assert smallest_p("permutation", 30) == smallest_p("wilcoxon", 30) == drawn
     assert smallest_p("sign", 30) < drawn
