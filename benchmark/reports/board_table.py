@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
-from benchmark.reports.leaderboard import Board
+from benchmark.reports.leaderboard import Board, of_experiment
 from benchmark.reports.significance import Contrast, Significance
 from benchmark.reports.study import is_control
+from benchmark.reports.submitted import LABEL
 from benchmark.reports.tables import BASELINE, Cell, Column, Row, Table
 from benchmark.statistics.comparison import ALPHA
 from benchmark.statistics.corrections import datasets_with_effect
@@ -25,10 +25,17 @@ def board_table(board: Board) -> Table:
     """All entries on one dataset, the best first, with their ranks and the time of a run."""
     rows = [entry.row for entry in board.entries]
     if board.several:
-        names = (f"{entry.row.group} ({entry.member.label})" for entry in board.entries)
-        rows = [replace(row, group=name) for row, name in zip(rows, names, strict=True)]
-    notes = [*board.notes, *(note for member in board.members for note in member.table.notes)]
-    notes = [note for note in dict.fromkeys(notes) if not note.startswith("Bold:")]
+        rows = [of_experiment(entry.member, entry.row) for entry in board.entries]
+    told: dict[str, list[str]] = {}  # note -> whose it is
+    for member in board.members:
+        for note in member.table.notes:
+            told.setdefault(note, []).append(member.label)
+    whole = [member.label for member in board.members if member.study], [LABEL]
+    notes = [*board.notes]
+    for note, labels in told.items():
+        if not note.startswith("Bold:"):
+            of_some = board.several and labels not in whole
+            notes.append(f"Of {', '.join(labels)}: {note}" if of_some else note)
     devices = sorted({device for entry in board.entries for device in entry.devices})
     notes.append(
         f"min/run: without the minutes of the `{BASELINE}` run it starts from. Devices: "

@@ -171,7 +171,9 @@ def boards(
     for data, together in groups.items():
         members = [Member.of(study, evidence[data]) for study in together]
         rows = [(member, row) for member in members for row in member.table.rows]
-        of_row, notes = ranks([(row, member.runs(row)) for member, row in rows], evidence[data])
+        named = of_experiment if len(members) > 1 else lambda _, row: row
+        ranked = [(named(member, row), member.runs(row)) for member, row in rows]
+        of_row, notes = ranks(ranked, evidence[data])
         entries = [
             Entry(member, replace(row, rank=rank, cells=_cells(member, row)))
             for (member, row), rank in zip(rows, of_row, strict=True)
@@ -186,6 +188,11 @@ def boards(
         heading = f"{dataset} (data {digest or 'unknown'})" if versions[dataset] > 1 else dataset
         found.append(Board(data, heading, tuple(members), tuple(entries), notes))
     return found
+
+
+def of_experiment(member: Member, row: Row) -> Row:
+    """The row with its experiment beside the backbone, for boards of several."""
+    return replace(row, group=f"{row.group} ({member.label})")
 
 
 def _cells(member: Member, row: Row) -> dict[str, Cell]:

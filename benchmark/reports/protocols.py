@@ -7,23 +7,27 @@ from math import fsum
 
 from benchmark.config import completed
 from benchmark.reports.significance import Significance
+from benchmark.reports.tables import Cell
 from benchmark.store.runs import StoredRun
 
 
 def protocols_sentence(found: Sequence[Significance]) -> list[str]:
     """Rank correlation and distance of the differences to `none` under both protocols.
 
-    A cell is an augmenter with a backbone, run under both protocols with the same data, encoder
-    and training. Without two such cells there is nothing to say.
+    A cell is an augmenter with a backbone, run under both protocols with the same options, data,
+    encoder and training; of several experiments that have it, the one with most seeds speaks.
+    Without two such cells there is nothing to say.
     """
-    known: dict[tuple, dict[str, float]] = {}
+    known: dict[tuple, dict[str, Cell]] = {}
     for significance in found:
         for cell, contrast in significance.first.items():
             if contrast.difference.values:  # the runs of a cell differ in nothing but their seed
                 run = next(iter(significance.study.cells[cell].values()))
                 key = (significance.study.data, *cell, _setting(run))
-                known.setdefault(key, {})[_protocol(run)] = contrast.difference.mean
-    both = [(of["head"], of["retrain"]) for of in known.values() if len(of) == 2]
+                of = known.setdefault(key, {})
+                most = of.get(_protocol(run), Cell())
+                of[_protocol(run)] = max(most, contrast.difference, key=lambda cell: cell.n)
+    both = [(of["head"].mean, of["retrain"].mean) for of in known.values() if len(of) == 2]
     if len(both) < 2:
         return []
     from scipy.stats import spearmanr  # takes a second to import
@@ -46,4 +50,4 @@ def _protocol(run: StoredRun) -> str:
 
 def _setting(run: StoredRun) -> str:
     config = completed(run.config)  # older runs lack keys that came later
-    return repr([config.get(key) for key in ("encoder", "train", "augmenter")])
+    return repr([config.get(key) for key in ("encoder", "train", "backbone", "augmenter")])

@@ -56,3 +56,14 @@ def test_across_settings_by_hand(tmp_path):
     assert [cell.mean for cell in row.cells.values()] == pytest.approx([2, 4.5, 1, 1, 1])
     assert [column.key for column in table.columns][1:3] == ["mean", "better"]
     assert across_settings(found[:1]) is None
+
+
+def test_a_note_of_some_experiments_names_them(tmp_path):
+    runs = scored(tmp_path, "none", (0.40, 0.42)) + scored(tmp_path, "vae", (0.51, 0.53))
+    runs += scored(tmp_path, "none", (0.40,), experiment="other")
+    notes = board(runs).notes
+    assert "Of other: Scores in percent, one seed (0): nothing is known of their spread." in notes
+    assert any(note.startswith("Of demo: Scores in percent: mean") for note in notes)
+    assert any(note.startswith("Encoder: tiny, trained.") for note in notes)  # of both
+    alone = board([run for run in runs if run.experiment == "demo"]).notes
+    assert not any(note.startswith("Of ") for note in alone)

@@ -61,8 +61,8 @@ def test_without_a_common_seed_or_counts_there_is_no_rank(tmp_path):
         ("demo", "vae"): "",
         ("other", "none"): "",
     }
-    unranked = "Not ranked, without a common seed or without counts: atlop + vae, atlop + none."
-    assert unranked in note
+    unranked = "without a common seed or without counts: atlop (demo) + vae, atlop (other) + none."
+    assert f"Not ranked, {unranked}" in note and note.startswith("Rank 1: `atlop (demo) + none`")
 
 
 def test_without_counts_ranks_go_by_the_mean(tmp_path):

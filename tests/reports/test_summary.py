@@ -127,3 +127,19 @@ def test_the_leaderboard_says_how_well_the_cheap_protocol_predicts_the_papers(tm
     assert protocols_sentence([head]) == []
     alone = under("retrain", {"copies": 0.03}, tmp_path / "alone")
     assert protocols_sentence([head, alone]) == []
+
+
+def test_the_protocols_are_compared_over_equal_backbones_and_the_most_seeds(tmp_path):
+    head = under("head", {"copies": 0.03, "gaussian": 0.05}, tmp_path)
+    whole = under("retrain", {"copies": 0.03, "gaussian": 0.05}, tmp_path)
+    one_seed = [
+        counted(tmp_path, name, 0, f1, experiment="further")
+        for name, f1 in {"none": 0.5, "copies": 0.6}.items()
+    ]
+    for run in one_seed:
+        run.config["train"] = {"epochs": 3, "schedule": "linear"}
+    (sentence,) = protocols_sentence([head, whole, compared_with_none(one_seed)])
+    assert "over 2 cells" in sentence and "they are 0.00 points apart" in sentence
+    for run in whole.study.runs:
+        run.config["backbone"]["options"] = {"emb_size": 384}
+    assert protocols_sentence([head, whole]) == []
