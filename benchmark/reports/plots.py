@@ -129,7 +129,7 @@ def generated_pairs(sample: Sample, title: str, out: Path) -> list[Path]:
     beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "fontsize": 8, "frameon": False}
     axes.legend(title="relation (real / generated)", **beside)
     axes.set(xticks=[], yticks=[])
-    axes.set_title(plain(title), fontsize=10)
+    axes.set_title(_literal(title), fontsize=10)
     return _saved(plt, figure, out)
 
 
@@ -167,14 +167,19 @@ def relation_frequency(
         axes.set_xticks(list(labelled), labels)
         axes.tick_params(axis="x", labelrotation=90, labelsize=6)
         axes.set_ylabel("training facts")
-        axes.set_title(plain(f"{dataset}: {total:,} facts, {len(ranked)} relations"), fontsize=10)
+        title = f"{dataset}: {total:,} facts, {len(ranked)} relations"
+        axes.set_title(_literal(title), fontsize=10)
     return _saved(plt, figure, out)
 
 
 def _named(relation: str, name: str, most: int = 40) -> str:
     text = name if name in (relation, relation.replace("_", " ")) else f"{relation} {name}"
-    text = plain(text).replace("$", r"\$")  # "$" would begin a formula
-    return text if len(text) <= most else text[: most - 1] + "…"
+    text = plain(text)
+    return _literal(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def _literal(text: str) -> str:
+    return plain(text).replace("$", r"\$")  # "$" would begin a formula
 
 
 def _libraries() -> tuple[Any, Any]:

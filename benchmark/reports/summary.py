@@ -6,7 +6,7 @@ from math import fsum
 
 from benchmark.reports.significance import Contrast, Significance, against
 from benchmark.reports.study import Pairs, is_control
-from benchmark.reports.tables import BASELINE
+from benchmark.reports.tables import BASELINE, signed
 
 LEFT = {  # what remains with a tuned threshold
     "calibrated.f1": "F1",
@@ -33,12 +33,6 @@ def summary(plain: Significance, further: Significance | None) -> list[str]:
             best = max(rivals, key=rivals.get)
             found.append(_paragraph((backbone, best), len(rivals), plain, further))
     return found
-
-
-def signed(points: float) -> str:
-    """ "+0.44", and never "-0.00"."""
-    text = f"{points:+.2f}"
-    return "+0.00" if text == "-0.00" else text
 
 
 def _paragraph(

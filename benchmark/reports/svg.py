@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.reports.tables import signed
 from benchmark.scoring.counts import BUCKETS
 from benchmark.texts import escape
 
@@ -63,7 +64,7 @@ def relation_changes(changes: Iterable[RelationChange], title: str) -> str:
     for tick in scale.ticks():
         y, kind = scale(tick), "grid" if tick else "zero"
         parts.append(f'<path class="{kind}" d="M{left} {y:.1f}H{right}"/>')
-        parts.append(_text(left - 6, y + 4, _signed(tick), "axis", "end"))
+        parts.append(_text(left - 6, y + 4, _tick(tick), "axis", "end"))
     for index, change in enumerate(drawn):
         x, height = left + (index + 0.1) * step, scale(change.change) - scale(0)
         bar = f"M{x:.1f} {scale(0):.1f}h{step * 0.8:.1f}v{height:.1f}h-{step * 0.8:.1f}z"
@@ -106,15 +107,15 @@ def differences(rows: Sequence[Difference], title: str) -> str:
     for tick in scale.ticks():
         x, kind = scale(tick), "grid" if tick else "zero"
         parts.append(f'<path class="{kind}" d="M{x:.1f} {top}V{bottom}"/>')
-        parts.append(_text(x, bottom + 16, _signed(tick), "axis"))
+        parts.append(_text(x, bottom + 16, _tick(tick), "axis"))
     said = []
     for index, row in enumerate(rows):
-        y, kind, text = top + line * index + 30, "hollow", _signed(row.point, 2)
+        y, kind, text = top + line * index + 30, "hollow", _points(row.point)
         if row.low is None:
             text += " (one seed: no interval)" if len(row.values) == 1 else " (no interval)"
         else:
             kind = "gain" if row.low > 0 else "loss" if row.high < 0 else "open"
-            text += f" [{_signed(row.low, 2)}, {_signed(row.high, 2)}]"
+            text += f" [{_points(row.low)}, {_points(row.high)}]"
             ends = f"M{scale(row.low):.1f} {y}H{scale(row.high):.1f}"
             parts.append(f'<path class="interval {kind}" d="{ends}"/>')
         name = row.label if len(row.label) <= 26 else row.label[:25].rstrip() + "…"
@@ -140,7 +141,8 @@ def paired_dots(groups: Sequence[SeedPairs], title: str) -> str:
     for index, group in enumerate(groups):
         a, b = (left + panel * (index + place) for place in (0.27, 0.73))
         for seed, (none, value) in sorted(group.values.items()):
-            kind, ends = "gain" if value > none else "loss", (scale(none), scale(value))
+            kind = "gain" if value > none else "loss" if value < none else "same"
+            ends = (scale(none), scale(value))
             parts.append(
                 f'<g class="pair {kind}"><title>seed {seed}: {none:.2f} to {value:.2f}</title>'
                 f'<path d="M{a:.1f} {ends[0]:.1f}L{b:.1f} {ends[1]:.1f}"/>'
@@ -181,12 +183,15 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle") -> s
 
 
 def _said(change: RelationChange) -> str:
-    return f"{change.name}, {_signed(change.change, 1)} points"
+    return f"{change.name}, {_points(change.change, 1)} points"
 
 
-def _signed(value: float, decimals: int | None = None) -> str:
-    text = f"{value:+.{decimals}f}" if decimals is not None else f"{value:+g}"
-    return "0" if value == 0 and decimals is None else text.replace("-", "\N{MINUS SIGN}")
+def _points(value: float, decimals: int = 2) -> str:
+    return signed(value, decimals).replace("-", "\N{MINUS SIGN}")
+
+
+def _tick(value: float) -> str:
+    return f"{value:+g}".replace("-", "\N{MINUS SIGN}") if value else "0"
 
 
 def _svg(

@@ -190,8 +190,14 @@ def shown(row: Row, column: Column) -> Shown:
     )
 
 
+def signed(value: float, decimals: int = 2) -> str:
+    """ "+0.44", and never "-0.00"."""
+    text = f"{value:+.{decimals}f}"
+    return text if float(text) else text.replace("-", "+")
+
+
 def _number(value: float, column: Column) -> str:
     if column.least is not None and value < column.least:
         return f"< {column.least:.{column.decimals}f}"
-    text = f"{value:{'+' if column.difference else ''}.{column.decimals}f}"
-    return text if float(text) else text.replace("-", "+" if column.difference else "")  # no -0.00
+    text = signed(value, column.decimals)
+    return text if column.difference else text.removeprefix("+")

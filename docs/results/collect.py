@@ -18,7 +18,10 @@ LEFT_OUT = ("predictions_*.json", "candidates_*.json", "sample.json")
 
 
 def collect(results: Path, destination: Path) -> int:
-    """Copy the finished, undamaged runs of `results`; returns how many were new."""
+    """Copy the finished runs of `results`; returns how many were new.
+
+    Raises UserError for a damaged run.
+    """
     new = 0
     for run in find_runs(results):
         target = destination / run.path.relative_to(results)

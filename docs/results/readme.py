@@ -15,8 +15,8 @@ from benchmark.reports.ablation import CALIBRATED, ablation_table
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.study import Study
-from benchmark.reports.summary import signed, summary
-from benchmark.reports.tables import Column, Row
+from benchmark.reports.summary import summary
+from benchmark.reports.tables import Column, Row, signed
 from benchmark.store.files import written_atomically
 from benchmark.store.runs import find_runs
 
@@ -70,5 +70,6 @@ if __name__ == "__main__":
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
     with written_atomically(readme) as part:
-        part.write_text(before + BEGIN + findings(ROOT / "results/small") + END + after)
+        found = findings(ROOT / "results/small")
+        part.write_text(before + BEGIN + found + END + after, encoding="utf-8")
     print(f"written: {readme}")

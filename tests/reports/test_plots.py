@@ -33,7 +33,7 @@ def test_a_pair_has_the_colour_of_its_rarest_relation():
 
 def test_the_same_numbers_give_the_same_files(tmp_path):
     for name in ("a", "b"):
-        files = generated_pairs(sample(), "a <title>", tmp_path / name)
+        files = generated_pairs(sample(), "a <title> of $\\x$", tmp_path / name)
         assert [file.name for file in files] == [f"{name}.{ending}" for ending in FORMATS]
     for ending, start in zip(FORMATS, (b"\x89PNG", b"<?xml"), strict=True):
         a, b = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("a", "b"))
@@ -49,6 +49,7 @@ def test_frequencies_of_two_datasets(tmp_path):
     data = {"one": ({"P1": 30, "P2": 10}, ["P1"]), "two": ({f"r{i}": i for i in range(40)}, None)}
     (_, svg) = relation_frequency(data, dict(RELATIONS), tmp_path / "frequency")
     text = svg.read_text()
+    relation_frequency({"$\\x$": ({"P1": 1}, None)}, {}, tmp_path / "no_formula")
     assert (
         "one: 40 facts, 2 relations" in text
         and "1 frequent relations: 75% of the facts" in text

@@ -101,6 +101,13 @@ def test_intervals_and_points_stand_where_their_numbers_are():
     assert "a: +1.00 [+0.50, +2.00]" in said(svg)
 
 
+def test_what_does_not_move_is_neither_gain_nor_loss():
+    svg = paired_dots([SeedPairs("vae", {0: (50.0, 50.0)})], "t")
+    assert len(of_class(svg, "g", "same")) == 1 and not of_class(svg, "g", "loss")
+    svg = differences([Difference("a", -0.001, -0.004, 0.004)], "t")
+    assert said(svg) == "a: +0.00 [+0.00, +0.00]."
+
+
 @pytest.mark.parametrize(
     "svg",
     [

@@ -16,7 +16,7 @@ from benchmark.reports.leaderboard import Board, Data, Entry
 from benchmark.reports.published import Reported
 from benchmark.reports.render.html import html, rendered, whole_page
 from benchmark.reports.svg import Difference, SeedPairs, differences, paired_dots, relation_changes
-from benchmark.reports.tables import BASELINE, Table
+from benchmark.reports.tables import BASELINE, Table, signed
 
 _DIFFERENCE = "test.f1.difference"
 
@@ -103,7 +103,10 @@ def _seed_pairs(entry: Entry) -> SeedPairs:
 
 
 def _points(value: float | None, sign: str = "") -> str:
-    return "n/a" if value is None else f"{value:{sign}.1f}".replace("-", "\N{MINUS SIGN}")
+    if value is None:
+        return "n/a"
+    text = signed(value, 1).replace("-", "\N{MINUS SIGN}")
+    return text if sign else text.removeprefix("+")
 
 
 def _difference(entry: Entry) -> Difference:
