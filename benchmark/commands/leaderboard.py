@@ -98,7 +98,9 @@ def leaderboard(
     tested = [member.found for board in shown for member in board.members if member.found]
     across, said = across_settings(tested), []
     for plain in tested:
-        said += summary(plain, calibrated_significance(plain.study, plain.evidence))
+        of = f"{plain.study.label}: " if len(tested) > 1 else ""
+        further = calibrated_significance(plain.study, plain.evidence)
+        said += [of + paragraph for paragraph in summary(plain, further)]
     said += across_sentence(across) + protocols_sentence(tested)
     published = {data: reported_beside(of) for data, of in together.items() if with_published}
     if out.suffix == ".html":

@@ -252,7 +252,7 @@ def _notes(
     if any(column.difference for column in columns):
         spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
         told = f"Δ: the test score minus that of `{BASELINE}` with the same backbone and seed"
-        yield told + f"{spread}."
+        yield f"{told}{spread}."
     if TO_CONTROL in columns:
         best = ", ".join(f"`{name}` ({backbone})" for backbone, name in controls.items())
         yield (

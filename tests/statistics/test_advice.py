@@ -1,6 +1,10 @@
 """Advice: when something is said, what is said, and silence when there is nothing to say."""
 
+import numpy as np
+from stored_runs import counts
+
 from benchmark.statistics.advice import detectable_difference, too_few_seeds, unpaired_seeds
+from benchmark.statistics.comparison import compare
 
 
 def test_too_few_seeds_for_the_correction_ever_to_reject():
@@ -25,6 +29,13 @@ def test_detectable_difference():
     assert "level 0.00278 (18 comparisons)" in detectable_difference(10, 0.8, 18)
     # alternative="larger": .853
     assert "0.85 points is found" in detectable_difference(10, 1.0, alternative="greater")
+
+
+def test_differences_that_vary_by_rounding_alone_promise_no_power():
+    a, b = ({s: counts((more + 37 * s) / 1000) for s in range(8)} for more in (501, 500))
+    rng = np.random.default_rng(0)
+    warnings = " ".join(compare(a, b, names=("A", "B"), resamples=99, rng=rng).warnings)
+    assert "8 seeds show too little" in warnings and "is found by a t-test" not in warnings
 
 
 def test_unpaired_seeds():
