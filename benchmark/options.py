@@ -12,10 +12,11 @@ nested class `Options`; the constructors of Augmenter and Backbone check them::
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 from benchmark.errors import ConfigError
 
@@ -69,6 +70,25 @@ def number(
 
 def switch(option: str, value: Any) -> bool:
     return _checked(option, value, bool)
+
+
+def require_annotated(target: type, options: dict[str, Any]) -> None:
+    """Each option is what its annotation in the constructor says. Raises ConfigError that names
+    the first that is not. An annotation that no experiment file can hold says nothing.
+    """
+    try:
+        kinds = get_type_hints(target.__init__)
+    except NameError:  # a name for type checkers alone
+        return
+    for option, value in options.items():
+        try:
+            kind = TypeAdapter(kinds.get(option, Any), config=STRICT)
+        except PydanticUserError:
+            continue
+        try:
+            kind.validate_json(json.dumps(value))  # a list of a file may be a tuple's
+        except ValidationError as error:
+            raise _explained(error, option) from error
 
 
 def _checked(option: str, value: Any, kind: Any) -> Any:

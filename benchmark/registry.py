@@ -98,8 +98,10 @@ class Registry(Mapping[str, Any]):
             place = module, qualname = target.__module__, target.__qualname__
             known = self.entries().get(name)
             if known is not None and (known.module, known.qualname) != place:
-                places = f"in {known.module} and in {module}"
-                raise UserError(f"{self.kind} '{name}' is registered twice: {places}")
+                raise UserError(
+                    f"{self.kind} '{name}' is there already, in {known.module}: "
+                    f"give the one in {module} another name"
+                )
             summary, options = _summary(target.__doc__), parameters_of(target)
             control = getattr(target, "control", False)
             self._entries[name] = Entry(name, module, summary, options, target, qualname, control)
@@ -173,8 +175,9 @@ def load_plugin(path: str | Path) -> None:
     with _importing(f"--plugin {path}"):
         spec.loader.exec_module(module)
     if Registry.registered == before:
-        example = '@AUGMENTERS.register("name")'
-        print(f"note: --plugin {path} registers nothing; write {example}", file=sys.stderr)
+        kinds = "@AUGMENTERS, @BACKBONES or @ENCODERS"
+        told = f'registers nothing; write {kinds}.register("name") above its class'
+        print(f"note: --plugin {path} {told}", file=sys.stderr)
 
 
 @contextmanager

@@ -216,7 +216,11 @@ PLUGIN = "from things_registry import THINGS\n@THINGS.register('{}')\nclass Mine
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("clash.py", PLUGIN.format("first"), r"'first' is registered twice: in things\.module and"),
+        (
+            "clash.py",
+            PLUGIN.format("first"),
+            r"'first' is there already, in things\.module: give the one in plugin_clash another",
+        ),
         ("bad.py", "import nowhere_to_be_found", r"bad\.py.*ModuleNotFoundError"),
         ("bad.py", "def broken(:", r"bad\.py.*SyntaxError"),
         ("bad.py", "import json\njson.loads(undefined)", r"NameError: .*bad\.py, line 2\)"),

@@ -104,6 +104,8 @@ def validate(path: Documents, relations: Relations = None, everything: Everythin
     typer.echo(text or f"{path}: no fault")
     if not everything and any(len(examples) > EXAMPLES for examples in found.values()):
         typer.echo("--all lists every one")
+    if inventory is None:
+        typer.echo("names of relations were not looked at: --relations names the right ones")
     if totals["error"]:
         raise typer.Exit(1)
 

@@ -26,6 +26,7 @@ from benchmark.data.documents import Corpus
 from benchmark.data.pairs import Pairs
 from benchmark.errors import ConfigError, UserError, did_you_mean
 from benchmark.hub import encoder_snapshot
+from benchmark.options import require_annotated
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
 from benchmark.training.checkpoints import load_weights, read_tensors
@@ -195,6 +196,7 @@ def require_buildable(run: RunConfig) -> None:
     _tried(run.backbone, width)
     kind, options = AUGMENTERS[run.augmenter.name], run.augmenter.options
     with _explained("augmenter", run.augmenter.name, options), torch.device("meta"):
+        require_annotated(kind, options)
         kind(**options)
     _require_subclass("augmenter", run.augmenter.name, kind, Augmenter)
     if kind.reads_attention and not reads.reads_attention:
@@ -227,6 +229,7 @@ def _tried(backbone: Choice, width: int) -> Backbone:
     """A backbone without memory. Raises ConfigError when it cannot be made."""
     name, options = backbone.name, backbone.options
     with _explained("backbone", name, options), torch.device("meta"):
+        require_annotated(BACKBONES[name], options)
         return BACKBONES[name](width, 3, **options)
 
 
@@ -242,6 +245,7 @@ def _encoder_width(config: str) -> int:
     kind = ENCODERS[wanted.name]
     _require_subclass("encoder", wanted.name, kind, Encoder)
     with _explained("encoder", wanted.name, wanted.options):
+        require_annotated(kind, wanted.options)
         return _configured(kind([["word"]], **wanted.options), wanted).width
 
 

@@ -10,6 +10,7 @@ import pytest
 from samples import ADA, ROME, corpus
 from tiny_runs import config, tiny_corpus
 
+from augmenters.base import Augmenter
 from backbones.encoders.base import Encoder
 from backbones.encoders.tiny import Tiny
 from benchmark.config import Choice, EncoderConfig
@@ -53,6 +54,25 @@ def correl(**encoder):
 def test_hyper_parameters_are_tried(run, message):
     with pytest.raises(UserError, match=message):
         require_buildable(run)
+
+
+def test_options_are_what_their_annotations_say(monkeypatch):
+    class Mixture(Augmenter):
+        """Looks at its options when it is fitted, too late."""
+
+        def __init__(self, *, parts: int = 2, widths: tuple[float, float] = (0.5, 1.0), on=None):
+            self.parts, self.widths = parts, widths
+
+    monkeypatch.setattr(AUGMENTERS, "_entries", dict(AUGMENTERS._entries))
+    AUGMENTERS.register("mixture")(Mixture)
+    require_buildable(augmenter("mixture", parts=3, widths=[1, 2.5], on="whatever"))
+    for options, message in (
+        ({"parts": "two"}, "augmenter 'mixture': option 'parts': .* valid integer, got 'two'"),
+        ({"parts": 2.5}, "option 'parts': .* valid integer"),
+        ({"widths": [1.0]}, "option 'widths'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            require_buildable(augmenter("mixture", **options))
 
 
 def test_an_augmenter_of_attention_is_refused_where_none_is_read():
