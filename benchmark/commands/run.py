@@ -163,7 +163,7 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
         took = duration(estimated_seconds(first[backbone].config.stage1(), checked.corpus))
         typer.echo(
             f"{backbone}: about {took} for a run with `{NONE}`, by a training step timed just now; "
-            "runs with an augmenter take longer",
+            "what an augmenter adds is known once a run with it is done",
             err=True,
         )
 
@@ -184,8 +184,11 @@ def _scores(outcome: Outcome) -> str:
     if outcome.state != "done":
         return ""
     metrics = outcome.job.directory.read_json("metrics.json")
-    found = ((split, metrics[split]["f1"]) for split in ("dev", "test"))
-    return "".join(f", {split} F1 {100 * f1:.2f}" for split, f1 in found if f1 is not None)
+    found = [(s, metrics[s]["f1"]) for s in ("dev", "test") if metrics[s]["f1"] is not None]
+    told = "".join(f", {split} F1 {100 * f1:.2f}" for split, f1 in found)
+    if ("dev", 0.0) in found:
+        told += "; no epoch found a fact of dev: train longer (train.epochs) or at other rates"
+    return told
 
 
 def _publish(experiment: Experiment, results: Path) -> bool:

@@ -53,11 +53,11 @@ def run_jobs(
         return
     with progress.task("runs", total=checked.left) as bar:
         disk_full, elsewhere = False, set[RunDirectory]()
-        for number, job in enumerate(jobs, start=1):
+        for job in jobs:
             if disk_full and job.directory.state() != "done":
                 outcome = Outcome(job, "untried", "the disk was full")
             elif (outcome := outcome_without_running(job, elsewhere)) is None:
-                progress.message(f"run {number} of {len(jobs)}: {job.name}")
+                progress.message(f"run {bar.done + 1} of {bar.total}: {job.name}")
                 outcome = _run(job, checked, save_every, progress)
                 disk_full = _is_disk_full(outcome.error)
             if outcome.state == "elsewhere":

@@ -68,8 +68,8 @@ def in_workers(
                         continue
                     with signals.held_back(), _no_keyboard():
                         at_work.append(_AtWork(job, executor.submit(Worker(launch, job.cell))))
-                    number, log = jobs.index(job) + 1, at_work[-1].log
-                    progress.message(f"run {number} of {len(jobs)}: {job.name}, log {log}")
+                    place = f"run {bar.done + len(at_work)} of {bar.total}"
+                    progress.message(f"{place}: {job.name}, log {at_work[-1].log}")
                 for outcome in _ended(at_work, launch):
                     bar.advance()
                     yield outcome

@@ -106,6 +106,7 @@ class Loop:
             facts = load_state(start_from, self.model, optimizer)
             vars(state).update((name, facts[name]) for name in vars(state) if name in facts)
             self.saved = f"from {start_from} ({state})"
+            self.session.progress.message(f"goes on {self.saved}")
         self._write_history()
         steps = len(self.loader)
         what = f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}"

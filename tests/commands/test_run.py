@@ -23,6 +23,13 @@ def test_runs_the_whole_grid_and_writes_the_tables(lab, monkeypatch):
     assert (lab.results / "toy" / "report.csv").read_text().count("\n") > 12
 
 
+def test_a_model_that_finds_nothing_is_told(lab):
+    assert "no epoch found" not in lab(f"{LEFT} --augmenters none").stderr
+    lab.f1 = 0.0
+    result = lab("run CONFIG --seeds 1 --backbones left --augmenters none")
+    assert "dev F1 0.00, test F1 0.00; no epoch found a fact of dev" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

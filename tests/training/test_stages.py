@@ -30,8 +30,9 @@ from benchmark.data.docred import as_docred
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
+from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
-from benchmark.store.cleaning import BASIS, BRANCH, LEFTOVERS, SAVED_STATE, WEIGHTS
+from benchmark.store.cleaning import BASIS, BRANCH, CHECKPOINT, LEFTOVERS, SAVED_STATE, WEIGHTS
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
 from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
@@ -138,9 +139,11 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter,
     run = config(backbone, augmenter, augment=augment or None, **train)
     whole = execute(tmp_path / "whole", run)
     execute_and_kill(monkeypatch, tmp_path / "killed", run, epoch=2)
-    epochs = on_call(monkeypatch, Loop, "_epoch", 0)
+    epochs, told = on_call(monkeypatch, Loop, "_epoch", 0), []
+    monkeypatch.setattr(Progress, "message", lambda progress, text: told.append(text))
     resumed = execute(tmp_path / "killed", run)
     assert len(epochs) == 1  # the first two were not trained again
+    assert f"goes on from {resumed.path / CHECKPOINT} (after epoch 2)" in told
     assert numbers(resumed) == numbers(whole)
 
 
