@@ -16,11 +16,15 @@ LEAST_ACTIVE = 0.05  # share of the latent units that must be active
 LEAST_PRIOR_EXPLAINED = 0.02  # how far the prior must beat independent Gaussians
 LEAST_CLASS_EFFECT = 0.005  # how much the prior's error must grow when told another class
 LEAST_RECOGNISED = 0.5  # exact matches, as a share of the real dev pairs'
+# Share of the real dev pairs that the classifier must recognise to judge generated ones: 5 % of a
+# few hundred are about ten, and half as many of the generated ones would still be within chance.
+LEAST_JUDGE = 0.05
 LEAST_SPREAD, MOST_SPREAD = 0.5, 2.0  # as a multiple of dev's
 LEAST_WITHIN = 0.25  # spread within label sets, as a multiple of dev's
 LEAST_BETWEEN = 0.25  # share of the variance between label sets, as a multiple of dev's
 LEAST_NEIGHBOUR = 0.05  # distance to the nearest training pair, as a multiple of dev's
 
+REPEATS = "copies"  # the kind of flag that a control does not get
 GROUPS = {"all": "", "tail": " with a tail relation", "frequent": " with frequent relations"}
 """Groups of pairs, in words."""
 
@@ -63,15 +67,21 @@ def labels_kept(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, float | No
     }
 
 
-def flags(diagnosis: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """What has collapsed: kind -> a sentence. The limits are this module's constants."""
+def flags(
+    diagnosis: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]], *, control: bool = False
+) -> dict[str, str]:
+    """What has collapsed: kind -> a sentence. The limits are this module's constants.
+
+    control: the augmenter is one, which may repeat training pairs: that is what it does.
+    """
     found, pairs = dict(_of_diagnosis(diagnosis, groups)), groups["all"]["pairs"]
     if pairs["dev"] == 0:
         text = "not comparable: no dev pair has a label set that occurs in training"
         return found | {"nothing_asked": text}
     if pairs["generated"] == 0:
         return found | {"nothing_generated": "nothing is generated for the label sets of dev"}
-    return found | dict(_of_generated(groups))
+    found |= dict(_of_generated(groups))
+    return {kind: told for kind, told in found.items() if not (control and kind == REPEATS)}
 
 
 def _of_diagnosis(
@@ -104,7 +114,15 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
     for name in _distinct(groups):
         match, where = groups[name]["exact_match"], GROUPS[name]
         made, real = match["generated"], match["dev"]
-        if None not in (made, real) and made < LEAST_RECOGNISED * real:
+        if None in (made, real):
+            continue
+        weak = made < LEAST_RECOGNISED * real
+        if real < LEAST_JUDGE and (weak or name == "all"):
+            text = f"the stage 1 classifier recognises only {real:.0%} of real pairs{where}"
+            yield f"judge{_suffix(name)}", f"{text}, so it cannot judge generated ones"
+            if name == "all":
+                break
+        elif weak:
             asked = f"of the label sets{where} that were asked for"
             text = f"the classifier recognises {made:.0%} {asked} (real pairs: {real:.0%})"
             yield f"recognition{_suffix(name)}", text
@@ -121,7 +139,7 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
         yield "within", text
     if neighbour is not None and neighbour < LEAST_NEIGHBOUR:
         text = f"the distance to the nearest one is {neighbour:.2f} times that of unseen real pairs"
-        yield "copies", f"generated pairs repeat training pairs: {text}"
+        yield REPEATS, f"generated pairs repeat training pairs: {text}"
     made, real = group["between_share"]["generated"], group["between_share"]["dev"]
     if None not in (made, real) and made < LEAST_BETWEEN * real:
         share = f"{max(made, 0):.1%} of their variance lies between label sets"

@@ -123,7 +123,7 @@ def pair_quality(
         "settings": settings | {"rows": ROWS},
         "diagnosis": diagnosis,
         "groups": groups,
-        "flags": flags(diagnosis, groups),
+        "flags": flags(diagnosis, groups, control=augmenter.control),
         "sample": figure_sample(kinds["dev"], kinds["generated"], basis, tail),
     }
 

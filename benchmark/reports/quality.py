@@ -17,6 +17,7 @@ from benchmark.store.runs import RunDirectory, StoredRun
 
 QUALITY = "quality.json"
 GENERATED = "generated"
+REPEATS = "copies"  # the kind of flag for pairs that repeat training pairs
 YARDSTICKS = {"dev": "(real, dev)", "train": "(real, train)", "noise": "(noise)"}
 _NO_SHARES = {"kl", "frechet", "flags"}  # all other measures are shown in percent
 _Measured = Mapping[int, Mapping[str, Any]]  # seed -> the content of its quality.json
@@ -72,7 +73,11 @@ def quality_tables(study: Study) -> list[Table]:
     Raises UserError for one that is torn, or was changed after its run was done.
     """
     measured = {
-        place: {seed: found for seed, run in runs.items() if (found := quality_of(run)) is not None}
+        place: {
+            seed: _without_repeats(found) if is_control(place[1]) else found
+            for seed, run in runs.items()
+            if (found := quality_of(run)) is not None
+        }
         for place, runs in study.cells.items()
         if place[1] != BASELINE
     }
@@ -122,6 +127,12 @@ def quality_of(run: StoredRun) -> dict[str, Any] | None:
     return found
 
 
+def _without_repeats(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A control's measurement, which earlier versions flagged for repeating training pairs."""
+    flags = {kind: told for kind, told in measured["flags"].items() if kind != REPEATS}
+    return {**measured, "flags": flags}
+
+
 def _cells(columns: tuple[Column, ...], kind: str, measured: _Measured) -> dict[str, Cell]:
     """The measures of one kind of pairs over seeds; blank where that kind has no such number."""
     if not measured:
@@ -149,10 +160,11 @@ def _numbers(measured: Mapping[str, Any], kind: str) -> dict[str, float | None]:
 
 
 def _notes(measured: Mapping[str, Any], columns: tuple[Column, ...]) -> Iterator[str]:
+    kl = "KL (nats), " if any(column.key == "kl" for column in columns) else ""
     yield (
         "In the representation space of the stage 1 model, against dev pairs that nothing was "
-        "trained on, with dev's own label sets; in percent but for KL (nats), Fréchet and the "
-        "number of flags."
+        f"trained on, with dev's own label sets; in percent but for {kl}Fréchet and the number of "
+        "flags."
     )
     fit = [": ".join(FIT[column.key]) for column in columns if column.key in FIT]
     if fit:

@@ -85,6 +85,7 @@ def real_looking_of_any_label_set(rows, labels, rng):
 ONE_POINT = Makes(lambda rows, *_: TRAIN.representations.mean(0).expand_as(rows).clone())
 ONE_POINT_PER_SET = Makes(lambda rows, labels, rng: labels @ CENTRES + noise(rows, 1e-3, rng))
 IGNORES_LABELS = Makes(real_looking_of_any_label_set)
+REPEATS = Makes(lambda rows, *_: rows.clone())
 SCATTERED = Makes(lambda rows, labels, rng: rows + noise(rows, 20, rng))
 
 
@@ -117,7 +118,7 @@ def test_a_perfect_generator_is_as_good_as_real_pairs(sound):
         (ONE_POINT_PER_SET, {"within"}),
         (IGNORES_LABELS, {"recognition", "recognition_tail", "recognition_frequent", "labels"}),
         (SCATTERED, {"wide", "labels", "mmd", "frechet", "recognition"}),
-        (Copies(), {"copies"}),
+        (REPEATS, {"copies"}),
     ],
     ids=["one point", "one point per set", "ignores labels", "scattered", "copies"],
 )
@@ -126,6 +127,28 @@ def test_each_collapse_is_flagged(augmenter, kinds):
     assert kinds <= found.keys(), found
     if kinds in ({"within"}, {"copies"}):
         assert found.keys() == kinds
+
+
+def test_a_control_may_repeat_training_pairs():
+    assert measured(Copies())["flags"] == {}
+
+
+def test_a_classifier_that_hardly_recognises_real_pairs_cannot_judge(sound):
+    def recognised(real, made, name="all"):
+        groups = {
+            k: {**group, "exact_match": {**match}}
+            for k, group in sound["groups"].items()
+            for match in [group["exact_match"]]
+        }
+        groups[name]["exact_match"] |= {"dev": real, "generated": made}
+        return flags({}, groups)
+
+    (text,) = recognised(0.005, 0.0).values()
+    assert text.startswith("the stage 1 classifier recognises only 0% of real pairs, so it cannot")
+    assert recognised(0.0, 0.0).keys() == {"judge"} and recognised(0.06, 0.06) == {}
+    assert recognised(0.06, 0.0).keys() == {"recognition"}
+    assert recognised(0.04, 0.0, "tail").keys() == {"judge_tail"}
+    assert recognised(0.04, 0.04, "tail") == {}
 
 
 def test_noise_that_is_small_keeps_the_labels_and_is_no_copy():

@@ -137,6 +137,23 @@ def test_a_collapse_is_told_in_words(grid):
     )
 
 
+def test_a_control_is_not_flagged_for_repeating_pairs_whatever_its_file_says(tmp_path):
+    flagged_once = measurement(0.5, flags={"copies": "generated pairs repeat training pairs"})
+    for augmenter in ("copies", "gaussian"):
+        store(tmp_path, augmenter, 0, flagged_once)
+    table = table_of(tmp_path, None)
+    (note,) = [note for note in table.notes if note.startswith("FLAG")]
+    assert note.startswith("FLAG atlop/gaussian:")
+    assert cell(table, "copies", "flags").mean == 0
+
+
+def test_a_measure_without_a_column_is_not_explained(tmp_path):
+    store(tmp_path, "vae", 0, measurement(0.5, diagnosis=VAE))
+    assert "KL (nats)" in table_of(tmp_path, None).notes[0]
+    store(tmp_path / "b", "gaussian", 0, measurement(0.5))
+    assert "KL" not in table_of(tmp_path / "b", None).notes[0]
+
+
 def test_columns_that_nobody_has_are_left_out_and_without_measurements_the_table(tmp_path):
     store(tmp_path, "vae", 0, None)
     assert quality_tables(study_of(tmp_path, EXPECTED)) == quality_tables(study_of(tmp_path)) == []
