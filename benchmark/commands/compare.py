@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from benchmark.statistics.comparison import Comparison, Line
     from benchmark.statistics.results import Result
 
+OTHER_DRAWS = "; that of a report on the same runs has other resamples and differs a little."
 SEED = 0  # of the resampling: the same command prints the same numbers
 
 A = argument(Path, "A run, a folder of its seeds, or predictions.", "A")
@@ -181,7 +182,10 @@ def _print(found: Comparison, console: Console) -> None:
     tested = next((line.across_seeds for line in defined if line.across_seeds), None)
     columns = ["A", "B", "A - B", "95 % interval", *(["p, seeds"] if tested else []), "p, docs"]
     title = f"A: {found.names[0]}   B: {found.names[1]}"
-    table = Table("", *columns, box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False)
+    for column in ("", *columns):  # only what has a blank may take two lines; no digit is cut off
+        wraps = column in ("95 % interval", "p, docs")
+        table.add_column(column, no_wrap=not wraps, overflow="fold")
     for line in found.lines:
         table.add_row(NAMES[line.measure], *(["n/a"] * 2 if line.undefined else _fields(line)))
     console.print(table)
@@ -201,20 +205,21 @@ def _print(found: Comparison, console: Console) -> None:
 def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
     """How to read the table; `tested`: a test across seeds, None without one."""
     from benchmark.statistics.advice import POPULATIONS
+    from benchmark.statistics.effects import BETTER
 
     if tested is None:
-        yield "Scores in percent. The interval is a bootstrap over documents."
+        yield f"Scores in percent. The interval is a bootstrap over documents{OTHER_DRAWS}"
         yield "p, docs: approximate randomisation."
     else:
         yield (
             "Scores in percent, ± standard deviation over seeds. The interval is a bootstrap over "
-            "seeds and documents."
+            f"seeds and documents{OTHER_DRAWS}"
         )
         yield f"p, seeds: {tested.name}. {tested.why} {POPULATIONS}".replace("  ", " ")
         yield (
             "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
-            "whatever their seeds. eps_min: almost stochastic order, A is better at 0.2 or less "
-            "(Dror et al. 2019); not a p-value."
+            f"whatever their seeds. eps_min: almost stochastic order, A is better at {BETTER} or "
+            "less (Dror et al. 2019); not a p-value."
         )
         yield (
             "p, docs: approximate randomisation; the median over seeds, and how many of them are "

@@ -21,6 +21,7 @@ from benchmark.statistics.advice import (
 )
 from benchmark.statistics.document_tests import approximate_randomisation
 from benchmark.statistics.effects import (
+    BETTER,
     almost_stochastic_order,
     cohens_dz,
     probability_of_superiority,
@@ -173,7 +174,17 @@ def _verdict(line: Line) -> str:
     if p is None:
         return f"no test across seeds could be made ({'; '.join(line.across_seeds.warnings)})"
     told = f"(p = {p:.3g}, {line.across_seeds.name} across seeds)"
-    return f"significant at {ALPHA} {told}" if p <= ALPHA else f"no difference is shown {told}"
+    said = f"significant at {ALPHA} {told}" if p <= ALPHA else f"no difference is shown {told}"
+    low, high = line.interval.low, line.interval.high
+    if low is None or (p <= ALPHA) == (excludes := not low <= 0 <= high):
+        return said
+    interval = f"although the interval {'excludes' if excludes else 'includes'} 0"
+    return f"{said}, {interval}; a report marks a difference only where both show one"
+
+
+def _order_misleads(line: Line) -> bool:
+    p = line.across_seeds.p
+    return p is not None and p > ALPHA and line.effects.eps_min <= BETTER
 
 
 def _warnings(
@@ -195,6 +206,11 @@ def _warnings(
         elif first.effects.d_z is not None:  # the differences vary
             detectable = detectable_difference(seeds, spread, alternative=alternative)
             yield f"{NAMES[first.measure]}: {detectable}"
+        if misled := [NAMES[line.measure] for line in defined if _order_misleads(line)]:
+            yield (
+                f"{', '.join(misled)}: eps_min calls A better and p shows no difference. Believe p:"
+                " eps_min has no level that it keeps, least of all with few seeds."
+            )
         yield DOCUMENT_LEVEL
     said: dict[str, list[str]] = {}  # warning -> the scores that it is about
     for line in defined:

@@ -12,6 +12,7 @@ from benchmark.statistics.intervals import LEVEL, constant
 from benchmark.statistics.resampling import EXACT_UP_TO, FLIPS
 
 _ORDER_RESAMPLES = 1_000
+BETTER = 0.2  # eps_min at which A is called better (docs/statistics/validity.md)
 
 
 def cohens_dz(differences: np.ndarray) -> float | None:
@@ -30,7 +31,7 @@ def probability_of_superiority(a: np.ndarray, b: np.ndarray) -> float:
 def almost_stochastic_order(a: np.ndarray, b: np.ndarray, *, rng: np.random.Generator) -> float:
     """eps_min of A over B: how far A is from dominating B almost stochastically. Not a p-value.
 
-    0 = A dominates, 1 = B does; A is called better at eps_min <= .2 (docs/statistics/validity.md).
+    0 = A dominates, 1 = B does; A is called better at eps_min <= BETTER.
     Scores a [n] and b [m], two or more each, need not be paired. With the violation ratio eps,
 
         eps_min = eps - sqrt((n + m) / nm) * sigma * Phi^-1(.05), clipped to [0, 1]

@@ -83,6 +83,25 @@ def test_a_single_run_is_no_claim_about_a_method(here):
     assert "p, docs" in result.stdout and "LTail F1" in result.stdout
 
 
+def test_where_interval_and_eps_min_say_more_than_p_the_reader_is_told_which_to_believe(here):
+    scored(here, "none", (0.50, 0.51), spread=20)
+    scored(here, "vae", (0.58, 0.60), spread=30)
+    found = as_json("demo/atlop/vae", "demo/atlop/none")
+    assert "no difference is shown (p = 0.5" in found["sentence"]
+    assert "although the interval excludes 0; a report marks" in found["sentence"]
+    (told,) = [warning for warning in found["warnings"] if "eps_min" in warning]
+    assert told.startswith("F1, Ign F1, Freq F1, LTail F1: ") and "Believe p" in told
+
+
+@pytest.mark.parametrize("f1", [0.123, 1.0])
+def test_no_number_is_cut_at_80_columns(here, f1):
+    scored(here, "none", (0.1, 0.2), spread=20)
+    scored(here, "vae", (f1, f1 - 0.02), spread=30 if f1 < 1 else 0)
+    shown = invoke("compare", "demo/atlop/vae", "demo/atlop/none", columns=80).stdout
+    assert "…" not in shown and f"{100 * f1 - 1:.2f}±1.41" in shown and "15.00±7.07" in shown
+    assert "that of a report on the same runs has other" in " ".join(shown.split())
+
+
 def test_identical_systems_do_not_differ(here):
     for augmenter in ("none", "copies"):
         scored(here, augmenter, (0.5, 0.51, 0.52), spread=30)
