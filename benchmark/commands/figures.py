@@ -58,6 +58,12 @@ def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
         raise UserError(
             f"--relations: no run there has a {SAMPLE}; see: python run_benchmark.py quality --help"
         )
+    if not sampled and not any(run.metrics.get("test_relations") for run in runs):
+        raise UserError(
+            f"{', '.join(map(str, folders))}: nothing to draw. No run there has the scores of each "
+            f"relation (test_relations in its metrics.json) or a {SAMPLE}; see: "
+            "python run_benchmark.py quality --help"
+        )
     out = out or folder_of(runs[0]) / "figures"
     make_folder(out)
     several = len({folder_of(run) for run in runs}) > 1

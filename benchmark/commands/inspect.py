@@ -99,7 +99,8 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
             titles.append(title)
     for first, *others in failed.values():
         if others:
-            console.print(f"FAIL  the same as in '{first}' in {len(others)} other checks")
+            checks = "one other check" if len(others) == 1 else f"{len(others)} other checks"
+            console.print(f"FAIL  the same as in '{first}' in {checks}")
     if failed:
         count = sum(map(len, failed.values()))
         console.print(f"{kind} '{name}' breaks its contract: {count} of {done} fail")

@@ -57,10 +57,10 @@ class Sample:
     ) -> Sample:
         """Raises KeyError, TypeError or ValueError for content of another form."""
         labels = {kind: content[kind]["labels"] for kind in KINDS}
-        rows = {
-            kind: np.array(content[kind]["rows"], dtype=float).reshape(len(labels[kind]), -1)
-            for kind in KINDS
-        }
+        rows = {}
+        for kind, of_kind in labels.items():
+            shape = len(of_kind), -1 if of_kind else 0  # there may be no pair of a rare relation
+            rows[kind] = np.array(content[kind]["rows"], dtype=float).reshape(shape)
         return Sample(rows, labels, relations, frequent, asked)
 
     @property

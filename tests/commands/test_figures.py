@@ -67,6 +67,23 @@ def test_mistakes(results, tmp_path):
         assert (done.exit_code, done.stdout) == (2, "") and message in done.stderr, done.output
 
 
+def test_runs_with_nothing_to_draw_say_what_is_missing(tmp_path):
+    write(run(tmp_path, "none", 0, 0.5))
+    done = figures(tmp_path / "demo")
+    assert done.exit_code == 2 and "written" not in done.output, done.output
+    told = "nothing to draw. No run there has the scores of each relation"
+    assert told in done.stderr and "or a sample.json" in done.stderr
+    assert not (tmp_path / "demo" / "figures").exists()
+
+
+def test_a_sample_without_a_pair_is_a_sample(results):
+    directory = RunDirectory(results / "atlop" / "vae" / "seed-0")
+    empty = {"rows": [], "labels": []}
+    directory.write_json("sample.json", {"real": empty, "generated": empty})
+    directory.finish()
+    assert "0 pairs of these relations are too few" in figures(results).stderr
+
+
 def test_an_edited_sample_is_named(results):
     directory = RunDirectory(results / "atlop" / "vae" / "seed-0")
     (directory.path / "sample.json").write_text('{"real": {}}')

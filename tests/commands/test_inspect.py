@@ -82,6 +82,8 @@ def test_check_goes_on_after_a_failure_and_tells_a_reason_once(contracts, lab):
     assert "FAIL  shapes: returned labels have 3 columns, expected 4\n" in result.stdout
     assert "pass  pool\npass  labels: not decided\n" in result.stdout
     assert "FAIL  the same as in 'shapes' in 2 other checks\n" in result.stdout
+    contracts.list = [("shapes", wrong), ("gradient", wrong)]
+    assert "FAIL  the same as in 'shapes' in one other check\n" in lab("check noisy").stdout
     assert "augmenter 'noisy' breaks its contract: 3 of 5 fail" in result.stdout
 
 
