@@ -182,5 +182,6 @@ def publish(
         typer.echo(f"{text} yet", err=True)
     terminal(reported.tables, console, instead)
     others = (table.title.removeprefix(f"{study.title}, ") for table in tables[1:])
-    typer.echo(f"further, in the files: scores on dev; {'; '.join(others)}", err=True)
+    further_on = f"further, in the files: scores on dev; {'; '.join(others)}"
+    Console(stderr=True, markup=False, highlight=False).print(further_on)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

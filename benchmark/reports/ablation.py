@@ -50,14 +50,21 @@ PER_RELATION = tuple(
 )
 FUSION = tuple(_column(f"fused.{key}", label, "fused") for key, label in _F1_AND_TAIL)
 DETAIL = tuple(_column(f"test.{key}", label, "test") for key, label in _DETAILS.items())
+LEARNING = (
+    "A gain that is left here is learning; one that vanishes was a shifted balance of precision "
+    "and recall."
+)
+SILENT = (
+    f"Where `{BASELINE}` predicts no correct fact on dev in any epoch, differences to it mean "
+    "nothing."
+)
 _ABOUT = {  # what the title and the caption say beside those of ABLATION
     ABLATION: ("", ""),
     CALIBRATED: (
         ", calibrated",
         "Calibrated: one threshold for all relations, tuned on dev and applied once to test. "
-        "Average precision: micro, of the ranking of all candidates, without any threshold. A gain "
-        "that is left here is learning; one that vanishes was a shifted balance of precision and "
-        "recall.",
+        "Average precision: micro, of the ranking of all candidates, without any threshold. "
+        + LEARNING,
     ),
     PER_RELATION: (
         ", calibrated for each relation",
@@ -86,6 +93,8 @@ def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Tabl
     Raises UserError for a run that does not hold a score.
     """
     title, about = _ABOUT[columns]
+    if any(study.learnt_nothing((name, BASELINE)) for name in study.backbones):
+        about = about.replace(LEARNING, SILENT)
     controls = {name: found for name in study.backbones if (found := study.best_control(name))}
     if columns is ABLATION and controls:
         columns += (TO_CONTROL,)
@@ -247,7 +256,7 @@ def _notes(
         yield f"Scores in percent, one seed ({listed}): nothing is known of their spread."
     else:
         yield f"Scores in percent: mean ± standard deviation (n - 1) over the seeds {listed}."
-    encoder = _encoder(runs[0].config["encoder"])
+    encoder = encoder_of(runs[0])
     yield f"Encoder: {encoder}. The model is chosen by dev F1; test is scored once with it."
     if any(column.difference for column in columns):
         spread = ", mean ± standard deviation of the pairs" if len(seeds) > 1 else ""
@@ -275,7 +284,9 @@ def _notes(
     yield from dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
 
 
-def _encoder(config: Mapping[str, Any]) -> str:
+def encoder_of(run: StoredRun) -> str:
+    """Its name, and which part of it is trained."""
+    config = run.config["encoder"]
     path, freeze = Path(os.path.expanduser(config["name"])), config.get("freeze", "none")
     name = path.name if path.is_absolute() else config["name"]
     layers = f"its lowest {freeze.removeprefix('lower:')} layers frozen"

@@ -188,8 +188,26 @@ def _notes(found: Significance) -> Iterator[str]:
     yield from _warnings(found)
     yield from early_note(found.study)
     yield from without_counts(found)
-    if any(cell.absent == UNDEFINED for c in found.contrasts for cell in _cells(c).values()):
-        yield "n/a: not available, see above."
+    if lacking := list(dict.fromkeys(what for c in found.contrasts for what in _lacking(c))):
+        yield f"n/a: {'; '.join(lacking)}."
+
+
+def _lacking(contrast: Contrast) -> Iterator[str]:
+    """Why numbers beside a difference are not available."""
+    if contrast.difference.absent == UNDEFINED:
+        yield "a score of a run is undefined"
+    if not contrast.difference.values:
+        return
+    if contrast.bounds is None:
+        why = "a score that is undefined in every resample has"
+        if contrast.interval is None:
+            precise = contrast.measure.startswith("ap.")
+            why = "average precision has" if precise else "without counts per document there is"
+        yield f"{why} no interval"
+    if contrast.test is None:
+        yield "one seed gives no p and no d_z"
+    elif contrast.effect is None:
+        yield "d_z is undefined where the differences do not vary"
 
 
 def _tests(found: Significance) -> Iterator[str]:
@@ -209,10 +227,11 @@ def _tests(found: Significance) -> Iterator[str]:
     errors = [c.test.p_error for c in found.tested if c.test.p_error is not None]
     if errors:
         yield f"Resampling alone moves a p by up to ±{max(errors):.4f} (1 SE)."
+    number = "one comparison" if found.size == 1 else f"{found.size} comparisons"
     confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
     yield (
-        f"p (Holm): corrected over the {found.size} comparisons of the experiment, each score as a "
-        f"family of its own.{confirmatory} d_z: mean / standard deviation of the pairs."
+        f"p (Holm): corrected over the {number} of the experiment, each score as a family of its "
+        f"own.{confirmatory} d_z: mean / standard deviation of the pairs."
     )
     if any(contrast.significant for contrast in found.contrasts):
         yield f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval excludes 0."

@@ -96,6 +96,15 @@ class Study:
         """The cell's runs whose scored model is from the warm-up, before augmentation began."""
         return [] if cell[1] == BASELINE else [*filter(_from_warmup, self.cells[cell].values())]
 
+    def silent(self, cell: tuple[str, str]) -> list[int]:
+        """The seeds of the cell with which no fact of dev is predicted right in any epoch."""
+        runs = self.cells.get(cell, {})
+        return [seed for seed, run in runs.items() if run.metrics.get("dev", {}).get("f1") == 0]
+
+    def learnt_nothing(self, cell: tuple[str, str]) -> bool:
+        """Whether the cell has run, and all of its seeds are `silent`."""
+        return bool(self.cells.get(cell)) and len(self.silent(cell)) == len(self.cells[cell])
+
     def has(self, score: str) -> bool:
         """Whether all runs hold this score on test; older ones have no calibrated ones."""
         return all(score in run.metrics.get("test", {}) for run in self.runs)

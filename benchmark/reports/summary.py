@@ -5,25 +5,26 @@ from __future__ import annotations
 from math import fsum
 
 from benchmark.reports.significance import Contrast, Significance, against
-from benchmark.reports.study import Pairs, is_control
+from benchmark.reports.study import Pairs, Study, is_control
 from benchmark.reports.tables import BASELINE, signed
 
-LEFT = {  # what remains with a tuned threshold
-    "calibrated.f1": "F1",
-    "calibrated.ltail_f1": "LTail F1",
-    "ap.tail": "average precision of the tail",
-}
+LEFT = {"calibrated.f1": "F1", "calibrated.ltail_f1": "LTail F1"}  # with a tuned threshold
+RANKED = "ap.tail"
 
 _ENDS = ("ltail_f1", "freq_f1")
 
 
 def summary(plain: Significance, further: Significance | None) -> list[str]:
-    """One paragraph for each backbone that has run an augmenter beside `none`.
+    """One paragraph for each backbone that has run an augmenter beside `none`, or whose `none` has
+    learnt nothing.
 
     plain, further: comparisons with `none`, see PLAIN and FURTHER of `significance`.
     """
     found = []
     for backbone in plain.study.backbones:
+        if plain.study.learnt_nothing((backbone, BASELINE)):
+            found.append(_nothing_learnt(backbone, plain.study))
+            continue
         rivals = {
             augmenter: _mean_gain(plain.study.pairs((backbone, augmenter)), "dev")
             for (of, augmenter), contrast in plain.first.items()
@@ -35,33 +36,55 @@ def summary(plain: Significance, further: Significance | None) -> list[str]:
     return found
 
 
+def _nothing_learnt(backbone: str, study: Study) -> str:
+    """Of a backbone whose `none` gets no fact of dev right: nothing is said of a gain."""
+    ran = [cell for cell, runs in study.cells.items() if cell[0] == backbone and runs]
+    who, follows = f"`{BASELINE}` predicts no", ""
+    if len(ran) > 1:
+        follows = ", so differences to it mean nothing"
+        if all(map(study.learnt_nothing, ran)):
+            who, follows = "no run predicts a", ", so there is nothing to compare"
+    return (
+        f"{_setting(backbone, study, len(study.cells[backbone, BASELINE]))}: {who} correct fact on "
+        f"dev in any epoch{follows}: train longer, or with other learning rates."
+    )
+
+
+def _setting(backbone: str, study: Study, seeds: int) -> str:
+    """The backbone, its dataset and protocol, and the number of seeds that is spoken of."""
+    run = next(iter(study.cells[backbone, BASELINE].values()))
+    head = (run.config.get("augment") or {}).get("stage3") == "head"
+    protocol = "only the head trained anew" if head else "the whole model trained anew"
+    return f"`{backbone}` on {run.dataset} ({protocol}, {seeds} seed{'s' if seeds > 1 else ''})"
+
+
 def _paragraph(
     cell: tuple[str, str], rivals: int, plain: Significance, further: Significance | None
 ) -> str:
     (backbone, best), study = cell, plain.study
-    run = next(iter(study.cells[backbone, BASELINE].values()))
-    head = (run.config.get("augment") or {}).get("stage3") == "head"
-    protocol = "only the head trained anew" if head else "the whole model trained anew"
-    n = plain.first[cell].difference.n
     several = f"of {rivals} augmenters `{best}` gains most on dev"
     alone = f"`{best}` is the only augmenter that has run"
     gains = [
         _gain(family[cell]) for family in plain.families.values() if family[cell].difference.values
     ]
     text = (
-        f"`{backbone}` on {run.dataset} ({protocol}, {n} seed{'s' if n > 1 else ''}): "
+        f"{_setting(backbone, study, plain.first[cell].difference.n)}: "
         f"{several if rivals > 1 else alone}. On test it differs from `{BASELINE}` by "
         f"{' and by '.join(gains)}."
     )
     text += _where(study.pairs(cell))
+    if silent := study.silent((backbone, BASELINE)):
+        with_seeds = f"seed{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
+        text += f" With {with_seeds} `{BASELINE}` predicts no correct fact on dev in any epoch, so "
+        text += "differences to it mean nothing there."
     if further is not None:
-        differences = {measure: further.families[measure][cell].difference for measure in LEFT}
-        parts = [
-            f"{signed(difference.mean)} {LEFT[measure]}"
-            for measure, difference in differences.items()
-            if difference.values
-        ]
-        text += f" With one threshold tuned on dev for both, what is left is {', '.join(parts)}."
+        of = {measure: further.families[measure][cell].difference for measure in (*LEFT, RANKED)}
+        parts = [f"{signed(of[m].mean)} {name}" for m, name in LEFT.items() if of[m].values]
+        text += f" With one threshold tuned on dev for both, what is left is {', '.join(parts)}"
+        if of[RANKED].values:
+            told = "average precision of the tail, which has no threshold"
+            text += f"; {told}: {signed(of[RANKED].mean)}"
+        text += "."
     control = study.best_control(backbone)
     if control is None:
         return text + " No control has run, so nothing is known beyond `none`."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from reports.render.test_html import Parsed
 from scipy.stats import ttest_1samp
-from stored_runs import compared_with_none, counted, counts, run, write
+from stored_runs import compared_with_none, counted, counts, run, scored, write
 
 from benchmark.reports.ablation import CALIBRATED, ablation_table
 from benchmark.reports.difference_table import difference_table, marked
@@ -319,3 +319,20 @@ def test_a_small_p_is_smaller_than_not_zero(tmp_path):
     _, _, differences = examined(grid(tmp_path, {"vae": points}))
     assert shown(differences)[f"{F1}.p"] < 1e-6 and "| < 0.0001 |" in markdown([differences])
     assert "$<$ 0.0001" in latex([differences]) and "&lt; 0.0001" in html([differences])
+
+
+def test_one_comparison_is_not_called_several_and_what_is_not_available_has_its_reason(tmp_path):
+    runs = scored(tmp_path, "none", (0.5, 0.5)) + scored(tmp_path, "vae", (0.6, 0.6))
+    notes = " ".join(difference_table(compared_with_none(runs)).notes)
+    assert "corrected over the one comparison of the experiment" in notes
+    assert "n/a: d_z is undefined where the differences do not vary." in notes
+    one_seed = compared_with_none([stored for stored in runs if stored.seed == 0])
+    assert "n/a: one seed gives no p and no d_z." in difference_table(one_seed).notes
+    for stored in runs:
+        calibrated, f1 = dict(stored.metrics["test"]), stored.metrics["test"]["f1"]
+        precision = {"all": f1, "frequent": f1, "tail": f1}
+        stored.metrics["test"] |= {"calibrated": calibrated, "average_precision": precision}
+    found = compared_with_none(runs)
+    further = difference_table(calibrated_significance(found.study, found.evidence))
+    assert any("average precision has no interval" in note for note in further.notes)
+    assert not any("see above" in note for note in further.notes)

@@ -1,15 +1,16 @@
 """The sentences at the head of a report, against numbers that are known."""
 
 import pytest
-from stored_runs import boards_of, compared_with_none, counted
+from stored_runs import boards_of, compared_with_none, counted, scores
 
-from benchmark.reports.ablation import TO_CONTROL, ablation_table
+from benchmark.reports.ablation import CALIBRATED, TO_CONTROL, ablation_table
 from benchmark.reports.board_table import across_sentence, across_settings, board_table
 from benchmark.reports.difference_table import difference_table
 from benchmark.reports.protocols import protocols_sentence
 from benchmark.reports.render.html import html
 from benchmark.reports.render.page import page
 from benchmark.reports.render.text import markdown
+from benchmark.reports.significance import calibrated_significance
 from benchmark.reports.study import Study
 from benchmark.reports.summary import summary
 
@@ -67,6 +68,62 @@ def test_the_summary_says_whether_the_tail_or_the_head_gains(tmp_path, tail, hea
     vae.metrics["test"] |= ends
     (paragraph,) = said([none, vae])
     assert told in paragraph and ("distribution" in paragraph) == bool(told)
+
+
+def learnt(tmp_path, dev, silent=()):
+    """Runs of seeds 0 and 1 with this F1 on dev by augmenter; 0 with the pairs in `silent`."""
+    found = [counted(tmp_path, name, s, f1, tail=f1) for name, f1 in dev.items() for s in (0, 1)]
+    for stored in found:
+        f1 = dev[stored.augmenter]
+        stored.metrics["dev"]["f1"] = 0.0 if (stored.augmenter, stored.seed) in silent else f1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("dev", "told"),
+    [
+        (
+            {"none": 0.0, "gaussian": 0.1, "vae": 0.0},
+            "`none` predicts no correct fact on dev in any epoch, so differences to it mean noth",
+        ),
+        (
+            {"none": 0.0, "gaussian": 0.0},
+            "no run predicts a correct fact on dev in any epoch, so there is nothing to compare:",
+        ),
+        ({"none": 0.0}, "`none` predicts no correct fact on dev in any epoch: train longer"),
+    ],
+)
+def test_nothing_is_praised_where_none_has_learnt_nothing(tmp_path, dev, told):
+    runs = learnt(tmp_path, dev)
+    (paragraph,) = said(runs)
+    assert paragraph.startswith("`atlop` on toy (the whole model trained anew, 2 seeds): ")
+    assert told in paragraph and "gain" not in paragraph and "%" not in paragraph
+    for run in runs:
+        f1 = run.metrics["test"]["f1"]
+        precision = {"all": f1, "frequent": f1, "tail": f1}
+        run.metrics["test"] |= {"calibrated": scores(f1), "average_precision": precision}
+    caption = " ".join(ablation_table(Study.of(runs), CALIBRATED).notes)
+    assert "learning" not in caption and "differences to it mean nothing" in caption
+
+
+def test_a_seed_with_which_none_has_learnt_nothing_is_named(tmp_path):
+    runs = learnt(tmp_path, {"none": 0.1, "gaussian": 0.2}, silent=[("none", 1)])
+    (paragraph,) = said(runs)
+    assert "With seed 1 `none` predicts no correct fact on dev" in paragraph
+    assert "`gaussian` is the only augmenter" in paragraph
+
+
+def test_average_precision_is_not_said_to_have_a_threshold(runs):
+    for run in runs:
+        f1 = run.metrics["test"]["f1"]
+        precision = {"all": f1, "frequent": f1, "tail": f1 / 2}
+        run.metrics["test"] |= {"calibrated": scores(f1), "average_precision": precision}
+    plain = compared_with_none(runs)
+    (paragraph,) = summary(plain, calibrated_significance(plain.study, plain.evidence))
+    assert (
+        "With one threshold tuned on dev for both, what is left is +5.00 F1, +5.00 LTail F1; "
+        "average precision of the tail, which has no threshold: +2.50."
+    ) in paragraph
 
 
 def test_controls_are_no_augmenters_of_the_summary(runs):
