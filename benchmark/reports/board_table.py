@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from benchmark.reports.ablation import TO_CONTROL
 from benchmark.reports.leaderboard import Board, of_experiment
 from benchmark.reports.significance import Contrast, Significance
 from benchmark.reports.study import is_control
@@ -33,7 +34,7 @@ def board_table(board: Board) -> Table:
     whole = [member.label for member in board.members if member.study], [LABEL]
     notes = [*board.notes]
     for note, labels in told.items():
-        if not note.startswith("Bold:"):
+        if not note.startswith(("Bold:", f"{TO_CONTROL.label}:")):  # of the ablation table alone
             of_some = board.several and labels not in whole
             notes.append(f"Of {', '.join(labels)}: {note}" if of_some else note)
     devices = sorted({device for entry in board.entries for device in entry.devices})

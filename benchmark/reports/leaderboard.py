@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import fsum
 
-from benchmark.reports.ablation import ablation_table, score_cell
+from benchmark.reports.ablation import ablation_table, encoder_of, score_cell
 from benchmark.reports.difference_table import SHORTENED, marked, without_counts
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.ranks import ranks
@@ -37,12 +37,14 @@ Data = tuple[str, str | None]
 class Member:
     """A study on a board, with its comparisons and its marked ablation table.
 
+    encoder: its name, where the members of the board have several.
     study, found: None for predictions that were made elsewhere; `table` has their scores.
     """
 
     table: Table
     study: Study | None = None
     found: Significance | None = None
+    encoder: str = ""
 
     @staticmethod
     def of(study: Study, evidence: Evidence) -> Member:
@@ -55,6 +57,11 @@ class Member:
     @property
     def label(self) -> str:
         return self.study.label if self.study else LABEL
+
+    @property
+    def name(self) -> str:
+        """Its label, with the encoder where that tells the rows of a board apart."""
+        return ", ".join(filter(None, (self.label, self.encoder)))
 
     @property
     def calibrated(self) -> bool:
@@ -169,7 +176,7 @@ def boards(
     groups, found = by_data(studies), []
     versions = Counter(dataset for dataset, _ in groups)
     for data, together in groups.items():
-        members = [Member.of(study, evidence[data]) for study in together]
+        members = _with_encoders([Member.of(study, evidence[data]) for study in together])
         rows = [(member, row) for member in members for row in member.table.rows]
         named = of_experiment if len(members) > 1 else lambda _, row: row
         ranked = [(named(member, row), member.runs(row)) for member, row in rows]
@@ -190,9 +197,20 @@ def boards(
     return found
 
 
+def _with_encoders(members: list[Member]) -> list[Member]:
+    encoders = [encoder_of(member.study.runs[0]).removesuffix(", trained") for member in members]
+    if len(set(encoders)) < 2:
+        return members
+    return [
+        replace(member, encoder=encoder) for member, encoder in zip(members, encoders, strict=True)
+    ]
+
+
 def of_experiment(member: Member, row: Row) -> Row:
-    """The row with its experiment beside the backbone, for boards of several."""
-    return replace(row, group=f"{row.group} ({member.label})")
+    """The row with its experiment beside the backbone, for boards of several; with its encoder,
+    too, where these differ.
+    """
+    return replace(row, group=f"{row.group} ({member.name})")
 
 
 def _cells(member: Member, row: Row) -> dict[str, Cell]:

@@ -67,3 +67,18 @@ def test_a_note_of_some_experiments_names_them(tmp_path):
     assert any(note.startswith("Encoder: tiny, trained.") for note in notes)  # of both
     alone = board([run for run in runs if run.experiment == "demo"]).notes
     assert not any(note.startswith("Of ") for note in alone)
+
+
+def test_rows_have_their_encoder_where_a_board_has_several(tmp_path):
+    runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "none", (0.45,), experiment="other")
+    runs[1].config["encoder"]["name"] = "mycnn"
+    table = board(runs)
+    assert [row.group for row in table.rows] == ["atlop (other, mycnn)", "atlop (demo, tiny)"]
+    assert table.notes[0].startswith("Rank 1: `atlop (other, mycnn) + none`")
+
+
+def test_a_column_that_the_board_lacks_is_not_explained(tmp_path):
+    runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "copies", (0.45,))
+    (found,) = boards_of(runs)
+    assert any(note.startswith("Δ control") for note in found.members[0].table.notes)
+    assert not any("Δ control" in note for note in board_table(found).notes)

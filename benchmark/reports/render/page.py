@@ -60,6 +60,7 @@ def page(
             (sum(len(entry.row.seeds) for entry in entries), "finished run", "finished runs"),
             (len(entries), "entry", "entries"),
             (len(datasets), "dataset", "datasets"),
+            *[(len(boards), "", "versions of the data")] * (len(boards) > len(datasets)),
         ),
         BASELINE=BASELINE,
         html=html,

@@ -54,15 +54,15 @@ def test_entries_stand_in_the_order_of_their_test_f1(runs):
         folder_of(runs[0]): {(b, a): [0, 1] for b in ("atlop", "kd_docre") for a in ("none", "vae")}
     }
     rows = rows_of(page_of(runs, expected))
-    # rank, backbone, augmenter (with its backbone, for narrow screens), test F1, difference, ...
-    assert [cells[:5] for _, cells in rows] == [
-        ["", "kd_docre", "kd_docre + none", "60.00", ""],  # a seed short: shown, not ranked
-        ["1", "atlop", "atlop + vae", "54.00 ± 1.41", "▲ +3.00 ± 0.00"],
-        ["2", "atlop", "atlop + none", "51.00 ± 1.41", ""],
+    # rank, backbone, augmenter (with its backbone, for narrow screens), seeds, test F1, difference
+    assert [cells[:6] for _, cells in rows] == [
+        ["", "kd_docre", "kd_docre + none", "1/2", "60.00", ""],  # a seed short: no rank
+        ["1", "atlop", "atlop + vae", "2", "54.00 ± 1.41", "▲ +3.00 ± 0.00"],
+        ["2", "atlop", "atlop + none", "2", "51.00 ± 1.41", ""],
     ]
-    assert [cells[-3:] for _, cells in rows] == [
-        ["10.0", "1/2", "cpu, 2 threads"],
-        *[["10.0 ± 0.0", "2", "cpu, 2 threads"]] * 2,
+    assert [cells[-2:] for _, cells in rows] == [
+        ["10.0", "cpu, 2 threads"],
+        *[["10.0 ± 0.0", "cpu, 2 threads"]] * 2,
     ]
 
 
@@ -77,6 +77,7 @@ def test_versions_of_the_data_are_not_mixed(tmp_path):
     text = page_of([run(tmp_path, "none", 0, 0.5), new])
     assert [content for _, content in Parsed(text).of("h2")] == ["toy (data aa)", "toy (data bb)"]
     assert [cells[0] for _, cells in rows_of(text)] == ["1", "1"]
+    assert "2 finished runs, 2 entries, 1 dataset, 2 versions of the data." in text
 
 
 def test_a_row_has_its_f1_per_relation_with_paired_changes(runs):
@@ -117,7 +118,7 @@ def test_runs_without_the_newer_numbers_are_shown_all_the_same(tmp_path):
     stored = run(tmp_path, "none", 0, 0.5)
     for key in ("seconds", "device", "best_epoch", "epochs"):
         del stored.metrics[key]
-    assert rows_of(page_of([stored]))[0][1][-3:] == ["missing", "1", ""]
+    assert rows_of(page_of([stored]))[0][1][-2:] == ["missing", ""]
 
 
 def test_what_was_left_out_is_named():
