@@ -32,7 +32,7 @@ def findings(results: Path) -> str:
     """Markdown: what each experiment with an augmenter shows, and one table of all their rows with
     three seeds or more.
     """
-    told = []
+    told, few = [], 0
     lines = [f"| Experiment | Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
     lines.append("|---|---|---|" + "---:|" * (1 + len(HEADINGS)))
     for experiment in sorted({run.experiment for run in find_runs(results)}):
@@ -49,12 +49,15 @@ def findings(results: Path) -> str:
         tables = (ablation_table(study), ablation_table(study, CALIBRATED))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
             if len(row.seeds) < LEAST_SEEDS:
+                few += bool(row.seeds)
                 continue  # so few say little of a spread; the report has the row
             numbers = [_number(row, tables[0].columns, key) for key in SHOWN]
             numbers += [_number(calibrated, CALIBRATED, key) for key in LEFT]
             stub = experiment.name, row.group, row.shown_label, row.coverage
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
-    return "\n".join([*told, "", *lines]) + "\n"
+    left_out = f"{few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds"
+    above = f"Differences (Δ) are over the seeds that both rows have. {left_out} are left out."
+    return "\n".join([*told, "", above, "", *lines]) + "\n"
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
