@@ -64,10 +64,8 @@ def encoder_snapshot(
 @functools.cache  # errors are not cached: what is missing now may be there later
 def _from_hub(name: str, revision: str | None, weights: bool) -> Snapshot:
     hint = did_you_mean(name, ENCODERS)
-    told = (
-        f"encoder '{name}': neither a local folder, nor could the hub or its cache give it.{hint}"
-    )
-    told, instead = told.removesuffix("."), f"{INSTEAD}. {YOURS}"
+    told = "It is neither a local folder, nor could the hub or its cache give it"
+    told, instead = f"encoder '{name}':{hint} {told}", f"{INSTEAD}. {YOURS}"
 
     def files(revision: str | None, patterns: list[str]) -> Path:
         chosen = {"allow_patterns": patterns, "ignore_patterns": ["*/*"]}

@@ -44,6 +44,7 @@ def correl(**encoder):
         (encoder(heads=3), "at least 2 heads"),
         (encoder(layers="two"), "'layers': Input should be a valid int"),
         (encoder("/none_here"), "none_here.*neither a local folder"),
+        (encoder("tiyn"), "encoder 'tiyn': Did you mean 'tiny'. It is neither"),
         (augmenter("distilled", teachers="nowhere"), "'teachers': Input should be a valid list"),
         (augmenter("distilled", teachers=[1]), "'teachers.*valid string"),
         (augmenter("distilled", teachers=[]), "'teachers': List should have at least 1 item"),
