@@ -201,6 +201,9 @@ def _with_encoders(members: list[Member]) -> list[Member]:
     encoders = [encoder_of(member.study.runs[0]).removesuffix(", trained") for member in members]
     if len(set(encoders)) < 2:
         return members
+    short = [encoder.rpartition("/")[2] for encoder in encoders]
+    if len(set(short)) == len(set(encoders)):
+        encoders = short
     return [
         replace(member, encoder=encoder) for member, encoder in zip(members, encoders, strict=True)
     ]

@@ -71,7 +71,7 @@ def test_a_note_of_some_experiments_names_them(tmp_path):
 
 def test_rows_have_their_encoder_where_a_board_has_several(tmp_path):
     runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "none", (0.45,), experiment="other")
-    runs[1].config["encoder"]["name"] = "mycnn"
+    runs[1].config["encoder"]["name"] = "lab/mycnn"
     table = board(runs)
     assert [row.group for row in table.rows] == ["atlop (other, mycnn)", "atlop (demo, tiny)"]
     assert table.notes[0].startswith("Rank 1: `atlop (other, mycnn) + none`")
