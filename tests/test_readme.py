@@ -1,5 +1,6 @@
-"""What the README and docs/augmenters.md show must work as it stands there."""
+"""What the README, docs/augmenters.md and docs/backbones.md show must work as it stands there."""
 
+import dataclasses
 import importlib.util
 import re
 import sys
@@ -11,11 +12,16 @@ import yaml
 from command_line import invoke
 
 from benchmark.config import Experiment
+from benchmark.data.batches import Batch, Encoded
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHOWN = README + (ROOT / "docs/augmenters.md").read_text(encoding="utf-8")
+PAGES = {
+    name: (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+    for name in ("augmenters", "backbones")
+}
+SHOWN = "".join([README, *PAGES.values()])
 
 
 def block(language: str, start: str = "") -> str:
@@ -34,6 +40,7 @@ def test_the_experiment_file_is_valid():
 PLUGINS = {
     "my_augmenter": ("towards", AUGMENTERS),
     "my_fitted_augmenter": ("denoised", AUGMENTERS),
+    "my_own_backbone": ("typed_pairs", BACKBONES),
     "my_backbone": ("atlop_pairwise", BACKBONES),
     "my_encoder": ("trigrams", ENCODERS),
 }
@@ -53,6 +60,14 @@ def test_the_classes_keep_their_contracts(tmp_path, file):
         sys.modules.pop(f"plugin_{file}", None)
     assert result.exit_code == 0, result.output
     assert f"'{name}' keeps its contract" in result.stdout
+
+
+def test_the_page_on_backbones_has_every_field():
+    fields = {field.name for field in dataclasses.fields(Batch)} | {*Encoded._fields}
+    properties = {name for name, value in vars(Batch).items() if isinstance(value, property)}
+    rows = re.findall(r"^\| (`.*?) \|", PAGES["backbones"], re.MULTILINE)
+    shown = {name for row in rows for name in re.findall(r"`(?:\w+\.)?(\w+)", row)}
+    assert shown >= fields | properties, sorted((fields | properties) - shown)
 
 
 def moves_each_pair_towards_another(augmenter):
