@@ -26,7 +26,7 @@ from benchmark.data.pairs import Pairs
 
 WIDTH, CLASSES, PAIRS = 12, 7, 40
 KEEP = "keep what is learned in nn.Modules (buffers for tensors) that _build() creates"
-SHIFTED = 0.8  # labels belong to other pairs if those fit them so much better
+SHIFTED = 0.8  # labels belong to other pairs or relations if those fit them so much better
 DRAWS = 50  # enough for noise of a few times the distance between classes
 
 Check = Callable[["AugmenterCase"], str | None]
@@ -53,11 +53,17 @@ class AugmenterCase(Case):
     base = Augmenter
 
     def fitted(self) -> Augmenter:
-        """Fitted if it needs to be."""
+        """Fitted if it needs to be. Raises CheckFailed where it has learned NaN."""
         augmenter = self.make()
         if augmenter.needs_fitting:
             augmenter.fit(*pairs(), rng=generator(1))
+            self.expect_numbers(augmenter)
         return augmenter
+
+    def expect_numbers(self, augmenter: Augmenter) -> None:
+        learned = augmenter.state_dict().items()
+        nan = [name for name, tensor in learned if tensor.isnan().any()]
+        self.expect(not nan, f"_fit() leaves NaN in {', '.join(nan[:3])}")
 
     def ready(self) -> Augmenter:
         """Fitted and prepared."""
@@ -116,8 +122,11 @@ def result_of(augmenter: Augmenter, given: tuple | None = None, seed: int = 3) -
 
 
 def same(first: Any, second: Any) -> bool:
+    """NaN is the same as NaN: that there is none is for `returns_finite_numbers` to say."""
     if isinstance(first, Tensor):
-        return torch.equal(first, second)
+        return first.shape == second.shape and torch.allclose(
+            first, second, rtol=0, atol=0, equal_nan=True
+        )
     if isinstance(first, tuple):
         return all(map(same, first, second))
     return first == second
@@ -125,6 +134,20 @@ def same(first: Any, second: Any) -> bool:
 
 def _centres() -> Tensor:
     return torch.randn(CLASSES, WIDTH, generator=generator(99))
+
+
+def _moved(labels: Tensor, by: int) -> Tensor:
+    """Moved by so many relations; the threshold class stays where it is."""
+    return torch.cat([labels[:, :1], labels[:, 1:].roll(by, 1)], 1)
+
+
+COLUMNS = "column 0 is the threshold class, column r relation r, as in the labels given"
+MISTAKES: dict[str, Callable[[Tensor], Tensor]] = {  # whose labels they are -> the right ones
+    "the pair after: return them in its order": lambda labels: labels.roll(1, 0),
+    "the pair before: return them in its order": lambda labels: labels.roll(-1, 0),
+    f"the relation after: {COLUMNS}": lambda labels: _moved(labels, -1),
+    f"the relation before: {COLUMNS}": lambda labels: _moved(labels, 1),
+}
 
 
 # Every augmenter.
@@ -160,13 +183,17 @@ def fit_returns_a_history(case: AugmenterCase) -> None:
     calls = []
     progress = lambda *done, **numbers: calls.append(done)
     held_out = Pairs(*pairs(10, seed=5))
-    history = case.make().fit(*pairs(), rng=generator(1), held_out=held_out, progress=progress)
+    augmenter = case.make()
+    history = augmenter.fit(*pairs(), rng=generator(1), held_out=held_out, progress=progress)
+    case.expect_numbers(augmenter)
     is_list = isinstance(history, list) and all(isinstance(epoch, dict) for epoch in history)
     case.expect(is_list, "_fit() must return a list, one dict of numbers per epoch")
     try:
         json.dumps(history, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        case.fail(f"the history of _fit() must hold finite plain numbers, float(tensor): {error}")
+    except ValueError:
+        case.fail("the history of _fit() holds NaN or infinity")
+    except TypeError as error:
+        case.fail(f"the history of _fit() must hold plain numbers, float(tensor): {error}")
     sound = all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls)
     case.expect(sound, f"progress is called as progress(done, total, **numbers), got {calls[:3]}")
 
@@ -214,6 +241,12 @@ def state_survives_safetensors(case: AugmenterCase) -> None:
 
 
 # Whatever it does.
+
+
+@applies_to("augment", "view", "perturb", "adjust", "weigh")
+def returns_finite_numbers(case: AugmenterCase) -> None:
+    finite = all(part.isfinite().all() for part in result_of(case.ready()))
+    case.expect(finite, "returns NaN or infinity")
 
 
 @applies_to(*THINGS)
@@ -282,12 +315,6 @@ def gradient_is_as_declared(case: AugmenterCase) -> None:
     case.expect(finite, "the gradient of its input is NaN or infinite")
 
 
-@applies_to("view", "perturb", "adjust", "weigh")
-def returns_finite_numbers(case: AugmenterCase) -> None:
-    finite = all(part.isfinite().all() for part in result_of(case.ready()))
-    case.expect(finite, "returns NaN or infinity")
-
-
 @applies_to("weigh")
 def weights_are_sound(case: AugmenterCase) -> None:
     (weights,) = result_of(case.ready())
@@ -306,21 +333,23 @@ def returns_documents_to_train_on(case: AugmenterCase) -> None:
 @applies_to("augment")
 def labels_stay_with_their_pairs(case: AugmenterCase) -> str | None:
     """A pair lies nearer to the centres of its own labels than to those of the pair after or before
-    it. Noise averages out over draws, as many as it takes to tell.
+    it, or of the relations one column on or back. Noise averages out over draws, as many as it
+    takes to tell.
     """
     augmenter = case.ready()
-    offsets = torch.zeros(3, PAIRS, WIDTH)  # from the labels' own centres, and from the others'
+    # from the centres of the labels, and of what they would be without each mistake
+    offsets = torch.zeros(1 + len(MISTAKES), PAIRS, WIDTH)
     for seed in range(DRAWS):
         generated, labels = result_of(augmenter, seed=seed)
         if len(labels) < PAIRS:
             return None
-        for by in (0, 1, -1):
-            offsets[by] += (generated.detach() - labels.roll(by, 0) @ _centres())[:PAIRS]
-        own, after, before = offsets.norm(dim=2).mean(1).tolist()
-        for other, whose in ((after, "after"), (before, "before")):
-            if other < SHIFTED * own:
-                case.fail(f"the labels are those of the pair {whose}: return them in its order")
-        if own < SHIFTED * min(after, before):
+        meant = [labels, *(undone(labels) for undone in MISTAKES.values())]
+        for offset, of in zip(offsets, meant, strict=True):
+            offset += (generated.detach() - of @ _centres())[:PAIRS]
+        own, *others = offsets.norm(dim=2).mean(1).tolist()
+        for mistake, other in zip(MISTAKES, others, strict=True):
+            case.expect(other >= SHIFTED * own, f"the labels are those of {mistake}")
+        if own < SHIFTED * min(others):
             return None
     return "not decided: generated pairs lie no nearer to the class of their labels than to others"
 

@@ -75,10 +75,13 @@ def shapes_are_as_declared(case: BackboneCase) -> None:
     shape = list(found.shape)
     case.expect(shape == expected, f"represent must return [pairs, width] {expected}, got {shape}")
     low, high = backbone.bounds or (-torch.inf, torch.inf)
-    inside = found.isfinite() & (found >= low) & (found <= high)
-    case.expect(inside.all(), f"representations are not finite or leave bounds {low, high}")
-    shape, expected = list(backbone.classify(found).shape), [len(batch.pairs), CLASSES]
+    case.expect(found.isfinite().all(), "representations are NaN or infinite")
+    inside = (found >= low) & (found <= high)
+    case.expect(inside.all(), f"representations leave bounds {low, high}")
+    logits = backbone.classify(found)
+    shape, expected = list(logits.shape), [len(batch.pairs), CLASSES]
     case.expect(shape == expected, f"classify must return [pairs, classes] {expected}, got {shape}")
+    case.expect(logits.isfinite().all(), "logits are NaN or infinite")
 
 
 def packed_and_one_by_one_agree(case: BackboneCase) -> None:

@@ -22,6 +22,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import sysconfig
@@ -37,6 +38,10 @@ from benchmark.errors import UnknownNameError, UserError, did_you_mean
 YOURS = "Yours? Name its file with --plugin"
 REQUIRED = inspect.Parameter.empty  # the default of a hyper-parameter that has none
 LIBRARIES = ("<", *(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib")))
+SUITE = tuple(
+    f"{Path(__file__).parents[1] / part}{os.sep}"
+    for part in ("augmenters", "backbones", "benchmark")
+)
 CONTRACTS = ("Augmenter", "Backbone", "Encoder")  # base classes whose constructor has no options
 
 
@@ -193,10 +198,16 @@ def _importing(what: str) -> Iterator[None]:
         raise UserError(f"{what} cannot be imported: {reason}{place}") from error
 
 
-def place_of(error: BaseException) -> str:
-    """The file and line that raised it, the last one outside of libraries."""
+def place_of(error: BaseException, kind: type | None = None) -> str:
+    """The file and line that raised it, the last one outside of libraries. Of a class, the last one
+    in its own file or outside of the suite, if there is one: what its author can change.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames
+    if kind is not None:
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        mine = lambda name: name == file or not name.startswith(SUITE)
+        own = [frame for frame in own if mine(frame.filename)] or own
     return f"{own[-1].filename}, line {own[-1].lineno}"
 
 

@@ -118,6 +118,12 @@ class Encoder(nn.Module):
             rows: [O, heads, T] attention of the batch's occurrences (`batch.occurrence_window`,
                 `batch.occurrence_column`), or None.
         """
+        windows = tuple(batch.window_ids.shape)
+        if states.ndim != 3 or states.shape[:2] != windows or not states.is_floating_point():
+            raise ValueError(
+                f"floating point states of shape [W, T, d] expected, here [{windows[0]}, "
+                f"{windows[1]}, d], got {states.dtype} {list(states.shape)}"
+            )
         if batch.single_window:
             return Encoded(states * batch.window_mask.unsqueeze(-1).to(states.dtype), rows)
         return Encoded(

@@ -71,10 +71,13 @@ def shapes_are_as_declared(case: EncoderCase) -> None:
     expected = [len(batch.rows), L, encoder.width]
     message = f"states must be [documents, tokens, width] {expected}, got {shape}"
     case.expect(shape == expected, message)
+    floating = encoded.states.is_floating_point()
+    case.expect(floating, f"states must be floating point, got {encoded.states.dtype}")
     padding = torch.arange(L) >= batch.lengths[:, None]
-    silent = (encoded.states[padding] == 0).all()
-    case.expect(silent, "states must be 0 at padding: end with by_document")
-    case.expect(encoded.states.isfinite().all(), "states are NaN or infinite")
+    silent, finite = encoded.states[padding] == 0, encoded.states.isfinite()
+    where = " at padding (0 times NaN is NaN)" if finite[~padding].all() else ""
+    case.expect(finite.all(), f"states are NaN or infinite{where}")
+    case.expect(silent.all(), "states must be 0 at padding: end with by_document")
     rows, given = encoded.rows, encoded.rows is not None
     declared = given == encoder.gives_attention
     case.expect(declared, "gives_attention must be False if and only if rows are None")
@@ -109,8 +112,9 @@ def long_documents_are_cut_into_windows(case: EncoderCase) -> None:
     case.expect_same(case.encode(encoder)[0], whole, message)
     encoder.windows = replace(encoder.windows, size=14, overlap=4)
     states = case.encode(encoder)[0].states
-    sound = states.shape == whole.states.shape and states.isfinite().all()
-    case.expect(sound, "texts longer than a window must come back whole: end with by_document")
+    joined = states.shape == whole.states.shape
+    case.expect(joined, "texts longer than a window must come back whole: end with by_document")
+    case.expect(states.isfinite().all(), "states of texts longer than a window are NaN or infinite")
 
 
 def further_tokens_end_every_window(case: EncoderCase) -> None:

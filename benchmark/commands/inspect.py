@@ -83,17 +83,19 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
     """
     load_plugins(plugin)
     kind = kind or _kind(name)
+    from benchmark.checks import CheckFailed  # which imports torch
+
     registered = REGISTRIES[kind][name]
     checks = getattr(importlib.import_module(CHECKS[kind]), f"check_{kind}")
     console, done = Console(markup=False, highlight=False, soft_wrap=True), 0
-    failed: dict[str, list[str]] = {}  # reason -> the checks that fail for it
+    failed: dict[str, list[str]] = {}  # cause -> the checks that fail for it
     for title, run_check in checks(registered):
         done += 1
         try:
             note = run_check()
             console.print(f"pass  {title}" + (f": {note}" if note else ""))
-        except UserError as error:
-            titles = failed.setdefault(str(error), [])
+        except CheckFailed as error:
+            titles = failed.setdefault(error.cause, [])
             if not titles:
                 console.print(f"FAIL  {title}: {error}")
             titles.append(title)

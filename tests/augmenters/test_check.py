@@ -136,6 +136,10 @@ def one_more(x, y):
     return torch.cat([x, x.new_zeros(1, x.shape[1])]), torch.cat([y, torch.eye(y.shape[1])[1:2]])
 
 
+def next_relation(y, by):
+    return torch.cat([y[:, :1], y[:, 1:].roll(by, 1)], 1)
+
+
 def noisy(roll):
     """Noise of a few times the distance between classes."""
 
@@ -179,10 +183,13 @@ BROKEN = {
     "fit returns a history": [
         (fits(returns={}), "must return a list"),
         (fits(returns=[{"loss": torch.ones(1)}]), r"float\(tensor\)"),
-        (fits(returns=[{"loss": float("nan")}]), "finite plain numbers"),
+        (fits(returns=[{"loss": float("nan")}]), "holds NaN or infinity"),
         (WrongProgress, r"progress\(done, total"),
     ],
-    "fit is reproducible": [(random_mean, r"two fits with the same rng differ: \['mean.row'\]")],
+    "fit is reproducible": [
+        (fits(lambda self, x: self.mean.row.mul_(torch.nan)), "_fit.. leaves NaN in mean.row$"),
+        (random_mean, r"two fits with the same rng differ: \['mean.row'\]"),
+    ],
     "fit leaves its input alone": [
         (fits(lambda self, x: x.sub_(x.mean(0))), "changes the pairs it is given")
     ],
@@ -228,6 +235,8 @@ BROKEN = {
         (augments(lambda x, y: (x.clone(), y.roll(1, 0))), "those of the pair before"),
         (augments(lambda x, y: (x.roll(1, 0), y.clone())), "those of the pair after"),
         (noisy(roll=1), "those of the pair before"),
+        (augments(lambda x, y: (x.clone(), next_relation(y, 1))), "of the relation after: column"),
+        (augments(lambda x, y: (x.clone(), next_relation(y, -1))), "of the relation before"),
     ],
     "takes few pairs": [
         (augments(one_more), "must yield no pair"),

@@ -108,6 +108,8 @@ BROKEN = {
     "shapes are as declared": [
         (made(lambda self: setattr(self, "width", 33)), r"pairs, width\] \[28, 33\], got"),
         (broken(Plain, bounds=(-0.1, 0.1)), "leave bounds"),
+        (represents(lambda found, batch: found.log()), "representations are NaN or infinite$"),
+        (broken(Plain, classify=lambda self, x: Plain.classify(self, x) / 0), "logits are NaN"),
         (broken(Plain, classify=lambda self, x: x), r"pairs, classes\] \[28, 6\], got"),
         (constructed(parent=False), r"test_check\.py, line \d+\): call super\(\).__init__"),
         (constructed(width=None), "must set self.width"),

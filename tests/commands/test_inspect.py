@@ -87,6 +87,34 @@ def test_check_goes_on_after_a_failure_and_tells_a_reason_once(contracts, lab):
     assert "augmenter 'noisy' breaks its contract: 3 of 5 fail" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("states are NaN or infinite", "pair_loss of a batch is NaN"),
+        (
+            "shapes (6x96 and 64x6) differ (a.py, line 3)",
+            "shapes (28x96 and 64x6) differ (a.py, line 3)",
+        ),
+    ],
+)
+def test_one_cause_is_told_once(contracts, lab, one, other):
+    contracts.list = [
+        ("shapes", failing(one)),
+        ("order", failing("wrong")),
+        ("loss", failing(other)),
+    ]
+    assert lab("check noisy").stdout.splitlines()[:3] == [
+        f"FAIL  shapes: {one}",
+        "FAIL  order: wrong",
+        "FAIL  the same as in 'shapes' in one other check",
+    ]
+
+
+def test_two_lines_are_two_causes(contracts, lab):
+    contracts.list = [("shapes", failing("(a.py, line 3)")), ("order", failing("(a.py, line 14)"))]
+    assert "the same as" not in lab("check noisy").stdout
+
+
 def test_check_of_an_unknown_name():
     near, far = invoke("check", "vaedif"), invoke("check", "xyzzy")
     assert near.exit_code == far.exit_code == 2

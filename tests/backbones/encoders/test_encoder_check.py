@@ -38,6 +38,12 @@ def encodes(change):
     return broken(Words, forward=forward)
 
 
+def joins(change):
+    """What Words hands to by_document, changed."""
+    forward = lambda self, b: self.by_document(change(self.embedding(b.window_ids)), None, b)
+    return broken(Words, forward=forward)
+
+
 def made(change, base=Words):
     """A Words that `change` changes once it is made."""
 
@@ -66,6 +72,8 @@ with_rows = lambda self, batch: Encoded(Words.forward(self, batch).states, torch
 scaled = encodes(lambda self, x: x * self.windows.size)
 by_window = broken(Words, forward=lambda self, b: Encoded(self.embedding(b.window_ids), None))
 
+in_forward = r"shape \[W, T, d\] expected, here \[4, 41, d\], got .*{}.*test_encoder_check.py"
+
 BROKEN = {
     "the tokenizer gives ids": [
         (has(tokenizer=lambda word: []), "at least one, got"),
@@ -75,6 +83,11 @@ BROKEN = {
     "shapes are as declared": [
         (has(width=5), r"states must be \[documents, tokens, width\]"),
         (encodes(lambda self, states: states + 1), "0 at padding"),
+        (encodes(lambda self, states: states / 0), "states are NaN or infinite$"),
+        (encodes(lambda self, states: states / (states != 0)), "NaN or infinite at padding"),
+        (encodes(lambda self, states: states.long()), "must be floating point, got torch.int64"),
+        (joins(lambda states: states.transpose(1, 2)), in_forward.format("float64 .4, 4, 41")),
+        (joins(lambda states: states.long()), in_forward.format("int64")),
         (broken(Words, gives_attention=True), "if and only if"),
         (broken(Words, gives_attention=True, forward=with_rows), r"rows must be \[mentions"),
     ],
