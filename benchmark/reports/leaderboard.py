@@ -26,7 +26,7 @@ CALIBRATED = (
     Column("calibrated.f1", "cal. F1", "test", ("test", "calibrated", "f1")),
     Column("ap.all", "AP", "test", ("test", "average_precision", "all")),
 )
-SCORES = ("test.f1", "test.f1.difference", "test.ign_f1", "test.freq_f1", "test.ltail_f1")
+SCORES = ("test.f1", "test.f1.difference", "test.ltail_f1", "test.freq_f1", "test.ign_f1")
 SCORES += (*(column.key for column in CALIBRATED), "dev.f1")
 TIME = Column("minutes", "min/run", "cost", decimals=1)
 Data = tuple[str, str | None]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.grid.status import description_of, seeds_by_cell, statuses
 from benchmark.reports.ablation import CALIBRATED, ablation_table
+from benchmark.reports.difference_table import marked
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.study import Study
@@ -43,10 +44,12 @@ def findings(results: Path) -> str:
         if not plain:
             continue
         name = experiment.relative_to(ROOT).as_posix()
-        shows = summary(plain, significance(study, evidence, FURTHER))
+        further = significance(study, evidence, FURTHER)
+        shows = summary(plain, further)
         about = f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"
         told.append(" ".join(["*", about, *shows]))
-        tables = (ablation_table(study), ablation_table(study, CALIBRATED))
+        tables = [marked(ablation_table(study), plain)]
+        tables.append(marked(ablation_table(study, CALIBRATED), further))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
             if len(row.seeds) < LEAST_SEEDS:
                 few += bool(row.seeds)
@@ -56,8 +59,12 @@ def findings(results: Path) -> str:
             stub = experiment.name, row.group, row.shown_label, row.coverage
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
     left_out = f"{few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds"
-    above = f"Differences (Δ) are over the seeds that both rows have. {left_out} are left out."
-    return "\n".join([*told, "", above, "", *lines]) + "\n"
+    told.append(
+        "* In the table, differences (Δ) are over the seeds that both rows have, and `*` marks "
+        "what differs significantly from `none` (average precision has no mark). "
+        f"{left_out} are left out."
+    )
+    return "\n".join([*told, "", *lines]) + "\n"
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:

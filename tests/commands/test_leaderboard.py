@@ -125,8 +125,8 @@ def test_predictions_of_a_system_that_ran_elsewhere_are_an_entry_without_rank(tm
     added = ("--add-predictions", f"Mine <b>={files.predictions}", *options)
     text = page_of(tmp_path / "results", *added)
     (cells,) = [cells for _, cells in rows_of(text) if cells[1] == "Mine <b>"]
-    # rank, system, kind, seeds, F1, difference, Ign F1, Freq F1, LTail F1, dev, minutes, device
-    names = ("f1", "ign_f1", "freq_f1", "ltail_f1")
+    # rank, system, kind, seeds, F1, difference, LTail F1, Freq F1, Ign F1, dev, minutes, device
+    names = ("f1", "ltail_f1", "freq_f1", "ign_f1")
     scores = [f"{100 * MADE_UP['expected'][key]:.2f}" for key in names]
     kind = "Mine <b> + predictions only"
     assert cells == ["", "Mine <b>", kind, "n/a", scores[0], "", *scores[1:], "", "", ""]
