@@ -12,6 +12,7 @@ nested class `Options`; the constructors of Augmenter and Backbone check them::
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -72,15 +73,23 @@ def switch(option: str, value: Any) -> bool:
     return _checked(option, value, bool)
 
 
+# What only code can give: an experiment file may name it, and the class look the name up.
+OF_CODE = ("callable_type", "is_type", "is_subclass_of", "is_instance_of")
+
+
 def require_annotated(target: type, options: dict[str, Any]) -> None:
-    """Each option is what its annotation in the constructor says. Raises ConfigError that names
-    the first that is not. An annotation that no experiment file can hold says nothing.
+    """Each option is what its annotation in the constructor says, or its default. Raises
+    ConfigError that names the first that is not. An annotation that cannot be evaluated, or that
+    no experiment file can hold, says nothing.
     """
     try:
         kinds = get_type_hints(target.__init__)
-    except NameError:  # a name for type checkers alone
+    except Exception:  # the author's text is evaluated, so anything may be raised
         return
+    defaults = inspect.signature(target.__init__).parameters
     for option, value in options.items():
+        if option in defaults and value is defaults[option].default:  # `rate: float = None`
+            continue
         try:
             kind = TypeAdapter(kinds.get(option, Any), config=STRICT)
         except PydanticUserError:
@@ -88,7 +97,8 @@ def require_annotated(target: type, options: dict[str, Any]) -> None:
         try:
             kind.validate_json(json.dumps(value))  # a list of a file may be a tuple's
         except ValidationError as error:
-            raise _explained(error, option) from error
+            if error.errors()[0]["type"] not in OF_CODE:
+                raise _explained(error, option) from error
 
 
 def _checked(option: str, value: Any, kind: Any) -> Any:

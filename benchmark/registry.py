@@ -131,7 +131,8 @@ class Registry(Mapping[str, Any]):
                         for entry in _scan(file, variable, ".".join([self.package, *parts])):
                             first = self._entries.setdefault(entry.name, entry)
                             if first is not entry:
-                                raise ValueError(f"{first.module} has the name '{entry.name}', too")
+                                told = f"{first.module} has the name '{entry.name}', too"
+                                print(f"note: {file}: left out: {told}", file=sys.stderr)
                     except (OSError, SyntaxError, ValueError) as error:
                         told = f"note: {file} cannot be read and is left out: {error}"
                         print(told, file=sys.stderr)

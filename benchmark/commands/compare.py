@@ -183,12 +183,17 @@ def _print(found: Comparison, console: Console) -> None:
     columns = ["A", "B", "A - B", "95 % interval", *(["p, seeds"] if tested else []), "p, docs"]
     title = f"A: {found.names[0]}   B: {found.names[1]}"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False)
-    for column in ("", *columns):  # only what has a blank may take two lines; no digit is cut off
-        wraps = column in ("95 % interval", "p, docs")
-        table.add_column(column, no_wrap=not wraps, overflow="fold")
-    for line in found.lines:
-        table.add_row(NAMES[line.measure], *(["n/a"] * 2 if line.undefined else _fields(line)))
-    console.print(table)
+    undefined = ["n/a", "n/a", *[""] * (len(columns) - 2)]
+    lines = [
+        (NAMES[line.measure], *(undefined if line.undefined else _fields(line)))
+        for line in found.lines
+    ]
+    for cells in zip(("", *columns), *lines, strict=True):  # lines end at blanks alone
+        longest = max(len(word) for cell in cells for word in cell.split())
+        table.add_column(cells[0], min_width=longest)
+    for line in lines:
+        table.add_row(*line)
+    console.print(table, crop=False)
     for line in found.lines:
         if line.undefined:
             console.print(f"{NAMES[line.measure]}: {line.undefined}.")

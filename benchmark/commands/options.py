@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -55,20 +56,36 @@ class WithOverrides(TyperCommand):
     """A command with --set. It says so where an unknown option is a key of the experiment file."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        known = {name for parameter in self.params for name in parameter.opts}
-        for word, following in zip(args, [*args[1:], "-"], strict=True):
+        flags = {name: getattr(p, "is_flag", False) for p in self.params for name in p.opts}
+        words = iter([*args, "--"])
+        for word in words:
             option, given, value = word.partition("=")
-            if not option.startswith("--") or option in known:
+            if word == "--":
+                break
+            if option in flags:
+                if not (given or flags[option]):
+                    next(words)  # its value
                 continue
-            if keys := keys_called(option.removeprefix("--").replace("-", "_")):
+            keys = keys_called(option.removeprefix("--").replace("-", "_"))
+            if option.startswith("--") and keys:
                 if not given:
+                    following = next(words)
                     value = "VALUE" if following.startswith("-") else following
-                ways = [f"--set {shlex.quote(f'{key}={value}')}" for key in keys]
+                ways = [f"--set {shlex.quote(_assignment(key, value))}" for key in keys]
                 ctx.fail(
                     f"No such option: {option}. It is a key of the experiment file: "
                     f"{' or '.join(ways)}"
                 )
         return super().parse_args(ctx, args)
+
+
+def _assignment(key: str, value: str) -> str:
+    """For --set; a list in YAML's form."""
+    if key == "seeds":
+        with contextlib.suppress(ConfigError):
+            value = ",".join(map(str, numbers(value)))
+    is_list = key in ("seeds", "backbones", "augmenters") and not value.startswith("[")
+    return f"{key}=[{value}]" if is_list else f"{key}={value}"
 
 
 # Predictions that are scored against gold documents.

@@ -79,7 +79,8 @@ def test_mistakes_on_the_command_line(lab, options, message):
         ("run CONFIG", ("--lr-head=3e-4",), "--set train.lr_head=3e-4"),
         ("run CONFIG", ("--warmup_epochs", "--dry-run"), "--set augment.warmup_epochs=VALUE"),
         ("report CONFIG", ("--name", "a b"), "--set 'name=a b' or --set 'encoder.name=a b'"),
-        ("status CONFIG", ("--seeds", "0"), "--set seeds=0"),
+        ("status CONFIG", ("--seeds", "0-2"), "--set 'seeds=[0,1,2]'"),
+        ("report CONFIG", ("--augmenters", "none,vae"), "--set 'augmenters=[none,vae]'"),
     ],
 )
 def test_a_key_of_the_experiment_file_given_as_an_option(lab, command, options, ways):
@@ -93,6 +94,8 @@ def test_other_unknown_options_are_told_as_ever(lab):
     assert "No such option: --zzz" in lab("run CONFIG --zzz 3").stderr
     assert "experiment file" not in lab("run CONFIG --zzz 3").stderr
     assert "requires an argument" in invoke("run", lab.config, "--seeds").stderr
+    assert "experiment file" not in lab("run CONFIG --set --epochs").stderr
+    assert "experiment file" not in lab("run CONFIG -- --epochs").stderr
 
 
 def test_a_torn_grid_file_is_written_anew(lab):

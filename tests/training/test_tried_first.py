@@ -4,6 +4,7 @@ is told in words.
 
 import errno
 import os
+from collections.abc import Callable
 
 import datasets
 import pytest
@@ -16,6 +17,7 @@ from backbones.encoders.tiny import Tiny
 from benchmark.config import Choice, EncoderConfig
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
+from benchmark.options import require_annotated
 from benchmark.registry import AUGMENTERS, ENCODERS
 from benchmark.training.model import build_model, require_buildable
 
@@ -74,6 +76,25 @@ def test_options_are_what_their_annotations_say(monkeypatch):
     ):
         with pytest.raises(ConfigError, match=message):
             require_buildable(augmenter("mixture", **options))
+
+
+def test_annotations_that_say_nothing_refuse_nothing():
+    class Odd:
+        def __init__(
+            self,
+            *,
+            rate: float = None,
+            act: Callable = None,
+            scale: "float in (0, 1]" = 1.0,  # noqa: F722
+        ): ...
+
+    class Named:
+        def __init__(self, *, rate: float = None, act: Callable = None): ...
+
+    require_annotated(Odd, {"rate": "fast", "scale": 0.5})
+    require_annotated(Named, {"rate": None, "act": "relu"})
+    with pytest.raises(ConfigError, match="option 'rate': .* valid number, got 'fast'"):
+        require_annotated(Named, {"rate": "fast", "act": "relu"})
 
 
 def test_an_augmenter_of_attention_is_refused_where_none_is_read():
