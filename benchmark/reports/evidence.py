@@ -89,7 +89,7 @@ class Evidence:
     def _add(self, run: StoredRun) -> None:
         directory, first, tables = RunDirectory(run.path), self._first, {}
         for file, prefix in SOURCES.items():
-            if not (run.path / file).is_file():
+            if not directory.has(file):
                 if prefix:  # an older run has no calibrated counts
                     continue
                 raise UserError(f"there is no {file}")

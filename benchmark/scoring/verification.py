@@ -166,14 +166,14 @@ def _of_split(
         names += (f"predictions_{split}_{kind}.json",)
     for name in names:
         reason = f"there is no {name}"
-        if not (directory.path / name).is_file() and reason not in found.unverified:
+        if not directory.has(name) and reason not in found.unverified:
             found.unverified.append(reason)
     counts, source = None, f"{names[0]} gives"
-    if (directory.path / names[0]).is_file():
+    if directory.has(names[0]):
         where = str(directory.path / names[0])
         counts = Counts.from_json(directory.read_json(names[0]), where)
     predictions = None
-    if gold is not None and (directory.path / made_of).is_file():
+    if gold is not None and directory.has(made_of):
         predictions, where = directory.read_json(made_of), str(directory.path / made_of)
         candidates = [] if plain else from_columns(predictions, where)
         chosen = predictions if plain else above(candidates, metrics[THRESHOLDS[kind]])
@@ -182,7 +182,7 @@ def _of_split(
         if counts is not None:
             found.compare(names[0], counts.to_json(), made.to_json(), source)
         for name in names[2:]:  # these are the chosen candidates
-            if (directory.path / name).is_file():
+            if directory.has(name):
                 stored = {"facts": directory.read_json(name)}
                 found.compare(name, stored, {"facts": chosen}, f"{made_of} gives")
         counts = made

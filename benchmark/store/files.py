@@ -84,12 +84,23 @@ def sha256(path: Path) -> str:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises UserError naming the file if it is missing or torn."""
+    return parsed(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Raises UserError naming the file if it is missing or cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def parsed(content: bytes, path: Path) -> Any:
+    """The JSON value that a file holds. Raises UserError naming the file for anything else."""
+    try:
+        return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON: {error}") from error
 

@@ -6,6 +6,7 @@
         FAILED          the error and its traceback, if it raised one
         history.jsonl   one object per epoch
         metrics.json, quality.json, predictions_*.json, counts_*.json, *.safetensors
+        packed.tar.xz   some of the JSON files above, in a published copy (store/packed.py)
         DONE            SHA-256 of the JSON files above; "left_out": large ones that a published
                         copy of the run lacks
 
@@ -17,11 +18,11 @@ ever deleted.
 from __future__ import annotations
 
 import contextlib
-import json
-import shutil
+import hashlib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from benchmark.store import claims, files
 from benchmark.store.claims import Owner
 from benchmark.store.cleaning import SAVED_STATE, TEMPORARIES, discard
 from benchmark.store.differences import difference_lines
+from benchmark.store.packed import pack, packed_files
 
 State = Literal["done", "running", "failed", "killed", "missing"]
 
@@ -227,16 +229,20 @@ class RunDirectory:
         self.verify("config.json", "metrics.json")
         return StoredRun(self.path, self.config(), self.facts(), self.read_json("metrics.json"))
 
-    def copy_results(self, folder: Path, *patterns: str) -> None:
-        """Copy the result files of a finished run, but for these patterns; DONE lists what is left
-        behind.
+    def copy_results(self, folder: Path, *left_out: str, packed: tuple[str, ...] = ()) -> None:
+        """Copy the result files of a finished run, but for names of the patterns `left_out`; DONE
+        lists what is left behind. Names of the patterns `packed` go into one archive.
         """
         marker = self.read_json("DONE")
-        left = {path.name for pattern in patterns for path in self.path.glob(pattern)}
-        left.update(marker.get("left_out", ()))
+        names = list(marker["sha256"])
+        left = {*_like(names, left_out), *marker.get("left_out", ())}
+        contents = {name: self.read_bytes(name) for name in names if name not in left}
+        together = {name: contents.pop(name) for name in _like(contents, packed)}
         files.make_folder(folder)
-        for name in marker["sha256"].keys() - left:
-            shutil.copy2(self.path / name, folder / name)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        if together:
+            pack(folder, together)
         files.write_json(folder / "DONE", {**marker, "left_out": sorted(left)})
 
     def config(self) -> dict[str, Any]:
@@ -252,19 +258,25 @@ class RunDirectory:
         """Bytes of its files."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
 
+    def has(self, name: str) -> bool:
+        """Whether the run has this file, packed or not."""
+        return (self.path / name).is_file() or name in packed_files(self.path)
+
+    def read_bytes(self, name: str) -> bytes:
+        """A file's content, packed or not. Raises UserError naming the file if there is none."""
+        path = self.path / name
+        packed = {} if path.is_file() else packed_files(self.path)
+        return packed[name] if name in packed else files.read_bytes(path)
+
     def read_json(self, name: str) -> Any:
         """See `files.read_json`."""
-        return files.read_json(self.path / name)
+        return files.parsed(self.read_bytes(name), self.path / name)
 
     def read_history(self) -> list[dict[str, Any]]:
         """The epochs so far."""
-        path = self.path / "history.jsonl"
-        try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        except FileNotFoundError:
-            return []
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not valid JSON: {error}") from error
+        name = "history.jsonl"
+        lines = self.read_bytes(name).splitlines() if self.has(name) else []
+        return [files.parsed(line, self.path / name) for line in lines]
 
     def differences(
         self,
@@ -315,6 +327,7 @@ class RunDirectory:
         try:
             marker = self.read_json("DONE")
             digests, left_out = dict(marker["sha256"]), marker.get("left_out", ())
+            packed_files(self.path)
         except UserError as error:
             yield str(error)
             return
@@ -327,11 +340,23 @@ class RunDirectory:
                 yield f"{done}: '{name}' is no file of this folder"
             elif name not in digests:
                 yield f"{done}: holds no digest of {name}"
-            elif not path.is_file():
+            elif (digest := self._digest(name)) is None:
                 if name not in left_out:
                     yield f"{path}: missing, although the run is done"
-            elif files.sha256(path) != digests[name]:
+            elif digest != digests[name]:
                 yield f"{path}: changed after the run was done (its SHA-256 is not the one in DONE)"
+
+    def _digest(self, name: str) -> str | None:
+        """The SHA-256 of a file, packed or not; None if there is none."""
+        if (path := self.path / name).is_file():
+            return files.sha256(path)
+        packed = packed_files(self.path).get(name)
+        return None if packed is None else hashlib.sha256(packed).hexdigest()
+
+
+def _like(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """The names that one of the patterns fits."""
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def find_runs(folder: str | Path) -> list[RunDirectory]:

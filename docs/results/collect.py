@@ -3,8 +3,9 @@
     python docs/results/collect.py RESULTS DESTINATION
 
 Predictions, candidates, drawn samples and weights stay behind. The counts hold every number that a
-table or a test needs. DONE lists the files left behind, so that `report --verify` says what it
-could not recompute instead of calling the run damaged. Runs that the destination already has are
+table or a test needs; they and the history go into one archive, which takes an eighth of their room
+(benchmark/store/packed.py). DONE lists the files left behind, so that `report --verify` says what
+it could not recompute instead of calling the run damaged. Runs that the destination already has are
 not touched.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from benchmark.store.runs import find_runs
 
 LEFT_OUT = ("predictions_*.json", "candidates_*.json", "sample.json")
+PACKED = ("counts_*.json", "history.jsonl")
 
 
 def collect(results: Path, destination: Path) -> int:
@@ -27,7 +29,7 @@ def collect(results: Path, destination: Path) -> int:
         target = destination / run.path.relative_to(results)
         if not (target / "DONE").exists():
             run.verify()
-            run.copy_results(target, *LEFT_OUT)
+            run.copy_results(target, *LEFT_OUT, packed=PACKED)
             new += 1
     for plan in results.glob("*/experiment.json"):  # what it asks for; one that is there stays
         folder = destination / plan.parent.name

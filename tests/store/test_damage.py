@@ -11,7 +11,9 @@ from stored_runs import run, write
 from typer.testing import CliRunner
 
 from benchmark.commands.app import app
+from benchmark.errors import UserError
 from benchmark.grid.status import status_of_directory
+from benchmark.store.packed import ARCHIVE, pack
 from benchmark.store.runs import RunDirectory
 
 COLLECT = Path(__file__).parents[2] / "docs/results/collect.py"
@@ -126,3 +128,52 @@ def test_a_published_copy_lacks_its_large_files_and_is_sound(tmp_path):
     assert status_of_directory(copy).state == "done"
     (copy.path / "metrics.json").unlink()
     assert "metrics.json" in damage(copy)
+
+
+def published(tmp_path, name):
+    """A run with counts, and its copy in the folder `name`."""
+    directory = stored(tmp_path / "full", "none", 0)
+    directory.write_json("counts_test.json", {"groups": {"all": [[1, 2, 3, 0]]}})
+    directory.finish()
+    arguments = [sys.executable, str(COLLECT), str(tmp_path / "full"), str(tmp_path / name)]
+    subprocess.run(arguments, check=True)
+    copy = RunDirectory(tmp_path / name / directory.path.relative_to(tmp_path / "full"))
+    assert status_of_directory(copy).state == "done"
+    return directory, copy
+
+
+def test_packed_files_are_read_like_any_other(tmp_path):
+    directory, copy = published(tmp_path, "copy")
+    assert not copy.path.joinpath("counts_test.json").exists() and copy.has("counts_test.json")
+    assert copy.read_json("counts_test.json") == directory.read_json("counts_test.json")
+    assert copy.read_history() == directory.read_history() != []
+    assert not copy.has("predictions_test.json") and not copy.has("anything.json")
+    with pytest.raises(UserError, match="anything.json: no such file"):
+        copy.read_json("anything.json")
+    whole = RunDirectory(tmp_path / "whole" / copy.path.relative_to(tmp_path / "copy"))
+    copy.copy_results(whole.path)  # unpacked again
+    assert whole.path.joinpath("counts_test.json").is_file() and whole.is_sound()
+    assert not whole.path.joinpath(ARCHIVE).exists()
+
+
+def test_the_same_files_make_the_same_archive(tmp_path):
+    first, second = (published(tmp_path / folder, "copy")[1] for folder in ("a", "b"))
+    assert first.path.joinpath(ARCHIVE).read_bytes() == second.path.joinpath(ARCHIVE).read_bytes()
+
+
+@pytest.mark.parametrize("how", ["cut", "emptied", "gone", "another file", "not an archive"])
+def test_a_damaged_archive_is_named(tmp_path, how):
+    _, copy = published(tmp_path, "copy")
+    archive = copy.path / ARCHIVE
+    content = archive.read_bytes()
+    history = {"history.jsonl": b"{}\n", "counts_test.json": copy.read_bytes("counts_test.json")}
+    archive.unlink()
+    if how == "another file":
+        pack(copy.path, history)
+    elif how != "gone":
+        archive.write_bytes(
+            {"cut": content[: len(content) // 2], "emptied": b""}.get(how, b"text " * 100)
+        )
+    found = damage(copy)
+    named = {"gone": "counts_test.json: missing", "another file": "history.jsonl: changed"}
+    assert str(copy.path / named.get(how, f"{ARCHIVE}: cannot be read")) in found
