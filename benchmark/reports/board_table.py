@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmark.reports.ablation import TO_CONTROL
 from benchmark.reports.leaderboard import Board, of_experiment
+from benchmark.reports.protocols import setting
 from benchmark.reports.significance import Contrast, Significance
 from benchmark.reports.study import is_control
 from benchmark.reports.submitted import LABEL
@@ -49,20 +50,26 @@ def board_table(board: Board) -> Table:
 def across_settings(found: Iterable[Significance]) -> Table | None:
     """In how many settings an augmenter differs from `none`; None with fewer than two.
 
-    A setting is a backbone in an experiment on a dataset.
+    A setting is a backbone in an experiment on a dataset. Where several experiments hold the same
+    runs, they are one setting: that of the experiment with most seeds.
     """
-    settings: dict[str, list[Contrast]] = {}
+    settings: dict[str, dict[tuple, Contrast]] = {}
     for significance in found:
-        for contrast in significance.first.values():
+        for cell, contrast in significance.first.items():
             if contrast.difference.values:
-                settings.setdefault(contrast.augmenter, []).append(contrast)
+                run = next(iter(significance.study.cells[cell].values()))
+                protocol = repr(run.config.get("augment"))
+                of = settings.setdefault(contrast.augmenter, {})
+                key = (significance.study.data, *cell, setting(run), protocol)
+                of[key] = max(of.get(key, contrast), contrast, key=lambda each: each.difference.n)
     if max(map(len, settings.values()), default=0) < 2:
         return None
-    rows = tuple(_across(augmenter, contrasts) for augmenter, contrasts in settings.items())
+    rows = tuple(_across(augmenter, list(of.values())) for augmenter, of in settings.items())
     notes = (
         "A setting is a backbone in an experiment on a dataset that has run the augmenter and "
         f"`{BASELINE}` with a common seed. mean Δ: unweighted mean over settings of the mean "
-        "difference in test F1. Settings of one dataset share documents.",
+        "difference in test F1. Settings of one dataset share documents; runs that several "
+        "experiments hold are one setting.",
         f"k-hat (Dror et al. 2017, Bonferroni): with {1 - ALPHA:.0%} confidence the augmenter "
         f"differs from `{BASELINE}`, for better or worse, in at least so many of the settings with "
         "a p (two-sided, across seeds; one seed gives none).",

@@ -23,7 +23,7 @@ def protocols_sentence(found: Sequence[Significance]) -> list[str]:
         for cell, contrast in significance.first.items():
             if contrast.difference.values:  # the runs of a cell differ in nothing but their seed
                 run = next(iter(significance.study.cells[cell].values()))
-                key = (significance.study.data, *cell, _setting(run))
+                key = (significance.study.data, *cell, setting(run))
                 of = known.setdefault(key, {})
                 most = of.get(_protocol(run), Cell())
                 of[_protocol(run)] = max(most, contrast.difference, key=lambda cell: cell.n)
@@ -48,6 +48,7 @@ def _protocol(run: StoredRun) -> str:
     return (run.config.get("augment") or {}).get("stage3", "retrain")
 
 
-def _setting(run: StoredRun) -> str:
+def setting(run: StoredRun) -> str:
+    """What decides a run's numbers, beside its data, protocol and seed."""
     config = completed(run.config)  # older runs lack keys that came later
     return repr([config.get(key) for key in ("encoder", "train", "backbone", "augmenter")])

@@ -58,6 +58,24 @@ def test_across_settings_by_hand(tmp_path):
     assert across_settings(found[:1]) is None
 
 
+def test_runs_that_two_experiments_hold_are_one_setting(tmp_path):
+    """Of the two the one with more seeds speaks; other options make another setting."""
+    f1 = (0.51, 0.49, 0.50, 0.52, 0.48, 0.50)
+    found = [
+        compared_with_none(
+            scored(tmp_path, "none", (0.40,) * len(f1), experiment=name)
+            + scored(tmp_path, "vae", f1, experiment=name)
+        )
+        for name, f1 in (("a", f1[:3]), ("b", f1), ("c", f1[:2]))
+    ]
+    assert across_settings(found) is None
+    for run in found[2].study.runs:
+        run.config["train"] = {"epochs": 7}
+    (row,) = across_settings(found).rows
+    assert [row.cells[key].mean for key in ("settings", "mean")] == pytest.approx([2, 10])
+    assert len(row.seeds) == 6
+
+
 def test_a_note_of_some_experiments_names_them(tmp_path):
     runs = scored(tmp_path, "none", (0.40, 0.42)) + scored(tmp_path, "vae", (0.51, 0.53))
     runs += scored(tmp_path, "none", (0.40,), experiment="other")
