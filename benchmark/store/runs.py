@@ -327,7 +327,7 @@ class RunDirectory:
         try:
             marker = self.read_json("DONE")
             digests, left_out = dict(marker["sha256"]), marker.get("left_out", ())
-            packed_files(self.path)
+            packed_files(self.path)  # a torn archive is told once
         except UserError as error:
             yield str(error)
             return
