@@ -58,9 +58,8 @@ def across_settings(found: Iterable[Significance]) -> Table | None:
         for cell, contrast in significance.first.items():
             if contrast.difference.values:
                 run = next(iter(significance.study.cells[cell].values()))
-                protocol = repr(run.config.get("augment"))
+                key = (significance.study.data, *cell, setting(run, "augment"))
                 of = settings.setdefault(contrast.augmenter, {})
-                key = (significance.study.data, *cell, setting(run), protocol)
                 of[key] = max(of.get(key, contrast), contrast, key=lambda each: each.difference.n)
     if max(map(len, settings.values()), default=0) < 2:
         return None

@@ -48,7 +48,8 @@ def _protocol(run: StoredRun) -> str:
     return (run.config.get("augment") or {}).get("stage3", "retrain")
 
 
-def setting(run: StoredRun) -> str:
-    """What decides a run's numbers, beside its data, protocol and seed."""
+def setting(run: StoredRun, *further: str) -> str:
+    """What decides a run's numbers beside its data, protocol and seed, and `further` sections."""
     config = completed(run.config)  # older runs lack keys that came later
-    return repr([config.get(key) for key in ("encoder", "train", "backbone", "augmenter")])
+    sections = ("encoder", "train", "backbone", "augmenter", *further)
+    return repr([config.get(section) for section in sections])

@@ -49,7 +49,7 @@ def packed_files(folder: Path) -> Mapping[str, bytes]:
 def _contents(path: Path, _changed: int, _size: int) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r:xz") as archive:
-            files = {member.name: archive.extractfile(member) for member in archive}
-            return {name: file.read() for name, file in files.items() if file is not None}
+            members = (member for member in archive if member.isfile())  # read in one pass
+            return {member.name: archive.extractfile(member).read() for member in members}
     except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error

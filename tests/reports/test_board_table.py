@@ -3,6 +3,7 @@
 import pytest
 from stored_runs import boards_of, compared_with_none, scored
 
+from benchmark.config import AugmentConfig
 from benchmark.reports.board_table import across_settings, board_table
 from benchmark.reports.render.text import csv_text, markdown
 
@@ -68,6 +69,10 @@ def test_runs_that_two_experiments_hold_are_one_setting(tmp_path):
         )
         for name, f1 in (("a", f1[:3]), ("b", f1), ("c", f1[:2]))
     ]
+    assert across_settings(found) is None
+    for number, augment in enumerate(({}, AugmentConfig().model_dump(mode="json"), {})):
+        for run in found[number].study.runs:  # {}: made before those keys came
+            run.config["augment"] = augment
     assert across_settings(found) is None
     for run in found[2].study.runs:
         run.config["train"] = {"epochs": 7}

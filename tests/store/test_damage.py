@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,15 @@ def test_packed_files_are_read_like_any_other(tmp_path):
 def test_the_same_files_make_the_same_archive(tmp_path):
     first, second = (published(tmp_path / folder, "copy")[1] for folder in ("a", "b"))
     assert first.path.joinpath(ARCHIVE).read_bytes() == second.path.joinpath(ARCHIVE).read_bytes()
+
+
+def test_a_link_in_an_archive_is_no_file(tmp_path):
+    _, copy = published(tmp_path, "copy")
+    link = tarfile.TarInfo("history.jsonl")
+    link.type, link.linkname = tarfile.SYMTYPE, "../../secret.jsonl"
+    with tarfile.open(copy.path / ARCHIVE, "w:xz") as archive:
+        archive.addfile(link)
+    assert "missing, although the run is done" in damage(copy) and not copy.has("history.jsonl")
 
 
 @pytest.mark.parametrize("how", ["cut", "emptied", "gone", "another file", "not an archive"])
