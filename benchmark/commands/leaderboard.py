@@ -115,7 +115,8 @@ def leaderboard(
     else:
         text = _tables(out.suffix, shown, published, [across] if across else [], said)
     write_text(out, text)
-    typer.echo(f"written: {out} ({sum(len(study.runs) for study in found)} runs)", err=True)
+    runs = sum(len(entry.runs) for board in shown for entry in board.entries)
+    typer.echo(f"written: {out} ({runs} runs)", err=True)
 
 
 def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:

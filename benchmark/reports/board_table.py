@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmark.reports.ablation import TO_CONTROL
-from benchmark.reports.leaderboard import Board, of_experiment
+from benchmark.reports.leaderboard import Board
 from benchmark.reports.protocols import setting
 from benchmark.reports.significance import Contrast, Significance
 from benchmark.reports.study import is_control
@@ -27,7 +27,7 @@ def board_table(board: Board) -> Table:
     """All entries on one dataset, the best first, with their ranks and the time of a run."""
     rows = [entry.row for entry in board.entries]
     if board.several:
-        rows = [of_experiment(entry.member, entry.row) for entry in board.entries]
+        rows = [entry.with_experiment for entry in board.entries]
     told: dict[str, list[str]] = {}  # note -> whose it is
     for member in board.members:
         for note in member.table.notes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import fsum
@@ -29,6 +29,10 @@ CALIBRATED = (
 SCORES = ("test.f1", "test.f1.difference", "test.ltail_f1", "test.freq_f1", "test.ign_f1")
 SCORES += (*(column.key for column in CALIBRATED), "dev.f1")
 TIME = Column("minutes", "min/run", "cost", decimals=1)
+SHARED = (
+    "Runs that several experiments hold stand in one row, which names these; a difference is marked"
+    " there if it is significant in each of them."
+)
 Data = tuple[str, str | None]
 """A dataset and the digest of its data: what the entries of a board share."""
 
@@ -59,11 +63,6 @@ class Member:
         return self.study.label if self.study else LABEL
 
     @property
-    def name(self) -> str:
-        """Its label, with the encoder where that tells the rows of a board apart."""
-        return ", ".join(filter(None, (self.label, self.encoder)))
-
-    @property
     def calibrated(self) -> bool:
         """Whether its runs hold the scores of CALIBRATED; older ones do not."""
         return self.study is not None and all(self.study.has(c.path[1]) for c in CALIBRATED)
@@ -74,14 +73,34 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One row of the leaderboard."""
+    """One row of the leaderboard.
+
+    others: further members that hold the same runs, copied from folder to folder.
+    """
 
     member: Member
     row: Row
+    others: tuple[Member, ...] = ()
 
     @property
     def name(self) -> str:
         return f"{self.row.group} + {self.row.label}"
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        return (self.member, *self.others)
+
+    @property
+    def label(self) -> str:
+        return ", ".join(member.label for member in self.members)
+
+    @property
+    def with_experiment(self) -> Row:
+        """The row with its experiment beside the backbone, for boards of several; with its encoder,
+        too, where these differ.
+        """
+        place = ", ".join(filter(None, (self.label, self.member.encoder)))
+        return replace(self.row, group=f"{self.row.group} ({place})")
 
     @property
     def runs(self) -> Seeds:
@@ -177,14 +196,14 @@ def boards(
     versions = Counter(dataset for dataset, _ in groups)
     for data, together in groups.items():
         members = _with_encoders([Member.of(study, evidence[data]) for study in together])
-        rows = [(member, row) for member in members for row in member.table.rows]
-        named = of_experiment if len(members) > 1 else lambda _, row: row
-        ranked = [(named(member, row), member.runs(row)) for member, row in rows]
+        entries = _once(Entry(member, row) for member in members for row in member.table.rows)
+        ranked = [(e.with_experiment if len(members) > 1 else e.row, e.runs) for e in entries]
         of_row, notes = ranks(ranked, evidence[data])
+        notes += (SHARED,) * any(entry.others for entry in entries)
         entries = [
-            Entry(member, replace(row, rank=rank, cells=_cells(member, row)))
-            for (member, row), rank in zip(rows, of_row, strict=True)
-            if row.visible
+            replace(entry, row=replace(entry.row, rank=rank, cells=_cells(entry)))
+            for entry, rank in zip(entries, of_row, strict=True)
+            if entry.row.visible
         ]
         if table := (elsewhere or {}).get(data):
             members.append(Member(table))
@@ -209,21 +228,42 @@ def _with_encoders(members: list[Member]) -> list[Member]:
     ]
 
 
-def of_experiment(member: Member, row: Row) -> Row:
-    """The row with its experiment beside the backbone, for boards of several; with its encoder,
-    too, where these differ.
-    """
-    return replace(row, group=f"{row.group} ({member.name})")
+def _once(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries, those that hold the same runs in one: its marks are those that all have."""
+    found: list[Entry] = []
+    for entry in entries:
+        same = (i for i, other in enumerate(found) if _same(entry, other))
+        if (i := next(same, None)) is None:
+            found.append(entry)
+            continue
+        row, further = found[i].row, entry.row
+        cells = {key: min(cell, further.cell(key), key=_marks) for key, cell in row.cells.items()}
+        others = (*found[i].others, entry.member)
+        found[i] = replace(found[i], row=replace(row, cells=cells), others=others)
+    return found
 
 
-def _cells(member: Member, row: Row) -> dict[str, Cell]:
+def _marks(cell: Cell) -> int:
+    return len(cell.mark)
+
+
+def _same(entry: Entry, other: Entry) -> bool:
+    """Whether they hold copies of the same runs, which even took the same time."""
+    mine, theirs = entry.runs, other.runs
+    if not mine or mine.keys() != theirs.keys() or entry.name != other.name:
+        return False
+    pairs = [(mine[seed], theirs[seed]) for seed in mine]
+    return all(a.metrics == b.metrics and a.config == b.config for a, b in pairs)
+
+
+def _cells(entry: Entry) -> dict[str, Cell]:
     """The row's cells, none the best of its backbone, its calibrated scores and its time."""
-    runs = member.runs(row)
+    runs = entry.runs
     seconds = {seed: run.metrics.get("seconds") for seed, run in runs.items()}
     unknown = None in seconds.values()
     minutes = {} if unknown else {seed: value / 60 for seed, value in seconds.items()}
-    cells = {key: replace(cell, best=False) for key, cell in row.cells.items()}
-    for column in CALIBRATED if member.calibrated else ():
+    cells = {key: replace(cell, best=False) for key, cell in entry.row.cells.items()}
+    for column in CALIBRATED if entry.member.calibrated else ():
         cells[column.key] = score_cell(column, runs, {})
     return cells | {TIME.key: Cell(minutes, absent=MISSING if unknown else None)}
 

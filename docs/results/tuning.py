@@ -16,6 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.config import read_experiment
@@ -55,39 +56,57 @@ def run(file: str, results: Path, *overrides: str) -> None:
                 target = folder / done.relative_to(results / "none")
                 if not target.exists():
                     shutil.copytree(done, target, copy_function=os.link)
-            own = options[augmenter] if "." in key else options[augmenter] | {key: value}
-            of_file = ("--set", f"{key}={value}") if "." in key else ()
-            chosen = json.dumps(["none", {augmenter: own}])
-            _run(file, folder, f"none,{augmenter}", *common, *of_file, "--set", f"augmenters={chosen}")
+            own = options[augmenter] | ({} if "." in key else {key: value})
+            chosen = [f"augmenters={json.dumps(['none', {augmenter: own}])}"]
+            if "." in key:
+                chosen.append(f"{key}={value}")
+            settings = [part for assignment in chosen for part in ("--set", assignment)]
+            _run(file, folder, f"none,{augmenter}", *common, *settings)
 
 
 def _run(file: str, results: Path, augmenters: str, *options: str) -> None:
     command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", file]
-    command += ["--results", str(results), "--augmenters", augmenters, "--seeds", str(SEED), *options]
-    backbone = read_experiment(file).backbones[0].name
-    subprocess.run([*command, "--backbones", backbone], check=True)
+    command += ["--results", str(results), "--seeds", str(SEED)]
+    command += ["--backbones", read_experiment(file).backbones[0].name, "--augmenters", augmenters]
+    subprocess.run([*command, *options], check=True)
 
 
 def table(results: Path) -> str:
-    """Markdown: the dev scores of each setting that has run, and which one is chosen."""
-    lines = ["| augmenter | setting | dev F1 | dev LTail F1 | dev AP | |", "|---|---|---:|---:|---:|---|"]
+    """Markdown: the dev scores of `none` and of each setting that has run, and which is chosen."""
+    rows = [("none", "", dev, "") for dev in _dev(results / "none", "none")]
     for augmenter, (key, values) in GRID.items():
-        scores = {}
-        for value in values:
-            for done in find_runs(results / f"{augmenter} {key}={value}"):
-                if done.augmenter == augmenter:
-                    scores[value] = done.read().metrics["dev"]
-        f1 = {value: 100 * dev["f1"] for value, dev in scores.items()}
-        best = max(f1, key=f1.get, default=None)
-        default = values[0]
-        if default in f1 and f1[best] - f1[default] <= MARGIN:
-            best = default
-        for value, dev in scores.items():
-            numbers = [f1[value], 100 * dev["ltail_f1"], 100 * dev["average_precision"]["all"]]
-            told = " | ".join(f"{number:.2f}" for number in numbers)
-            chosen = "chosen" if value == best and len(f1) == len(values) else ""
-            lines.append(f"| {augmenter} | {key} {value} | {told} | {chosen} |")
+        dev = {
+            value: scores
+            for value in values
+            for scores in _dev(results / f"{augmenter} {key}={value}", augmenter)
+        }
+        best = chosen({value: scores["f1"] for value, scores in dev.items()}, values)
+        for value, scores in dev.items():
+            rows.append((augmenter, f"{key} {value}", scores, "chosen" if value == best else ""))
+    lines = ["| augmenter | setting | dev F1 | dev LTail F1 | dev AP | |"]
+    lines += ["|---|---|---:|---:|---:|---|"]
+    for *names, dev, note in rows:
+        numbers = (dev["f1"], dev["ltail_f1"], dev["average_precision"]["all"])
+        shown = " | ".join(f"{100 * number:.2f}" for number in numbers)
+        lines.append(f"| {' | '.join(names)} | {shown} | {note} |")
     return "\n".join(lines)
+
+
+def chosen(f1: Mapping[float, float], values: Sequence[float]) -> float | None:
+    """The value with the best dev F1, a fraction; the first, the default, unless another is better
+    by more than MARGIN. None while some have not run.
+    """
+    if set(f1) != set(values):
+        return None
+    best, default = max(f1, key=f1.get), values[0]
+    return best if 100 * (f1[best] - f1[default]) > MARGIN else default
+
+
+def _dev(results: Path, augmenter: str) -> list[dict]:
+    """The dev scores of its run in the cheap protocol, if it has finished."""
+    runs = find_runs(results) if results.is_dir() else ()
+    found = [run.read() for run in runs if run.experiment.name.endswith("_head")]
+    return [run.metrics["dev"] for run in found if run.augmenter == augmenter]
 
 
 if __name__ == "__main__":

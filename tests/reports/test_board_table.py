@@ -5,6 +5,8 @@ from stored_runs import boards_of, compared_with_none, scored
 
 from benchmark.config import AugmentConfig
 from benchmark.reports.board_table import across_settings, board_table
+from benchmark.reports.leaderboard import SHARED
+from benchmark.reports.render.page import page
 from benchmark.reports.render.text import csv_text, markdown
 
 
@@ -43,6 +45,32 @@ def test_calibrated_scores_are_shown_where_the_runs_have_them(tmp_path):
 def test_experiments_of_a_board_are_told_apart(tmp_path):
     runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "none", (0.45,), experiment="other")
     assert [row.group for row in board(runs).rows] == ["atlop (other)", "atlop (demo)"]
+
+
+def test_runs_that_two_experiments_hold_stand_in_one_row(tmp_path):
+    """`a` compares `vae` alone, `b` much else that has not run: with Holm it has no mark there."""
+    f1 = (0.505, 0.485, 0.50, 0.52, 0.48, 0.50)
+    runs = []
+    for name in ("a", "b", "c"):
+        runs += scored(tmp_path, "none", (0.40, 0.48, 0.45, 0.44, 0.44, 0.45), experiment=name)
+        runs += scored(tmp_path, "vae", f1[: 5 if name == "c" else 6], experiment=name)
+    more = {("atlop", name): range(6) for name in ("none", "vae", "copies", "flow", "era", "smote")}
+    (folder,) = {run.path.parents[2] for run in runs if run.experiment == "b"}
+    for expected, mark in ({}, "*"), ({folder.resolve(): more}, ""):
+        (found,) = boards_of(runs, expected)
+        rows = board_table(found).rows
+        assert [(row.group, row.label) for row in rows] == [
+            ("atlop (a, b)", "vae"),
+            ("atlop (c)", "vae"),
+            ("atlop (a, b, c)", "none"),
+        ]
+        assert rows[0].cells["test.f1.difference"].mark == mark
+        assert SHARED in found.notes and "`atlop (a, b) + vae`" in found.notes[0]
+    text = page([found])
+    assert "17 finished runs, 3 entries" in text
+    assert ">a,<br>b</td>" in text and text.count("<svg") >= 6  # each experiment keeps its figures
+    (apart,) = boards_of(runs[:12] + scored(tmp_path, "vae", f1, experiment="d", seconds=1.0))
+    assert len(apart.entries) == 3 and SHARED not in apart.notes
 
 
 def test_across_settings_by_hand(tmp_path):

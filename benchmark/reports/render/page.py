@@ -77,7 +77,7 @@ def _figures(board: Board) -> Iterator[tuple[str, str]]:
     seed by seed, for each backbone.
     """
     for member in board.members:
-        own = sorted((e for e in board.entries if e.member is member), key=lambda e: e.row.group)
+        own = sorted((e for e in board.entries if member in e.members), key=lambda e: e.row.group)
         own = [entry for entry in own if entry.row.cell(_DIFFERENCE).mean is not None]
         of = f" ({member.label})" if board.several else ""
         if own:
