@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.grid.status import description_of, seeds_by_cell, statuses
+from benchmark.grid.status import seeds_by_cell, statuses
 from benchmark.reports.ablation import CALIBRATED, ablation_table
 from benchmark.reports.difference_table import marked
 from benchmark.reports.evidence import Evidence
@@ -46,8 +46,7 @@ def findings(results: Path) -> str:
         name = experiment.relative_to(ROOT).as_posix()
         further = significance(study, evidence, FURTHER)
         shows = summary(plain, further)
-        about = f"[{experiment.name}]({name}/report.md): {description_of(experiment)}"
-        told.append(" ".join(["*", about, *shows]))
+        told.append(" ".join([f"* [{experiment.name}]({name}/report.md):", *shows]))
         tables = [marked(ablation_table(study), plain)]
         tables.append(marked(ablation_table(study, CALIBRATED), further))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
