@@ -114,12 +114,15 @@ def prepare(
     facts = identity.facts(corpus, encoder)
     _require_same(finished, facts)
     _require_ready(left, restart, facts)
-    stored = {job.directory.facts().get("commit") for job in finished}
-    if others := sorted(str(other)[:12] for other in stored - {facts["commit"], None}):
-        progress.message(
-            f"note: the runs that are done were made by commit {', '.join(others)}, "
-            f"those to come by {str(facts['commit'])[:12]}"
-        )
+    for fact, made, length in (("commit", "by commit", 12), ("machine", "on", None)):
+        now = str(facts[fact])
+        stored = {str(job.directory.facts().get(fact)) for job in finished} - {"None"}
+        stored -= {now, now.split(",")[0]}  # older runs have no processor
+        if others := sorted(other[:length] for other in stored):
+            progress.message(
+                f"note: the runs that are done were made {made} {', '.join(others)}, those to come "
+                f"{made} {now[:length]}"
+            )
     if encoder.freeze == "all" and encoder.mention == "marker":
         progress.message(
             "encoder.freeze: all with encoder.mention: marker: a frozen encoder has never learned "

@@ -34,9 +34,23 @@ def facts(corpus: Any, encoder: EncoderConfig) -> dict[str, Any]:
         "corpus_notes": list(corpus.notes),
         "commit": commit(),
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
+        "machine": ", ".join(filter(None, (f"{platform.system()} {platform.machine()}", _cpu()))),
         **{name: importlib.metadata.version(name) for name in LIBRARIES},
     }
+
+
+def _cpu(cpuinfo: str | Path = "/proc/cpuinfo") -> str:
+    """The processor, where the system tells: another one adds up in another order, so that the last
+    digits differ.
+    """
+    try:
+        first = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        return platform.processor()
+    known = dict(line.split(":", 1) for line in first.splitlines() if ":" in line)
+    known = {key.strip(): value.strip() for key, value in known.items()}
+    parts = [f"{key} {known[key]}" for key in ("cpu family", "model", "stepping") if key in known]
+    return " ".join(filter(None, (known.get("model name"), ", ".join(parts))))
 
 
 @functools.cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from math import fsum
+from operator import getitem
 
 from benchmark.reports.significance import Contrast, Significance, against
 from benchmark.reports.study import Pairs, Study, is_control
@@ -26,7 +28,7 @@ def summary(plain: Significance, further: Significance | None) -> list[str]:
             found.append(_nothing_learnt(backbone, plain.study))
             continue
         rivals = {
-            augmenter: _mean_gain(plain.study.pairs((backbone, augmenter)), "dev")
+            augmenter: _mean_gain(plain.study.pairs((backbone, augmenter)), "dev", "f1")
             for (of, augmenter), contrast in plain.first.items()
             if of == backbone and contrast.difference.values and not is_control(augmenter)
         }
@@ -92,12 +94,16 @@ def _paragraph(
     if not pairs:
         return f"{text} It has no seed in common with the best control, `{control}`."
     gain = _gain(against(study, cell, control, plain.evidence), with_p=True)
-    return f"{text} Against the best control on dev, `{control}`: {gain}."
+    text += f" Against the best control on dev, `{control}`: {gain}"
+    if further is not None:
+        left = 100 * _mean_gain(pairs, "test", "calibrated", "f1")
+        text += f"; with one tuned threshold {signed(left)} F1"
+    return f"{text}."
 
 
-def _mean_gain(pairs: Pairs, split: str, score: str = "f1") -> float:
-    """Mean difference in a score of paired runs, a fraction."""
-    of = lambda run: run.metrics[split][score] or 0.0
+def _mean_gain(pairs: Pairs, *path: str) -> float:
+    """Mean difference in the score at this path of the metrics of paired runs, a fraction."""
+    of = lambda run: reduce(getitem, path, run.metrics) or 0.0
     return fsum(of(a) - of(b) for a, b in pairs) / len(pairs)
 
 
@@ -122,7 +128,7 @@ def _gain(contrast: Contrast, *, with_p: bool = False) -> str:
     text = f"{signed(contrast.difference.mean)} {contrast.score}{_span(contrast.bounds)}"
     if contrast.test is None:
         return f"{text} (one seed: no test across seeds)"
-    told = f"p = {contrast.test.p:.2g}, " if with_p else ""
+    told = f"p = {contrast.test.p:.2g}, uncorrected, " if with_p else ""
     return f"{text} ({told}{'significant' if contrast.significant else 'not significant'})"
 
 

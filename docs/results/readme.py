@@ -59,9 +59,10 @@ def findings(results: Path) -> str:
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
     left_out = f"{few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds"
     told.append(
-        "* In the table, differences (Δ) are over the seeds that both rows have, and `*` marks "
-        "what differs significantly from `none` (average precision has no mark). "
-        f"{left_out} are left out."
+        "* In the table, differences (Δ) are over the seeds that both rows have, means over all "
+        "of a row: compare by Δ. `*` marks what differs significantly from `none` among the "
+        "comparisons of its experiment (average precision has no mark); runs that several "
+        f"experiments hold stand in each. {left_out} are left out."
     )
     return "\n".join([*told, "", *lines]) + "\n"
 

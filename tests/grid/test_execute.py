@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -323,15 +324,24 @@ def test_a_saved_state_stays_where_the_new_settings_are_refused(lab, monkeypatch
     assert state.is_file() and lab(NONE).exit_code == 0  # with the same settings it goes on
 
 
-def test_runs_of_another_commit_are_only_said(lab):
+@pytest.mark.parametrize(
+    ("fact", "value", "note"),
+    [
+        ("commit", "0123456789abcdef", "were made by commit 0123456789ab, those"),
+        ("machine", "Linux m68k, old", "were made on Linux m68k, old, those"),
+        ("machine", f"{platform.system()} {platform.machine()}", ""),  # as older runs have it
+    ],
+)
+def test_runs_of_another_commit_or_machine_are_only_said(lab, fact, value, note):
     lab(LEFT)
     directory = RunDirectory(lab.folder("left none 0"))
     config = config_of(lab, "left none 0")
-    config["facts"]["commit"] = "0123456789abcdef"
+    config["facts"][fact] = value
     directory.write_json("config.json", config)
     directory.finish()
     done = lab("run CONFIG --seeds 0,1 --backbones left")
-    assert done.exit_code == 0 and "were made by commit 0123456789ab" in done.stderr
+    assert done.exit_code == 0 and note in done.stderr
+    assert ("note: the runs that are done" in done.stderr) == bool(note)
 
 
 # What is kept, and what is cleaned up

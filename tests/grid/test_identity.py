@@ -96,3 +96,14 @@ def test_a_student_is_bound_to_its_teacher(tmp_path):
     first = teacher_digest([str(tmp_path)])
     (tmp_path / "DONE").write_text("trained anew")
     assert first != teacher_digest([str(tmp_path)]) is not None
+
+
+def test_the_processor_is_named(tmp_path):
+    told = "processor\t: {}\ncpu family\t: 6\nmodel\t\t: 207\nmodel name\t: A: B\nstepping\t: 2\n\n"
+    (tmp_path / "two").write_text(told.format(0) + told.format(1).replace("207", "85"))
+    assert identity._cpu(tmp_path / "two") == "A: B cpu family 6, model 207, stepping 2"
+    (tmp_path / "arm").write_text("processor : 0\nBogoMIPS : 50.00\n")
+    assert identity._cpu(tmp_path / "arm") == ""
+    assert identity._cpu(tmp_path / "none") == identity.platform.processor()
+    known = identity.facts(CORPUS, EncoderConfig(name="tiny"))["machine"]
+    assert known.startswith(identity.platform.system()) and identity._cpu() in known
