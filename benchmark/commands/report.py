@@ -138,7 +138,7 @@ def publish(
     from benchmark.reports.render.html import html_document
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown, terminal
-    from benchmark.reports.significance import calibrated_significance, significance
+    from benchmark.reports.significance import calibrated_significance, significance, to_controls
     from benchmark.reports.study import Study
     from benchmark.reports.summary import summary
     from benchmark.store.files import write_text
@@ -159,6 +159,8 @@ def publish(
     if further is not None:
         shown.append(marked(ablation_table(study, ablation.CALIBRATED), further))
         shown += [difference_table(further)] if further else []
+    if (controlled := to_controls(study, evidence)) is not None:
+        shown.append(difference_table(controlled))
     if study.has("per_relation"):
         shown.append(ablation_table(study, ablation.PER_RELATION))
     said, quality = summary(plain, further), quality_tables(study)

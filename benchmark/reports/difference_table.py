@@ -1,7 +1,8 @@
 """What the comparisons of an experiment show: marks in its ablation table, and a table of its own.
 
 The table has, per backbone and augmenter, the difference to `none`, its interval, p before and
-after Holm, and the effect size. Only what is significant after Holm gets the mark.
+after Holm, and the effect size. Only what is significant after Holm gets the mark. Another table
+has the differences to the best control, with p uncorrected and no mark.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from benchmark.reports.ablation import EARLY, coverage_notes, early_note
-from benchmark.reports.significance import FAMILIES, Contrast, Significance
+from benchmark.reports.significance import FAMILIES, FURTHER, Contrast, Significance
 from benchmark.reports.study import is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
 from benchmark.statistics.advice import (
@@ -59,18 +60,23 @@ def difference_table(found: Significance) -> Table:
         if family is found.first or any(c.difference.absent != UNDEFINED for c in family.values())
     }
     found = replace(found, families=families)
-    columns = tuple(column for measure in families for column in _columns(FAMILIES[measure]))
+    beside = _BESIDE[: 3 if found.controls else None]  # without a correction p is the last
+    differences = {measure: _difference(measure, found) for measure in families}
+    columns = tuple(c for column in differences.values() for c in _columns(column, beside))
     rows = []
     for place in found.first:
         asked, cells = found.study.expected[place], {}
-        for family in families.values():
-            cells |= _cells(family[place], early=bool(found.study.chosen_early(place)))
-        paired = {run.seed for run, _ in found.study.pairs(place)}
+        for measure, family in families.items():
+            early, key = bool(found.study.chosen_early(place)), differences[measure].key
+            cells |= _cells(family[place], key, beside, early=early)
+        pairs = found.study.pairs(place, found.controls.get(place[0], BASELINE))
+        paired = {run.seed for run, _ in pairs}
         seeds, control = tuple(seed for seed in asked if seed in paired), is_control(place[1])
         rows.append(Row(*place, cells, seeds, asked, control=control))
-    plain = "f1" in families
-    title = f"{found.study.title}, difference to {BASELINE}{'' if plain else ', calibrated'}"
-    notes = (*([] if plain else [SHORTENED]), *_notes(found), *coverage_notes(rows))
+    to = BASELINE if "f1" in families else f"{BASELINE}, calibrated"
+    title = f"{found.study.title}, difference to {'the best control' if found.controls else to}"
+    short = [SHORTENED] if families.keys() & FURTHER.keys() else []
+    notes = (*short, *_notes(found), *coverage_notes(rows))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 
@@ -97,17 +103,23 @@ _BESIDE = (  # a difference: key, label and form of a column, and its number of 
 )
 
 
-def _columns(difference: Column) -> list[Column]:
+def _difference(measure: str, found: Significance) -> Column:
+    column = FAMILIES[measure]
+    key = column.key.removesuffix("difference") + "to_control"
+    return replace(column, key=key) if found.controls else column
+
+
+def _columns(difference: Column, beside: tuple) -> list[Column]:
     key, heading = difference.key, difference.heading
-    beside = [Column(f"{key}.{name}", label, heading, **form) for name, label, form, _ in _BESIDE]
-    return [difference, *beside]
+    further = [Column(f"{key}.{name}", label, heading, **form) for name, label, form, _ in beside]
+    return [difference, *further]
 
 
-def _cells(contrast: Contrast, *, early: bool = False) -> dict[str, Cell]:
-    key, difference = FAMILIES[contrast.measure].key, contrast.difference
+def _cells(contrast: Contrast, key: str, beside: tuple, *, early: bool) -> dict[str, Cell]:
+    difference = contrast.difference
     mark = MARK * contrast.significant + EARLY * (early and difference.n > 0)
     cells = {key: replace(difference, mark=mark)}
-    for name, _, _, number_of in _BESIDE:
+    for name, _, _, number_of in beside:
         number = number_of(contrast)
         cells[f"{key}.{name}"] = Cell(number=number, over=difference.n)
         if number is None:
@@ -166,7 +178,10 @@ def _warnings(found: Significance) -> Iterator[str]:
 def _notes(found: Significance) -> Iterator[str]:
     several = any(contrast.difference.n > 1 for contrast in found.contrasts)
     spread = ": mean ± standard deviation of the pairs (n - 1)" if several else ""
-    yield f"Augmenter minus `{BASELINE}` with the same backbone and seed, in points{spread}."
+    best = ", ".join(f"`{name}` ({backbone})" for backbone, name in found.controls.items())
+    best = f"the best control, the one with the highest dev F1: {best},"
+    other = best if found.controls else f"`{BASELINE}`"
+    yield f"Augmenter minus {other} with the same backbone and seed, in points{spread}."
     intervals = [c.interval for c in found.contrasts if c.interval is not None]
     if intervals:
         names = " or ".join(dict.fromkeys(interval.name for interval in intervals))
@@ -188,11 +203,11 @@ def _notes(found: Significance) -> Iterator[str]:
     yield from _warnings(found)
     yield from early_note(found.study)
     yield from without_counts(found)
-    if lacking := list(dict.fromkeys(what for c in found.contrasts for what in _lacking(c))):
+    if lacking := list(dict.fromkeys(what for c in found.contrasts for what in _lacking(c, found))):
         yield f"n/a: {'; '.join(lacking)}."
 
 
-def _lacking(contrast: Contrast) -> Iterator[str]:
+def _lacking(contrast: Contrast, found: Significance) -> Iterator[str]:
     """Why numbers beside a difference are not available."""
     if contrast.difference.absent == UNDEFINED:
         yield "a score of a run is undefined"
@@ -205,8 +220,8 @@ def _lacking(contrast: Contrast) -> Iterator[str]:
             why = "average precision has" if precise else "without counts per document there is"
         yield f"{why} no interval"
     if contrast.test is None:
-        yield "one seed gives no p and no d_z"
-    elif contrast.effect is None:
+        yield "one seed gives no p" + ("" if found.controls else " and no d_z")
+    elif contrast.effect is None and not found.controls:
         yield "d_z is undefined where the differences do not vary"
 
 
@@ -227,6 +242,12 @@ def _tests(found: Significance) -> Iterator[str]:
     errors = [c.test.p_error for c in found.tested if c.test.p_error is not None]
     if errors:
         yield f"Resampling alone moves a p by up to ±{max(errors):.4f} (1 SE)."
+    if found.controls:
+        yield (
+            "p is not corrected, whatever the number of rows and scores: each comparison stands by "
+            "itself, and none has a mark."
+        )
+        return
     number = "one comparison" if found.size == 1 else f"{found.size} comparisons"
     confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
     yield (

@@ -3,13 +3,14 @@
 Two families are declared beforehand: every backbone x augmenter of the experiment against `none` of
 the same backbone, paired by seed, on test F1 (confirmatory) and on test LTail F1. Each family is
 corrected by Holm; a comparison that has not run counts. The p-value is one across seeds, a claim
-about the method; the interval is over seeds and documents.
+about the method; the interval is over seeds and documents. Comparisons with the best control are
+not declared, and not corrected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -44,7 +45,7 @@ FAMILIES = PLAIN | FURTHER
 
 @dataclass(frozen=True)
 class Contrast:
-    """One augmenter against `none` on one measure.
+    """One augmenter against `none`, or another one, on one measure.
 
     difference: in points by seed, or why there is none.
     interval: of the mean difference, a fraction; None without counts per document.
@@ -94,11 +95,14 @@ class Significance:
     """The comparisons of an experiment; false without any.
 
     families: measure -> (backbone, augmenter) -> its comparison.
+    controls: backbone -> the control that is compared with, each comparison by itself; empty for
+        comparisons with `none`.
     """
 
     study: Study
     evidence: Evidence
     families: Mapping[str, Mapping[tuple[str, str], Contrast]]
+    controls: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return any(self.families.values())
@@ -118,7 +122,8 @@ class Significance:
 
     @property
     def size(self) -> int:
-        return len(self.first)
+        """How many comparisons Holm corrects for."""
+        return 1 if self.controls else len(self.first)
 
 
 def significance(
@@ -152,6 +157,27 @@ def against(study: Study, place: tuple[str, str], other: str, evidence: Evidence
 def calibrated_significance(study: Study, evidence: Evidence) -> Significance | None:
     """The comparisons FURTHER; None with older runs, which have no such scores."""
     return significance(study, evidence, FURTHER) if study.has("calibrated") else None
+
+
+def to_controls(study: Study, evidence: Evidence) -> Significance | None:
+    """Every augmenter against the best control of its backbone, uncorrected, on all of FAMILIES (on
+    PLAIN with older runs); None where no seed of a control pairs with one of an augmenter.
+    """
+    controls = {name: found for name in study.backbones if (found := study.best_control(name))}
+    others = {
+        place: controls[place[0]]
+        for place in study.cells
+        if place[0] in controls and place[1] not in (BASELINE, controls[place[0]])
+    }
+    families = {
+        measure: {
+            place: _contrast(study, place, measure, column, evidence, other)
+            for place, other in others.items()
+        }
+        for measure, column in (FAMILIES if study.has("calibrated") else PLAIN).items()
+    }
+    paired = any(study.pairs(place, other) for place, other in others.items())
+    return Significance(study, evidence, families, controls) if paired else None
 
 
 def _contrast(

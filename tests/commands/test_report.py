@@ -39,6 +39,16 @@ def test_four_files_the_same_each_time(tmp_path):
     assert "further, in the files: scores on dev; difference to none" in done.stderr
 
 
+def test_differences_to_the_best_control_are_in_all_files(tmp_path):
+    for augmenter, f1 in {"none": 0.5, "copies": 0.51, "vae": 0.54}.items():
+        for seed in (0, 1):
+            counted(tmp_path, augmenter, seed, f1)
+    done = report(tmp_path / "demo")
+    assert "difference to none; difference to the best control" in " ".join(done.stderr.split())
+    for path in (tmp_path / "demo").glob("report.*"):
+        assert "difference to the best control" in path.read_text(encoding="utf-8")
+
+
 @pytest.mark.long
 def test_120_runs_of_500_documents_take_less_than_five_seconds(tmp_path):
     of = itertools.product(BACKBONES, ("none", "gaussian", "vae", "vaediff"), range(10))

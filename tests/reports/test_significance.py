@@ -14,7 +14,7 @@ from benchmark.reports.difference_table import difference_table, marked
 from benchmark.reports.render.html import html, html_document
 from benchmark.reports.render.latex import latex
 from benchmark.reports.render.text import csv_text, markdown
-from benchmark.reports.significance import Contrast, calibrated_significance
+from benchmark.reports.significance import Contrast, calibrated_significance, to_controls
 from benchmark.reports.tables import Cell
 from benchmark.scoring.counts import Counts
 from benchmark.statistics.intervals import crossed_interval
@@ -293,6 +293,74 @@ def test_a_model_from_the_warm_up_is_marked_in_the_table_of_differences_too(tmp_
         of_row = {row.label: row.cell(F1).mark for row in table.rows}
         assert of_row["vae"] == "†" and of_row["copies"] == ""
         assert "met a generated pair: atlop/vae (seed 0, epoch 2), atlop/vae" in caption(table)
+
+
+# ---- the best control
+
+
+def with_controls(folder, *, calibrated=True):
+    """`vae` against the control `copies`, which has the higher dev F1 of two: +1, +1, +1, +1, +1
+    and +10 points F1, -2 LTail F1; calibrated +3 and -1; average precision +4, of the tail +5.
+    """
+    runs, above = [], {"none": 0, "class_balanced": 1, "copies": 2, "vae": 2}
+    for seed, point in enumerate(SIX):
+        for name, base in above.items():
+            vae, base = name == "vae", 0.5 + base / 100
+            stored = run(folder, name, seed, base + vae * point / 100)
+            test, tail = stored.metrics["test"], base - 0.02 * vae
+            test["ltail_f1"] = tail
+            files = {"counts_test.json": counts(test["f1"], tail).to_json()}
+            if calibrated:
+                f1, tail = base + 0.03 * vae, base - 0.01 * vae
+                test["calibrated"] = {"f1": f1, "ltail_f1": tail}
+                precision = {"all": 4, "frequent": 9, "tail": 5}
+                precision = {key: 0.3 + vae * points / 100 for key, points in precision.items()}
+                test["average_precision"] = precision
+                files["counts_test_calibrated.json"] = counts(f1, tail).to_json()
+            write(stored, files=files)
+            runs.append(stored)
+    return runs
+
+
+def test_the_difference_to_the_best_control_on_every_score(tmp_path):
+    plain = compared_with_none(with_controls(tmp_path))
+    found = to_controls(plain.study, plain.evidence)
+    table = difference_table(found)
+    assert table.title == "demo: toy, difference to the best control"
+    assert [row.shown_label for row in table.rows] == ["class_balanced (control)", "vae"]
+    row = shown(table)
+    scores = {"test.f1": 2.5, "test.ltail_f1": -2, "calibrated.f1": 3, "calibrated.ltail_f1": -1}
+    scores |= {"ap.all": 4, "ap.tail": 5}
+    for score, difference in scores.items():
+        key = f"{score}.to_control"
+        assert row[key] == pytest.approx(difference) and row[f"{key}.p"] == P_SIX
+        ends = [row[f"{key}.low"], row[f"{key}.high"]]
+        if score.startswith("ap."):
+            assert ends == ["undefined"] * 2
+        elif score != "test.f1":  # neither seeds nor documents vary
+            assert ends == pytest.approx([difference] * 2)
+    assert 1 <= row["test.f1.to_control.low"] < 2.5 < row["test.f1.to_control.high"] <= 10
+    assert len(row) == len(table.columns) == 4 * len(scores)  # no p (Holm), no d_z
+    assert shown(table, augmenter="class_balanced")["test.f1.to_control"] == pytest.approx(-1)
+    text = caption(table)
+    assert "minus the best control, the one with the highest dev F1: `copies` (atlop), with" in text
+    assert "p is not corrected" in text and "n/a: average precision has no interval." in text
+    assert not any(cell.mark for row in table.rows for cell in row.cells.values())
+    assert not any(word in text for word in ("Holm)", "d_z", "confirmatory"))
+
+
+def test_without_a_pair_with_a_control_there_is_no_table_of_it(tmp_path):
+    runs = with_controls(tmp_path, calibrated=False)
+    made = lambda runs: to_controls((found := compared_with_none(runs)).study, found.evidence)
+    columns = difference_table(made(runs)).columns  # older runs have the plain scores alone
+    assert {column.heading for column in columns} == {"test F1", "test LTail F1"}
+    one = difference_table(made([stored for stored in runs if stored.seed == 0]))
+    assert "n/a: one seed gives no p." in one.notes
+    assert made([stored for stored in runs if stored.augmenter in ("none", "vae")]) is None
+    assert made([stored for stored in runs if stored.augmenter in ("none", "copies")]) is None
+    apart = [s for s in runs if s.augmenter == "none" or (s.augmenter == "vae") == (s.seed < 3)]
+    apart = [stored for stored in apart if stored.augmenter != "class_balanced"]
+    assert made(apart) is None
 
 
 # ---- every renderer
