@@ -38,6 +38,7 @@ from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
 
 LARGEST_SEED = 2**63 - 1
+HEAD = "_head"  # with it ends the folder of runs of the cheap protocol
 PLAIN = (type(None), bool, int, str)  # values of options, beside finite floats
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
@@ -410,7 +411,7 @@ class Experiment(OptionModel):
     @property
     def folder(self) -> str:
         """The name of the folder of its runs. Those of the cheap protocol have one of their own."""
-        return f"{self.name}_head" if self.augment.stage3 == "head" else self.name
+        return f"{self.name}{HEAD}" if self.augment.stage3 == "head" else self.name
 
     def run(self, backbone: str, augmenter: str, seed: int) -> RunConfig:
         """The configuration of one run."""

@@ -28,7 +28,7 @@ from benchmark.errors import UserError
 from benchmark.grid.plan import NONE
 from benchmark.grid.status import Status, description_of, seeds_by_cell, statuses
 
-Verify = option(bool, "First make every score anew from the stored predictions.", "--verify")
+Verify = option(bool, "First make scores anew from the stored files.", "--verify")
 
 
 def report(
@@ -46,8 +46,9 @@ def report(
     (leaderboard.html); exit code 1 when one has no tables.
 
     With --verify, files are compared with their digests, and scores and counts with those that the
-    stored predictions and the dataset's files give (without these: with the stored counts). Exit
-    code 1 and no tables when anything differs; each run, file and score that does is named.
+    stored predictions and the dataset's files give (without these: with the stored counts, which
+    give no average precision and no threshold; what was not recomputed is told). Exit code 1 and no
+    tables when anything differs; each run, file and score that does is named.
 
     Examples:
 
@@ -112,10 +113,21 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
     reasons = Counter(reason for run in verified for reason in run.unverified)
     for reason, runs in reasons.items():
         typer.echo(f"not verified, of {runs} run(s): {reason}", err=True)
+    left: dict[tuple[int, str], list[str]] = {}
+    for (score, wanted), runs in Counter(s for run in verified for s in run.left.items()).items():
+        left.setdefault((runs, wanted), []).append(score)
+    for (runs, wanted), scores in left.items():
+        typer.echo(
+            f"not recomputed, of {runs} run(s), for want of {wanted}: {', '.join(scores)}", err=True
+        )
     differing = sum(bool(run.differences) for run in verified)
+    in_part = sum(bool(run.left) and not run.differences for run in verified)
+    told = (
+        f"{in_part} but for the scores named above, which were not recomputed, " if in_part else ""
+    )
     typer.echo(
-        f"verified: {len(verified)} runs, {len(verified) - differing} as their files give them, "
-        f"{differing} not",
+        f"verified: {len(verified)} runs, {len(verified) - differing - in_part} as their files "
+        f"give them, {told}{differing} not",
         err=True,
     )
     if differing:

@@ -6,10 +6,15 @@
                         files are at hand; else from the stored counts
     calibrated scores   from the stored candidates and the gold documents, the threshold tuned
                         on dev again; else from the stored counts
+    average precision,  from the stored candidates and the gold documents alone
+    thresholds
     fused scores        in the same way from candidates of their own, and the fused predictions
     counts              against those of predictions or candidates and gold documents
+    stage1              (cheap protocol) against the test scores of the stage 1 run, where the
+                        experiment's folder lies beside that of the stage 1 models
 
-What cannot be recomputed, such as the quality of generated pairs, is checked by its digest alone.
+A score that cannot be recomputed is told. What never can, such as times and the quality of
+generated pairs, is checked by its digest alone.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark.config import complete_options
+from benchmark.config import HEAD, complete_options
 from benchmark.errors import UserError
 from benchmark.registry import DATASETS
 from benchmark.scoring.calibration import (
@@ -39,6 +44,7 @@ from benchmark.store.runs import RunDirectory, StoredRun
 SPLITS = ("dev", "test")
 THRESHOLDS = CALIBRATIONS | FUSED  # a kind of scores -> where metrics.json has its threshold
 BESIDE = (*THRESHOLDS, "average_precision")  # the plain scores of a split
+PREDICTIONS, CANDIDATES = (f"{files} and gold documents" for files in ("predictions", "candidates"))
 TOLERANCE = 1e-9  # sums on another machine may differ in their last digits
 
 
@@ -47,12 +53,14 @@ class Verified:
     """What was found of one run.
 
     differences: each names the file, what differs, and both values.
-    unverified: what could not be recomputed, and why.
+    unverified: files that could not be compared with others, and why.
+    left: score -> what it takes to recompute it, which is not there.
     """
 
     directory: RunDirectory
     differences: list[str] = field(default_factory=list)
     unverified: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
 
     def compare(
         self, name: str, stored: Mapping[str, Any], given: Mapping[str, Any], source: str
@@ -132,6 +140,8 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
             for kind in ("plain", *THRESHOLDS):
                 if kind == "plain" or kind in metrics[split]:  # not every run has all
                     _of_split(found, metrics, split, kind, gold)
+        if "stage1" in metrics:
+            _of_stage1(found, run)
     except UserError as error:
         found.differences.append(str(error))
     except (KeyError, TypeError, AttributeError, ValueError) as error:  # JSON that was edited
@@ -149,6 +159,19 @@ def _of_history(found: Verified, metrics: Mapping[str, Any]) -> None:
     given = {"epochs": len(f1), "best_epoch": 1 + f1.index(max(f1)) if f1 else None}
     stored = {name: metrics.get(name) for name in given}
     found.compare("metrics.json", stored, given, "history.jsonl gives")
+
+
+def _of_stage1(found: Verified, run: StoredRun) -> None:
+    """The scores that tables show as those of the stage 1 model, which are its own run's."""
+    folder = found.directory.experiment.resolve()
+    name = folder.name.removesuffix(HEAD)
+    stage1 = RunDirectory.of(folder.parent, name, run.backbone, run.augmenter, run.seed)
+    if name == folder.name or not stage1.is_sound():  # what is wrong with it, its folder tells
+        found.left["stage1"] = f"a sound stage 1 run in the folder without {HEAD}"
+        return
+    stored, given = run.metrics["stage1"], stage1.read().metrics["test"]
+    source = f"{'/'.join(stage1.path.parts[-4:])}/metrics.json has"
+    found.compare("metrics.json", {"stage1": stored}, {"stage1": given}, source)
 
 
 def _of_split(
@@ -186,7 +209,11 @@ def _of_split(
                 stored = {"facts": directory.read_json(name)}
                 found.compare(name, stored, {"facts": chosen}, f"{made_of} gives")
         counts = made
+    elif not plain:
+        found.left |= dict.fromkeys(_names_of_ranking(split, kind, metrics), CANDIDATES)
     if counts is None:
+        scores = (split, f"{split}_relations") if plain else (f"{split}.{kind}",)
+        found.left |= dict.fromkeys(scores, PREDICTIONS if plain else CANDIDATES)
         return
     if plain:
         scores = {name: value for name, value in metrics[split].items() if name not in BESIDE}
@@ -199,6 +226,14 @@ def _of_split(
         stored = {split: {part: (metrics | metrics[split])[part] for part in given}}
         given = {split: given}
     found.compare("metrics.json", stored, given, source)
+
+
+def _names_of_ranking(split: str, kind: str, metrics: Mapping[str, Any]) -> list[str]:
+    """What `_of_ranking` recomputes."""
+    names = [THRESHOLDS[kind]] if split == "dev" else []
+    if kind in CALIBRATIONS and "average_precision" in metrics[split]:
+        names.append(f"{split}.average_precision")
+    return names
 
 
 def _of_ranking(

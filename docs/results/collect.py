@@ -2,11 +2,12 @@
 
     python docs/results/collect.py RESULTS DESTINATION
 
-Predictions, candidates, drawn samples and weights stay behind. The counts hold every number that a
-table or a test needs; they and the history go into one archive, which takes an eighth of their room
-(benchmark/store/packed.py). DONE lists the files left behind, so that `report --verify` says what
-it could not recompute instead of calling the run damaged. Runs that the destination already has are
-not touched.
+Predictions, candidates, drawn samples and weights stay behind. The counts give every F1, precision
+and recall of a table or a test; they and the history go into one archive, which takes an eighth of
+their room (benchmark/store/packed.py). Average precision and thresholds, which follow from the
+candidates alone, stand in metrics.json and cannot be recomputed any more. DONE lists the files left
+behind, so that `report --verify` names these scores instead of calling the run damaged. Runs that
+the destination already has are not touched.
 """
 
 import shutil

@@ -166,7 +166,7 @@ def differences(run):
 
 def test_an_honest_run_is_made_anew_from_its_predictions(run):
     found = verify(run, Documents())
-    assert found.differences == [] and found.unverified == []
+    assert found.differences == [] and found.unverified == [] and found.left == {}
 
 
 def test_without_gold_documents_the_stored_counts_remain(run, dataset, tmp_path):
@@ -264,6 +264,43 @@ def test_a_published_run_keeps_the_counts_of_its_fused_scores(tmp_path, dataset)
     assert "there is no candidates_dev_fused.json" in found.unverified
 
 
+UNKNOWN = ["threshold", "dev.average_precision", "thresholds", "test.average_precision"]
+
+
+@pytest.mark.parametrize("change", [to(5.0, "threshold"), to(1.0, *UNKNOWN[3].split("."), "tail")])
+def test_what_a_published_run_cannot_show_is_told_and_not_called_verified(run, change):
+    """An average precision and a threshold follow from no counts."""
+    for path in [*run.path.glob("candidates_*"), *run.path.glob("predictions_*")]:
+        path.unlink()
+    edit(run, "metrics.json", change)
+    found = verify(run, Documents())
+    assert found.differences == []
+    assert found.left == dict.fromkeys(UNKNOWN, "candidates and gold documents")
+    done = report(run.experiment, "--verify")
+    said = f"of 1 run(s), for want of candidates and gold documents: {', '.join(UNKNOWN)}\n"
+    assert done.exit_code == 0 and f"not recomputed, {said}" in done.stderr
+    said = "1 runs, 0 as their files give them, 1 but for the scores named above, which were not"
+    assert f"verified: {said} recomputed, 0 not" in done.stderr
+
+
+def test_the_scores_of_stage_1_are_those_of_its_own_run(tmp_path, dataset):
+    stage1 = write_run(tmp_path, dataset)
+    run = RunDirectory(tmp_path / "demo_head" / "atlop" / "none" / "seed-0")
+    shutil.copytree(stage1.path, run.path)
+    copied = lambda metrics: metrics.update(stage1=metrics["test"])
+    edit(run, "metrics.json", copied)
+    found = verify(run, Documents())
+    assert found.differences == [] and found.left == {}
+    edit(run, "metrics.json", to(0.95, "stage1", "f1"))
+    (difference,) = differences(run)
+    said = "stage1.f1 is 0.95; demo/atlop/none/seed-0/metrics.json has 0.6"
+    assert difference.startswith(f"{run.path / 'metrics.json'}: {said}")
+    shutil.move(tmp_path / "demo", tmp_path / "elsewhere")
+    found = verify(run, Documents())
+    assert found.differences == [] and list(found.left) == ["stage1"]
+    assert "a sound stage 1 run in" in found.left["stage1"]
+
+
 def test_what_was_edited_without_a_new_digest_is_named_twice(run):
     edit(run, "metrics.json", SET_F1, signed=False)
     by_digest, by_score = differences(run)
@@ -315,7 +352,7 @@ def test_a_run_that_kept_scores_alone(run):
         (run.path / name).unlink()
     run.finish()
     found = verify(run, Documents())
-    assert not found.differences
+    assert not found.differences and {"dev", "test_relations", "test.calibrated"} < {*found.left}
     assert [reason.removeprefix("there is no ") for reason in found.unverified] == names
 
 
