@@ -245,7 +245,7 @@ def _tests(found: Significance) -> Iterator[str]:
     if found.controls:
         yield (
             "p is not corrected, whatever the number of rows and scores: each comparison stands by "
-            "itself, and none has a mark."
+            "itself, and none is marked as significant."
         )
         return
     number = "one comparison" if found.size == 1 else f"{found.size} comparisons"
