@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from benchmark.config import Choice, Experiment, read_experiment
 from benchmark.errors import UserError
-from benchmark.grid.plan import Job, plan
+from benchmark.grid.plan import NONE, Job, plan
 from benchmark.store.files import make_folder, read_json, write_json
 from benchmark.store.runs import RunDirectory, started_runs
 
@@ -94,11 +94,14 @@ def status_of_directory(directory: RunDirectory) -> Status:
 
 
 def seeds_by_cell(found: Iterable[Status | RunDirectory]) -> dict[tuple[str, str], list[int]]:
-    """(backbone, augmenter) -> the seeds of these runs."""
+    """(backbone, augmenter) -> the seeds of these runs, and those of `none` with this backbone: a
+    cell that came to the experiment later is expected to have them, too.
+    """
     cells: dict[tuple[str, str], list[int]] = {}
     for run in found:
         cells.setdefault(run.cell, []).append(run.seed)
-    return cells
+    with_none = {cell: cells.get((cell[0], NONE), []) for cell in cells}
+    return {cell: list(dict.fromkeys(with_none[cell] + seeds)) for cell, seeds in cells.items()}
 
 
 def write_grid(experiment: Experiment, results: str | Path) -> None:

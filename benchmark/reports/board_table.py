@@ -71,7 +71,9 @@ def across_settings(found: Iterable[Significance]) -> Table | None:
         "experiments hold are one setting.",
         f"k-hat (Dror et al. 2017, Bonferroni): with {1 - ALPHA:.0%} confidence the augmenter "
         f"differs from `{BASELINE}`, for better or worse, in at least so many of the settings with "
-        "a p (two-sided, across seeds; one seed gives none).",
+        "a p (two-sided, across seeds; one seed gives none). Where the interval over seeds and "
+        "documents includes 0, p counts as 1. Each augmenter by itself, without a correction for "
+        "how many there are; a mark in a table of an experiment asks for more.",
     )
     return Table("Across settings", notes, "", "Augmenter", ACROSS, rows)
 
@@ -83,13 +85,16 @@ def across_sentence(table: Table | None) -> list[str]:
         tested, k_hat = (row.cells[key].mean for key in ("tested", "k_hat"))
         if tested > 1:
             counts.append(f"`{row.label}` in at least {k_hat} of {tested}")
-    said = "Settings in which an augmenter differs from `none` in test F1 (k-hat): "
+    said = "Settings (a backbone in an experiment) in which an augmenter, each taken by itself, "
+    said += "differs from `none` in test F1 (k-hat): "
     return [f"{said}{', '.join(counts)}."] if counts else []
 
 
 def _across(augmenter: str, contrasts: Sequence[Contrast]) -> Row:
     means = [contrast.difference.mean for contrast in contrasts]
-    p_values = [c.test.p for c in contrasts if c.test is not None and c.test.p is not None]
+    tested = [c for c in contrasts if c.test is not None and c.test.p is not None]
+    # as a mark does, an effect asks for an interval that excludes 0, too
+    p_values = [c.test.p if c.excludes_zero else 1.0 for c in tested]
     numbers = {
         "settings": len(means),
         "mean": sum(means) / len(means),

@@ -229,22 +229,32 @@ def _with_encoders(members: list[Member]) -> list[Member]:
 
 
 def _once(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries, those that hold the same runs in one: its marks are those that all have."""
+    """The entries, those that hold the same runs in one: the first with the most seeds of `none`
+    beside it. Its marks are those that the others have, too.
+    """
     found: list[Entry] = []
     for entry in entries:
         same = (i for i, other in enumerate(found) if _same(entry, other))
         if (i := next(same, None)) is None:
             found.append(entry)
             continue
-        row, further = found[i].row, entry.row
-        cells = {key: min(cell, further.cell(key), key=_marks) for key, cell in row.cells.items()}
-        others = (*found[i].others, entry.member)
-        found[i] = replace(found[i], row=replace(row, cells=cells), others=others)
+        first, other = found[i], entry
+        if _compared(other) > _compared(first):
+            first, other = replace(other, others=first.members), first
+        else:
+            first = replace(first, others=(*first.others, other.member))
+        marks = {key: cell.mark for key, cell in other.row.cells.items()}
+        cells = {
+            key: replace(cell, mark=min(cell.mark, marks.get(key, ""), key=len))
+            for key, cell in first.row.cells.items()
+        }
+        found[i] = replace(first, row=replace(first.row, cells=cells))
     return found
 
 
-def _marks(cell: Cell) -> int:
-    return len(cell.mark)
+def _compared(entry: Entry) -> int:
+    """The seeds over which it is compared with `none`."""
+    return entry.row.cell("test.f1.difference").n
 
 
 def _same(entry: Entry, other: Entry) -> bool:

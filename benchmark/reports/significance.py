@@ -81,13 +81,16 @@ class Contrast:
         return self.interval and self.interval.points
 
     @property
+    def excludes_zero(self) -> bool:
+        """Whether there is an interval, and it does."""
+        return self.bounds is not None and not self.bounds[0] <= 0 <= self.bounds[1]
+
+    @property
     def significant(self) -> bool:
         """Whether Holm's p is small enough and the interval excludes 0. Without an interval nothing
         is: of few seeds that happen to agree, the t-test alone makes too much.
         """
-        if self.adjusted is None or self.bounds is None:
-            return False
-        return self.adjusted <= ALPHA and not self.bounds[0] <= 0 <= self.bounds[1]
+        return self.adjusted is not None and self.adjusted <= ALPHA and self.excludes_zero
 
 
 @dataclass(frozen=True)

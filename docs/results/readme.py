@@ -1,13 +1,18 @@
-"""Write the findings into the README: what the experiments of results/small show, and a table.
+"""Write the findings into the README: what the experiments of results/small show, and a table; then
+the leaderboard and the picture of its first screen.
 
     python docs/results/readme.py
 
-They stand between the lines `<!-- findings -->` and `<!-- end -->`. Run it after
-`docs/results/collect.py`; the numbers come from the stored files alone.
+The findings stand between the lines `<!-- findings -->` and `<!-- end -->`. Run it after
+`docs/results/collect.py`; the numbers come from the stored files alone. The picture takes Chromium;
+without it the old one stays, which is said.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from benchmark.grid.status import seeds_by_cell, statuses
@@ -23,6 +28,7 @@ from benchmark.store.runs import find_runs
 
 ROOT = Path(__file__).parents[2]
 LEAST_SEEDS = 3
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BEGIN, END = "<!-- findings -->\n", "<!-- end -->\n"
 SHOWN = ("test.f1", "test.ltail_f1", "test.f1.difference")
 LEFT = ("calibrated.f1.difference", "calibrated.ltail_f1.difference", "ap.tail.difference")
@@ -74,6 +80,21 @@ def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
     return (signed(cell.mean) if difference else f"{cell.mean:.2f}") + cell.mark
 
 
+def leaderboard(results: Path) -> str:
+    """Write `leaderboard.html` and `leaderboard.png` below `results`; returns what was not made."""
+    page = results / "leaderboard.html"
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "leaderboard", str(results)]
+    subprocess.run([*command, "--out", str(page)], check=True)
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if chromium is None:
+        return "not made, without Chromium on the path: leaderboard.png"
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
+    size, picture = "--window-size=1200,960", f"--screenshot={page.with_suffix('.png')}"
+    command = [chromium, *options, size, picture, page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True)
+    return ""
+
+
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
@@ -83,3 +104,5 @@ if __name__ == "__main__":
         found = findings(ROOT / "results/small")
         part.write_text(before + BEGIN + found + END + after, encoding="utf-8")
     print(f"written: {readme}")
+    if missing := leaderboard(ROOT / "results/small"):
+        print(missing)

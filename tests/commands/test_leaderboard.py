@@ -113,7 +113,10 @@ def test_ranks_marks_and_intervals_are_shown(tmp_path):
         counted(tmp_path, "vae", seed, 0.5 + points / 100)
     text = page_of(tmp_path)
     rows = [cells for _, cells in rows_of(text)]
-    assert [(cells[0], cells[2]) for cells in rows] == [("1", "atlop + vae"), ("2", "atlop + none")]
+    assert [(cells[0], cells[2]) for cells in rows] == [
+        ("1", "atlop + vae seeds: 6"),
+        ("2", "atlop + none seeds: 6"),
+    ]
     assert "+2.50 ± 3.67*" in rows[0][5]
     assert "95%, crossed bootstrap over seeds and documents" in text
     assert "Rank 1: <code>atlop + vae</code>" in text

@@ -69,6 +69,11 @@ def test_runs_that_two_experiments_hold_stand_in_one_row(tmp_path):
     text = page([found])
     assert "17 finished runs, 3 entries" in text
     assert ">a,<br>b</td>" in text and text.count("<svg") >= 6  # each experiment keeps its figures
+    few = [run for run in runs if run.experiment != "c"]  # `a` has but two seeds of `none`
+    few = [r for r in few if (r.experiment, r.augmenter) != ("a", "none") or r.seed < 2]
+    (found,) = boards_of(few)
+    (row,) = (entry.row for entry in found.entries if entry.row.label == "vae")
+    assert row.cells["test.f1.difference"].n == 6 and found.entries[0].label == "b, a"
     (apart,) = boards_of(runs[:12] + scored(tmp_path, "vae", f1, experiment="d", seconds=1.0))
     assert len(apart.entries) == 3 and SHARED not in apart.notes
 
@@ -85,6 +90,15 @@ def test_across_settings_by_hand(tmp_path):
     assert [cell.mean for cell in row.cells.values()] == pytest.approx([2, 4.5, 1, 1, 1])
     assert [column.key for column in table.columns][1:3] == ["mean", "better"]
     assert across_settings(found[:1]) is None
+    # twelve documents that say opposite things: a small p, and an interval that includes 0
+    wide = scored(tmp_path, "none", (0.40,) * 6, experiment="c")
+    wide += scored(
+        tmp_path, "vae", (0.51, 0.49, 0.50, 0.52, 0.48, 0.50), experiment="c", spread=400
+    )
+    (contrast,) = compared_with_none(wide).first.values()
+    assert contrast.test.p < 0.01 and not contrast.excludes_zero
+    (row,) = across_settings([compared_with_none(wide), found[1]]).rows
+    assert row.cells["k_hat"].mean == 0
 
 
 def test_runs_that_two_experiments_hold_are_one_setting(tmp_path):

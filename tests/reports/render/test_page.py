@@ -56,9 +56,9 @@ def test_entries_stand_in_the_order_of_their_test_f1(runs):
     rows = rows_of(page_of(runs, expected))
     # rank, backbone, augmenter (with its backbone, for narrow screens), seeds, test F1, difference
     assert [cells[:6] for _, cells in rows] == [
-        ["", "kd_docre", "kd_docre + none", "1/2", "60.00", ""],  # a seed short: no rank
-        ["1", "atlop", "atlop + vae", "2", "54.00 ± 1.41", "▲ +3.00 ± 0.00"],
-        ["2", "atlop", "atlop + none", "2", "51.00 ± 1.41", ""],
+        ["", "kd_docre", "kd_docre + none seeds: 1/2", "1/2", "60.00", ""],  # a seed short: no rank
+        ["1", "atlop", "atlop + vae seeds: 2", "2", "54.00 ± 1.41", "▲ +3.00 ± 0.00"],
+        ["2", "atlop", "atlop + none seeds: 2", "2", "51.00 ± 1.41", ""],
     ]
     assert [cells[-2:] for _, cells in rows] == [
         ["10.0", "cpu, 2 threads"],
