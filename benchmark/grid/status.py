@@ -17,7 +17,7 @@ from benchmark.config import Choice, Experiment, read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import NONE, Job, plan
 from benchmark.store.files import make_folder, read_json, write_json
-from benchmark.store.runs import RunDirectory, started_runs
+from benchmark.store.runs import RunDirectory, seconds_of, started_runs
 
 GRID_FILE = "experiment.json"
 
@@ -187,10 +187,7 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     backbone, else of all.
     """
     took = {
-        job.name: (
-            job.directory.read_json("metrics.json").get("seconds") or 0,
-            job.directory.size(),
-        )
+        job.name: (seconds_of(job.directory.read_json("metrics.json")) or 0, job.directory.size())
         for job in done
     }
     found: dict[str, Cost | None] = {}

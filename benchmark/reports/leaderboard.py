@@ -20,7 +20,7 @@ from benchmark.reports.svg import RelationChange
 from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, Table
 from benchmark.statistics.results import Interval
 from benchmark.store.differences import flat
-from benchmark.store.runs import StoredRun
+from benchmark.store.runs import StoredRun, seconds_of
 
 CALIBRATED = (
     Column("calibrated.f1", "cal. F1", "test", ("test", "calibrated", "f1")),
@@ -269,7 +269,7 @@ def _same(entry: Entry, other: Entry) -> bool:
 def _cells(entry: Entry) -> dict[str, Cell]:
     """The row's cells, none the best of its backbone, its calibrated scores and its time."""
     runs = entry.runs
-    seconds = {seed: run.metrics.get("seconds") for seed, run in runs.items()}
+    seconds = {seed: seconds_of(run.metrics) for seed, run in runs.items()}
     unknown = None in seconds.values()
     minutes = {} if unknown else {seed: value / 60 for seed, value in seconds.items()}
     cells = {key: replace(cell, best=False) for key, cell in entry.row.cells.items()}

@@ -359,6 +359,19 @@ def _like(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
+def seconds_of(metrics: Mapping[str, Any]) -> float | None:
+    """What a run took; None if it does not say.
+
+    Runs that were killed and resumed before all attempts were added up counted the last alone. One
+    without an augmenter took no less than its training; that of others holds the epochs that they
+    took over from the `none` run.
+    """
+    known = metrics.get("seconds")
+    if known is None or "stage2_seconds" in metrics:
+        return known
+    return max(known, metrics.get("train_seconds") or 0.0)
+
+
 def find_runs(folder: str | Path) -> list[RunDirectory]:
     """The finished runs in a results folder, an experiment's folder or a run's, sorted by path."""
     folder = Path(folder)

@@ -100,7 +100,9 @@ class Augmentation:
         stored = session.directory.path / AUGMENTER
 
         def fit() -> None:
-            if not differences(sound_facts(stored) or {}, run, session.facts):
+            known = sound_facts(stored) or {}
+            if not differences(known, run, session.facts):
+                session.earlier = known.get("seconds", 0.0)
                 return
             on_device = [Pairs(*(t.to(device) for t in pairs)) for pairs in (train, dev)]
             with session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
@@ -109,7 +111,8 @@ class Augmentation:
             session.directory.write_json("stage2_history.json", history)
             if history:
                 tracking.log(session.accelerator, "stage2/", history[-1], 0)
-            write_tensors(stored, self.augmenter.state_dict(), {"identity": session.identity})
+            facts = {"identity": session.identity, "seconds": session.spent()}
+            write_tensors(stored, self.augmenter.state_dict(), facts)
 
         processes.on_main(fit)
         self.augmenter.load_state_dict(read_tensors(stored)[0])

@@ -104,6 +104,8 @@ class Loop:
         self.loader = prepare_data_loader(loader, self.accelerator.device, **alone)
         if start_from is not None:
             facts = load_state(start_from, self.model, optimizer)
+            if start_from == self.folder / CHECKPOINT:  # not the `none` run's
+                self.session.earlier = facts.get("seconds", 0.0)
             vars(state).update((name, facts[name]) for name in vars(state) if name in facts)
             self.saved = f"from {start_from} ({state})"
             self.session.progress.message(f"goes on {self.saved}")
@@ -255,7 +257,8 @@ class Loop:
     def _save(self, name: str = CHECKPOINT) -> None:
         """Replace the training state, in one step. A state that is not finite is never saved."""
         self._require_finite_weights()
-        path, facts = self.folder / name, vars(self.state) | {"identity": self.session.identity}
+        path, session = self.folder / name, self.session
+        facts = vars(self.state) | {"identity": session.identity, "seconds": session.spent()}
         optimizer = self.optimizer.optimizer
         processes.on_main(lambda: save_state(path, self.model, optimizer, facts))
         if name == CHECKPOINT:

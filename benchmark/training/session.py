@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class Session:
         features: {"train" | "dev" | "test": tokenised documents}.
         encodings: the outputs of an encoder that is not trained: "dev", "test", TRAINING, FURTHER.
         further: tokenised documents that an augmenter adds.
+        earlier: seconds of the earlier attempts at this run that it goes on from.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Session:
         accelerator: Accelerator,
         progress: Progress,
         stage1: Path | None = None,
+        began: float | None = None,
     ):
+        self.began, self.earlier = time.perf_counter() if began is None else began, 0.0
         self.run, self.directory, self.corpus = run, directory, corpus
         self.accelerator, self.progress = accelerator, progress
         self.facts, self.identity = facts, state_identity(run, facts)
@@ -79,6 +83,10 @@ class Session:
         if run.encoder.freeze == "all":
             self.encodings["train"] = self.encodings[TRAINING]
         self.further: Dataset | None = None
+
+    def spent(self) -> float:
+        """Seconds of the run so far, those of the attempts that it goes on from included."""
+        return self.earlier + time.perf_counter() - self.began
 
     def take_further(self, rows: list[dict[str, Any]], *, rewrites: bool) -> None:
         """Train on these canonical documents too, from the end of the warm-up on.

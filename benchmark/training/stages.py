@@ -86,7 +86,7 @@ def train_run(
     )
     processes.on_main(lambda: require_fitting_state(run, directory, facts))
     tracking.begin(accelerator, run, directory.experiment.name)
-    session = Session(run, directory, corpus, facts, accelerator, progress, stage1)
+    session = Session(run, directory, corpus, facts, accelerator, progress, stage1, began)
     metrics: dict[str, Any] = {"parameters": sum(p.numel() for p in session.model.parameters())}
     if run == run.plain():
         trained = train_stage1(session, branch_epoch, save_every)
@@ -98,7 +98,7 @@ def train_run(
         trained = train_stage3(session, augmentation, base, save_every)
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
     metrics["train_seconds"] = sum(epoch["seconds"] for epoch in trained.history)
-    _finish(session, metrics, began)
+    _finish(session, metrics)
     tracking.end(accelerator)
     accelerator.free_memory()
 
@@ -139,7 +139,7 @@ def _start(session: Session, base: Path | None) -> Path | None:
     return Path(found) if found else None
 
 
-def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
+def _finish(session: Session, metrics: dict[str, Any]) -> None:
     """Score the chosen weights on dev and test, and write what a run leaves. The checkpoint stays
     until the run is declared done.
     """
@@ -156,7 +156,7 @@ def _finish(session: Session, metrics: dict[str, Any], began: float) -> None:
         _score(session, split, metrics, written)
         if session.model.backbone.fuses:
             score_fused(session, split, metrics, written)
-    metrics["seconds"] = time.perf_counter() - began
+    metrics["seconds"] = session.spent()
     metrics["device"] = _device_name(session.accelerator.device)
     written["metrics.json"] = metrics
 

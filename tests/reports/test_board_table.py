@@ -29,6 +29,16 @@ def test_entries_with_ranks_scores_and_cost(tmp_path):
     assert ",vae,rank,1," in csv_text([table])
 
 
+def test_old_runs_that_were_resumed_took_no_less_than_their_training(tmp_path):
+    """They counted the last attempt. Others have epochs of the `none` run in their training."""
+    runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "vae", (0.51,))
+    for run in runs:
+        run.metrics["train_seconds"] = 1200.0
+    runs[1].metrics["stage2_seconds"] = 60.0
+    minutes = {row.label: row.cell("minutes").mean for row in board(runs).rows}
+    assert minutes == {"none": 20, "vae": 10}
+
+
 def test_calibrated_scores_are_shown_where_the_runs_have_them(tmp_path):
     runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "vae", (0.51,))
     calibrated = [column.key for column in board(runs).columns]

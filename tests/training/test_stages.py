@@ -41,6 +41,7 @@ from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel, build_encoder, restore_model
 from benchmark.training.resume import starting_point
+from benchmark.training.session import Session
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -145,6 +146,31 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter,
     assert len(epochs) == 1  # the first two were not trained again
     assert f"goes on from {resumed.path / CHECKPOINT} (after epoch 2)" in told
     assert numbers(resumed) == numbers(whole)
+
+
+@pytest.mark.parametrize(("augmenter", "epoch"), [("none", 1), ("vae", 0), ("vae", 2)])
+def test_a_resumed_run_adds_the_seconds_of_the_attempts_before(
+    tmp_path, monkeypatch, augmenter, epoch
+):
+    """Before its first epoch has ended, a run goes on from what stage 2 fitted."""
+    monkeypatch.setattr(Session, "spent", lambda session: 1000.0)
+    if augmenter != "none":
+        execute(tmp_path, config())
+    run = config(augmenter=augmenter)
+    execute_and_kill(monkeypatch, tmp_path, run, epoch=epoch)
+    monkeypatch.undo()
+    assert 1000 < execute(tmp_path, run).read().metrics["seconds"] < 1900
+
+
+def test_the_seconds_of_the_none_run_are_not_those_of_a_run_that_starts_from_it(
+    tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "spent", lambda session: 1000.0)
+        assert execute(tmp_path, config(), branch_epoch=1).read().metrics["seconds"] == 1000
+    epochs = on_call(monkeypatch, Loop, "_epoch", 0)
+    metrics = execute(tmp_path, config(augmenter="copies")).read().metrics
+    assert metrics["seconds"] < 900 and len(epochs) == 2
 
 
 @pytest.fixture(scope="module", params=[1, 2])
