@@ -15,7 +15,7 @@ from benchmark.statistics.results import Interval
 
 LEVEL = 0.95
 RESAMPLES = 9_999
-FEW_SEEDS = 10  # with fewer, a bootstrap sees too little of their spread (validity.md)
+FEW_SEEDS = 10  # up to so many, a bootstrap sees too little of their spread (validity.md)
 FEW_DOCUMENTS = 20  # the same for documents
 ROUNDING = 1e-10  # equal differences of scores differ by less, relative to their size
 
@@ -90,7 +90,7 @@ def constant(differences: np.ndarray) -> bool:
 def _few(seeds: int, documents: int) -> Iterator[str]:
     if seeds == 1:
         yield "one seed: the interval holds for these two trained models, not for the method"
-    elif seeds < FEW_SEEDS:
+    elif seeds <= FEW_SEEDS:
         yield (
             f"{seeds} seeds show too little of how much seeds vary: the interval is likely too "
             "narrow"

@@ -95,9 +95,10 @@ def test_the_crossed_interval_can_share_draws_of_documents(models):
     [
         (1, 30, "one seed"),
         (6, 30, "6 seeds show too little"),
-        (12, 30, None),
-        (10, 3, "3 documents show too little"),
-        (10, 1, "one document shows"),
+        (10, 30, "10 seeds show too little"),
+        (11, 30, None),
+        (11, 3, "3 documents show too little"),
+        (11, 1, "one document shows"),
     ],
 )
 def test_few_seeds_and_documents_are_said(models, seeds, documents, warning):
