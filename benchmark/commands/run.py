@@ -34,6 +34,7 @@ from benchmark.grid.status import statuses_of_grid, write_grid
 from benchmark.progress import Progress, duration
 from benchmark.registry import DATASETS
 from benchmark.shipped import shipped
+from benchmark.store.cleaning import PAIRS
 
 DEMO = shipped("configs/demo.yaml")
 OUTCOMES = {
@@ -155,6 +156,9 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
     except UserError as error:
         typer.echo(f"with the files that are here now, `run` would stop: {error}", err=True)
         return
+    for reason, count in Counter(filter(None, map(_lacks_weights, jobs))).items():
+        would_fail = f"{count} of {len(jobs)} runs would fail: {reason}"
+        typer.echo(f"with the files that are here now, {would_fail}", err=True)
     timed = {job.backbone for job in grid if job.directory.state() == "done"}
     first = {job.backbone: job for job in reversed(jobs) if job.backbone not in timed}
     for backbone in sorted(first) if checked else ():
@@ -166,6 +170,28 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
             "what an augmenter adds is known once a run with it is done",
             err=True,
         )
+
+
+def _lacks_weights(job: Job) -> str | None:
+    """What a job will say whose stage 1 is done and whose weights are gone; None if it can run."""
+    if job.directory.state() == "done" or not job.needs_stage1 or job.stage1.state() != "done":
+        return None
+    from benchmark.training.session import stage1_weights
+
+    pairs = [job.stage1.path / PAIRS.format(split=split) for split in ("train", "dev")]
+    if job.config.on_head:
+        wanted_by = "augment.stage3: head"
+    elif job.config.augment.start == "stage1":
+        wanted_by = "augment.start: stage1"
+    elif all(file.is_file() for file in pairs):
+        return None
+    else:
+        wanted_by = "stage 2"
+    try:
+        stage1_weights(job.stage1.path, wanted_by)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _train(start: Callable[..., Iterator[Outcome]]) -> list[Outcome]:

@@ -19,7 +19,7 @@ from benchmark.commands.options import (
     require_file_for,
 )
 from benchmark.grid.plan import Job
-from benchmark.grid.status import Cost, estimate, status_of, statuses
+from benchmark.grid.status import Cost, Status, estimate, experiments_in, status_of, statuses
 from benchmark.progress import duration
 
 STATES = ("done", "running", "failed", "killed", "missing", "changed", "damaged")
@@ -33,6 +33,8 @@ def status(
 ) -> None:
     """Show what is done, running, failed or missing.
 
+    Of a folder of experiments: each of them.
+
     Examples:
 
       \b
@@ -41,8 +43,16 @@ def status(
     """
     require_file_for(overrides, target)
     load_plugins(plugin)
-    found = statuses(target, results, overrides or ())
     console = Console(markup=False, highlight=False, soft_wrap=True)
+    if not (experiments := experiments_in(target)):
+        _show(statuses(target, results, overrides or ()), console)
+    for experiment in experiments:
+        console.print(f"{experiment}")
+        _show(statuses(experiment, results), console)
+
+
+def _show(found: list[Status], console: Console) -> None:
+    """Print the table of one experiment's runs, and what is wrong with them."""
     states = [state for state in STATES if any(one.state == state for one in found)]
     headings = ("Backbone", "Augmenter", *(f"{state} (seeds)" for state in states))
     table = Table(*headings, box=box.SIMPLE_HEAD)

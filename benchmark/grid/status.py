@@ -173,6 +173,12 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
     return [*asked, *others]
 
 
+def experiments_in(folder: Path) -> list[Path]:
+    """The experiments in a folder of results; none if it is an experiment itself, or a file."""
+    holds_runs = lambda path: (path / GRID_FILE).is_file() or bool(started_runs(path))
+    return [] if holds_runs(folder) else sorted(filter(holds_runs, folder.glob("*")))
+
+
 class Cost(NamedTuple):
     """What a run takes: time, and disk for its folder."""
 

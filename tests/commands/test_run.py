@@ -130,6 +130,17 @@ def test_dry_run_estimates_from_what_is_done(lab):
     assert result.stdout.count("missing") == 3 and result.stdout.count("done") == 3
 
 
+def test_dry_run_says_where_weights_that_a_run_needs_are_gone(lab):
+    lab("run CONFIG --seeds 0 --backbones left --augmenters none")
+    assert "would fail" not in lab("run CONFIG --dry-run --seeds 0 --backbones left").stderr
+    (lab.folder("left none 0") / "best.safetensors").unlink()
+    gone = f"runs would fail: {lab.folder('left none 0')}: its weights are gone, and"
+    found = lab("run CONFIG --dry-run --seeds 0 --backbones left").stderr
+    assert f"1 of 3 {gone} stage 2 needs them: run `none` again" in found
+    found = lab(f"{LEFT} --dry-run --set augment.stage3=head").stderr
+    assert f"3 of 4 {gone} augment.stage3: head needs them" in found
+
+
 def test_report_from_the_folder_equals_the_one_that_run_wrote(lab):
     result = lab("report CONFIG")
     assert result.exit_code == 2 and "nothing to report" in result.stderr

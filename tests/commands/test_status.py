@@ -44,6 +44,14 @@ def test_status_of_a_folder_without_the_experiment_and_of_what_is_none(lab, tmp_
     assert result.exit_code == 2 and "holds no runs" in result.stderr
 
 
+def test_status_of_a_folder_of_experiments_shows_each(lab):
+    lab("run CONFIG --backbones left --seeds 0")
+    lab("run CONFIG --backbones left --seeds 0 --set name=other")
+    text = lab("status", lab.results).stdout
+    first, second = (text.index(f"{lab.results / name}\n") for name in ("other", "toy"))
+    assert first < second and text.count("3 done, 9 missing of 12 runs") == 2
+
+
 def test_a_torn_record_and_a_folder_that_is_no_run_stop_no_status(lab):
     lab.raises["left noisy 0"] = ValueError("bad")
     lab("run CONFIG --seeds 0")
