@@ -175,7 +175,13 @@ class AugmentConfig(OptionModel):
         "backbone's head, on the encoder of stage 1. Its runs lie in the folder `<name>_head`",
     )
     passes: Whole = key(
-        3, "of `head`: how often documents are encoded with dropout; a step draws one", le=100
+        3,
+        "of `head`: how often documents are encoded with dropout; a step draws one. Each costs an "
+        "encoding of the training documents and a file of it for each stage 1 run while its runs "
+        "with a head are made: for 400 Re-DocRED documents and a MiniLM about half a minute of a "
+        "core and 163 MB. In a trial there, average precision on dev was 57.4 with one, 57.6 with "
+        "two, 57.7 with three, and 55.9 with one encoding without dropout",
+        le=100,
     )
     copies: Whole = key(2, "m: pairs requested for each positive pair of the batch", le=1000)
     warmup_epochs: Count = key(5, "n: epochs before augmentation sets in")
