@@ -21,6 +21,7 @@ index 0, the threshold class, d width. Labels are float32.
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -55,6 +56,8 @@ class Augmenter:
         encodes_again: the view starts from a second encoding of the same text, with other dropout.
         rewrites: the further documents are versions of the training documents, one of each and in
             their order; a step takes those of its own documents.
+        documents_file: the file in DocRED's format that the further documents stand in, if any; it
+            is looked at before anything is trained.
         reads_attention: it changes what a backbone makes of attention, so it is for backbones and
             encoders with attention alone.
         control: a cheap rival, shown as such in tables: what it gains needs no generated pairs.
@@ -68,6 +71,7 @@ class Augmenter:
     pairs_of_view: str = "positive"
     encodes_again: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
+    documents_file: Path | None = None
     reads_attention: ClassVar[bool] = False
     control: ClassVar[bool] = False
     check_options: ClassVar[dict[str, Any]] = {}

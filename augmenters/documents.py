@@ -17,8 +17,9 @@ class Documents(Augmenter):
     """Further training documents from a file: distant, written by a language model, or your own.
 
     A step takes as many of them as of its own documents. All their pairs enter the loss, negatives
-    included. The relations must be those of the dataset. Ign F1 goes on leaving out the facts of
-    the dataset's own training documents alone.
+    included. The relations must be those of the dataset, and none may be a document of dev or
+    test, which is looked at before anything is trained. Ign F1 goes on leaving out the facts of the
+    dataset's own training documents alone.
 
     Args:
         path: a file in DocRED's format. Its content is part of what identifies a run.
@@ -31,8 +32,8 @@ class Documents(Augmenter):
             raise ConfigError(
                 f"option 'path': {path!r} is no file; expected documents in DocRED's format"
             )
-        self.path = Path(os.path.expanduser(path))
-        next(read_documents(self.path))  # a file of another kind is better refused at once
+        self.documents_file = Path(os.path.expanduser(path))
+        next(read_documents(self.documents_file))  # a file of another kind is refused at once
 
     def _documents(self, documents, *, rng):
-        return list(read_documents(self.path))
+        return list(read_documents(self.documents_file))

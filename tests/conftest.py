@@ -149,6 +149,10 @@ def lab(tmp_path, monkeypatch):
     )
     timing = SimpleNamespace(estimated_seconds=lambda run, corpus: 90.0)
     monkeypatch.setitem(sys.modules, "benchmark.training.timing", timing)
-    fake = SimpleNamespace(train_run=lab.execute, require_buildable=lambda run: None)
+    fake = SimpleNamespace(
+        train_run=lab.execute,
+        require_buildable=lambda run: None,
+        require_fitting_documents=lambda run, corpus: None,
+    )
     monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
     return lab

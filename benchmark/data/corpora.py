@@ -91,10 +91,19 @@ def _remarks(
             f"{all_of_them} frequent, so LTail F1 is undefined: dataset.frequent names the "
             "frequent ones"
         )
-    train = set(splits["train"]["title"])
+    train = {title: number for number, title in enumerate(splits["train"]["title"])}
     for split in ("dev", "test"):
-        if shared := sum(title in train for title in splits[split]["title"]):
-            count = f"{shared} of {len(splits[split])} {split} documents"
+        documents = splits[split]
+        shared = [(title, n) for n, title in enumerate(documents["title"]) if title in train]
+        texts = splits["train"].select_columns("sentences"), documents.select_columns("sentences")
+        same = sum(texts[0][train[title]] == texts[1][number] for title, number in shared)
+        if same:
+            yield (
+                f"{same} of {len(documents)} {split} documents are training documents, word for "
+                f"word: scores on {split} do not tell how well unseen documents are read"
+            )
+        if others := len(shared) - same:
+            count = f"{others} of {len(documents)} {split} documents"
             yield f"{count} have the title of a training document"
 
 

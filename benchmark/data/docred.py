@@ -99,7 +99,9 @@ def docred_format(
     )
 
 
-def read_documents(path: str | os.PathLike, *, labelled: bool = True) -> Iterator[dict[str, Any]]:
+def read_documents(
+    path: str | os.PathLike, *, labelled: bool = True, relations: Sequence[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """Canonical rows of a DocRED-format file, in its order, one at a time.
 
     Gold is a set: a fact stated twice counts once, with the evidence of both. Facts that relate an
@@ -107,11 +109,13 @@ def read_documents(path: str | os.PathLike, *, labelled: bool = True) -> Iterato
 
     Args:
         labelled: every document must have `labels`. False: a document without them has no facts.
+        relations: those that facts may have. None: any.
 
     Raises:
         DataError: the first fault; names file, document, field, and what would be right.
     """
-    return rows_of(iterate_array(path), str(path), Labelled if labelled else Document)
+    form = Labelled if labelled else Document
+    return rows_of(iterate_array(path), str(path), form, relations)
 
 
 def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
@@ -128,10 +132,13 @@ def own_rows(documents: Iterable[Any], where: str) -> Iterator[dict[str, Any]]:
 
 
 def rows_of(
-    documents: Iterable[Any], where: str, form: type = Labelled
+    documents: Iterable[Any],
+    where: str,
+    form: type = Labelled,
+    relations: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Canonical rows of documents in DocRED's format. Raises DataError at the first fault."""
-    return map(_row, sound(documents, where, form=form))
+    return map(_row, sound(documents, where, relations, form))
 
 
 def load_split(path: str | os.PathLike) -> Dataset:
@@ -163,6 +170,28 @@ def further_documents(rows: Sequence[dict[str, Any]], corpus: Corpus, where: str
     for row in rows:
         sha.update(json.dumps(row, sort_keys=True).encode())
     return cached(lambda: iter(rows), key=sha.hexdigest())
+
+
+def require_unseen(rows: Iterable[dict[str, Any]], corpus: Corpus, where: str) -> None:
+    """Refuse to train on a document of dev or test, whatever its title.
+
+    Raises DataError, in which `where` names the file or the augmenter of the canonical rows.
+    """
+    held_out = {}
+    for split, documents in (("dev", corpus.dev), ("test", corpus.test)):
+        for row in documents.select_columns(["title", "sentences"]):
+            held_out[_text_of(row)] = f"{split} document {row['title']!r:.80}"
+    for number, row in enumerate(rows):
+        if known := held_out.get(_text_of(row)):
+            raise DataError(
+                f"{where}: document {number} {row['title']!r:.80} is the {known}, word for word: "
+                "leave it out, or scores would not be those of unseen documents"
+            )
+
+
+def _text_of(row: dict[str, Any]) -> bytes:
+    """The same for documents with the same words in the same sentences."""
+    return hashlib.sha256(json.dumps(row["sentences"]).encode()).digest()
 
 
 def faultless(

@@ -98,7 +98,8 @@ def prepare(
     Raises:
         UserError: the corpus cannot be loaded; a finished run (of another seed, too) or a saved
             training state was made with another configuration, other data or another
-            version of the numbers; or a hyper-parameter is refused by its backbone or augmenter.
+            version of the numbers; or a hyper-parameter is refused by its backbone or augmenter, or
+            the file of further documents does not fit the corpus.
     """
     earlier = set[RunDirectory]().union(*(job.earlier for job in jobs))
     needed = [*jobs, *(job for job in grid if job.directory in earlier and job not in jobs)]
@@ -113,7 +114,7 @@ def prepare(
     corpus, encoder = load_corpus(), jobs[0].config.encoder
     facts = identity.facts(corpus, encoder)
     _require_same(finished, facts)
-    _require_ready(left, restart, facts)
+    _require_ready(left, restart, facts, corpus)
     for fact, made, length in (("commit", "by commit", 12), ("machine", "on", None)):
         now = str(facts[fact])
         stored = {str(job.directory.facts().get(fact)) for job in finished} - {"None"}
@@ -123,6 +124,8 @@ def prepare(
                 f"note: the runs that are done were made {made} {', '.join(others)}, those to come "
                 f"{made} {now[:length]}"
             )
+    for note in corpus.notes:
+        progress.message(f"note on {corpus.name}: {note}")
     if encoder.freeze == "all" and encoder.mention == "marker":
         progress.message(
             "encoder.freeze: all with encoder.mention: marker: a frozen encoder has never learned "
@@ -152,9 +155,10 @@ def _require_same(finished: list[Job], facts: dict[str, Any]) -> None:
             )
 
 
-def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any]) -> None:
-    """Refuse hyper-parameters that a backbone or an augmenter refuses, and saved states that do not
-    fit their jobs. With `restart`, discard such states.
+def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any], corpus: Any) -> None:
+    """Refuse hyper-parameters that a backbone or an augmenter refuses, further documents that do
+    not fit the corpus, and saved states that do not fit their jobs. With `restart`, discard such
+    states.
     """
     if not left:
         return
@@ -163,6 +167,8 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any]) -> Non
     runs = [job.config.model_copy(update={"seed": 0}) for job in left]
     for run in {run.model_dump_json(): run for run in runs}.values():
         stages.require_buildable(run)
+    for choice in {run.augmenter.model_dump_json(): run for run in runs}.values():
+        stages.require_fitting_documents(choice, corpus)
     for job in left:
         # else nothing is saved, or it is in use or left over
         if job.directory.has_saved_state() and job.directory.state() in ("killed", "failed"):

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from benchmark import processes
 from benchmark.config import RunConfig
 from benchmark.data.batches import Collator, DocumentBatches, Rows
-from benchmark.data.docred import further_documents
+from benchmark.data.docred import further_documents, require_unseen
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.errors import UserError
@@ -93,10 +93,12 @@ class Session:
 
         rewrites: row i is a version of training document i.
 
-        Raises DataError for a faulty one.
+        Raises DataError for a faulty one, or one of dev or test.
         """
         name = self.run.augmenter.name
         documents = further_documents(rows, self.corpus, f"documents of '{name}'")
+        if not rewrites:
+            require_unseen(documents, self.corpus, f"documents of '{name}'")
         self.further, self.rewrites = self._featurised(documents, training=True), rewrites
         name = f"{name}-{self.further._fingerprint[:8]}"
         self.encodings[FURTHER] = self._encoded(self.further, name, training=True)

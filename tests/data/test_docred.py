@@ -209,9 +209,13 @@ def test_wrong_options_are_named(tmp_path, options, message):
 
 def test_documents_in_two_splits_are_noted(tmp_path):
     assert corpus(tmp_path).notes == ()
-    shared = write(tmp_path, "shared.json", [document("t1"), document("new")])
+    other = document("t1", sents=[["Ada", "Brent", "of", "Velm"], ["Brent", "met", "Cal", "."]])
+    shared = write(tmp_path, "shared.json", [other, document("new")])
     shown = "1 of 2 test documents have the title of a training document"
     assert corpus(tmp_path, test=shared).notes[-1] == shown
+    notes = corpus(tmp_path, test=str(tmp_path / "train.json")).notes
+    assert notes[-1].startswith("4 of 4 test documents are training documents, word for word")
+    assert not any("have the title" in note for note in notes)
 
 
 def test_redocred_from_files_says_that_it_is_partial(tmp_path):

@@ -12,7 +12,7 @@ from benchmark.data.batches import BLANK, DocumentBatches
 from benchmark.data.docred import as_docred, further_documents
 from benchmark.data.made_up import made_up_batch, made_up_document
 from benchmark.errors import DataError
-from benchmark.training.further import FurtherCollator
+from benchmark.training.further import FurtherCollator, require_fitting_documents
 
 
 def collator(count, *, rewrites=False, size=6, seed=0):
@@ -77,6 +77,37 @@ def test_a_run_with_further_documents(tmp_path, file, augment):
         assert one[0] == other[0] and one[1] != other[1]
         found.append(numbers(directory))
     assert found[0] == found[1]
+
+
+def further(path, *rows):
+    path.write_text(json.dumps(list(map(as_docred, rows))))
+    run, choice = config("atlop", "copies"), Choice(name="documents", options={"path": str(path)})
+    return run.model_copy(update={"augmenter": choice})
+
+
+def test_a_file_is_looked_at_before_anything_is_trained(tmp_path):
+    """Its relations, and that no document of it is one to choose an epoch by or to be scored."""
+    corpus, path = tiny_corpus(), tmp_path / "mine.json"
+    good, odd = (
+        document("mine", ["a b"], [[(0, 0, 1)], [(0, 1, 2)]], [(0, 1, name)])
+        for name in ("r1", "r9")
+    )
+    require_fitting_documents(further(path, good), corpus)
+    require_fitting_documents(config("atlop", "copies"), corpus)
+    unknown = r"mine.json: document 1 'x', labels\[0\].r: unknown relation: 'r9'"
+    with pytest.raises(DataError, match=unknown):
+        require_fitting_documents(further(path, good, odd | {"title": "x"}), corpus)
+    for split in ("dev", "test"):
+        held_out = getattr(corpus, split)[1]
+        shown = f"mine.json: document 1 'x' is the {split} document '{held_out['title']}', word for"
+        with pytest.raises(DataError, match=shown):
+            require_fitting_documents(further(path, good, held_out | {"title": "x"}), corpus)
+
+
+def test_nothing_is_trained_on_what_is_scored(tmp_path):
+    path = tmp_path / "mine.json"
+    with pytest.raises(DataError, match="documents of 'documents': document 0 .* test document"):
+        execute(tmp_path, further(path, tiny_corpus().test[1]))
 
 
 def test_what_is_no_column_and_no_sentence_is_left_out():
