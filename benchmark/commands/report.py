@@ -151,7 +151,7 @@ def publish(
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown, terminal
     from benchmark.reports.significance import calibrated_significance, significance, to_controls
-    from benchmark.reports.study import Study
+    from benchmark.reports.study import LATER, Study
     from benchmark.reports.summary import summary
     from benchmark.store.files import write_text
 
@@ -169,12 +169,16 @@ def publish(
     shown = [ablation.with_stage1(marked(ablation_table(study), plain), study)]
     shown += [difference_table(plain)] if plain else []
     if further is not None:
-        shown.append(marked(ablation_table(study, ablation.CALIBRATED), further))
+        shown.append(marked(ablation_table(further.study, ablation.CALIBRATED), further))
         shown += [difference_table(further)] if further else []
     if (controlled := to_controls(study, evidence)) is not None:
         shown.append(difference_table(controlled))
-    if study.has("per_relation"):
-        shown.append(ablation_table(study, ablation.PER_RELATION))
+    if thresholds := study.holding("per_relation"):
+        shown.append(ablation_table(thresholds, ablation.PER_RELATION))
+    held = dict(zip(LATER, (further, further, thresholds), strict=True))
+    if lacking := [name for score, name in LATER.items() if held[score] is None]:
+        told = f"Not shown, because no run holds them (all are older): {', '.join(lacking)}."
+        shown[0] = replace(shown[0], notes=(*shown[0].notes, told))
     said, quality = summary(plain, further), quality_tables(study)
     tables = [*shown, ablation_table(study, ablation.DETAIL), *quality]
     reported = reported_beside([study]) if with_published else Reported([])

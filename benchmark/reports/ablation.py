@@ -49,6 +49,9 @@ PER_RELATION = tuple(
     _column(f"per_relation.{key}", label, "per relation") for key, label in _F1_AND_TAIL
 )
 FUSION = tuple(_column(f"fused.{key}", label, "fused") for key, label in _F1_AND_TAIL)
+_OF_SOME = {  # a corpus that defines no frequent relations has neither
+    ("test", "average_precision", name) for name in ("frequent", "tail")
+}
 DETAIL = tuple(_column(f"test.{key}", label, "test") for key, label in _DETAILS.items())
 LEARNING = (
     "A gain that is left here is learning; one that vanishes was a shifted balance of precision "
@@ -164,9 +167,16 @@ def early_note(study: Study) -> Iterator[str]:
     ]
     if early:
         yield (
-            f"{EARLY}: the best epoch on dev came before augmentation began, so the scored model "
-            f"never met a generated pair: {', '.join(early)}."
+            f"{EARLY}: the best epoch on dev came before augmentation began, so the augmenter had "
+            f"no part in the scored model: {', '.join(early)}."
         )
+
+
+def study_notes(study: Study, rows: Iterable[Row]) -> Iterator[str]:
+    """Which of the experiment's runs the table lacks."""
+    if study.without:
+        yield study.without
+    yield from coverage_notes(rows, "run with these scores" if study.without else "run")
 
 
 def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
@@ -218,6 +228,8 @@ def _score(run: StoredRun, column: Column) -> float | None:
     value: Any = run.metrics
     for key in column.path:
         if not isinstance(value, dict) or key not in value:
+            if column.path in _OF_SOME and isinstance(value, dict) and "all" in value:
+                return None
             path = ".".join(column.path)
             raise UserError(f"{run.path / 'metrics.json'}: the key {path} is missing")
         value = value[key]
@@ -272,7 +284,7 @@ def _notes(
         yield about
     if any(cell.best for cell in cells):
         yield "Bold: the best of its column within the backbone; no claim of significance."
-    yield from coverage_notes(rows)
+    yield from study_notes(study, rows)
     if any(EARLY in cell.mark for cell in cells):
         yield from early_note(study)
     if any(cell.absent == UNDEFINED for cell in cells):

@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from benchmark.reports.ablation import EARLY, coverage_notes, early_note
+from benchmark.reports.ablation import EARLY, early_note, study_notes
 from benchmark.reports.significance import FAMILIES, FURTHER, Contrast, Significance
 from benchmark.reports.study import is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
@@ -76,7 +76,7 @@ def difference_table(found: Significance) -> Table:
     to = BASELINE if "f1" in families else f"{BASELINE}, calibrated"
     title = f"{found.study.title}, difference to {'the best control' if found.controls else to}"
     short = [SHORTENED] if families.keys() & FURTHER.keys() else []
-    notes = (*short, *_notes(found), *coverage_notes(rows))
+    notes = (*short, *_notes(found), *study_notes(found.study, rows))
     return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
 
 

@@ -43,29 +43,28 @@ class Member:
 
     encoder: its name, where the members of the board have several.
     study, found: None for predictions that were made elsewhere; `table` has their scores.
+    calibrated: the study of its runs that hold the scores of CALIBRATED, as older ones do not.
     """
 
     table: Table
     study: Study | None = None
     found: Significance | None = None
     encoder: str = ""
+    calibrated: Study | None = None
 
     @staticmethod
     def of(study: Study, evidence: Evidence) -> Member:
         found = significance(study, evidence)
         table = marked(ablation_table(study), found)
-        member = Member(table, study, found)
-        notes = (*table.notes, *[SHORTENED] * member.calibrated, *without_counts(found))
-        return replace(member, table=replace(table, notes=notes))
+        notes, held = table.notes, study.holding(*(column.path[1] for column in CALIBRATED))
+        if held is not None:
+            notes += (SHORTENED, *filter(None, [held.without]))
+        notes += (*without_counts(found),)
+        return Member(replace(table, notes=notes), study, found, calibrated=held)
 
     @property
     def label(self) -> str:
         return self.study.label if self.study else LABEL
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether its runs hold the scores of CALIBRATED; older ones do not."""
-        return self.study is not None and all(self.study.has(c.path[1]) for c in CALIBRATED)
 
     def runs(self, row: Row) -> Seeds:
         return self.study.cells[row.group, row.label] if self.study else {}
@@ -273,8 +272,9 @@ def _cells(entry: Entry) -> dict[str, Cell]:
     unknown = None in seconds.values()
     minutes = {} if unknown else {seed: value / 60 for seed, value in seconds.items()}
     cells = {key: replace(cell, best=False) for key, cell in entry.row.cells.items()}
-    for column in CALIBRATED if entry.member.calibrated else ():
-        cells[column.key] = score_cell(column, runs, {})
+    held = entry.member.calibrated
+    if calibrated := held and held.cells[entry.row.group, entry.row.label]:
+        cells |= {column.key: score_cell(column, calibrated, {}) for column in CALIBRATED}
     return cells | {TIME.key: Cell(minutes, absent=MISSING if unknown else None)}
 
 

@@ -158,13 +158,15 @@ def against(study: Study, place: tuple[str, str], other: str, evidence: Evidence
 
 
 def calibrated_significance(study: Study, evidence: Evidence) -> Significance | None:
-    """The comparisons FURTHER; None with older runs, which have no such scores."""
-    return significance(study, evidence, FURTHER) if study.has("calibrated") else None
+    """The comparisons FURTHER, of the runs that hold such scores; None where none does."""
+    held = study.holding("calibrated", "average_precision")
+    return held and significance(held, evidence, FURTHER)
 
 
 def to_controls(study: Study, evidence: Evidence) -> Significance | None:
     """Every augmenter against the best control of its backbone, uncorrected, on all of FAMILIES (on
-    PLAIN with older runs); None where no seed of a control pairs with one of an augmenter.
+    FURTHER with the runs that hold such scores); None where no seed of a control pairs with one of
+    an augmenter.
     """
     controls = {name: found for name in study.backbones if (found := study.best_control(name))}
     others = {
@@ -172,15 +174,19 @@ def to_controls(study: Study, evidence: Evidence) -> Significance | None:
         for place in study.cells
         if place[0] in controls and place[1] not in (BASELINE, controls[place[0]])
     }
+    held = study.holding("calibrated", "average_precision")
     families = {
         measure: {
-            place: _contrast(study, place, measure, column, evidence, other)
+            place: _contrast(of, place, measure, column, evidence, other)
             for place, other in others.items()
         }
-        for measure, column in (FAMILIES if study.has("calibrated") else PLAIN).items()
+        for of, measures in ((study, PLAIN), (held, FURTHER))
+        for measure, column in measures.items()
+        if of is not None
     }
     paired = any(study.pairs(place, other) for place, other in others.items())
-    return Significance(study, evidence, families, controls) if paired else None
+    told = replace(study, without=held.without) if held is not None else study
+    return Significance(told, evidence, families, controls) if paired else None
 
 
 def _contrast(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,11 @@ Expected = Mapping[tuple[str, str], Iterable[int]]
 """(backbone, augmenter) -> the seeds that the experiment asks for, in the order of the rows."""
 Seeds = Mapping[int, StoredRun]
 Pairs = list[tuple[StoredRun, StoredRun]]
+LATER = {  # scores on test that older runs do not hold -> what a caption calls them
+    "calibrated": "calibrated scores",
+    "average_precision": "average precision",
+    "per_relation": "scores with a threshold for each relation",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +35,14 @@ class Study:
     expected: the seeds asked for, of the same cells.
     description: what the experiment says of itself.
     label: its name, with its folder where another experiment has the same name.
+    without: which of its runs are left out here, in a sentence; see `holding`.
     """
 
     cells: Mapping[tuple[str, str], Seeds]
     expected: Mapping[tuple[str, str], tuple[int, ...]]
     description: str = ""
     label: str = ""
+    without: str = ""
 
     @staticmethod
     def of(
@@ -105,9 +112,20 @@ class Study:
         """Whether the cell has run, and all of its seeds are `silent`."""
         return bool(self.cells.get(cell)) and len(self.silent(cell)) == len(self.cells[cell])
 
-    def has(self, score: str) -> bool:
-        """Whether all runs hold this score on test; older ones have no calibrated ones."""
-        return all(score in run.metrics.get("test", {}) for run in self.runs)
+    def holding(self, *scores: str) -> Study | None:
+        """The study of the runs that hold these scores of LATER; None where no run does."""
+        holds = lambda run: all(score in run.metrics.get("test", {}) for score in scores)
+        cells, lacking = {}, []
+        for cell, runs in self.cells.items():
+            cells[cell] = {seed: run for seed, run in runs.items() if holds(run)}
+            if seeds := [str(seed) for seed in runs if seed not in cells[cell]]:
+                which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
+                lacking.append(f"{'/'.join(cell)} ({which})")
+        if not any(cells.values()):
+            return None
+        names = " and ".join(LATER[score] for score in scores)
+        told = f"Older runs, which have no {names}: {', '.join(lacking)}." if lacking else ""
+        return replace(self, cells=cells, without=told)
 
     def best_control(self, backbone: str) -> str | None:
         """The control with the highest mean dev F1, among those with the most seeds."""

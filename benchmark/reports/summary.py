@@ -27,14 +27,24 @@ def summary(plain: Significance, further: Significance | None) -> list[str]:
         if plain.study.learnt_nothing((backbone, BASELINE)):
             found.append(_nothing_learnt(backbone, plain.study))
             continue
+        seeds = {
+            cell: contrast.difference.n
+            for cell, contrast in plain.first.items()
+            if cell[0] == backbone and contrast.difference.values and not is_control(cell[1])
+        }
+        most = max(seeds.values(), default=0)  # fewer may be lucky ones
         rivals = {
-            augmenter: _mean_gain(plain.study.pairs((backbone, augmenter)), "dev", "f1")
-            for (of, augmenter), contrast in plain.first.items()
-            if of == backbone and contrast.difference.values and not is_control(augmenter)
+            cell: _mean_gain(plain.study.pairs(cell), "dev", "f1")
+            for cell, n in seeds.items()
+            if n == most
         }
         if rivals:
             best = max(rivals, key=rivals.get)
-            found.append(_paragraph((backbone, best), len(rivals), plain, further))
+            among = f" with {most} seeds" if len(rivals) < len(seeds) else ""
+            told = f"of {len(rivals)} augmenters{among} `{best[1]}` gains most on dev"
+            if len(rivals) == 1:
+                told = f"`{best[1]}` is the only augmenter that has run{among}"
+            found.append(_paragraph(best, told, plain, further))
     return found
 
 
@@ -61,32 +71,36 @@ def _setting(backbone: str, study: Study, seeds: int) -> str:
 
 
 def _paragraph(
-    cell: tuple[str, str], rivals: int, plain: Significance, further: Significance | None
+    cell: tuple[str, str], chosen: str, plain: Significance, further: Significance | None
 ) -> str:
     (backbone, best), study = cell, plain.study
-    several = f"of {rivals} augmenters `{best}` gains most on dev"
-    alone = f"`{best}` is the only augmenter that has run"
     gains = [
         _gain(family[cell]) for family in plain.families.values() if family[cell].difference.values
     ]
+    seeds = plain.first[cell].difference.values
     text = (
-        f"{_setting(backbone, study, plain.first[cell].difference.n)}: "
-        f"{several if rivals > 1 else alone}. On test it differs from `{BASELINE}` by "
-        f"{' and by '.join(gains)}."
+        f"{_setting(backbone, study, len(seeds))}: {chosen}. On test it differs from "
+        f"`{BASELINE}` by {' and by '.join(gains)}."
     )
+    if early := [run.seed for run in study.chosen_early(cell) if run.seed in seeds]:
+        which = "every seed" if 1 < len(early) == len(seeds) else _listed(early)
+        text += f" With {which} the best epoch on dev came before augmentation began, so "
+        text += f"`{best}` had no part in what is scored there."
     text += _where(study.pairs(cell))
     if silent := study.silent((backbone, BASELINE)):
-        with_seeds = f"seed{'s' if len(silent) > 1 else ''} {', '.join(map(str, silent))}"
-        text += f" With {with_seeds} `{BASELINE}` predicts no correct fact on dev in any epoch, so "
-        text += "differences to it mean nothing there."
+        text += f" With {_listed(silent)} `{BASELINE}` predicts no correct fact on dev in any "
+        text += "epoch, so differences to it mean nothing there."
     if further is not None:
         of = {measure: further.families[measure][cell].difference for measure in (*LEFT, RANKED)}
         parts = [f"{signed(of[m].mean)} {name}" for m, name in LEFT.items() if of[m].values]
-        text += f" With one threshold tuned on dev for both, what is left is {', '.join(parts)}"
-        if of[RANKED].values:
-            told = "average precision of the tail, which has no threshold"
-            text += f"; {told}: {signed(of[RANKED].mean)}"
-        text += "."
+        if parts:
+            fewer = _fewer(further.study.pairs(cell), study.pairs(cell))
+            text += f" With one threshold tuned on dev for both{fewer}, what is left is "
+            text += ", ".join(parts)
+            if of[RANKED].values:
+                told = "average precision of the tail, which has no threshold"
+                text += f"; {told}: {signed(of[RANKED].mean)}"
+            text += "."
     control = study.best_control(backbone)
     if control is None:
         return text + " No control has run, so nothing is known beyond `none`."
@@ -95,10 +109,19 @@ def _paragraph(
         return f"{text} It has no seed in common with the best control, `{control}`."
     gain = _gain(against(study, cell, control, plain.evidence), with_p=True)
     text += f" Against the best control on dev, `{control}`: {gain}"
-    if further is not None:
-        left = 100 * _mean_gain(pairs, "test", "calibrated", "f1")
-        text += f"; with one tuned threshold {signed(left)} F1"
+    if further is not None and (held := further.study.pairs(cell, control)):
+        left = 100 * _mean_gain(held, "test", "calibrated", "f1")
+        text += f"; with one tuned threshold{_fewer(held, pairs)} {signed(left)} F1"
     return f"{text}."
+
+
+def _listed(seeds: list[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _fewer(held: Pairs, pairs: Pairs) -> str:
+    """Which seeds are spoken of where some runs, being older, hold no such scores."""
+    return f" ({_listed([a.seed for a, _ in held])} alone)" if len(held) < len(pairs) else ""
 
 
 def _mean_gain(pairs: Pairs, *path: str) -> float:

@@ -170,6 +170,35 @@ def test_fused_scores_stand_beside_the_calibrated_ones_where_a_run_has_them(grid
     assert table_of(runs, EXPECTED).columns == table_of(grid, EXPECTED).columns
 
 
+def test_without_frequent_relations_their_average_precision_is_not_available(grid):
+    for run in grid:
+        calibrated(run).metrics["test"]["average_precision"] = {"all": 0.3}
+    table = table_of(grid, EXPECTED, columns=CALIBRATED)
+    for key in ("ap.frequent", "ap.tail", "ap.tail.difference"):
+        assert cell(table, "atlop", "vae", key).absent == "undefined"
+    assert cell(table, "atlop", "vae", "ap.all").mean == pytest.approx(30)
+    grid[0].metrics["test"]["average_precision"] = {}
+    with pytest.raises(UserError, match=r"the key test.average_precision.all is missing"):
+        table_of(grid, EXPECTED, columns=CALIBRATED)
+
+
+def test_older_runs_are_left_out_of_calibrated_tables_and_named(grid):
+    known = lambda run: run.backbone == "atlop" and (run.augmenter, run.seed) != ("none", 0)
+    for run in filter(known, grid):
+        calibrated(run)
+    held = Study.of(grid, EXPECTED).holding("calibrated", "average_precision")
+    table = ablation_table(held, CALIBRATED)
+    (none,) = [row for row in table.rows if (row.group, row.label) == ("atlop", "none")]
+    assert none.coverage == "2/3" and 0 not in none.cell("calibrated.f1").values
+    assert 0 not in cell(table, "atlop", "vae", "calibrated.f1.difference").values
+    (note,) = [note for note in table.notes if note.startswith("Older runs")]
+    assert "no calibrated scores and average precision: kd_docre/none (seeds 0, 1, 2), kd" in note
+    assert note.endswith("kd_docre/vae (seeds 0, 2), atlop/none (seed 0).")
+    (note,) = [note for note in table.notes if note.startswith("Not run")]
+    assert note.startswith("Not run with these scores yet") and "kd_docre (all)" in note
+    assert Study.of(grid, EXPECTED).holding("per_relation") is None
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -201,9 +230,9 @@ def test_a_model_chosen_during_warm_up_is_named(tmp_path):
     augment = {"copies": 2, "warmup_epochs": 3}
     vae = [store(tmp_path, "vae", n, 0.5, augment=augment, best=4 - n) for n in (0, 1)]
     runs = [store(tmp_path, "none", 0, 0.5, best=2), store(tmp_path, "none", 1, 0.5), *vae]
-    early = lambda runs: [note for note in table_of(runs).notes if "never met a generated" in note]
+    early = lambda runs: [note for note in table_of(runs).notes if "had no part in the" in note]
     assert early(runs[:3]) == []
-    assert early(runs)[0].endswith("generated pair: atlop/vae (seed 1, epoch 3).")
+    assert early(runs)[0].endswith("scored model: atlop/vae (seed 1, epoch 3).")
     assert cell(table_of(runs), "atlop", "vae", "test.f1.difference").mark == "†"
 
 

@@ -1,7 +1,7 @@
 """The leaderboard as a Table, and the augmenters across settings."""
 
 import pytest
-from stored_runs import boards_of, compared_with_none, scored
+from stored_runs import boards_of, compared_with_none, counted, scored
 
 from benchmark.config import AugmentConfig
 from benchmark.reports.board_table import across_settings, board_table
@@ -50,6 +50,11 @@ def test_calibrated_scores_are_shown_where_the_runs_have_them(tmp_path):
     text = markdown([table])
     assert "| test cal. F1 | test AP |" in text and "| 56.00 | 51.00 |" in text
     assert any(note.startswith("cal.: with one threshold tuned on dev.") for note in table.notes)
+    table = board([*runs, counted(tmp_path, "vae", 1, 0.53)])  # an older run
+    text = markdown([table])
+    assert "| 52.00 ± 1.41 |" in text and "| 56.00 (n=1) | 51.00 (n=1) |" in text
+    told = "Older runs, which have no calibrated scores and average precision: atlop/vae (seed 1)."
+    assert told in table.notes
 
 
 def test_experiments_of_a_board_are_told_apart(tmp_path):

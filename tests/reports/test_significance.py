@@ -292,7 +292,7 @@ def test_a_model_from_the_warm_up_is_marked_in_the_table_of_differences_too(tmp_
     for table in (ablation, differences):
         of_row = {row.label: row.cell(F1).mark for row in table.rows}
         assert of_row["vae"] == "†" and of_row["copies"] == ""
-        assert "met a generated pair: atlop/vae (seed 0, epoch 2), atlop/vae" in caption(table)
+        assert "scored model: atlop/vae (seed 0, epoch 2), atlop/vae" in caption(table)
 
 
 # ---- the best control
@@ -347,6 +347,18 @@ def test_the_difference_to_the_best_control_on_every_score(tmp_path):
     assert "p is not corrected" in text and "n/a: average precision has no interval." in text
     assert not any(cell.mark for row in table.rows for cell in row.cells.values())
     assert not any(word in text for word in ("Holm)", "d_z", "confirmatory"))
+
+
+def test_an_older_run_takes_its_seed_alone_from_the_calibrated_differences_to_the_control(tmp_path):
+    runs = with_controls(tmp_path)
+    older = next(s for s in runs if (s.augmenter, s.seed) == ("vae", 0))
+    del older.metrics["test"]["calibrated"], older.metrics["test"]["average_precision"]
+    plain = compared_with_none(runs)
+    table = difference_table(to_controls(plain.study, plain.evidence))
+    (row,) = [row for row in table.rows if row.label == "vae"]
+    assert row.cell("test.f1.to_control").n == 6
+    assert list(row.cell("calibrated.f1.to_control").values) == [1, 2, 3, 4, 5]
+    assert "have no calibrated scores and average precision: atlop/vae (seed 0)." in caption(table)
 
 
 def test_without_a_pair_with_a_control_there_is_no_table_of_it(tmp_path):

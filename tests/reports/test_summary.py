@@ -130,6 +130,43 @@ def test_average_precision_is_not_said_to_have_a_threshold(runs):
     ) in paragraph
 
 
+def test_a_lucky_single_seed_does_not_lead(runs, tmp_path):
+    lucky = counted(tmp_path, "mixup", 0, 0.9)
+    (paragraph,) = said([*runs, lucky])
+    assert "of 2 augmenters with 6 seeds `gaussian` gains most on dev." in paragraph
+    (paragraph,) = said([lucky, *(run for run in runs if run.augmenter != "vae")])
+    assert "`gaussian` is the only augmenter that has run with 6 seeds." in paragraph
+
+
+@pytest.mark.parametrize(
+    ("early", "told"),
+    [(range(6), "With every seed the"), ([1, 4], "With seeds 1, 4 the"), ([], "")],
+)
+def test_models_from_before_augmentation_are_told(runs, early, told):
+    for run in runs:
+        run.config["augment"] = {"warmup_epochs": 2}
+        run.metrics["best_epoch"] = 2 if run.seed in early else 3
+    (paragraph,) = said(runs)
+    told = told and f"{told} best epoch on dev came before augmentation began, so `gaussian` had"
+    assert told in paragraph and ("augmentation began" in paragraph) == bool(told)
+
+
+def test_seeds_that_have_calibrated_scores_are_told_where_older_runs_have_none(runs):
+    for run in runs:
+        f1 = run.metrics["test"]["f1"]
+        precision = dict.fromkeys(("all", "frequent", "tail"), f1)
+        if run.seed > 1 or run.augmenter == "gaussian":
+            run.metrics["test"] |= {"calibrated": scores(f1), "average_precision": precision}
+    plain = compared_with_none(runs)
+    text = lambda: summary(plain, calibrated_significance(plain.study, plain.evidence))[0]
+    assert "for both (seeds 2, 3, 4, 5 alone), what is left is +5.00 F1" in text()
+    assert text().endswith("with one tuned threshold (seeds 2, 3, 4, 5 alone) +3.00 F1.")
+    for run in runs:
+        if run.augmenter == "gaussian":
+            del run.metrics["test"]["calibrated"]
+    assert "threshold" not in text()
+
+
 def test_controls_are_no_augmenters_of_the_summary(runs):
     (paragraph,) = said([run for run in runs if run.augmenter != "copies"])
     assert "No control has run" in paragraph
