@@ -110,24 +110,21 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
             bar.advance()
     for difference in (difference for run in verified for difference in run.differences):
         typer.echo(f"differs: {difference}", err=True)
-    reasons = Counter(reason for run in verified for reason in run.unverified)
-    for reason, runs in reasons.items():
-        typer.echo(f"not verified, of {runs} run(s): {reason}", err=True)
+    for reason, n in Counter(reason for run in verified for reason in run.unverified).items():
+        typer.echo(f"{n} run{'s' * (n > 1)} could not be checked in full: {reason}", err=True)
     left: dict[tuple[int, str], list[str]] = {}
-    for (score, wanted), runs in Counter(s for run in verified for s in run.left.items()).items():
-        left.setdefault((runs, wanted), []).append(score)
-    for (runs, wanted), scores in left.items():
-        typer.echo(
-            f"not recomputed, of {runs} run(s), for want of {wanted}: {', '.join(scores)}", err=True
-        )
+    for (score, wanted), n in Counter(s for run in verified for s in run.left.items()).items():
+        left.setdefault((n, wanted), []).append(score)
+    for (n, wanted), scores in left.items():
+        of = f"{n} run{'s' * (n > 1)}"
+        told = f"without {wanted}, these scores of {of} were not recomputed: {', '.join(scores)}"
+        typer.echo(told, err=True)
     differing = sum(bool(run.differences) for run in verified)
     in_part = sum(bool(run.left) and not run.differences for run in verified)
-    told = (
-        f"{in_part} but for the scores named above, which were not recomputed, " if in_part else ""
-    )
+    told = f", {in_part} do but for scores that were not recomputed" if in_part else ""
     typer.echo(
-        f"verified: {len(verified)} runs, {len(verified) - differing - in_part} as their files "
-        f"give them, {told}{differing} not",
+        f"verified {len(verified)} run{'s' * (len(verified) != 1)}: "
+        f"{len(verified) - differing - in_part} agree with their files{told}, {differing} differ",
         err=True,
     )
     if differing:

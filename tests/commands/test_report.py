@@ -116,7 +116,7 @@ def test_all_experiments_of_a_folder_are_verified_before_any_table(tmp_path):
         metrics = counted(tmp_path, "none", 0, 0.5, experiment=experiment).path / "metrics.json"
         metrics.write_text(metrics.read_text().replace("0.5", "0.9"))
     done = report(tmp_path, "--verify")
-    assert done.exit_code == 1 and "verified: 2 runs" in done.stderr
+    assert done.exit_code == 1 and "verified 2 runs" in done.stderr
     for experiment in ("one", "two"):
         assert f"differs: {tmp_path / experiment}" in done.stderr
     assert not list(tmp_path.rglob("report.md"))

@@ -277,10 +277,11 @@ def test_what_a_published_run_cannot_show_is_told_and_not_called_verified(run, c
     assert found.differences == []
     assert found.left == dict.fromkeys(UNKNOWN, "candidates and gold documents")
     done = report(run.experiment, "--verify")
-    said = f"of 1 run(s), for want of candidates and gold documents: {', '.join(UNKNOWN)}\n"
-    assert done.exit_code == 0 and f"not recomputed, {said}" in done.stderr
-    said = "1 runs, 0 as their files give them, 1 but for the scores named above, which were not"
-    assert f"verified: {said} recomputed, 0 not" in done.stderr
+    said = f"these scores of 1 run were not recomputed: {', '.join(UNKNOWN)}\n"
+    assert done.exit_code == 0
+    assert f"without candidates and gold documents, {said}" in done.stderr
+    said = "0 agree with their files, 1 do but for scores that were not recomputed, 0 differ"
+    assert f"verified 1 run: {said}" in done.stderr
 
 
 def test_the_scores_of_stage_1_are_those_of_its_own_run(tmp_path, dataset):
@@ -376,21 +377,21 @@ def test_the_command_names_run_file_and_metric_and_makes_no_table(run, dataset, 
     folder = tmp_path / "results" / "demo"
     other = write_run(tmp_path / "results", dataset, seed=1)
     done = report(folder, "--verify")
-    assert done.exit_code == 0 and "2 runs, 2 as their files give them, 0 not" in done.stderr
+    assert done.exit_code == 0 and "2 runs: 2 agree with their files, 0 differ" in done.stderr
     (folder / "report.md").unlink()
     edit(other, "metrics.json", SET_F1)
     done = report(folder, "--verify")
     assert done.exit_code == 1 and not (folder / "report.md").exists()
     said = f"differs: {other.path}/metrics.json: test.f1 is 0.99; predictions_test.json"
     assert said in done.stderr and str(run.path) not in done.stderr
-    assert "2 runs, 1 as their files give them, 1 not" in done.stderr
+    assert "2 runs: 1 agree with their files, 1 differ" in done.stderr
 
 
 def test_the_command_says_what_could_not_be_verified_and_which_is_damaged(run, dataset, tmp_path):
     write_run(tmp_path / "results", dataset, augmenter="vae")
     shutil.move(tmp_path / "test.json", tmp_path / "elsewhere.json")
     done = report(tmp_path / "results" / "demo", "--verify")
-    said = "not verified, of 2 run(s): not compared with gold documents:"
+    said = "2 runs could not be checked in full: not compared with gold documents:"
     assert done.exit_code == 0 and said in done.stderr
     with open(run.path / "history.jsonl", "r+b") as file:
         file.truncate(20)
