@@ -212,10 +212,13 @@ class Augmenter:
             given = encoded.changed(Tensor.detach)
         with self._working("view", rng, encoded.states.device, gradient=self.differentiable):
             result = self._view(given, batch, rng=rng)
-        if isinstance(result, Encoded) and result.kept is not None:
+        is_view = isinstance(result, Encoded)
+        require(is_view, f"{self._says}_view must return an Encoded, got {describe(result)}")
+        if result.kept is not None:
             documents, tokens = encoded.states.shape[:2]
             cells = (documents, batch.largest, batch.largest, tokens)
-            encoded = encoded._replace(kept=batch.positive.new_ones(cells, dtype=torch.bool))
+            like = batch.positive.new_ones((), dtype=torch.bool).expand(cells)
+            encoded = encoded._replace(kept=like)
         parts = zip(Encoded._fields, result, encoded, strict=True)
         return Encoded(*(self._like("_view", *part) for part in parts))
 

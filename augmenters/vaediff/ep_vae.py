@@ -42,9 +42,8 @@ class EPVAE(nn.Module):
         self.clamp_means = clamp_means
         hidden = hidden or max(width // 4, 1)
         self.learned_variance = reconstruction == "gaussian"
-        self.has_batchnorm = norm == "batchnorm"
         out = 2 * width if self.learned_variance else width
-        if self.has_batchnorm:
+        if norm == "batchnorm":
             self.project = _batchnorm_stack(width, hidden, latent)
             self.decoder = _batchnorm_stack(latent, hidden, out)
         else:

@@ -52,6 +52,8 @@ class FittedVae(Diagnosed):
 
     def _fit(self, representations, labels, *, rng, held_out, progress):
         options, best = self.options, Best(self._modules())
+        alone = len(labels) == 1 and options.norm == "batchnorm"
+        require(not alone, "norm: batchnorm needs at least two training pairs")
         descent = self.descent(self.vae, len(labels))
         train = self.training(descent, representations, labels, rng)
         noise_seed = int(torch.randint(2**63 - 1, (), generator=rng))
@@ -103,8 +105,6 @@ class FittedVae(Diagnosed):
         The minus before the sum of Eq. (4) stands for both terms: the divergence is added, as in
         Eq. (9).
         """
-        alone = len(representations) == 1 and self.vae.has_batchnorm
-        require(not alone, "norm: batchnorm needs at least two training pairs")
         self.vae.train()
         averages = Averages()
         for rows in batches(len(representations), self.options.batch_size, rng):

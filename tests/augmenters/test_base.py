@@ -96,6 +96,16 @@ def test_a_view_has_rows_if_and_only_if_it_is_given_some(rows):
         Viewed().view(Encoded(torch.ones(1, 2, 3), rows), None, rng=rng())
 
 
+@pytest.mark.parametrize(("found", "what"), [(None, "NoneType"), (ROWS, r"float32 \[3, 4\]")])
+def test_a_view_is_an_encoding(found, what):
+    class Viewed(Augmenter):
+        def _view(self, encoded, batch, *, rng):
+            return found
+
+    with pytest.raises(AugmenterError, match=f"Viewed: _view must return an Encoded, got .*{what}"):
+        Viewed().view(Encoded(torch.ones(1, 2, 3), None), None, rng=rng())
+
+
 def test_augmenters_see_detached_rows_of_full_precision():
     echo, rows = Echo(), ROWS.clone().requires_grad_(True)
     generated, _ = echo.augment(rows, LABELS, rng=rng())

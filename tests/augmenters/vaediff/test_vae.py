@@ -4,6 +4,7 @@ from tensors import mixture, rng
 
 from augmenters.base import AugmenterError
 from augmenters.vaediff.vae import Vae
+from augmenters.vaediff.vaediff import VaeDiff
 from benchmark.data.pairs import Pairs
 
 SMALL = {"latent": 6, "hidden": 16, "epochs": 60, "warmup_epochs": 5, "batch_size": 32, "lr": 5e-3}
@@ -66,9 +67,11 @@ def test_the_checkpoint_is_chosen_on_held_out_pairs():
     assert torch.equal(weights["best"], weights["last"]) == (best == 7)
 
 
-def test_batchnorm_needs_two_pairs():
+@pytest.mark.parametrize(("kind", "warmup_epochs"), [(Vae, 1), (VaeDiff, 0)])
+def test_batchnorm_needs_two_pairs(kind, warmup_epochs):
+    options = kind.check_options | {"norm": "batchnorm", "warmup_epochs": warmup_epochs}
     with pytest.raises(AugmenterError, match="at least two training pairs"):
-        fit(mixture(1, SETS)[0], norm="batchnorm")
+        kind(**options).fit(*mixture(1, SETS)[0], rng=rng())
 
 
 def test_reconstructed_rows_are_nearer_to_their_own_than_any_one_row_could_be(fitted):
