@@ -46,6 +46,29 @@ def test_remix_gives_the_label_to_the_much_rarer_pair():
     assert share(0.4, rare, rarer) == pytest.approx(0.4)  # 3 < 3 * 2
 
 
+def test_remix_with_loops_over_pairs_of_several_relations():
+    chances = torch.tensor([0, 0.7, 0.4, 0.2, 0.1, 0.05])
+    labels = (torch.rand(60, 6, generator=rng(1)) < chances).float()
+    labels = labels[labels.any(1)]
+    augmenter = Mixup(remix=True, labels="soft", kappa=2.0, tau=0.6)
+    augmenter.prepare(labels, rng=rng())
+    frequency = labels.sum(0).tolist()
+    n = [min(frequency[r] for r in range(1, 6) if held[r]) for held in labels]
+    # a dimension for each pair: what is mixed says which, and how much
+    mixed, soft = augmenter.augment(torch.eye(len(labels)), labels, rng=rng(3))
+    shares = set()
+    for i, parts in enumerate(mixed):
+        j = next((k for k in parts.nonzero().flatten().tolist() if k != i), i)
+        lam = share = parts[i].item()
+        if n[i] >= 2 * n[j] and lam < 0.6:
+            share = 0.0
+        if n[j] >= 2 * n[i] and 1 - lam < 0.6:
+            share = 1.0
+        torch.testing.assert_close(soft[i], share * labels[i] + (1 - share) * labels[j])
+        shares.add("lam" if share == lam else share)
+    assert shares == {0.0, 1.0, "lam"}
+
+
 # bank
 
 
@@ -129,6 +152,36 @@ def test_a_rare_label_set_borrows_from_its_nearest_base():
     assert torch.allclose(made.mean(0), expected, atol=0.1)
     # its own covariance is 0, so three quarters of the base's are left
     assert torch.allclose(made.var(0), 0.75 * near.var(0), rtol=0.1)
+
+
+def test_means_and_covariances_with_loops_over_label_sets():
+    sizes = {(1,): 60, (2,): 55, (3,): 70, (1, 2): 7, (4,): 1, (3, 4): 12}
+    rows, labels = [], []
+    for number, (relations, n) in enumerate(sizes.items()):
+        centre, *rest = torch.randn(n + 1, 3, generator=rng(number)) * (1 + number % 3)
+        rows += [3 * centre + row for row in rest]
+        labels += [relations] * n
+    rows, labels = torch.stack(rows), multi_hot(*labels)
+    augmenter = fitted(Calibrated(neighbours=2, base=50, own=5.0, alpha=0.3), rows, labels)
+    parts = dict(zip(sizes, rows.double().split(list(sizes.values())), strict=True))
+    means = {key: part.mean(0) for key, part in parts.items()}
+    covariances = {key: torch.cov(part.T, correction=0) for key, part in parts.items()}
+    within = sum((part - means[key]).square().sum() for key, part in parts.items()) / rows.numel()
+    for key, n in sizes.items():
+        mean, covariance = means[key], covariances[key]
+        if n < 50:
+            base = [other for other in sizes if sizes[other] >= 50]
+            near = sorted(base, key=lambda other, mean=mean: (means[other] - mean).norm())[:2]
+            borrowed = sum(covariances[other] for other in near) / 2 + 0.3 * within * torch.eye(3)
+            share = n / (n + 5)
+            covariance = share * covariance + (1 - share) * borrowed
+            mean = share * mean + (1 - share) * (sum(means[other] for other in near) + mean) / 3
+        wanted = multi_hot(key).repeat(30_000, 1)
+        made = augmenter.augment(torch.zeros(30_000, 3), wanted, rng=rng())[0].double()
+        spread = covariance.diagonal().max().sqrt()
+        assert torch.allclose(made.mean(0), mean, rtol=0, atol=0.02 * spread.item())
+        atol = 0.03 * covariance.abs().max().item()
+        assert torch.allclose(torch.cov(made.T), covariance, rtol=0, atol=atol)
 
 
 def test_alpha_widens_what_is_borrowed():

@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+from torch.nn.functional import gelu, layer_norm
 
 from augmenters.vaediff.denoiser import Denoiser
 
@@ -82,3 +85,38 @@ def test_equals_a_one_token_transformer():
     block = layer.norm_out(layer.down(value * torch.nn.functional.gelu(gate)))
     expected = attended + block * (1 + scale) + shift
     torch.testing.assert_close(layer(x, scale, shift), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("null_class", ["omit", "learned"])
+def test_the_network_written_out_row_by_row(null_class):
+    network = make(null_class=null_class).double()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    x, estimate = torch.randn(2, 4, 5, dtype=torch.float64)
+    times, sets = [0, 3, 49, 7], [[1], [1, 2], [1, 2, 3], [2]]
+    labels = torch.zeros(4, 4, dtype=torch.float64)
+    for row, held in enumerate(sets):
+        labels[row, held] = 1
+    dropped = torch.tensor([False, False, False, True])
+    norm = lambda layer, x: layer_norm(x, x.shape, layer.weight, layer.bias)
+    for row, (t, held) in enumerate(zip(times, sets, strict=True)):
+        angles = [t / 10000 ** (i / 3) for i in range(4)]
+        waves = [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        condition = network.time(torch.tensor(waves, dtype=torch.float64))
+        if not dropped[row]:
+            vector = sum(network.label_vectors[r] for r in held) / len(held)
+            condition = condition + network.label_project(vector)
+        elif null_class == "learned":
+            condition = condition + network.no_class
+        active = gelu(condition)
+        token = network.enter(torch.cat([x[row], estimate[row]])) + network.condition_token(active)
+        modulation = network.condition_layers(active).view(2, 2, 8)
+        for layer, (scale, shift) in zip(network.layers, modulation, strict=True):
+            token = token + layer.mix.weight @ norm(layer.norm_mix, token)
+            value, gate = layer.up(norm(layer.norm_in, token)).split(32)
+            block = norm(layer.norm_out, layer.down(value * gelu(gate)))
+            token = token + block * (1 + scale) + shift
+        expected = network.leave(norm(network.norm, token))
+        condition = network.condition(torch.tensor(times), labels, dropped)
+        found = network(x, estimate, condition)[row]
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)  # float32 frequencies

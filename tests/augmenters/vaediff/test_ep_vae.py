@@ -20,6 +20,29 @@ def make(width=8, latent=4, **options):
     return EPVAE(width, latent, **defaults | options)
 
 
+def test_layers_are_those_of_the_official_code():
+    """RMSNorm, Linear, LeakyReLU, Linear, RMSNorm, LeakyReLU, Linear, and back: Linear, LeakyReLU,
+    RMSNorm, twice, and Linear to mean and log-variance.
+    """
+    vae = make().double()
+    for parameter in vae.parameters():
+        torch.nn.init.normal_(parameter)
+    weights = vae.state_dict()
+    linear = lambda name, x: x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    rms = lambda name, x: x / x.square().mean(1, keepdim=True).sqrt() * weights[f"{name}.weight"]
+    leaky = lambda x: torch.where(x > 0, x, 0.2 * x)
+    x, z = torch.randn(3, 8, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+    hidden = leaky(linear("project.1", rms("project.0", x)))
+    hidden = leaky(rms("project.4", linear("project.3", hidden)))
+    projected = linear("project.6", hidden)
+    expected = linear("mean", projected), linear("log_variance", projected).clamp(-5, 5)
+    torch.testing.assert_close(vae.encode(x), expected)
+    hidden = rms("decoder.2", leaky(linear("decoder.0", z)))
+    hidden = rms("decoder.5", leaky(linear("decoder.3", hidden)))
+    mean, log_variance = linear("decoder.6", hidden).split(8, 1)
+    torch.testing.assert_close(vae.decode(z), (mean, log_variance.clamp(-5, 5)))
+
+
 def draws(*shape):
     return torch.randn(shape, generator=rng()).unbind()
 

@@ -73,6 +73,42 @@ def test_one_euler_step_adds_the_velocity_to_noise():
     assert torch.allclose(made, expected)
 
 
+def test_guided_euler_steps():
+    """v = (1 + w) v(S) - w v(no class), at the times 0, 1/3 and 2/3."""
+    torch.manual_seed(0)
+    flow = Flow(width=16, depth=1, steps=3, guidance=0.5)
+    flow._build(2, 3)
+    flow.velocity.eval()
+    torch.nn.init.normal_(flow.velocity.condition_layers.weight, std=0.3)
+    labels = torch.eye(3)[[1, 2, 2]]
+    with torch.no_grad():
+        x = torch.randn(3, 2, generator=rng(5))
+        for time in (0.0, 1 / 3, 2 / 3):
+            t, everything = torch.full((3,), 1000 * time), torch.ones(3, dtype=torch.bool)
+            of_set = flow.velocity(x, None, flow.velocity.condition(t, labels))
+            free = flow.velocity(x, None, flow.velocity.condition(t, labels, everything))
+            assert not torch.allclose(of_set, free)
+            x = x + (1.5 * of_set - 0.5 * free) / 3
+        torch.testing.assert_close(flow.sample(2, labels, rng(5)), x)
+
+
+def test_losses_at_random_times_with_and_without_a_class():
+    torch.manual_seed(0)
+    flow = Flow(width=16, depth=1, class_drop=0.5, dropout=0.0)
+    flow._build(2, 3)
+    torch.nn.init.normal_(flow.velocity.condition_layers.weight, std=0.3)
+    rows, labels = two_classes(20)
+    draws = rng(3)
+    z, (times, chances) = torch.randn(20, 2, generator=draws), torch.rand(2, 20, generator=draws)
+    found = flow.losses(rows, labels, rng(3))
+    for number, (t, chance) in enumerate(zip(times, chances, strict=True)):
+        x = (1 - t) * z[number] + t * rows[number]
+        given = (1000 * t)[None], labels[number : number + 1], (chance < 0.5)[None]
+        velocity = flow.velocity(x[None], None, flow.velocity.condition(*given))[0]
+        expected = (velocity - (rows[number] - z[number])).square().mean()
+        torch.testing.assert_close(found[number], expected)
+
+
 def test_a_constant_dimension_is_only_moved():
     flow = Flow(width=16, depth=1, epochs=1)
     rows, labels = two_classes(40)

@@ -50,6 +50,33 @@ def test_estimates_of_a_step_are_guided_and_shared_by_both_passes(monkeypatch):
         assert index.tolist() == [0, 0, 1, 2, 3, 3, 3, 3]
 
 
+@pytest.mark.parametrize("form", ["paper", "cfg"])
+@pytest.mark.parametrize("variance", ["beta", "posterior"])
+def test_algorithm_1_line_by_line(form, variance):
+    """Each row by itself, each estimate by a call of its own; the posterior as in Eq. (14)."""
+    prior = make(steps=5, guidance=0.3, guidance_form=form, variance=variance).double()
+    draws, noise = rng(5), lambda: torch.randn(4, 4, generator=draws).double()
+    betas, denoiser = prior.diffusion.betas.tolist(), prior.denoiser
+    kept = [1.0]
+    for beta in betas:
+        kept.append(kept[-1] * (1 - beta))
+    z, estimates = noise(), [None] * 4
+    for t in range(5, 0, -1):  # counted as in the paper
+        for row, labels in enumerate(SETS[IDS].double()):
+            both = []
+            for drop in (False, True):
+                given = torch.tensor([t - 1]), labels[None], torch.tensor([drop])
+                condition = denoiser.condition(*given)
+                both.append(denoiser(z[row][None], estimates[row], condition))
+            w = {"paper": 0.3, "cfg": -0.3}[form]
+            estimates[row] = (1 - w) * both[0] + w * both[1]
+        beta, now, before = betas[t - 1], kept[t], kept[t - 1]
+        mean = before**0.5 * beta * torch.cat(estimates) + (1 - beta) ** 0.5 * (1 - before) * z
+        variances = {"beta": beta, "posterior": beta * (1 - before) / (1 - now)}
+        z = mean / (1 - now) + (variances[variance] ** 0.5 * noise() if t > 1 else 0)
+    torch.testing.assert_close(prior._sample(SETS.double(), IDS, rng(5)), z)
+
+
 def test_what_is_not_needed_in_sampling_is_saved(monkeypatch):
     """Without guidance the unconditional pass, without self-conditioning the estimates."""
     prior = make(steps=3, guidance=0.0, self_condition=0.0)

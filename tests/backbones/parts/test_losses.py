@@ -1,22 +1,26 @@
-"""Objectives against closed forms and small cases by hand. The official values stand in
-tests/parity.
-"""
+"""Objectives against loops over pairs and relations. The official values stand in tests/parity."""
 
 from functools import partial
 from math import exp, log
 
 import pytest
 import torch
+from tensors import multi_hot, rng
 
 from backbones.parts.losses import (
     adaptive_focal,
     adaptive_threshold,
+    balanced,
+    none_class_ranking,
     pairwise_moving_threshold,
     supervised_contrastive,
 )
 
 FIRST_TWO = torch.tensor([[0.0, 1, 1, 0]])
-X = torch.tensor([[0.5, 1.5, -0.5, 0.25]])  # margins 1, -1, -0.25
+# pairs without a relation, with one, with two, with all three
+SETS = [(), (1,), (1, 2), (3,), (), (1, 2, 3)]
+LABELS = multi_hot(*(held or (0,) for held in SETS), classes=4).double()
+LOGITS = 2 * torch.randn(6, 4, generator=rng(), dtype=torch.float64)
 
 
 def softplus(x):
@@ -32,21 +36,70 @@ def entropy(margin):
     return -p * log(p) - (1 - p) * log(1 - p)
 
 
-def test_adaptive_focal_by_hand():
-    positives = sum((1 + sigmoid(-m) ** 2) * softplus(-m) for m in (1, -1))
-    expected = positives + log(1 + exp(-0.25))
-    assert adaptive_focal(X, FIRST_TWO, gamma=2).item() == pytest.approx(expected, rel=1e-6)
+def logsumexp(*values):
+    return log(sum(map(exp, values)))
+
+
+def threshold(f, held):
+    return logsumexp(f[0], *(f[r] for r in (1, 2, 3) if r not in held)) - f[0]
+
+
+def by_atl(f, held):
+    return sum(logsumexp(f[0], *(f[p] for p in held)) - f[r] for r in held) + threshold(f, held)
+
+
+def by_afl(f, held):
+    margins = [f[r] - f[0] for r in held]
+    return sum((1 + sigmoid(-m) ** 2) * softplus(-m) for m in margins) + threshold(f, held)
+
+
+def by_balanced(f, held):
+    held = held or (0,)
+    negative, positive = ([r for r in range(4) if (r in held) == which] for which in (False, True))
+    return logsumexp(0, *(f[r] for r in negative)) + logsumexp(0, *(-f[r] for r in positive))
+
+
+def by_ncrl(f, held):
+    margins = [f[0] - sum(f[1:]) / 3, *(f[r] - f[0] for r in (1, 2, 3))]
+    of_negative = lambda m: -log(min(1, sigmoid(-m) + 0.05))
+    held = held or (0,)
+    return sum(softplus(-m) if r in held else of_negative(m) for r, m in enumerate(margins))
 
 
 @pytest.mark.parametrize(
-    ("weighting", "positive"), [("vectorised", 1), ("per_pair", 2), ("broadcast", 2), ("none", 0)]
+    ("loss", "of_pair"),
+    [
+        (adaptive_threshold, by_atl),
+        (partial(adaptive_focal, gamma=2), by_afl),
+        (balanced, by_balanced),
+        (partial(none_class_ranking, margin=0.05), by_ncrl),
+    ],
 )
-def test_moving_threshold_by_hand(weighting, positive):
-    expected = softplus(-1) + softplus(1) + softplus(-0.25)
-    if positive:  # else only Eq. (24) is left
-        expected += (entropy(1) + entropy(-1)) / positive + entropy(-0.25) / 1
-    found = pairwise_moving_threshold(X, FIRST_TWO, entropy=weighting)
-    assert found.item() == pytest.approx(expected, rel=1e-6)
+def test_pair_by_pair(loss, of_pair):
+    expected = [of_pair(f, held) for f, held in zip(LOGITS.tolist(), SETS, strict=True)]
+    assert loss(LOGITS, LABELS).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("weighting", ["vectorised", "per_pair", "broadcast", "none"])
+def test_moving_threshold_pair_by_pair(weighting):
+    sizes = [(max(len(held), 1), max(3 - len(held), 1)) for held in SETS]
+    shares = [sum(1 / size[side] for size in sizes) / 6 for side in (0, 1)]
+    expected = []
+    for f, held, size in zip(LOGITS.tolist(), SETS, sizes, strict=True):
+        margins = {r: f[r] - f[0] for r in (1, 2, 3)}
+        total = sum(softplus(-m if r in held else m) for r, m in margins.items())
+        of_held = sum(entropy(m) for r, m in margins.items() if r in held)
+        of_others = sum(entropy(m) for r, m in margins.items() if r not in held)
+        expected.append(
+            {
+                "vectorised": total + of_held + of_others / size[1],
+                "per_pair": total + of_held / size[0] + of_others / size[1],
+                "broadcast": total + of_held * shares[0] + of_others * shares[1],
+                "none": total,  # Eq. (24) alone
+            }[weighting]
+        )
+    found = pairwise_moving_threshold(LOGITS, LABELS, entropy=weighting)
+    assert found.tolist() == pytest.approx(expected, rel=1e-10)
 
 
 # Anchors of the tests below: pairs 0, 1 and 2 share relation 1 or 2 in a chain (0-1, 1-2), pair 3
@@ -112,10 +165,11 @@ def test_contrastive_needs_two_pairs(N, form):
     assert loss == 0 and (x.grad == 0).all()
 
 
-LOSSES = [adaptive_threshold, adaptive_focal, pairwise_moving_threshold]
+LOSSES = [adaptive_threshold, adaptive_focal, pairwise_moving_threshold, balanced]
+OF_OPTIONS = [partial(adaptive_focal, gamma=0.5), partial(none_class_ranking, margin=0.05)]
 
 
-@pytest.mark.parametrize("loss", [*LOSSES, partial(adaptive_focal, gamma=0.5)])
+@pytest.mark.parametrize("loss", [*LOSSES, *OF_OPTIONS])
 def test_extreme_logits_stay_finite(loss):
     logits = torch.tensor([[1e4, -1e4, 1e4, 0], [-1e4, 1e4, -1e4, 1e4]], requires_grad=True)
     loss(logits, torch.cat([FIRST_TWO, torch.eye(4)[:1]])).sum().backward()
