@@ -11,8 +11,9 @@ from benchmark.registry import AUGMENTERS
 class DropoutView(Augmenter):
     """Pairs of a second forward pass (SimCSE, Gao et al. 2021; R-Drop, Liang et al. 2021).
 
-    It costs a second encoding of each document. With `augment.stage3: head` the second pass is
-    another of the stored encodings, and costs one of the head alone.
+    It costs another encoding of each document for each of `augment.copies`. With `augment.stage3:
+    head` it is another of the stored encodings, the same for every copy, and costs a pass of the
+    head alone.
 
     Args:
         pairs: "positive" pairs enter the loss, or "all".
