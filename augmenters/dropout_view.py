@@ -13,7 +13,8 @@ class DropoutView(Augmenter):
 
     It costs another encoding of each document for each of `augment.copies`. With `augment.stage3:
     head` it is another of the stored encodings, the same for every copy, and costs a pass of the
-    head alone.
+    head alone. Where no encoding differs (an encoder without dropout, `encoder.freeze: all`,
+    `augment.passes: 1`) its pairs are copies.
 
     Args:
         pairs: "positive" pairs enter the loss, or "all".

@@ -10,6 +10,7 @@ from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear, _blocks
 from backbones.parts.binary import BinaryRelations, few_negatives
 from backbones.parts.pooling import entity_embeddings
+from backbones.parts.unet import MaskedBatchNorm
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
 from benchmark.registry import BACKBONES
 
@@ -145,6 +146,26 @@ def test_the_evidence_loss_of_two_processes_is_that_of_the_whole_batch():
     second.share = 2 * len(second.positive) / len(whole.positive)
     loss = lambda batch: model.auxiliary_loss(None, made_up_encoding(batch), batch)
     torch.testing.assert_close((loss(first) + loss(second)) / 2, loss(whole))
+
+
+def test_the_batch_normalisation_of_a_table_is_that_of_its_cells():
+    """In training: statistics, running ones too, of the cells that exist; the others are 0."""
+    torch.manual_seed(0)
+    ours, plain = MaskedBatchNorm(3).double(), torch.nn.BatchNorm1d(3).double()
+    for norm in (ours, plain):
+        torch.nn.init.constant_(norm.weight, 2.0)
+        torch.nn.init.constant_(norm.bias, 0.5)
+    table = torch.randn(2, 3, 4, 4, dtype=torch.float64)
+    real = torch.zeros(2, 1, 4, 4, dtype=torch.float64)
+    real[0, 0, :3, :3] = real[1, 0, :2, :2] = 1
+    places = [tuple(place) for place in real[:, 0].nonzero().tolist()]
+    expected = torch.zeros_like(table)
+    normal = plain(torch.stack([table[d, :, i, j] for d, i, j in places]))
+    for (d, i, j), cell in zip(places, normal, strict=True):
+        expected[d, :, i, j] = cell
+    torch.testing.assert_close(ours(table, real), expected)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(ours, name), getattr(plain, name))
 
 
 def test_gains_attention_weighs_the_paths_of_a_pair():
