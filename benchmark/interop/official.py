@@ -16,6 +16,7 @@ from backbones.encoders import pretrained
 from backbones.parts.official import OfficialHead
 from benchmark.config import Choice, EncoderConfig, RunConfig, TrainConfig, complete_options
 from benchmark.data.corpora import read_inventory
+from benchmark.data.jsonstream import read_json
 from benchmark.errors import UserError
 from benchmark.hub import encoder_snapshot
 from benchmark.registry import BACKBONES
@@ -53,7 +54,8 @@ def import_checkpoint(
             its code is executed.
         out: a folder that does not exist yet, or is empty.
         encoder: hub id or folder of the pretrained model that was fine-tuned.
-        relations: the rel2id.json that the checkpoint was trained with; class 0 is NA.
+        relations: the rel2id.json that the checkpoint was trained with, or a JSON list of the
+            relations in the order of their classes; class 0 is NA.
         options: of the backbone. The weights' shapes give some of them; official code fixes
             others, unless they are given here.
 
@@ -75,12 +77,7 @@ def import_checkpoint(
         raise UserError(
             f"{', '.join(sorted(stated))}: follows from the shapes of the weights; leave it out"
         )
-    inventory, names = read_inventory(str(relations))
-    if len(inventory) + 1 != classes:
-        raise UserError(
-            f"{checkpoint} has {classes} classes, NA included, "
-            f"and {relations} holds {len(inventory)} relations besides NA"
-        )
+    inventory = _inventory(relations, classes, checkpoint)
     complete = complete_options(BACKBONES, backbone, {**head.options, **given, **sizes})
     run = RunConfig(
         dataset=Choice(name="imported"),
@@ -101,11 +98,30 @@ def import_checkpoint(
     directory.start(run.model_dump(mode="json"), facts={"imported_from": checkpoint.name})
     save_weights(model, out / "best.safetensors")
     model.encoder.save(out / "encoder")
-    pairs = [[relation, names.get(relation, relation)] for relation in inventory]
+    pairs = [[relation, relation] for relation in inventory]
     directory.write_json("relations.json", {"relations": pairs, "undirected": False})
     directory.write_json("metrics.json", {"imported_from": checkpoint.name})
     directory.finish()
     return Import(len(weights) - len(leftover), tuple(leftover), run)
+
+
+def _inventory(relations: Path, classes: int, checkpoint: Path) -> tuple[str, ...]:
+    """The relations by the numbers of their classes, from 1. Raises UserError if others are meant:
+    rel_info.json names as many, in another order.
+    """
+    inventory, _ = read_inventory(relations)
+    if len(inventory) + 1 != classes:
+        raise UserError(
+            f"{checkpoint} has {classes} classes, NA included, "
+            f"and {relations} holds {len(inventory)} relations besides NA"
+        )
+    numbers = read_json(relations)
+    if isinstance(numbers, dict) and [numbers[name] for name in inventory] != [*range(1, classes)]:
+        raise UserError(
+            f"{relations}: expected the number of each class, from 0, which is NA, to "
+            f"{classes - 1}, as in the rel2id.json that the checkpoint was trained with"
+        )
+    return inventory
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

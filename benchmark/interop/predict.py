@@ -64,7 +64,10 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
         )
     key = THRESHOLDS[threshold]
     if key and key not in (metrics := directory.read_json("metrics.json")):
-        raise UserError(f"{run}: was made by an earlier version, which tuned no such threshold")
+        raise UserError(
+            f"{run}: holds no such threshold; it was imported, or made by an earlier version, and "
+            "nothing was tuned on dev"
+        )
     stored = directory.read_json("relations.json")
     names = dict(stored["relations"])
     rows = documents if isinstance(documents, Dataset) else own_documents(documents)

@@ -101,6 +101,8 @@ def test_weights_arrive_and_predict_works(setting, backbone):
     assert relations == [["P17", "P17"], ["P6", "P6"]]
     facts = predict(setting / "run", setting / "documents.json")
     assert {fact["r"] for fact in facts} <= {"P17", "P6"}
+    with pytest.raises(UserError, match="no such threshold; it was imported"):
+        predict(setting / "run", setting / "documents.json", "tuned")
 
 
 def test_what_was_imported_has_no_scores_to_push(setting):
@@ -131,6 +133,10 @@ def test_what_does_not_fit_is_named(setting):
     refused("emb: follows from the shapes of the weights", options={"emb": 5})
     (setting / "rel2id.json").write_text(json.dumps({**RELATIONS, "P99": 3}))
     refused("has 3 classes, NA included, and .* holds 3 relations")
+    # rel_info.json, whose order is another; class 0 must be NA
+    for wrong in ({"P6": "head", "P17": "country"}, {"P17": 0, "P6": 1, "Na": 2}):
+        (setting / "rel2id.json").write_text(json.dumps(wrong))
+        refused("rel2id.json: expected the number of each class, from 0, which is NA, to 2")
     (setting / "rel2id.json").write_text(json.dumps(RELATIONS))
     checkpoint(setting, "atlop", **{"head_extractor.bias": torch.zeros(9)})
     refused("size mismatch for backbone.features.head.bias")
