@@ -58,10 +58,12 @@ def score(
       python run_benchmark.py score predictions.json --gold test.json \\
           --train-facts train.fact --frequent re-docred --json
     """
+    from benchmark.scoring.counts import COLUMNS
     from benchmark.scoring.submission import read_predictions
 
     reference = reference_of(gold, train, train_facts, frequent, undirected)
-    scores = reference.score(read_predictions(predictions), str(predictions))
+    counts = reference.count(read_predictions(predictions), str(predictions))
+    scores = reference.score(counts)
     if as_json:
         typer.echo(json.dumps(scores))
         return
@@ -69,11 +71,8 @@ def score(
     for name, value in scores.items():
         table.add_row(LABELS[name], "undefined" if value is None else f"{100 * value:.2f}")
     Console().print(table)
-    facts = sum(
-        len({(fact["head"], fact["tail"], fact["relation"]) for fact in document["facts"]})
-        for document in reference.documents
-    )
-    typer.echo(f"{len(reference.documents)} documents with {facts} gold facts.")
+    facts = counts.by_relation[:, COLUMNS.index("gold")].sum()
+    typer.echo(f"{len(counts.titles)} documents with {facts} gold facts.")
     if reference.train is None:
         typer.echo("Ign F1 needs --train or --train-facts.")
     if reference.frequent is None:

@@ -63,7 +63,7 @@ def corpus_of_splits(
     if inventory is None:
         inventory = sorted(set().union(*counts.values()))
     if frequent is None:  # the ten most frequent, ties by name
-        train = counts["train"]
+        train = relation_frequencies(splits["train"], undirected=undirected)
         frequent = sorted(train, key=lambda relation: (-train[relation], relation))[:10]
     for relation in frequent:
         if relation not in inventory:
@@ -133,11 +133,19 @@ def split_off(documents: Dataset, count: int, seed: int) -> tuple[Dataset, Datas
     return documents.select(others), documents.select(sorted(drawn))
 
 
-def relation_frequencies(documents: Dataset) -> Counter[str]:
-    """Number of facts of each relation."""
+def relation_frequencies(documents: Dataset, *, undirected: bool = False) -> Counter[str]:
+    """Number of facts of each relation. undirected: one that is stated in both directions counts
+    once.
+    """
     from benchmark.data.documents import tally
 
-    return tally(documents, "facts", "relation")
+    if not undirected:
+        return tally(documents, "facts", "relation")
+    stated = (
+        {(*sorted((fact["head"], fact["tail"])), fact["relation"]) for fact in facts}
+        for facts in documents["facts"]
+    )
+    return Counter(relation for facts in stated for *_, relation in facts)
 
 
 def read_inventory(

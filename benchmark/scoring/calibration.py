@@ -82,7 +82,7 @@ def rank(
 def tuned_threshold(ranking: Ranking) -> float:
     """The threshold with the best micro F1; a candidate is predicted when its margin is above it.
 
-    It lies halfway between two margins. Of several that are equally good, the one nearest to 0 is
+    It lies halfway between two margins, or just below the lowest. Of several that are equally good, the one nearest to 0 is
     taken; 0 where no threshold finds a gold fact.
     """
     return _best(ranking, near=0.0)[0]
@@ -95,7 +95,8 @@ def thresholds_by_relation(
 
     theta_r = around + n_r / (n_r + SHRINKAGE) (best_r - around), where n_r is the number of the
     relation's dev facts, so that few facts do not overfit. Where no threshold gives the relation an
-    F1 of LEAST_F1, best_r is its largest margin (SCutFBR): it is hardly ever predicted.
+    F1 of LEAST_F1, best_r is its largest margin (SCutFBR), but not below `around`: it is hardly
+    ever predicted.
 
     ranking: of dev. around: the threshold for all relations.
     """

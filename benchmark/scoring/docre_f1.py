@@ -48,6 +48,10 @@ class DocREF1(evaluate.Metric):
             features=datasets.Features({"predictions": predictions, "references": dict(FEATURES)}),
         )
 
+    def add(self, *, prediction=None, reference=None, **others):
+        """One document."""
+        self.add_batch(predictions=[prediction], references=[reference], **others)
+
     def add_batch(self, *, predictions=None, references=None, **others):
         """Some documents; no score reads the evidence of their facts, which may lack it."""
         references = [

@@ -49,9 +49,9 @@ class Reference:
             source=source,
         )
 
-    def score(self, predictions: Sequence[Mapping], source: str = "predictions") -> dict[str, Any]:
-        """SCORES as fractions; None where one is undefined."""
-        scores = score(self.count(predictions, source))
+    def score(self, counts: Counts) -> dict[str, Any]:
+        """SCORES of what `count` gave, as fractions; None where one is undefined."""
+        scores = score(counts)
         if self.train is None:
             scores["ign_f1"] = None
         return {name: scores[name] for name in SCORES}

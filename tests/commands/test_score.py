@@ -129,6 +129,13 @@ def test_another_inventory_counted_by_hand(dwie):
     assert "Frequent relations: r0, r1, r2, r3, r4, r5, r6, r7, r8, r9." in shown
 
 
+def test_a_fact_in_both_directions_is_one_of_an_undirected_corpus(dwie):
+    gold = [document("A", ["a", "b", "c"], [(0, 1, "r0"), (1, 0, "r0"), (1, 2, "r11")])]
+    stored(dwie, gold=gold)
+    assert "1 documents with 3 gold facts." in score(dwie).stdout
+    assert "1 documents with 2 gold facts." in score(dwie, "--undirected").stdout
+
+
 def test_no_prediction_has_no_precision(dwie):
     (dwie / "predictions.json").write_text("[]")
     found = scores(dwie)

@@ -161,6 +161,16 @@ def test_without_an_inventory_the_relations_are_those_of_all_splits(tmp_path):
     assert corpus(tmp_path, frequent=[]).frequent is None
 
 
+def test_the_ten_most_frequent_are_counted_as_the_corpus_counts_facts(tmp_path):
+    relations = [f"r{i:02}" for i in range(11)]
+    facts = [{"h": 0, "t": 1, "r": relation} for relation in relations]
+    both = document(labels=[*facts, {"h": 1, "t": 0, "r": "r10"}])
+    train = write(tmp_path, "both.json", [both])
+    assert corpus(tmp_path, train=train).frequent == {"r10", *relations[:9]}
+    undirected = corpus(tmp_path, train=train, undirected=True)  # each has one fact: ties by name
+    assert undirected.frequent == set(relations[:10])
+
+
 def test_an_inventory_orders_the_classes_and_names_unknown_relations(tmp_path):
     numbers = {"P6": 2, "Na": 0, "P17": 1, "P27": 3, "P131": 4, "P9": 5}
     path = write(tmp_path, "rel2id.json", numbers)
