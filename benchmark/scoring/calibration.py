@@ -82,8 +82,8 @@ def rank(
 def tuned_threshold(ranking: Ranking) -> float:
     """The threshold with the best micro F1; a candidate is predicted when its margin is above it.
 
-    It lies halfway between two margins, or just below the lowest. Of several that are equally good, the one nearest to 0 is
-    taken; 0 where no threshold finds a gold fact.
+    It lies halfway between two margins, or just below the lowest. Of several that are equally good,
+    the one nearest to 0 is taken; 0 where no threshold finds a gold fact.
     """
     return _best(ranking, near=0.0)[0]
 

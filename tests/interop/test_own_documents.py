@@ -78,5 +78,5 @@ def test_the_thresholds_that_were_tuned_on_dev(tmp_path):
     of_r1 = found("per_relation", thresholds={"r1": -1e9, "r2": 1e9, "r3": 1e9})
     assert of_r1 == [fact for fact in everything if fact["r"] == "r1"] != []
     del metrics["thresholds"]
-    with pytest.raises(UserError, match="holds no such threshold; it was imported, or made by an earl"):
+    with pytest.raises(UserError, match="holds no such threshold; it was imported, or made by an"):
         found("per_relation")
