@@ -121,7 +121,8 @@ def _matched(
         if None not in (left, right) and left != right:
             told = f"A is of seed {left}, B of seed {right}: only their documents are paired"
             typer.echo(told, err=True)
-        return [{0: counts} for side in sides for counts in side.values()]
+        seed = left if left is not None and left == right else 0  # of none, or of two: any number
+        return [{seed: counts} for side in sides for counts in side.values()]
     for one, other in ((0, 1), (1, 0)):
         if None in sides[one]:
             raise UserError(
@@ -210,6 +211,7 @@ def _print(found: Comparison, console: Console) -> None:
 def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
     """How to read the table; `tested`: a test across seeds, None without one."""
     from benchmark.statistics.advice import POPULATIONS
+    from benchmark.statistics.comparison import NAMES
     from benchmark.statistics.effects import BETTER
 
     if tested is None:
@@ -221,6 +223,9 @@ def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
             f"seeds and documents{OTHER_DRAWS}"
         )
         yield f"p, seeds: {tested.name}. {tested.why} {POPULATIONS}".replace("  ", " ")
+        for line in lines:  # `auto` may take another test for another score
+            if (other := line.across_seeds).name != tested.name:
+                yield f"p, seeds, of {NAMES[line.measure]}: {other.name}. {other.why}"
         yield (
             "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
             f"whatever their seeds. eps_min: almost stochastic order, A is better at {BETTER} or "

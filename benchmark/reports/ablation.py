@@ -19,6 +19,7 @@ from benchmark.store.runs import StoredRun
 
 STAGE1 = "(stage 1)"
 EARLY = "†"  # the model was chosen before augmentation began
+BEST_CONTROL = "the one with the highest mean dev F1 of those with the most seeds"
 
 
 def _column(key: str, label: str, heading: str) -> Column:
@@ -192,10 +193,7 @@ def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
         absent = sum(not row.seeds for row in rows)
         yield (f"Not {done} yet, and not shown: {absent} of {len(rows)} rows: {'; '.join(groups)}.")
     if any(row.seeds and not row.complete for row in rows):
-        yield (
-            "Seeds as 2/5: two of the five asked for. Such a row averages over what it has and is "
-            "never marked as best."
-        )
+        yield "Seeds as 2/5: two of the five asked for. Such a row averages over what it has."
 
 
 def _row(
@@ -276,14 +274,14 @@ def _notes(
         yield f"{told}{spread}."
     if TO_CONTROL in columns:
         best = ", ".join(f"`{name}` ({backbone})" for backbone, name in controls.items())
-        yield (
-            "Δ control: the difference to the best control, the one with the highest dev F1: "
-            f"{best}."
-        )
+        yield f"Δ control: the difference to the best control, {BEST_CONTROL}: {best}."
     if about:
         yield about
     if any(cell.best for cell in cells):
-        yield "Bold: the best of its column within the backbone; no claim of significance."
+        yield (
+            "Bold: the best of its column within the backbone, of the rows with all their seeds; "
+            "no claim of significance."
+        )
     yield from study_notes(study, rows)
     if any(EARLY in cell.mark for cell in cells):
         yield from early_note(study)

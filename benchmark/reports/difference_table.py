@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from benchmark.reports.ablation import EARLY, early_note, study_notes
+from benchmark.reports.ablation import BEST_CONTROL, EARLY, early_note, study_notes
 from benchmark.reports.significance import FAMILIES, FURTHER, Contrast, Significance
 from benchmark.reports.study import is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
@@ -24,6 +24,8 @@ from benchmark.statistics.advice import (
     too_few_seeds,
 )
 from benchmark.statistics.comparison import ALPHA
+from benchmark.statistics.corrections import holm
+from benchmark.statistics.effects import smallest_p
 
 MARK = "*"
 SHORTENED = (
@@ -76,8 +78,12 @@ def difference_table(found: Significance) -> Table:
     to = BASELINE if "f1" in families else f"{BASELINE}, calibrated"
     title = f"{found.study.title}, difference to {'the best control' if found.controls else to}"
     short = [SHORTENED] if families.keys() & FURTHER.keys() else []
-    notes = (*short, *_notes(found), *study_notes(found.study, rows))
-    return Table(title, notes, "Backbone", "Augmenter", columns, tuple(rows))
+    apart = [row for row in rows if not row.seeds and found.study.cells[row.group, row.label]]
+    notes = [*short, *_notes(found), *study_notes(found.study, (r for r in rows if r not in apart))]
+    if names := ", ".join(f"{row.group}/{row.label}" for row in apart):
+        other = "the best control" if found.controls else f"`{BASELINE}`"
+        notes.append(f"Run, but without a seed that {other} has too, and not shown: {names}.")
+    return Table(title, tuple(notes), "Backbone", "Augmenter", columns, tuple(rows))
 
 
 def without_counts(found: Significance) -> Iterator[str]:
@@ -136,7 +142,8 @@ def _meaning(found: Significance) -> Iterator[str]:
     how = "two-sided test across paired seeds"
     if found.size > 1:
         how += f", Holm over all {found.size} comparisons of the experiment on this dataset"
-        how += ", those that have not run included" if len(tested) < len(found.contrasts) else ""
+        tests = [{c.test is None for c in family.values()} for family in found.families.values()]
+        how += ", those without a p (not run, say) included" if {True, False} in tests else ""
     takes = f"p at most {ALPHA} ({how}), and an interval over seeds and documents that excludes 0"
     if any(measure.startswith("ap.") for measure in found.families):
         takes += " (average precision has none, and so no mark)"
@@ -153,33 +160,40 @@ def _meaning(found: Significance) -> Iterator[str]:
 
 def _warnings(found: Significance) -> Iterator[str]:
     """What a reader must know before believing significance, or its absence."""
-    hopeless = [  # whatever the difference, these could not have passed Holm's first threshold
-        contrast
-        for contrast in found.tested
-        if "permutation" in contrast.test.name and too_few_seeds(contrast.difference.n, found.size)
-    ]
+    hopeless = [contrast for contrast in found.tested if _hopeless(contrast, found)]
     for n, names in _grouped((c.difference.n, f"{c.name} ({c.score})") for c in hopeless):
         where = f"Where the permutation test was taken ({', '.join(names)}): "
         said = too_few_seeds(n, found.size)
         yield said if len(names) == len(found.tested) else where + said
     for family in list(found.families.values())[:2]:  # F1 and LTail F1
         rest = [c for c in family.values() if c.difference.n > 1 and c not in hopeless]
-        n = max((contrast.difference.n for contrast in rest), default=0)
+        n, *fewer = sorted({c.difference.n for c in rest}, reverse=True) or [0]
         spreads = [c.difference.sd for c in rest if c.difference.n == n]
         if spreads and (spread := median(spreads)) > 0:
             score = rest[0].score
-            detectable = detectable_difference(n, spread, found.size)
+            detectable = detectable_difference(n, spread, found.size, fewer=fewer)
             yield (
                 f"{score[0].upper()}{score[1:]}, at the median spread of the differences: "
                 f"{detectable}"
             )
 
 
+def _hopeless(contrast: Contrast, found: Significance) -> bool:
+    """Whether the permutation test was taken, and no difference could have made it significant:
+    not with its smallest p either, beside the p of the others of its family.
+    """
+    if "permutation" not in contrast.test.name:
+        return False
+    family = [] if found.controls else found.families[contrast.measure].values()
+    others = [other.test and other.test.p for other in family if other is not contrast]
+    return holm([smallest_p("permutation", contrast.difference.n), *others])[0] > ALPHA
+
+
 def _notes(found: Significance) -> Iterator[str]:
     several = any(contrast.difference.n > 1 for contrast in found.contrasts)
     spread = ": mean ± standard deviation of the pairs (n - 1)" if several else ""
     best = ", ".join(f"`{name}` ({backbone})" for backbone, name in found.controls.items())
-    best = f"the best control, the one with the highest dev F1: {best},"
+    best = f"the best control, {BEST_CONTROL}: {best},"
     other = best if found.controls else f"`{BASELINE}`"
     yield f"Augmenter minus {other} with the same backbone and seed, in points{spread}."
     intervals = [c.interval for c in found.contrasts if c.interval is not None]

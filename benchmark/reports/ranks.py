@@ -1,8 +1,8 @@
 """Ranks that respect noise: all entries that cannot be told from the best share the first rank.
 
 The best has the highest mean among the entries that have all their seeds. An entry shares its rank
-when the interval of their difference in test F1, over the seeds that both have, does not lie beyond
-0. The others follow by their mean.
+unless the interval of their difference in test F1, over the seeds that both have, shows it to be
+worse. The others follow by their mean.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.study import Seeds, common
 from benchmark.reports.tables import BASELINE, Row
+from benchmark.statistics.results import Interval
 
 
 def ranks(
@@ -27,19 +28,20 @@ def ranks(
     if not complete:
         return [""] * len(rows), ()
     best = max(complete, key=complete.get)
-    within, behind = [best], {}
+    within, behind, intervals = [best], {}, []
     for i in range(len(rows)):
         interval = evidence.interval(common(runs[best], runs[i]), "f1") if i != best else None
         if interval is not None and interval.low is not None:
+            intervals.append(interval)
             if interval.low <= 0:
                 within.append(i)
             else:
                 behind[i] = means[i]
     found, notes = _by_mean(complete), ()
-    if len(within) + len(behind) > 1 or len(rows) == 1:
+    if intervals or len(rows) == 1:
         found = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
         unranked = [row for i, row in enumerate(rows) if row.seeds and i not in found]
-        notes = (_note(rows[best], unranked),)
+        notes = (_note(rows[best], intervals, unranked),)
     return [found.get(i, "") for i in range(len(rows))], notes
 
 
@@ -50,16 +52,20 @@ def _by_mean(means: Mapping[int, float], first: int = 1) -> dict[int, str]:
     return {i: str(first + better(mean)) for i, mean in shown.items()}
 
 
-def _note(best: Row, unranked: Iterable[Row]) -> str:
-    over = "seeds and documents"
+def _note(best: Row, intervals: Iterable[Interval], unranked: Iterable[Row]) -> str:
+    over, includes = "seeds and documents", "includes 0"
     if len(best.seeds) == 1:
         over = "documents (the best has one seed, so this speaks of trained models alone)"
+    elif any(interval.seeds == 1 for interval in intervals):
+        over += " (with one seed in common over documents alone: it speaks of two trained models)"
+    if any(interval.high < 0 for interval in intervals):
+        includes += " or speaks for the entry"
     note = (
         f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with "
         "all their seeds, and every entry whose difference to it is within noise: the 95 % "
-        f"bootstrap interval of the difference over {over}, on the seeds that both have, includes "
-        "0 (no correction for the number of entries; no proof of equality). The others follow by "
-        "their mean test F1."
+        f"bootstrap interval of the difference over {over}, on the seeds that both have, "
+        f"{includes} (no correction for the number of entries; no proof of equality). The others "
+        "follow by their mean test F1."
     )
     if names := ", ".join(f"{row.group} + {row.label}" for row in unranked):
         note += f" Not ranked, without a common seed or without counts: {names}."

@@ -41,7 +41,8 @@ def summary(plain: Significance, further: Significance | None) -> list[str]:
         if rivals:
             best = max(rivals, key=rivals.get)
             among = f" with {most} seeds" if len(rivals) < len(seeds) else ""
-            told = f"of {len(rivals)} augmenters{among} `{best[1]}` gains most on dev"
+            does = "gains most" if rivals[best] > 0 else "does best"
+            told = f"of {len(rivals)} augmenters{among} `{best[1]}` {does} on dev"
             if len(rivals) == 1:
                 told = f"`{best[1]}` is the only augmenter that has run{among}"
             found.append(_paragraph(best, told, plain, further))

@@ -40,20 +40,28 @@ def too_few_seeds(
 
 
 def detectable_difference(
-    n: int, sd: float, comparisons: int = 1, *, alternative: str = "two-sided"
+    n: int,
+    sd: float,
+    comparisons: int = 1,
+    *,
+    fewer: Iterable[int] = (),
+    alternative: str = "two-sided",
 ) -> str:
     """What difference the t-test finds on n > 1 paired seeds.
 
     sd: standard deviation of the paired differences, in points.
+    fewer: further numbers of seeds, to say what difference these would find.
     """
     alpha = ALPHA / comparisons
     sides = 1 if alternative == "two-sided" else 2
-    effect = minimum_detectable_effect(n, power=_POWER, alpha=sides * alpha)
+    found = lambda n: sd * minimum_detectable_effect(n, power=_POWER, alpha=sides * alpha)
+    told = " and ".join(f"{found(k):.2f} points with {k} seeds" for k in fewer)
     return (
         f"With {n} seeds whose differences vary by {sd:.2f} points (SD), a true difference of "
-        f"{effect * sd:.2f} points is found by a t-test with {_POWER:.0%} probability at level "
+        f"{found(n):.2f} points is found by a t-test with {_POWER:.0%} probability at level "
         f"{alpha:.3g} ({_counted(comparisons, 'comparison')}); a smaller one will often be missed, "
         "so 'not significant' is not 'no difference'."
+        + (f" At this spread it takes {told}." if told else "")
     )
 
 

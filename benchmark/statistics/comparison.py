@@ -197,13 +197,17 @@ def _warnings(
     if seeds == 1:
         yield f"One seed on each side: {DOCUMENT_LEVEL}"
     elif defined:
-        first = defined[0]
-        spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
-        if test == "auto" and "permutation" in first.across_seeds.name:
-            test = "permutation"
-        if few := too_few_seeds(seeds, 1, test=test, alternative=alternative):
-            yield few
-        elif first.effects.d_z is not None:  # the differences vary
+        first, few = defined[0], []
+        for line in defined:
+            taken = "permutation" if "permutation" in line.across_seeds.name else test
+            if told := too_few_seeds(seeds, 1, test=taken, alternative=alternative):
+                few.append(line)
+                sentence = told  # the same for all of them
+        if few:
+            of = f"{', '.join(NAMES[line.measure] for line in few)}: "
+            yield sentence if len(few) == len(defined) else of + sentence
+        if first not in few and first.effects.d_z is not None:  # the differences vary
+            spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
             detectable = detectable_difference(seeds, spread, alternative=alternative)
             yield f"{NAMES[first.measure]}: {detectable}"
         if misled := [NAMES[line.measure] for line in defined if _order_misleads(line)]:

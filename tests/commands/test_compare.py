@@ -83,6 +83,25 @@ def test_a_single_run_is_no_claim_about_a_method(here):
     assert "p, docs" in result.stdout and "LTail F1" in result.stdout
 
 
+def test_scores_with_another_test_than_f1_are_told(here):
+    """`auto` takes the t-test for F1 and the permutation test for LTail F1, whose smallest p with
+    five seeds is 2 / 2^5.
+    """
+    for name, points in (("none", [0] * 5), ("vae", (2, 2.1, 1.9, 2.05, 1.95))):
+        for seed, point in enumerate(points):
+            tail = 0.5 + (name == "vae") * (0.01, 0.01, 0.01, 0.01, 0.1)[seed]
+            counted(here, name, seed, 0.5 + point / 100, tail, spread=20)
+    found = as_json("demo/atlop/vae", "demo/atlop/none")
+    taken = {line["measure"]: line["across_seeds"]["name"] for line in found["lines"]}
+    assert "t-test" in taken["f1"] and "permutation" in taken["ltail_f1"]
+    told = "LTail F1: With 5 seeds the smallest possible p of the permutation test is 0.0625"
+    assert [warning.startswith(told) for warning in found["warnings"]].count(True) == 1
+    assert any(w.startswith("F1: With 5 seeds whose differences") for w in found["warnings"])
+    shown = " ".join(compare("demo/atlop/vae", "demo/atlop/none").stdout.split())
+    assert "p, seeds: paired t-test." in shown
+    assert "p, seeds, of LTail F1: exact sign-flip permutation test. Shapiro-Wilk rej" in shown
+
+
 def test_where_interval_and_eps_min_say_more_than_p_the_reader_is_told_which_to_believe(here):
     scored(here, "none", (0.50, 0.51), spread=20)
     scored(here, "vae", (0.58, 0.60), spread=30)
@@ -154,6 +173,8 @@ def test_two_single_runs_are_compared_whatever_their_seeds(here):
     found = json.loads(result.stdout)
     assert found["seeds"] == [0] and found["lines"][0]["across_seeds"] is None
     assert found["lines"][0]["interval"]["low"] is not None
+    counted(here, "gaussian", 8, 0.6)
+    assert as_json("demo/atlop/vae", "demo/atlop/gaussian")["seeds"] == [8]
 
 
 NONE = "demo/atlop/none"

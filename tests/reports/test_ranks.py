@@ -50,6 +50,17 @@ def test_an_entry_short_of_seeds_is_compared_over_those_it_has_and_never_the_bes
     assert of_name == {"none": "1", "vae": "1", "copies": "3"}
 
 
+def test_the_note_says_where_one_seed_is_compared_and_where_an_entry_is_better(tmp_path):
+    values = {"none": (0.50, 0.40), "vae": (0.55,), "copies": (0.49, 0.41)}
+    runs = [run for name, f1 in values.items() for run in scored(tmp_path, name, f1)]
+    expected = {folder_of(runs[0]): {("atlop", name): (0, 1) for name in values}}
+    _, (note,) = ranks(runs, expected)
+    assert "with one seed in common over documents alone" in note
+    assert "includes 0 or speaks for the entry (no" in note
+    _, (note,) = ranks([run for run in runs if run.augmenter != "vae"])
+    assert "over seeds and documents, on the" in note and "includes 0 (no" in note
+
+
 def test_without_a_common_seed_or_counts_there_is_no_rank(tmp_path):
     runs = scored(tmp_path, "none", (0.5,)) + scored(tmp_path, "copies", (0.4,))
     runs.append(run(tmp_path, "vae", 0, 0.3))

@@ -99,7 +99,7 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
     assert "The p speaks of new seeds on these documents, the interval of new seeds and new" in text
     assert "all 4 comparisons" in text
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
-    assert "on this dataset, those that have not run included)" in text
+    assert "on this dataset, those without a p (not run, say) included)" in text
     assert "Not run yet, and not shown: 1 of 4 rows: kd_docre (gaussian)." in differences.notes
     # 2 / 64 > .05 / 4: said once for all, and no word then of what a t-test would detect
     assert text.count("nothing can be significant, whatever the difference; it takes 8 seeds.") == 1
@@ -138,6 +138,41 @@ def test_a_row_with_two_seeds_does_not_hide_what_the_others_would_find(tmp_path)
     for score in ("F1", "LTail F1"):
         said = f"\n{score}, at the median spread of the differences: With 8 seeds whose differences"
         assert text.count(f"{said} vary by 0.29 points (SD)") == 1
+
+
+def test_nothing_is_called_hopeless_that_holm_s_later_thresholds_let_pass(tmp_path):
+    """2 / 2^6 lies above .05 / 2 and below .05, the threshold once the other has passed the first;
+    where the other fails, nothing helps.
+    """
+    strong, weak = (2, 2.1, 1.9, 2.05, 1.95, 2.2), (-1, 1.2, 0.8, -0.9, 0.5, -0.7)
+    said = "nothing can be significant, whatever the difference"
+    for name, others, hopeless in (("strong", strong, False), ("weak", weak, True)):
+        points = {"vae": SIX, "gaussian": others}
+        runs = grid(tmp_path / name, points, tails=points)
+        found, ablation, _ = examined(runs)
+        assert found.first["atlop", "vae"].significant is not hopeless
+        assert (said in caption(ablation)) is hopeless
+
+
+def test_what_a_row_with_fewer_seeds_would_find_is_told_too(tmp_path):
+    points = (0.5, 1.2, 0.8, 1.1, 0.9)
+    _, ablation, _ = examined(grid(tmp_path, {"vae": points, "gaussian": (0.1, 0.9, 0.4)}))
+    (note,) = [note for note in ablation.notes if note.startswith("F1, at the median spread")]
+    # sd .274; d of .8 power at .025, two-sided, by the noncentral t: 2.05 (n = 5), 4.62 (n = 3)
+    assert "a true difference of 0.56 points is found" in note
+    assert note.endswith("At this spread it takes 1.27 points with 3 seeds.")
+
+
+def test_without_a_p_are_those_with_one_seed_and_no_score_is_without_that_has_none(tmp_path):
+    points = {"vae": (0.5, 1.2, 0.8), "gaussian": (0.6, 1.0, 0.7)}
+    told = "those without a p (not run, say) included"
+    runs = grid(tmp_path, points)
+    assert told not in caption(examined(runs)[1])
+    one = [run for run in runs if (run.augmenter, run.seed > 0) != ("gaussian", True)]
+    assert told in caption(examined(one)[1])
+    for stored in runs:  # a corpus without a tail: every F1 has its p
+        stored.metrics["test"]["ltail_f1"] = None
+    assert told not in caption(examined(runs)[1])
 
 
 @pytest.mark.parametrize(
@@ -196,6 +231,21 @@ def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
     assert contrast.difference.values == pytest.approx(dict.fromkeys(range(5), 1))
     assert contrast.interval.seeds == 5 and differences.rows[0].coverage == "5/6"
     assert "Seeds as 2/5: two of the five asked for." in caption(differences)
+
+
+def test_a_run_without_a_seed_of_none_is_not_said_to_be_missing(tmp_path):
+    runs = grid(tmp_path, {"vae": SIX, "copies": SIX, "gaussian": SIX})
+    lacking = [
+        stored
+        for stored in runs
+        if stored.augmenter != "gaussian" and (stored.augmenter == "copies") == (stored.seed > 3)
+    ]
+    expected = {("atlop", name): range(6) for name in ("none", "vae", "copies", "gaussian")}
+    _, _, differences = examined(lacking, expected)
+    assert [row.label for row in differences.rows if row.visible] == ["vae"]
+    assert "Not run yet, and not shown: 1 of 2 rows: atlop (gaussian)." in differences.notes
+    told = "Run, but without a seed that `none` has too, and not shown: atlop/copies."
+    assert told in differences.notes
 
 
 def test_runs_without_counts_have_p_values_but_no_intervals_and_no_mark(tmp_path):
@@ -343,7 +393,8 @@ def test_the_difference_to_the_best_control_on_every_score(tmp_path):
     assert len(row) == len(table.columns) == 4 * len(scores)  # no p (Holm), no d_z
     assert shown(table, augmenter="class_balanced")["test.f1.to_control"] == pytest.approx(-1)
     text = caption(table)
-    assert "minus the best control, the one with the highest dev F1: `copies` (atlop), with" in text
+    told = "minus the best control, the one with the highest mean dev F1 of those with the most"
+    assert f"{told} seeds: `copies` (atlop), with the same backbone" in text
     assert "p is not corrected" in text and "n/a: average precision has no interval." in text
     assert not any(cell.mark for row in table.rows for cell in row.cells.values())
     assert not any(word in text for word in ("Holm)", "d_z", "confirmatory"))

@@ -130,6 +130,15 @@ def test_average_precision_is_not_said_to_have_a_threshold(runs):
     ) in paragraph
 
 
+def test_the_augmenter_that_loses_least_does_not_gain(runs):
+    (paragraph,) = said([run for run in runs if run.augmenter in ("none", "vae")])
+    assert "`vae` is the only augmenter" in paragraph
+    worse = [replace(run, metrics=run.metrics | {"dev": scores(0.1)}) for run in runs]
+    worse = [run for run in worse if run.augmenter != "none"]
+    (paragraph,) = said([*worse, *(run for run in runs if run.augmenter == "none")])
+    assert "of 2 augmenters `gaussian` does best on dev." in paragraph
+
+
 def test_a_lucky_single_seed_does_not_lead(runs, tmp_path):
     lucky = counted(tmp_path, "mixup", 0, 0.9)
     (paragraph,) = said([*runs, lucky])
