@@ -87,7 +87,9 @@ def _unescaped(text: str) -> str:
 
 
 def _document(title: str, pieces: Pieces) -> dict[str, Any]:
-    """A sentence ends after . ! or ? before a space, unless a mention in lower case follows."""
+    """A sentence ends after . ! or ? before a space or a mention, unless a mention in lower case
+    comes next.
+    """
     sentences: list[list[str]] = [[]]
     entities: dict[int, list[dict[str, Any]]] = {}
     types: dict[int, str] = {}

@@ -54,8 +54,7 @@ def import_checkpoint(
             its code is executed.
         out: a folder that does not exist yet, or is empty.
         encoder: hub id or folder of the pretrained model that was fine-tuned.
-        relations: the rel2id.json that the checkpoint was trained with, or a JSON list of the
-            relations in the order of their classes; class 0 is NA.
+        relations: the rel2id.json that the checkpoint was trained with; class 0 is NA.
         options: of the backbone. The weights' shapes give some of them; official code fixes
             others, unless they are given here.
 
@@ -116,7 +115,8 @@ def _inventory(relations: Path, classes: int, checkpoint: Path) -> tuple[str, ..
             f"and {relations} holds {len(inventory)} relations besides NA"
         )
     numbers = read_json(relations)
-    if isinstance(numbers, dict) and [numbers[name] for name in inventory] != [*range(1, classes)]:
+    stated = [numbers[name] for name in inventory] if isinstance(numbers, dict) else None
+    if stated != [*range(1, classes)]:
         raise UserError(
             f"{relations}: expected the number of each class, from 0, which is NA, to "
             f"{classes - 1}, as in the rel2id.json that the checkpoint was trained with"

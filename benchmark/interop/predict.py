@@ -52,7 +52,8 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
     format; `head`, `relation` and `tail` in words; `score`, the margin of the logit over the
     threshold class. In an undirected corpus each pair comes once.
 
-    Raises UserError: the run is not finished or kept no weights; a document is faulty.
+    Raises UserError: the run is not finished, or kept no weights or no such threshold; a document
+    is faulty.
     """
     run = run if run.exists() else pulled(str(run))
     directory = single_run(run)

@@ -134,7 +134,8 @@ def test_what_does_not_fit_is_named(setting):
     (setting / "rel2id.json").write_text(json.dumps({**RELATIONS, "P99": 3}))
     refused("has 3 classes, NA included, and .* holds 3 relations")
     # rel_info.json, whose order is another; class 0 must be NA
-    for wrong in ({"P6": "head", "P17": "country"}, {"P17": 0, "P6": 1, "Na": 2}):
+    numbered = {"P17": 0, "P6": 1, "Na": 2}
+    for wrong in ({"P6": "head", "P17": "country"}, numbered, ["P17", "Na", "P6"]):
         (setting / "rel2id.json").write_text(json.dumps(wrong))
         refused("rel2id.json: expected the number of each class, from 0, which is NA, to 2")
     (setting / "rel2id.json").write_text(json.dumps(RELATIONS))
