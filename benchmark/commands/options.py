@@ -112,6 +112,12 @@ def reference_of(
     """The options above: what predictions are scored against."""
     from benchmark.scoring.submission import read_reference
 
+    if facts is not None and frequent is None:  # a fact of many names is there many times
+        typer.echo(
+            f"{facts} counts pairs of names, so its ten most frequent relations may be others than "
+            "those of the documents, and Freq and LTail F1 too: --frequent names them",
+            err=True,
+        )
     options = {"train": train, "facts": facts, "frequent": frequent, "undirected": undirected}
     return read_reference(gold, known_lists=FREQUENT_OF, **options)
 

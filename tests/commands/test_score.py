@@ -58,6 +58,10 @@ def test_training_facts_stand_for_training_documents(files):
     (files / "train.fact").write_text(json.dumps(as_facts(MADE_UP["train"])))
     found = scores(files, "--train-facts", files / "train.fact", "--frequent", "re-docred")
     assert found == scores(files, "--train", files / "train.json", "--frequent", "re-docred")
+    told = "train.fact counts pairs of names, so its ten most frequent relations may be others"
+    facts = "--train-facts", files / "train.fact"
+    assert told in score(files, *facts).stderr
+    assert not score(files, *facts, "--frequent", "re-docred").stderr
 
 
 def test_without_training_facts_what_needs_them_is_null(files):
