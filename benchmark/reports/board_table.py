@@ -58,7 +58,7 @@ def across_settings(found: Iterable[Significance]) -> Table | None:
         for cell, contrast in significance.first.items():
             if contrast.difference.values:
                 run = next(iter(significance.study.cells[cell].values()))
-                key = (significance.study.data, *cell, setting(run, "augment"))
+                key = (significance.study.data, *cell, setting(run))
                 of = settings.setdefault(contrast.augmenter, {})
                 of[key] = max(of.get(key, contrast), contrast, key=lambda each: each.difference.n)
     if max(map(len, settings.values()), default=0) < 2:

@@ -23,7 +23,7 @@ def protocols_sentence(found: Sequence[Significance]) -> list[str]:
         for cell, contrast in significance.first.items():
             if contrast.difference.values:  # the runs of a cell differ in nothing but their seed
                 run = next(iter(significance.study.cells[cell].values()))
-                key = (significance.study.data, *cell, setting(run))
+                key = (significance.study.data, *cell, setting(run, "stage3", "passes"))
                 of = known.setdefault(key, {})
                 most = of.get(_protocol(run), Cell())
                 of[_protocol(run)] = max(most, contrast.difference, key=lambda cell: cell.n)
@@ -48,8 +48,9 @@ def _protocol(run: StoredRun) -> str:
     return (run.config.get("augment") or {}).get("stage3", "retrain")
 
 
-def setting(run: StoredRun, *further: str) -> str:
-    """What decides a run's numbers beside its data, protocol and seed, and `further` sections."""
+def setting(run: StoredRun, *but: str) -> str:
+    """What decides a run's numbers beside its data and seed, `but` for these keys of `augment`."""
     config = completed(run.config)  # older runs lack keys that came later
-    sections = ("encoder", "train", "backbone", "augmenter", *further)
-    return repr([config.get(section) for section in sections])
+    augment = {key: of for key, of in (config.get("augment") or {}).items() if key not in but}
+    sections = ("encoder", "train", "backbone", "augmenter")
+    return repr([*map(config.get, sections), augment])

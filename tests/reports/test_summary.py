@@ -249,6 +249,8 @@ def test_the_protocols_are_compared_over_equal_backbones_and_the_most_seeds(tmp_
         run.config["train"] = {"epochs": 3, "schedule": "linear"}
     (sentence,) = protocols_sentence([head, whole, compared_with_none(one_seed)])
     assert "over 2 cells" in sentence and "they are 0.00 points apart" in sentence
-    for run in whole.study.runs:
-        run.config["backbone"]["options"] = {"emb_size": 384}
-    assert protocols_sentence([head, whole]) == []
+    for key, value in (("augment", {"copies": 8}), ("backbone", {"options": {"emb_size": 384}})):
+        other = under("retrain", {"copies": 0.03, "gaussian": 0.05}, tmp_path / key)
+        for run in other.study.runs:
+            run.config[key] |= value
+        assert protocols_sentence([head, other]) == []
