@@ -177,7 +177,7 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
 
 
 def _print(found: Comparison, console: Console) -> None:
-    from benchmark.statistics.comparison import NAMES
+    from benchmark.statistics.comparison import NAMES, SIDES
 
     defined = [line for line in found.lines if not line.undefined]
     tested = next((line.across_seeds for line in defined if line.across_seeds), None)
@@ -204,7 +204,8 @@ def _print(found: Comparison, console: Console) -> None:
             d_z = "undefined" if effects.d_z is None else f"{effects.d_z:+.2f}"
             told = f"P(A > B) {effects.superiority:.2f}, eps_min {effects.eps_min:.2f}"
             console.print(f"{NAMES[line.measure]}: d_z {d_z}, {told}")
-    for note in (*_notes(defined, tested), *found.warnings):
+    sides = [f"p: {SIDES[found.alternative]}."] if SIDES[found.alternative] else []
+    for note in (*_notes(defined, tested), *sides, *found.warnings):
         console.print(f"- {note}", style="dim")
 
 

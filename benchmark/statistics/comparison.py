@@ -42,6 +42,11 @@ NAMES = {
     "ap.all": "average precision",
     "ap.tail": "average precision of the tail",
 }
+SIDES = {  # alternative -> what a p is said to be
+    "two-sided": "",
+    "greater": "one-sided, for A above B",
+    "less": "one-sided, for A below B",
+}
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Comparison:
     documents: int
     lines: tuple[Line, ...]
     warnings: tuple[str, ...]
+    alternative: str = "two-sided"
 
     def sentence(self) -> str:
         """The result on F1 in plain words."""
@@ -105,7 +111,7 @@ class Comparison:
         runs = "one run of each" if len(self.seeds) == 1 else f"{len(self.seeds)} paired seeds"
         over = f"{runs} and {self.documents} document{'' if self.documents == 1 else 's'}"
         said = f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over})"
-        return f"{said}: {_verdict(line)}."
+        return f"{said}: {_verdict(line, SIDES[self.alternative])}."
 
 
 def compare(
@@ -137,7 +143,7 @@ def compare(
     ]
     lines = tuple(_line(name, both, called, test, resamples, options) for name in measures)
     warnings = tuple(_warnings(a, b, lines, test, alternative))
-    return Comparison(names, seeds, len(both[0].titles), lines, warnings)
+    return Comparison(names, seeds, len(both[0].titles), lines, warnings, alternative)
 
 
 def _line(
@@ -163,18 +169,19 @@ def _line(
     return Line(name, a, b, interval, SEED_TESTS[test](d, **options), across_documents, effects)
 
 
-def _verdict(line: Line) -> str:
+def _verdict(line: Line, sides: str) -> str:
+    no, sides = ("no such" if sides else "no"), f", {sides}" * bool(sides)
     if line.across_seeds is None:
         p = line.across_documents[0].p
-        told = f"(p = {p:.3g} across documents)"
+        told = f"(p = {p:.3g} across documents{sides})"
         if p <= ALPHA:
             return f"these two models differ {told}"
-        return f"no difference of these two models is shown {told}"
+        return f"{no} difference of these two models is shown {told}"
     p = line.across_seeds.p
     if p is None:
         return f"no test across seeds could be made ({'; '.join(line.across_seeds.warnings)})"
-    told = f"(p = {p:.3g}, {line.across_seeds.name} across seeds)"
-    said = f"significant at {ALPHA} {told}" if p <= ALPHA else f"no difference is shown {told}"
+    told = f"(p = {p:.3g}, {line.across_seeds.name} across seeds{sides})"
+    said = f"significant at {ALPHA} {told}" if p <= ALPHA else f"{no} difference is shown {told}"
     low, high = line.interval.low, line.interval.high
     if low is None or (p <= ALPHA) == (excludes := not low <= 0 <= high):
         return said
@@ -182,9 +189,10 @@ def _verdict(line: Line) -> str:
     return f"{said}, {interval}; a report marks a difference only where both show one"
 
 
-def _order_misleads(line: Line) -> bool:
+def _order_misleads(line: Line, alternative: str) -> bool:
     p = line.across_seeds.p
-    return p is not None and p > ALPHA and line.effects.eps_min <= BETTER
+    no_better = p is not None and p > ALPHA and alternative != "less"
+    return no_better and line.effects.eps_min <= BETTER
 
 
 def _warnings(
@@ -210,7 +218,7 @@ def _warnings(
             spread = float(np.std(np.subtract(first.a, first.b), ddof=1))
             detectable = detectable_difference(seeds, spread, alternative=alternative)
             yield f"{NAMES[first.measure]}: {detectable}"
-        if misled := [NAMES[line.measure] for line in defined if _order_misleads(line)]:
+        if misled := [NAMES[of.measure] for of in defined if _order_misleads(of, alternative)]:
             yield (
                 f"{', '.join(misled)}: eps_min calls A better and p shows no difference. Believe p:"
                 " eps_min has no level that it keeps, least of all with few seeds."

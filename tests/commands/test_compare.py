@@ -83,6 +83,22 @@ def test_a_single_run_is_no_claim_about_a_method(here):
     assert "p, docs" in result.stdout and "LTail F1" in result.stdout
 
 
+def test_a_one_sided_p_is_said_to_be_one(here):
+    """A lies far below B, which a test for A above B cannot show."""
+    scored(here, "none", (0.58, 0.60, 0.61), spread=20)
+    scored(here, "vae", (0.50, 0.51, 0.52), spread=30)
+    sides = ("demo/atlop/vae", "demo/atlop/none")
+    below = as_json(*sides, "--alternative", "greater")["sentence"]
+    assert "below none" in below and ": no such difference is shown (p = " in below
+    assert "across seeds, one-sided, for A above B)" in below
+    shown = " ".join(compare(*sides, "--alternative", "less").stdout.split())
+    assert "across seeds, one-sided, for A below B)" in shown
+    assert "- p: one-sided, for A below B." in shown
+    assert "sided" not in compare(*sides).stdout
+    one = as_json(*(f"{side}/seed-0" for side in sides), "--alternative", "greater")["sentence"]
+    assert "no such difference of these two models is shown (p = 1 across documents, one-" in one
+
+
 def test_scores_with_another_test_than_f1_are_told(here):
     """`auto` takes the t-test for F1 and the permutation test for LTail F1, whose smallest p with
     five seeds is 2 / 2^5.
@@ -110,6 +126,8 @@ def test_where_interval_and_eps_min_say_more_than_p_the_reader_is_told_which_to_
     assert "although the interval excludes 0; a report marks" in found["sentence"]
     (told,) = [warning for warning in found["warnings"] if "eps_min" in warning]
     assert told.startswith("F1, Ign F1, Freq F1, LTail F1: ") and "Believe p" in told
+    found = as_json("demo/atlop/vae", "demo/atlop/none", "--alternative", "less")
+    assert not any("Believe p" in warning for warning in found["warnings"])
 
 
 @pytest.mark.parametrize("f1", [0.123, 1.0])
