@@ -68,9 +68,10 @@ def _measure(runs: list[StoredRun]) -> int:
 
     load_corpus = lambda run: corpus(run.dataset.name, json.dumps(run.dataset.options))
     stored, failed = StoredRunQuality(load_corpus, Progress.for_console()), 0
-    for run in sorted(runs, key=lambda run: (run.path.parents[1], run.seed, run.augmenter)):
+    place = lambda run: (run.path.resolve().parents[1], run.seed, run.augmenter)
+    for run in sorted(runs, key=place):
         try:
-            stored.record(RunDirectory(run.path))
+            stored.record(RunDirectory(run.path.resolve()))
         except UserError as error:
             failed += 1
             typer.echo(f"not measured: {error}", err=True)

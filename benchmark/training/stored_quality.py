@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 from augmenters.base import Augmenter
-from benchmark.config import RunConfig
+from benchmark.config import HEAD, RunConfig
 from benchmark.data.documents import Corpus
 from benchmark.errors import UserError
 from benchmark.progress import Progress
@@ -42,8 +42,12 @@ class StoredRunQuality:
         run = RunConfig.model_validate(stored.config)
         torch.set_num_threads(run.train.threads)
         augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
-        none = RunDirectory(directory.path.parents[1] / "none" / directory.path.name)
-        finished = none.path if none.state() == "done" else None
+        folder = directory.experiment
+        if run.on_head:  # stage 1 lies beside the runs of the paper's protocol
+            folder = folder.with_name(folder.name.removesuffix(HEAD))
+        none = RunDirectory.of(folder.parent, folder.name, run.backbone.name, "none", run.seed)
+        is_stage1 = none.state() == "done" and none.config().get("augment") is None
+        finished = none.path if is_stage1 else None
         if reason := hindrance(run, augmenter, finished):
             raise UserError(f"{directory.path}: {reason}")
         if augmenter.needs_fitting:

@@ -1,6 +1,7 @@
 """quality: measuring finished runs from the command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 from command_line import invoke
@@ -59,6 +60,13 @@ def test_a_run_that_cannot_be_measured_is_told_and_the_others_are(trained):
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert "not measured: " in result.stderr and "kept no augmenter" in result.stderr
     assert (trained / "copies" / "seed-0" / "quality.json").is_file()
+
+
+def test_called_from_the_folder_of_the_run(trained, monkeypatch):
+    monkeypatch.chdir(trained / "copies" / "seed-0")
+    Path("quality.json").unlink(missing_ok=True)
+    result = invoke("quality", ".")
+    assert result.exit_code == 0 and Path("quality.json").is_file(), result.output
 
 
 def test_mistakes(trained, tmp_path):
