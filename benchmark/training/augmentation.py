@@ -45,7 +45,7 @@ class Augmentation:
     """The augmenter of a run, fitted and prepared. `stage1` is the folder of the `none` run."""
 
     def __init__(self, session: Session, stage1: Path | None):
-        began = time.perf_counter()
+        self.began, self.earlier = time.perf_counter(), 0.0
         self.session, self.stage1, run = session, stage1, session.run
         self.augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
         if self.augmenter.needs_fitting:
@@ -60,7 +60,11 @@ class Augmentation:
             rng = _generator(run.seed, "documents")
             rows = self.augmenter.documents(list(session.corpus.train), rng=rng)
             session.take_further(rows, rewrites=self.augmenter.rewrites)
-        self.seconds = time.perf_counter() - began
+        self.seconds = self._spent()
+
+    def _spent(self) -> float:
+        """Seconds of stage 2 so far, those of the attempt that fitted the augmenter included."""
+        return self.earlier + time.perf_counter() - self.began
 
     def mixing(self, epoch: int) -> Mixing:
         """What the loss of an epoch is made of: Algorithm 1, lines 3-6 (warm-up) and 31-34."""
@@ -103,6 +107,7 @@ class Augmentation:
             known = sound_facts(stored) or {}
             if not differences(known, run, session.facts):
                 session.earlier = known.get("seconds", 0.0)
+                self.earlier = known.get("stage2_seconds", 0.0)
                 return
             on_device = [Pairs(*(t.to(device) for t in pairs)) for pairs in (train, dev)]
             with session.progress.task(f"stage 2, {run.augmenter.name}", total=1) as bar:
@@ -111,7 +116,8 @@ class Augmentation:
             session.directory.write_json("stage2_history.json", history)
             if history:
                 tracking.log(session.accelerator, "stage2/", history[-1], 0)
-            facts = {"identity": session.identity, "seconds": session.spent()}
+            spent = {"seconds": session.spent(), "stage2_seconds": self._spent()}
+            facts = {"identity": session.identity, **spent}
             write_tensors(stored, self.augmenter.state_dict(), facts)
 
         processes.on_main(fit)

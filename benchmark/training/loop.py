@@ -50,6 +50,7 @@ class Trained:
     epoch: int = 0  # epochs done
     step: int = 0  # steps done of the next one
     loss: float = 0.0  # their sum, a float32
+    spent: float = 0.0  # seconds that they took
     best_epoch: int = 0  # 1-based; 0: none yet
     best_score: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -115,17 +116,17 @@ class Loop:
         with self.session.progress.task(what, total=config.epochs * steps) as bar:
             bar.resume_at(state.epoch * steps + state.step)
             while state.epoch < config.epochs:
-                began = time.perf_counter()
                 with signals.held_back():
                     self._epoch(bar)
                     self._require_finite_weights()
                     self._save_and_stop(*self._due())
-                self._close_epoch(time.perf_counter() - began)
+                self._close_epoch()
         return state
 
     def _epoch(self, bar: Bar) -> None:
         """The rest of an epoch. Saves the state where that is due, and stops where asked to."""
         state, steps, epoch = self.state, len(self.loader), self.state.epoch
+        began = time.perf_counter() - state.spent
         mixing = self.augmentation.mixing(epoch) if self.augmentation else Mixing()
         process = [processes.rank()] if processes.rank() else []
         self.model.train()
@@ -167,9 +168,9 @@ class Loop:
                 tracking.log(self.accelerator, "train/", numbers, number + 1)
                 unseen.clear()
             if due:
-                state.loss = float(total)
+                state.loss, state.spent = float(total), time.perf_counter() - began
                 self._save_and_stop(asked, late)
-        state.loss = float(total)
+        state.loss, state.spent = float(total), time.perf_counter() - began
 
     def _due(self) -> tuple[str | None, bool | None]:
         """A signal that some process was sent, and whether to save: the same in all processes."""
@@ -222,7 +223,7 @@ class Loop:
             return now / warmup
         return SCHEDULES[self.config.schedule]((total - now) / max(1, total - warmup))
 
-    def _close_epoch(self, seconds: float) -> None:
+    def _close_epoch(self) -> None:
         """Evaluate, and save. If interrupted here, only the evaluation is repeated."""
         state, began = self.state, time.perf_counter()
         try:
@@ -236,10 +237,11 @@ class Loop:
             raise
         steps, score = len(self.loader), dev["f1"] or 0.0
         state.epoch += 1
-        epoch = {"epoch": state.epoch, "loss": state.loss / steps, "dev": dev, "seconds": seconds}
-        state.history.append(epoch | {"evaluation_seconds": time.perf_counter() - began})
+        epoch = {"epoch": state.epoch, "loss": state.loss / steps, "dev": dev}
+        spent = {"seconds": state.spent, "evaluation_seconds": time.perf_counter() - began}
+        state.history.append(epoch | spent)
         tracking.log(self.accelerator, "dev/", dev, state.epoch * steps)
-        state.step, state.loss = 0, 0.0
+        state.step, state.loss, state.spent = 0, 0.0, 0.0
         best = self.folder / "best.safetensors"
         with signals.held_back():
             if score > state.best_score:

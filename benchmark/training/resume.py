@@ -16,7 +16,24 @@ from benchmark.store.cleaning import BRANCH, BRANCH_BEST, CHECKPOINT, SAVED_STAT
 from benchmark.store.differences import difference_lines
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
-from benchmark.training.checkpoints import is_sound, link, read_facts, sound_facts
+from benchmark.training.checkpoints import DIGEST, is_sound, link, read_facts, sound_facts
+
+STAGE1 = "stage1_weights"  # its key among the facts of a run
+
+
+def with_stage1(run: RunConfig, facts: Mapping[str, Any], stage1: Path | None) -> dict[str, Any]:
+    """The facts, and the digest of the weights of `stage1` where a run is built on them. They may
+    have been trained anew since it was begun.
+    """
+    augment = run.augment
+    built_on = augment is not None and (
+        run.on_head or augment.start == "stage1" or AUGMENTERS[run.augmenter.name].needs_fitting
+    )
+    if stage1 is None or not built_on:
+        return dict(facts)
+    with contextlib.suppress(UserError):  # they may be gone
+        return {**facts, STAGE1: read_facts(stage1 / "best.safetensors").get(DIGEST)}
+    return dict(facts)
 
 
 def require_fitting_state(
@@ -73,8 +90,10 @@ def differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, An
     """What sets a run apart from the one that a state was saved for, a sentence per key. A key that
     the code did not have then counts as its default.
     """
-    stored, asked = saved.get("identity", {}), state_identity(run, facts)
-    return difference_lines(_with_defaults(stored), _with_defaults(asked))
+    both = [_with_defaults(saved.get("identity", {})), _with_defaults(state_identity(run, facts))]
+    if not all(identity.get(STAGE1) for identity in both):  # unknown; or one has no stage 1
+        both = [{k: v for k, v in identity.items() if k != STAGE1} for identity in both]
+    return difference_lines(*both)
 
 
 def _with_defaults(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class Session:
     def dev_score(self) -> dict[str, Any]:
         """The scores of the model as it is on dev, to choose an epoch by.
 
-        A backbone that tunes its threshold gets the one with the best F1 first.
+        A backbone that tunes its threshold gets the one with the best F1.
         """
         loader, titles = self.loader("dev"), list(self.documents["dev"]["title"])
         what, backbone = "evaluating on dev", self.model.backbone
@@ -154,8 +154,9 @@ class Session:
         _, candidates = self.evaluator.predict_and_rank(loader, titles, what)
         ranking = rank(self.documents["dev"], candidates, undirected=self.corpus.undirected)
         threshold = tuned_threshold(ranking)
-        backbone.move_threshold(threshold)
-        return score(self.count("dev", above(candidates, threshold)))
+        found = score(self.count("dev", above(candidates, threshold)))
+        backbone.move_threshold(threshold)  # last: if interrupted before, it starts from the same
+        return found
 
     def count(self, split: str, predictions: list[dict]) -> Counts:
         """The counts of predicted facts."""

@@ -42,7 +42,7 @@ from benchmark.training.further import require_fitting_documents
 from benchmark.training.fusion import score_fused
 from benchmark.training.loop import Loop, Trained
 from benchmark.training.model import require_buildable
-from benchmark.training.resume import require_fitting_state, starting_point
+from benchmark.training.resume import require_fitting_state, starting_point, with_stage1
 from benchmark.training.session import Session, stage1_weights
 
 __all__ = ["fit_stage2", "require_buildable", "require_fitting_documents", "train_run"]
@@ -86,6 +86,7 @@ def train_run(
         dataloader_config=DataLoaderConfiguration(non_blocking=True),
         **tracking.tracked(run, directory.path),
     )
+    facts = with_stage1(run, facts, stage1)
     processes.on_main(lambda: require_fitting_state(run, directory, facts))
     tracking.begin(accelerator, run, directory.experiment.name)
     session = Session(run, directory, corpus, facts, accelerator, progress, stage1, began)

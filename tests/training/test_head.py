@@ -4,13 +4,18 @@ import pytest
 import tiny_runs
 import torch
 from safetensors.torch import load_file
-from tiny_runs import config, execute, numbers, tiny_corpus
+from tiny_runs import config, execute, execute_and_kill, numbers, tiny_corpus
 
 from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.features import featurise
+from benchmark.errors import UserError
+from benchmark.progress import Progress
+from benchmark.store.cleaning import SAVED_STATE
+from benchmark.store.runs import RunDirectory
 from benchmark.training.cache import EncodedCollator, EncodedSplit
 from benchmark.training.checkpoints import read_tensors, write_tensors
 from benchmark.training.model import restore_model
+from benchmark.training.stored_quality import StoredRunQuality
 
 DROPOUT = {"encoder": {"options": {"dropout": 0.2}}, "epochs": 4}  # so that the passes differ
 
@@ -68,6 +73,33 @@ def test_encodings_of_other_weights_are_made_again(folder):
     write_tensors(beside / "best.safetensors", {name: t + 0.1 for name, t in tensors.items()})
     execute(folder, head("copies"))
     assert (beside / "encoded_dev.safetensors").read_bytes() != before
+
+
+def test_a_finished_run_is_measured_in_the_space_of_its_stage_1(folder):
+    """Not in that of the `none` run beside it, whose head is another."""
+    execute(folder, head(), branch_epoch=1)
+    run = execute(folder, head("vae"))
+    before = run.read_json("quality.json")
+    (run.path / "quality.json").unlink()
+    measure = StoredRunQuality(lambda run: tiny_corpus(), Progress.silent()).record
+    measure(run)
+    assert run.read_json("quality.json") == before
+    (folder / "tests_head").rename(folder / "mine")
+    with pytest.raises(UserError, match="`none` run of the same seed, which is not there"):
+        measure(RunDirectory(folder / "mine" / "atlop" / "vae" / "seed-0"))
+
+
+@pytest.mark.parametrize("name", ["none", "vae"])
+def test_what_was_begun_on_another_stage_1_does_not_go_on(folder, monkeypatch, name):
+    """Its encoder would be the old one, and what it learns from that of the new one."""
+    path = execute_and_kill(monkeypatch, folder, head(name), epoch=2)
+    best = folder / "tests" / "atlop" / "none" / "seed-0" / "best.safetensors"
+    tensors, _ = read_tensors(best)
+    write_tensors(best, {name: t + 0.1 for name, t in tensors.items()})
+    with pytest.raises(UserError, match="stage1_weights: .* stored, .* asked for"):
+        execute(folder, head(name))
+    RunDirectory(path).discard(*SAVED_STATE)  # what --restart does
+    assert execute(folder, head(name)).state() == "done"
 
 
 def split_of(value):

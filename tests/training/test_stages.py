@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ from benchmark.registry import AUGMENTERS as AUGMENTERS_BY_NAME
 from benchmark.store.cleaning import BASIS, BRANCH, CHECKPOINT, LEFTOVERS, SAVED_STATE, WEIGHTS
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
+from benchmark.training.augmentation import Augmentation
 from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
 from benchmark.training.distillation import TaughtCollator, stored_logits
 from benchmark.training.evaluation import Evaluator
@@ -154,12 +156,25 @@ def test_a_resumed_run_adds_the_seconds_of_the_attempts_before(
 ):
     """Before its first epoch has ended, a run goes on from what stage 2 fitted."""
     monkeypatch.setattr(Session, "spent", lambda session: 1000.0)
+    monkeypatch.setattr(Augmentation, "_spent", lambda augmentation: 500.0)
     if augmenter != "none":
         execute(tmp_path, config())
     run = config(augmenter=augmenter)
     execute_and_kill(monkeypatch, tmp_path, run, epoch=epoch)
     monkeypatch.undo()
-    assert 1000 < execute(tmp_path, run).read().metrics["seconds"] < 1900
+    metrics = execute(tmp_path, run).read().metrics
+    assert 1000 < metrics["seconds"] < 1900
+    assert augmenter == "none" or 500 < metrics["stage2_seconds"] < 950
+
+
+def test_the_seconds_of_an_epoch_are_those_of_all_attempts_at_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("tiny_runs.SAVE_EVERY", 0.0)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        on_call(patch, DocreModel, "forward", 1, lambda: time.sleep(3))
+        on_call(patch, DocreModel, "forward", 3)
+        execute(tmp_path, config())
+    first, second, _ = execute(tmp_path, config()).read_history()
+    assert first["seconds"] > 3 > second["seconds"]
 
 
 def test_the_seconds_of_the_none_run_are_not_those_of_a_run_that_starts_from_it(
