@@ -186,7 +186,8 @@ def _require_comparable(runs: list[StoredRun]) -> None:
             settings["numerics_version", run.backbone] = ", ".join(of_backbone) or "first"
             cell = f"{run.backbone} {run.augmenter}"
             settings["numerics_version", cell] = ", ".join(parts) or "first"
-        settings |= {(fact, ""): value for fact, value in known.items() if value is not None}
+        of_cell = {"files_digest": f"{run.backbone} {run.augmenter}"}  # each may read its own
+        settings |= {(f, of_cell.get(f, "")): v for f, v in known.items() if v is not None}
         for (key, name), value in settings.items():
             other, expected = first.setdefault((key, name), (run, value))
             for where, left, right in differing({key: expected}, {key: value}):

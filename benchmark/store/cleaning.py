@@ -10,6 +10,7 @@ CHECKPOINT = "checkpoint.safetensors"  # a run continues from it
 BRANCH, BRANCH_BEST = "branch.safetensors", "branch_best.safetensors"  # augmented runs start here
 AUGMENTER = "augmenter.safetensors"  # what stage 2 fitted
 PAIRS = "positive_pairs_{split}.safetensors"  # augmenters are fitted to them
+LOGITS = "logits_train.safetensors"  # a finished run teaches others with them
 ENCODINGS = "encoded_*.safetensors"  # by the encoder of stage 1, for runs that train a head alone
 WEIGHTS = ("best.safetensors", AUGMENTER)
 # what killed processes were writing, under our names or those of safetensors

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# keys that may hold paths
+MAY_MOVE = re.compile(
+    r"dataset\.options\.|encoder\.name$|train\.distill_from$|.+\.options\.(path|teachers)$"
+)
 
 
 def difference_lines(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -15,27 +21,34 @@ def difference_lines(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> lis
 def differing(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """The keys in which two nested mappings of JSON values differ: ("train.epochs", "30", "3").
 
-    A missing value reads "nothing". A data file or an encoder that was only moved (the last part
-    of its path is the same) is no difference, nor is the encoder's revision: contents have
-    digests. Neither are trackers, which change no number.
+    A missing value reads "nothing". A data file, an encoder or a teacher that was only moved (the
+    last part of its path is the same) is no difference, nor is the encoder's revision: contents
+    have digests. Neither are trackers, which change no number.
     """
     texts = [{k: json.dumps(v) for k, v in flat(values).items()} for values in (left, right)]
     found = []
     for key in sorted(texts[0].keys() | texts[1].keys()):
         one, other = (text.get(key, "nothing") for text in texts)
-        may_move = key.startswith(("dataset.options.", "encoder.name"))
         if key in ("encoder.revision", "train.trackers"):
             continue
-        if one != other and not (may_move and _moved(one, other)):
+        if one != other and not (MAY_MOVE.match(key) and _moved(one, other)):
             found.append((key, one, other))
     return found
 
 
 def _moved(one: str, other: str) -> bool:
-    """Whether two JSON texts are paths with the same last part."""
-    paths = [text.strip('"').replace("\\\\", "/") for text in (one, other)]
-    names = {path.rpartition("/")[2] for path in paths}
-    return one[0] == other[0] == '"' and len(names) == 1 and names != {""}
+    """Whether two JSON texts are paths, or lists of paths, with the same last parts."""
+    if "nothing" in (one, other):
+        return False
+    paths = [_names(json.loads(text)) for text in (one, other)]
+    return paths[0] == paths[1] and all(paths[0])
+
+
+def _names(value: Any) -> list[str]:
+    """The last parts of paths; empty texts for what is none."""
+    paths = value if isinstance(value, list) else [value]
+    plain = [p.replace("\\", "/").rstrip("/") if isinstance(p, str) else "" for p in paths]
+    return [path.rpartition("/")[2] for path in plain] or [""]
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

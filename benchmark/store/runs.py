@@ -29,7 +29,7 @@ from typing import Any, Literal
 from benchmark.errors import UserError
 from benchmark.store import claims, files
 from benchmark.store.claims import Owner
-from benchmark.store.cleaning import SAVED_STATE, TEMPORARIES, discard
+from benchmark.store.cleaning import LOGITS, PAIRS, SAVED_STATE, TEMPORARIES, discard
 from benchmark.store.differences import difference_lines
 from benchmark.store.packed import pack, packed_files
 
@@ -168,7 +168,8 @@ class RunDirectory:
         with contextlib.ExitStack() as undo:
             undo.callback(self.discard, "RUNNING")
             self._require_not_done()  # its owner may have finished just before the claim
-            self.discard(*TEMPORARIES)
+            # these are of the weights that it had when it was done, if it was
+            self.discard(PAIRS.format(split="*"), LOGITS, *TEMPORARIES)
             self.write_json("config.json", {**config, "facts": dict(facts or {})})
             self.write_history([])
             undo.pop_all()

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from benchmark.data.batches import BLANK, Batch, Collator
 from benchmark.errors import UserError
+from benchmark.store.cleaning import LOGITS
 from benchmark.training.checkpoints import read_tensors, write_tensors
-
-FILE = "logits_train.safetensors"
 
 
 def store_logits(
@@ -24,14 +23,14 @@ def store_logits(
     """Write each training document's pair logits [P, R]."""
     pairs = torch.tensor([len(document) for document in logits])
     facts = {"titles": titles, "relations": list(relations)}
-    write_tensors(folder / FILE, {"logits": torch.cat(logits), "pairs": pairs}, facts)
+    write_tensors(folder / LOGITS, {"logits": torch.cat(logits), "pairs": pairs}, facts)
 
 
 def require_teacher(run: str) -> Path:
     """The file of a teacher's logits. Raises UserError when the run stored none or is not
     finished.
     """
-    path = Path(os.path.expanduser(run)) / FILE
+    path = Path(os.path.expanduser(run)) / LOGITS
     if not path.is_file():
         raise UserError(
             f"teacher: {path} is missing: run the teacher with --set train.store_logits=true"

@@ -57,6 +57,19 @@ def test_versions_of_their_numbers_are_told_apart_by_the_parts_they_speak_of(tmp
         assert "numerics_version is " in said
 
 
+def test_augmenters_may_read_files_of_their_own(tmp_path):
+    """Beside those that all runs read, such as word vectors."""
+
+    def of_files(augmenter, seed, digest):
+        made = run(tmp_path, augmenter, seed, 0.5)
+        made.facts["files_digest"] = digest
+        return made
+
+    runs = [of_files("none", 0, "vv"), of_files("documents", 0, "vd")]
+    assert studies(runs)[1] == []
+    assert "files_digest is " in studies([*runs, of_files("documents", 1, "other")])[1][0]
+
+
 def test_what_was_asked_for_and_is_not_there_is_missing(tmp_path):
     stored = run(tmp_path, "none", 0, 0.5)
     asked = {("atlop", "none"): [0, 1], ("atlop", "vae"): [0, 1]}

@@ -68,6 +68,16 @@ def test_a_failed_run_is_recorded_and_starts_over(run):
     assert run.read_history() == [] and run.read_json("config.json")["seed"] == 7
 
 
+def test_what_weights_gave_to_other_runs_goes_with_them(run):
+    finished(run)
+    given = [run.path / f"{name}_train.safetensors" for name in ("positive_pairs", "logits")]
+    for file in given:
+        file.touch()
+    (run.path / "DONE").unlink()  # by hand, to train it anew
+    run.start(CONFIG)
+    assert not any(file.exists() for file in given)
+
+
 def test_no_metrics_no_done(run):
     run.start(CONFIG)
     with pytest.raises(UserError, match="metrics.json"):
@@ -122,6 +132,10 @@ def full_disk(*_):
     raise OSError(28, "No space left on device")
 
 
+def files_named(path, teachers):
+    return {"name": "none", "options": {"path": path, "teachers": teachers}}
+
+
 @pytest.mark.parametrize(
     ("change", "facts", "lines"),
     [
@@ -146,10 +160,23 @@ def full_disk(*_):
             {},
             ['encoder.name: "/old/place/mini" stored, "encoders/maxi" asked for'],
         ),
+        ({"encoder": {"name": "/old/place/mini/"}}, {}, []),  # as a shell completes it
+        ({"augmenter": files_named("a/docs.json", ["b/seed-0", "~/c/seed-1/"])}, {}, []),
+        (
+            {"augmenter": files_named("old/docs.json", ["old/seed-1", "old/seed-0"])},
+            {},
+            [
+                'augmenter.options.teachers: ["old/seed-0", "old/seed-1"] stored, '
+                '["old/seed-1", "old/seed-0"] asked for'
+            ],
+        ),
     ],
 )
 def test_what_sets_runs_apart(run, change, facts, lines):
-    finished(run, torch="2.13", corpus_digest="aa", encoder_digest="ee")
+    stored = CONFIG
+    if "augmenter" in change:
+        stored = CONFIG | {"augmenter": files_named("old/docs.json", ["old/seed-0", "old/seed-1"])}
+    finished(run, stored, torch="2.13", corpus_digest="aa", encoder_digest="ee")
     assert run.differences(CONFIG | change, facts=facts) == lines
 
 
