@@ -414,6 +414,13 @@ class Experiment(OptionModel):
             )
         return self
 
+    def changed(self, update: dict[str, Any]) -> Experiment:
+        """The same with other values of these keys. Raises ConfigError where they do not fit."""
+        try:
+            return Experiment.model_validate({**dict(self), **update})
+        except ValidationError as error:
+            raise ConfigError("; ".join(map(_explain, error.errors()))) from error
+
     @property
     def folder(self) -> str:
         """The name of the folder of its runs. Those of the cheap protocol have one of their own."""

@@ -107,7 +107,8 @@ def run(
     grid = plan(experiment, results)
     jobs = select(grid, **only)
     asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
-    if NONE not in asked and any(job.augmenter == NONE for job in jobs):
+    unasked = (job for job in jobs if job.augmenter == NONE and NONE not in asked)
+    if any(job.directory.state() != "done" for job in unasked):
         told = f"'{NONE}' runs as well: the augmenters asked for need it as stage 1"
         typer.echo(told, err=True)
     start = run_jobs

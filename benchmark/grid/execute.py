@@ -6,6 +6,7 @@ A run that fails is recorded, and the others go on.
 from __future__ import annotations
 
 import errno
+import gc
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import processes
-from benchmark.config import with_revision
+from benchmark.config import HEAD, with_revision
 from benchmark.errors import UserError
 from benchmark.grid import identity
 from benchmark.grid.plan import NONE, Job, Outcome
@@ -47,9 +48,7 @@ def run_jobs(
     for folder in shared:  # several runs write there
         discard(folder, *TEMPORARIES, idle=24 * 3600)
     if checked is None:
-        for job in jobs:
-            _clean_up(job, grid)
-            yield Outcome(job, "kept")
+        yield from kept(jobs, grid)
         return
     with progress.task("runs", total=checked.left) as bar:
         disk_full, elsewhere = False, set[RunDirectory]()
@@ -59,13 +58,22 @@ def run_jobs(
             elif (outcome := outcome_without_running(job, elsewhere)) is None:
                 progress.message(f"run {bar.done + 1} of {bar.total}: {job.name}")
                 outcome = _run(job, checked, save_every, progress)
-                disk_full = _is_disk_full(outcome.error)
+                disk_full = outcome.disk_full
+                if outcome.state == "failed":
+                    gc.collect()  # else its model stays on the GPU
             if outcome.state == "elsewhere":
                 elsewhere.add(job.directory)
             if outcome.state in ("done", "kept"):
                 _clean_up(job, grid)
             bar.advance(outcome.state != "kept")
             yield outcome
+
+
+def kept(jobs: list[Job], grid: list[Job]) -> Iterator[Outcome]:
+    """The outcomes of jobs that were all done before; what is no longer needed goes."""
+    for job in jobs:
+        _clean_up(job, grid)
+        yield Outcome(job, "kept")
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def _other_seeds(left: list[Job]) -> Iterator[Job]:
     """For each cell with something left, a finished run of another seed, as a job of this grid: the
     runs to come must fit beside it.
     """
-    for job in {job.directory.cell: job for job in left}.values():
+    for job in {job.directory.path.parent: job for job in left}.values():
         if other := next(filter(RunDirectory.is_sound, job.directory.other_seeds()), None):
             config = job.config.model_copy(update={"seed": other.seed})
             yield replace(job, config=config, directory=other)
@@ -172,9 +180,10 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any], corpus
     for job in left:
         # else nothing is saved, or it is in use or left over
         if job.directory.has_saved_state() and job.directory.state() in ("killed", "failed"):
-            from benchmark.training.resume import require_fitting_state
+            from benchmark.training.resume import require_fitting_state, with_stage1
 
-            known = _identifying(facts | job.facts)
+            stage1 = job.stage1 and job.stage1.path
+            known = with_stage1(job.config, _identifying(facts | job.facts), stage1)
             require_fitting_state(job.config, job.directory, known, restart=restart)
 
 
@@ -232,7 +241,7 @@ def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> O
         if not processes.met_by_all(error):
             raise  # the other processes wait for this one: the launcher ends them
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        return Outcome(job, "failed", reason, error)
+        return Outcome(job, "failed", reason, _is_disk_full(error))
     return Outcome(job, "done", f"in {duration(time.monotonic() - started)}")
 
 
@@ -301,12 +310,17 @@ def _clean_up(done: Job, grid: list[Job]) -> None:
 def _is_over(job: Job, grid: list[Job]) -> bool:
     """Whether a job and all runs that start from it are done.
 
-    Besides those of the grid, these are runs of other augmenters in the same folder.
+    Besides those of the grid, these are runs of other augmenters in the same folder and, if the
+    job is stage 1, in that of the cheap protocol.
     """
     family = [job.directory]
     family += [other.directory for other in grid if job.directory in other.earlier]
-    if job.augmenter == NONE and not job.shared:
-        family += job.directory.all_augmenters()
+    if job.augmenter == NONE:
+        folder, (backbone, _, seed) = job.directory.experiment, job.cell
+        of_head = RunDirectory.of(folder.parent, f"{folder.name}{HEAD}", backbone, NONE, seed)
+        family += of_head.all_augmenters()
+        if not job.shared:
+            family += job.directory.all_augmenters()
     return all(member.state() == "done" for member in family)
 
 

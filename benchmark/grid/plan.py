@@ -104,13 +104,14 @@ class Outcome:
         on it) | untried (the disk was full). From a worker (benchmark/launch) also: killed (it
         ended without a word) | stopped (as it was asked to, with its state saved) | submitted |
         queued (submitted before).
-    error: what a failed job raised, if it ran in this process.
+    disk_full: why it failed, if it ran in this process. Not the error itself, whose traceback would
+        keep the model in memory.
     """
 
     job: Job
     state: str
     detail: str = ""
-    error: Exception | None = None
+    disk_full: bool = False
 
 
 def _needs_fitting(augmenter: str) -> bool:
@@ -158,7 +159,8 @@ def extend(
 ) -> Experiment:
     """The experiment with these names and seeds as well; new names get default hyper-parameters.
 
-    Raises UnknownNameError for a name that no registry holds, ConfigError for an impossible seed.
+    Raises UnknownNameError for a name that no registry holds, ConfigError for an impossible seed
+    and for names that do not go with the rest of the experiment.
     """
     if strange := [seed for seed in seeds or () if not 0 <= seed <= LARGEST_SEED]:
         raise ConfigError(
@@ -170,7 +172,7 @@ def extend(
         "augmenters": _extended(AUGMENTERS, experiment.augmenters, augmenters or ()),
         "seeds": list(dict.fromkeys([*experiment.seeds, *(seeds or ())])),
     }
-    return experiment.model_copy(update=everything)
+    return experiment.changed(everything)
 
 
 def _extended(registry: Registry, choices: list[Choice], names: Iterable[str]) -> list[Choice]:

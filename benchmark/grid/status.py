@@ -190,7 +190,8 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     """The expected cost of each job by name; None if no run is done.
 
     It is the mean over the finished runs of the same backbone and augmenter, else of the same
-    backbone, else of all.
+    backbone, else of all; where there are both, those that train the whole model and those that
+    train a head alone are told apart.
     """
     took = {
         job.name: (seconds_of(job.directory.read_json("metrics.json")) or 0, job.directory.size())
@@ -198,8 +199,9 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     }
     found: dict[str, Cost | None] = {}
     for job in jobs:
-        same_backbone = [other for other in done if other.backbone == job.backbone]
+        alike = [other for other in done if other.shared == job.shared] or done
+        same_backbone = [other for other in alike if other.backbone == job.backbone]
         same_cell = [other for other in same_backbone if other.augmenter == job.augmenter]
-        like = [took[other.name] for other in same_cell or same_backbone or done]
+        like = [took[other.name] for other in same_cell or same_backbone or alike]
         found[job.name] = Cost(*map(fmean, zip(*like, strict=True))) if like else None
     return found

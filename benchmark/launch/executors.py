@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.config import Experiment, with_revision
 from benchmark.errors import ConfigError, did_you_mean
-from benchmark.grid.execute import prepare
+from benchmark.grid.execute import kept, prepare
 from benchmark.grid.plan import Job, Outcome
 from benchmark.launch import local, slurm
 from benchmark.launch.worker import Launch
@@ -50,10 +50,15 @@ def runner(
     hand_out = slurm.submit_and_wait if wait else EXECUTORS[executor]
 
     def run_by_workers(
-        jobs: list[Job], *, save_every: float = 600.0, progress: Progress, **checks: Any
+        jobs: list[Job],
+        *,
+        grid: list[Job],
+        save_every: float = 600.0,
+        progress: Progress,
+        **checks: Any,
     ) -> Iterator[Outcome]:
-        if (checked := prepare(jobs, progress=progress, **checks)) is None:
-            yield from (Outcome(job, "kept") for job in jobs)
+        if (checked := prepare(jobs, grid=grid, progress=progress, **checks)) is None:
+            yield from kept(jobs, grid)
             return
         pinned = with_revision(experiment, checked.facts["encoder_revision"])
         launch = Launch.new(pinned, results, plugins or [], save_every)

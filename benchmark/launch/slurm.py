@@ -28,6 +28,7 @@ from benchmark.grid.plan import NONE, Job, Outcome
 from benchmark.launch.worker import Launch, Worker, python
 from benchmark.progress import Progress
 from benchmark.store.files import read_json, write_json
+from benchmark.store.runs import RunDirectory
 
 POLL = 5.0  # seconds between two looks at the queue
 TIME_OUTS = 100  # how often one run may use up its time; without a limit it might repeat for ever
@@ -93,15 +94,14 @@ def _submit(
         )
     queued = _queued(launch.folder.parent)
     at_once, later, earlier = [], [], []
-    to_come = set()  # folders of the runs in the queue; a `none` run precedes what starts from it
+    # of the runs in the queue; a `none` run precedes what starts from it
+    to_come = set[RunDirectory]()
     for job in jobs:
         if found := queued.get(job.cell):
             yield job, found
             # nothing starts from an augmented run
             earlier += [found.job_id] if job.augmenter == NONE else []
-        elif (known := outcome_without_running(job)) and not (
-            known.state == "blocked" and job.stage1 in to_come
-        ):
+        elif (known := outcome_without_running(job)) and not _only_waits(job, known, to_come):
             yield job, known
             continue
         else:
@@ -115,6 +115,12 @@ def _submit(
     if after:
         executor.update_parameters(dependency=":".join(["afterany", *after]))
     yield from _submit_array(executor, later, launch)
+
+
+def _only_waits(job: Job, known: Outcome, to_come: set[RunDirectory]) -> bool:
+    """Whether nothing but stage 1, which is in the queue, keeps a job from running."""
+    own = known.state not in ("blocked", "elsewhere") or job.directory.state() == "running"
+    return job.stage1 in to_come and not own
 
 
 def _submit_array(

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -77,6 +78,25 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
     lab.raises.clear()
     assert ran(lab, "run CONFIG") == ["left noisy 0"]
     assert not (lab.folder("left noisy 0") / "FAILED").exists()
+
+
+def test_the_model_of_a_failed_run_is_gone_when_the_next_begins(lab, monkeypatch):
+    """Else a run that fails for want of memory on the GPU takes the others with it."""
+    models = []
+
+    class Model:
+        pass
+
+    def fails(*_, **__):
+        assert not any(model() for model in models)
+        model = Model()
+        model.forward = lambda: model  # a cycle, as Accelerate makes one
+        models.append(weakref.ref(model))
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("benchmark.training.stages.train_run", fails)
+    assert "2 failed" in lab("run CONFIG --seeds 0 --augmenters none").stderr
+    assert "2 failed" in lab("status CONFIG").stdout and len(models) == 2
 
 
 def test_only_fitted_augmenters_are_blocked_by_a_failed_none_run(lab):
@@ -445,6 +465,33 @@ def test_encodings_of_stage_1_go_when_all_head_runs_are_done(lab):
     assert lab(*CHEAP).exit_code == 0
     assert not encoding.exists()
     assert lab.left("left none 0") == {"branch.safetensors", "best.safetensors"}  # of its own grid
+
+
+def test_encodings_stay_for_a_head_run_of_another_grid(lab):
+    """The file was narrowed while `noisy` was killed."""
+    lab.raises["left noisy 0"] = KeyboardInterrupt()
+    lab(*CHEAP)
+    encoding = lab.folder("left none 0") / "encoded_dev.safetensors"
+    encoding.touch()
+    assert lab(*CHEAP, "--set", "augmenters=[none, learned]").exit_code == 0
+    assert encoding.exists()
+
+
+def test_stage_1_keeps_its_weights_for_unfinished_runs_of_the_cheap_protocol(lab):
+    small = "--set", "train.keep_weights=none"
+    lab.raises["left learned 0"] = RuntimeError("no")
+    assert lab(*CHEAP, *small).exit_code == 1
+    lab.raises.clear()
+    assert lab(LEFT, *small).exit_code == 0
+    assert "best.safetensors" in lab.left("left none 0")
+    assert lab(*CHEAP, *small).exit_code == lab(LEFT, *small).exit_code == 0
+    assert not lab.left("left none 0")
+
+
+def test_a_new_seed_of_stage_1_must_fit_beside_those_that_are_done(lab):
+    lab(NONE)
+    asked = "run CONFIG --seeds 1 --backbones left --set augment.stage3=head --set train.epochs=4"
+    assert "train.epochs: 3 stored, 4 asked for" in refused(lab, asked)
 
 
 def test_a_head_run_is_blocked_without_stage_1(lab):

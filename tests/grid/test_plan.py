@@ -85,6 +85,9 @@ def test_extension_adds_registered_names_and_keeps_the_options_of_the_file(lab):
         extend(experiment, augmenters=["nosy"])
     with pytest.raises(ConfigError, match="got -4"):
         extend(experiment, seeds=[1, -4])
+    alone = read_experiment(lab.config, ["augmenters=[none]", "augment.warmup_epochs=3"])
+    with pytest.raises(ConfigError, match="noisy would never augment"):
+        extend(alone, augmenters=["noisy"])
 
 
 def test_estimates_come_from_the_nearest_finished_runs(lab, experiment):
@@ -145,6 +148,17 @@ def test_the_cheap_protocol_has_a_folder_of_its_own_and_shares_stage_1(lab):
     for change, same in (("augment.copies=5", True), ("augment.passes=5", False)):
         (other,) = (j for j in planned(lab, HEAD, change) if j.name == none.name)
         assert (other.config == none.config) == same
+
+
+def test_estimates_tell_a_head_from_a_whole_model(lab):
+    jobs = {job.name: job for job in planned(lab, HEAD, "backbones=[left]")}
+    finished = [jobs["left stage1 seed 0"]]
+    done(finished[0], seconds=1000.0)
+    wanted = [jobs[f"left {name} seed 1"] for name in ("stage1", "none", "noisy")]
+    assert [cost.seconds for cost in estimate(wanted, finished).values()] == [1000] * 3
+    finished.append(jobs["left none seed 0"])
+    done(finished[1], seconds=100.0)
+    assert [cost.seconds for cost in estimate(wanted, finished).values()] == [1000, 100, 100]
 
 
 def test_stage_1_comes_with_whatever_is_selected_of_the_cheap_protocol(lab):

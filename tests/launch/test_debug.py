@@ -40,7 +40,10 @@ def test_what_a_worker_gets_is_what_the_serial_command_computes(lab):
         assert (one.name, one.run, one.branch_epoch) == (other.name, other.run, other.branch_epoch)
         assert (one.stage1 is None) == (other.stage1 is None)
     assert configs == stored()
+    left_over = lab.folder(GRID[2]) / "checkpoint.safetensors"  # killed before it tidied up
+    left_over.touch()
     assert lab("run", "CONFIG", *DEBUG, *changed).exit_code == 0 and lab.names() == GRID
+    assert not left_over.exists()
 
 
 def test_what_goes_wrong_in_the_worker_alone_is_told(lab, monkeypatch):

@@ -2,6 +2,7 @@
 twice.
 """
 
+import json
 import os
 import re
 
@@ -113,6 +114,18 @@ def test_what_is_queued_is_not_submitted_again_and_what_needs_it_waits_for_it(la
     assert slurm.scripts()["3"]["dependency"] == "afterany:1_0"
     slurm.queue("77")  # the others were ended before they did anything
     assert "4 submitted" in submit(lab, "--seeds", "0", "--augmenters", "none,learned").stderr
+
+
+def test_what_needs_a_none_run_that_is_at_work_is_submitted_behind_it(lab, slurm):
+    submit(lab, *ONE)
+    slurm.queue("1")
+    for name in ("left none 0", "left noisy 0"):  # the latter on another machine
+        lab.folder(name).mkdir(parents=True)
+        marker = {"host": "elsewhere", "pid": 17}
+        (lab.folder(name) / "RUNNING").write_text(json.dumps(marker))
+    result = submit(lab, "--seeds", "0", "--backbones", "left")
+    assert "1 at work in another process, 1 submitted, 1 queued before" in result.stderr
+    assert slurm.scripts()["2"]["dependency"] == "afterany:1"
 
 
 def test_what_can_start_at_once_does_not_wait(lab, slurm):
