@@ -141,7 +141,7 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
         text = f"the distance to the nearest one is {neighbour:.2f} times that of unseen real pairs"
         yield REPEATS, f"generated pairs repeat training pairs: {text}"
     made, real = group["between_share"]["generated"], group["between_share"]["dev"]
-    if None not in (made, real) and made < LEAST_BETWEEN * real:
+    if None not in (made, real) and made < LEAST_BETWEEN * real and real > 0:
         share = f"{max(made, 0):.1%} of their variance lies between label sets"
         text = f"generated pairs of different label sets are alike: {share}"
         yield "labels", f"{text} (real pairs: {real:.1%})"

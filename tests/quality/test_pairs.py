@@ -151,6 +151,14 @@ def test_a_classifier_that_hardly_recognises_real_pairs_cannot_judge(sound):
     assert recognised(0.04, 0.04, "tail") == {}
 
 
+def test_pairs_whose_label_sets_mean_nothing_tell_nothing_of_generated_ones(sound):
+    everything = sound["groups"]["all"]
+    for real, flagged in ((0.5, True), (-0.01, False)):
+        share = everything["between_share"] | {"dev": real, "generated": -0.05}
+        found = flags({}, {"all": {**everything, "between_share": share}})
+        assert ("labels" in found) == flagged
+
+
 def test_noise_that_is_small_keeps_the_labels_and_is_no_copy():
     found = measured(GaussianNoise(scale=0.1))
     assert found["flags"] == {}
