@@ -69,6 +69,11 @@ class Backbone(nn.Module):
     def prepare_encoder(self, encoder: Encoder) -> None:
         """Change, once, the encoder that it is about to be trained with; by default nothing."""
 
+    def require_room(self, entities: int) -> None:
+        """Raise ConfigError unless documents of so many entities fit; by default all do. Asked
+        before training, for the largest document of all splits.
+        """
+
     def represent(self, encoded: Encoded, batch: Batch) -> Tensor:
         """[P, d] representations of the batch's pairs."""
         raise NotImplementedError

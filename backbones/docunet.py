@@ -46,13 +46,17 @@ class DocuNet(GroupedPairs):
     def context_width(self, encoder_width: int) -> int:
         return self.options.out
 
-    def represent(self, encoded, batch):
-        side, cells = self.options.side, tuple(batch.cells.T)
-        if batch.largest > side:
+    def require_room(self, entities):
+        side = self.options.side
+        if entities > side:
             raise ConfigError(
-                f"backbone 'docunet': a document has {batch.largest} entities, its table room for "
-                f"{side}: set side to at least {batch.largest}"
+                f"backbone 'docunet': a document has {entities} entities, its table room for "
+                f"{side}: set side to at least {entities}"
             )
+
+    def represent(self, encoded, batch):
+        self.require_room(batch.largest)
+        side, cells = self.options.side, tuple(batch.cells.T)
         context = self.squeeze(self.features.context(encoded, batch, batch.cells))
         table = context.new_zeros(len(batch.rows), side, side, context.shape[1])
         table, real = table.index_put(cells, context), None

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from backbones.base import Backbone
-from backbones.parts.axial import Axial, AxialStack
+from backbones.parts.axial import Axial, AxialStack, require_official_room
 from backbones.parts.bilinear import GroupedBilinear
 from backbones.parts.features import PairFeatures
 from backbones.parts.losses import adaptive_focal
@@ -47,6 +47,10 @@ class AxialBackbone(Backbone):
         self.projection = GroupedBilinear(options.emb, options.block, encoder_width, bias=False)
         self.axial = AxialStack(encoder_width, options.layers, axial=options.axial)
         self.classifier = nn.Linear(encoder_width, classes)
+
+    def require_room(self, entities):
+        if self.options.axial == "pad_to_42_unmasked":
+            require_official_room(entities)
 
     def represent(self, encoded, batch):
         """axial(p) + p: what the classifier reads."""

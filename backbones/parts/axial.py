@@ -27,6 +27,14 @@ OFFICIAL_ENTITIES = 42
 Axial = Literal["masked", "pad_to_42_unmasked", "sequential"]
 
 
+def require_official_room(entities: int) -> None:
+    if entities > OFFICIAL_ENTITIES:
+        raise ConfigError(
+            f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} "
+            f"entities, and one has {entities}: use axial: masked"
+        )
+
+
 class Table(NamedTuple):
     """Where the cells [C, *] of a batch stand in a padded table [D, n, n, *]."""
 
@@ -48,11 +56,7 @@ class Table(NamedTuple):
 
         Raises ConfigError for a document with more entities.
         """
-        if batch.largest > OFFICIAL_ENTITIES:
-            raise ConfigError(
-                f"axial: pad_to_42_unmasked takes documents of at most {OFFICIAL_ENTITIES} "
-                f"entities, and one has {batch.largest}: use axial: masked"
-            )
+        require_official_room(batch.largest)
         shape = (len(batch.rows), OFFICIAL_ENTITIES, OFFICIAL_ENTITIES)
         everywhere = (torch.arange(size, device=batch.cells.device) for size in shape)
         return cls(shape, torch.cartesian_prod(*everywhere).unbind(1), None)

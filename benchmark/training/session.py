@@ -74,6 +74,8 @@ class Session:
             split: self._featurised(documents, training=split == "train")
             for split, documents in self.documents.items()
         }
+        largest = (max(features["entities"], default=0) for features in self.features.values())
+        self.model.backbone.require_room(max(largest))
         most = run.train.max_labels
         self.evaluator = Evaluator(self.model, accelerator, corpus, progress, max_labels=most)
         scored = itertools.chain(corpus.dev, corpus.test)
@@ -100,6 +102,7 @@ class Session:
         if not rewrites:
             require_unseen(documents, self.corpus, f"documents of '{name}'")
         self.further, self.rewrites = self._featurised(documents, training=True), rewrites
+        self.model.backbone.require_room(max(self.further["entities"], default=0))
         name = f"{name}-{self.further._fingerprint[:8]}"
         self.encodings[FURTHER] = self._encoded(self.further, name, training=True)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import datasets
 import pytest
 from samples import ADA, ROME, corpus
-from tiny_runs import config, tiny_corpus
+from tiny_runs import config, execute, five_documents, tiny_corpus
 
 from augmenters.base import Augmenter
 from backbones.encoders.base import Encoder
@@ -19,6 +19,7 @@ from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
 from benchmark.options import require_annotated
 from benchmark.registry import AUGMENTERS, ENCODERS
+from benchmark.training.loop import Loop
 from benchmark.training.model import build_model, require_buildable
 
 
@@ -156,3 +157,13 @@ def test_a_full_disk_while_documents_are_tokenised(monkeypatch):
     monkeypatch.setattr(datasets.Dataset, "map", full)
     with pytest.raises(UserError, match=r"cannot be written: no space left"):
         featurise(made.train, made, tokenizer, training=True)
+
+
+def test_there_is_room_for_the_largest_document_of_all_splits(tmp_path, monkeypatch):
+    """Of four entities, in test alone."""
+    monkeypatch.setattr("backbones.parts.axial.OFFICIAL_ENTITIES", 3)
+    monkeypatch.setattr(Loop, "_epoch", lambda *_: pytest.fail("something is trained"))
+    documents = sorted(five_documents(), key=lambda row: len(row["entities"]))
+    run = config("kd_docre", options={"axial": "pad_to_42_unmasked"})
+    with pytest.raises(ConfigError, match="at most 3 entities, and one has 4"):
+        execute(tmp_path, run, corpus=corpus(documents[:4], documents[:4], documents[4:]))
