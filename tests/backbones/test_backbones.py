@@ -12,6 +12,7 @@ from backbones.parts.binary import BinaryRelations, few_negatives
 from backbones.parts.pooling import entity_embeddings
 from backbones.parts.unet import MaskedBatchNorm
 from benchmark.data.made_up import made_up_batch, made_up_document, made_up_encoding
+from benchmark.errors import ConfigError
 from benchmark.registry import BACKBONES
 
 SMALL = {"atlop": {"emb": 16, "block": 4}, "kd_docre": {"emb": 16, "block": 4, "layers": 2}}
@@ -166,6 +167,18 @@ def test_the_batch_normalisation_of_a_table_is_that_of_its_cells():
     torch.testing.assert_close(ours(table, real), expected)
     for name in ("running_mean", "running_var"):
         torch.testing.assert_close(getattr(ours, name), getattr(plain, name))
+
+
+def test_docunets_table_has_room_for_so_many_entities():
+    kind = BACKBONES["docunet"]
+    model, batch = kind(16, CLASSES, **kind.check_options | {"side": 4}), random_batch((5, 2))
+    model.require_room(4)
+    for refused in (
+        lambda: model.require_room(5),
+        lambda: model.represent(random_encoded(batch), batch),
+    ):
+        with pytest.raises(ConfigError, match="room for 4: set side to at least 5"):
+            refused()
 
 
 def test_gains_attention_weighs_the_paths_of_a_pair():
