@@ -24,7 +24,9 @@ NO_TEST = "With 1 seed no test across seeds can be made: it takes at least two."
 def too_few_seeds(
     n: int, comparisons: int, *, test: str = "permutation", alternative: str = "two-sided"
 ) -> str | None:
-    """Says so if no result of this test across n > 1 seeds could pass Holm's first threshold."""
+    """Says so if no result of this test across n > 1 seeds could pass Holm's first threshold, which
+    for one comparison is the level itself.
+    """
     smallest, threshold = smallest_p(test, n, alternative=alternative), ALPHA / comparisons
     if smallest <= threshold:
         return None
@@ -32,10 +34,11 @@ def too_few_seeds(
     seeds = next(filter(enough, range(n, _MOST_SEEDS)), None)
     remedy = f"it takes {seeds} seeds" if seeds else "no number of seeds helps, take another test"
     name = "Wilcoxon" if test == "wilcoxon" else test
+    above = f"{threshold:.3g}, Holm's first threshold for {comparisons} comparisons"
+    above = above if comparisons > 1 else f"the level of {ALPHA}"
     return (
         f"With {n} seeds the smallest possible p of the {name} test is {smallest:.3g}, above "
-        f"{threshold:.3g}, Holm's first threshold for {_counted(comparisons, 'comparison')}: "
-        f"nothing can be significant, whatever the difference; {remedy}."
+        f"{above}: nothing can be significant, whatever the difference; {remedy}."
     )
 
 
