@@ -12,9 +12,9 @@ class DropoutView(Augmenter):
     """Pairs of a second forward pass (SimCSE, Gao et al. 2021; R-Drop, Liang et al. 2021).
 
     It costs another encoding of each document for each of `augment.copies`. With `augment.stage3:
-    head` it is another of the stored encodings, the same for every copy, and costs a pass of the
-    head alone. Where no encoding differs (an encoder without dropout, `encoder.freeze: all`,
-    `augment.passes: 1`) its pairs are copies.
+    head` these are the other stored encodings, each in turn, and cost passes of the head alone.
+    Where no encoding differs (an encoder without dropout, `encoder.freeze: all`, `augment.passes:
+    1`) its pairs are copies.
 
     Args:
         pairs: "positive" pairs enter the loss, or "all".

@@ -15,6 +15,7 @@ PART_VERSIONS = {
     # as these, and generated pairs draw no further negatives into the loss
     **dict.fromkeys(("gain", "jerex"), 2),
     "calibrated": 2,  # only what is borrowed is widened
+    "dropout_view": 2,  # with `augment.stage3: head` each copy has an encoding of its own
     "era": 2,  # each pair loses tokens of its own, and the other weights stay
     **dict.fromkeys(("cnn", "lstm", "bilstm"), 2),  # a word seen once is an unknown word
 }

@@ -88,9 +88,9 @@ def config(
     )
 
 
-def head(augmenter="none", **options) -> RunConfig:
+def head(augmenter="none", *, passes=2, **options) -> RunConfig:
     """A run of the cheap protocol."""
-    run = config(augmenter=augmenter, augment={"stage3": "head", "passes": 2}, **options)
+    run = config(augmenter=augmenter, augment={"stage3": "head", "passes": passes}, **options)
     return run.plain() if augmenter == "none" else run
 
 

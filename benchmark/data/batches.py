@@ -96,7 +96,7 @@ class Batch:
     evidence: Tensor | None = None
 
     encoded: Encoded | None = None  # of a frozen encoder, computed once
-    encoded_again: Encoded | None = None  # another pass, for augmenters that encode again
+    encoded_again: tuple[Encoded, ...] = ()  # other passes, for augmenters that encode again
     further: Batch | None = None  # documents that an augmenter adds to these
     teacher: Tensor | None = None  # [P, R] logits of a teacher, for distillation
     # this process's share of the positive pairs of all, times the number of processes
@@ -139,6 +139,8 @@ class Batch:
                 return value.changed(change)
             if isinstance(value, Batch):
                 return value._map(change)
+            if isinstance(value, tuple):
+                return tuple(map(changed, value))
             return change(value) if isinstance(value, Tensor) else value
 
         return Batch(**{f.name: changed(getattr(self, f.name)) for f in dataclasses.fields(self)})

@@ -56,20 +56,20 @@ class EncodedCollator:
     Args:
         passes: encodings of the split; with several, `seed`, the epoch (which `batches` knows) and
             the document decide which.
-        again: batches bring another pass as well, where there is one.
+        again: so many other passes come as well, as far as there are any.
     """
 
     collator: Collator
     passes: Sequence[EncodedSplit]
     batches: DocumentBatches | None = None
     seed: int = 0
-    again: bool = False
+    again: int = 0
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
         batch = self.collator(rows)
         batch.encoded = self._joined(batch, 0)
-        if self.again:
-            batch.encoded_again = self._joined(batch, 1)
+        others = range(1, min(1 + self.again, len(self.passes)))
+        batch.encoded_again = tuple(self._joined(batch, further) for further in others)
         return batch
 
     def _joined(self, batch: Batch, further: int) -> Encoded:

@@ -53,9 +53,13 @@ class DocreModel(nn.Module):
         """The encoder's output, or what the batch brings along of it."""
         return batch.encoded if batch.encoded is not None else self.encoder(batch)
 
-    def encode_again(self, batch: Batch) -> Encoded:
-        """Another encoding of the batch, with other dropout where there is any."""
-        return self.encode(batch) if batch.encoded_again is None else batch.encoded_again
+    def encode_again(self, batch: Batch, copy: int = 0) -> Encoded:
+        """Another encoding of the batch, with other dropout where there is any; for each `copy` a
+        further one, as far as the batch brings so many along.
+        """
+        if others := batch.encoded_again:
+            return others[copy % len(others)]
+        return self.encode(batch)
 
     def represent(self, batch: Batch) -> Tensor:
         """[P, d] pair representations."""

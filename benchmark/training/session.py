@@ -182,7 +182,8 @@ class Session:
         if not (passes := self.encodings.get(of)):
             return collate
         again = of == TRAINING and AUGMENTERS[self.run.augmenter.name].encodes_again
-        return EncodedCollator(collate, passes, batches, self.run.seed, again=again)
+        copies = self.run.augment.copies if again else 0
+        return EncodedCollator(collate, passes, batches, self.run.seed, again=copies)
 
     def _encoded(
         self, features: Dataset, name: str, *, training: bool = False

@@ -66,23 +66,26 @@ class Step:
         real: Pairs,
         encoded: Encoded,
         batch: Batch,
-        again: Callable[[Batch], Encoded],
+        again: Callable[[Batch, int], Encoded],
     ) -> Pairs | None:
         """The extra pairs of a batch whose pairs are `real`; None if the augmenter makes none.
 
-        again: encodes a batch; the same batch with other dropout.
+        again: encodes a batch with other dropout, for each copy (0, 1, ...) anew.
         """
         if self.changes:
             return None
         classes = real.labels.shape[1]
         if self.does == "documents":
-            return _all_pairs(backbone, again(batch.further), batch.further, classes)
+            return _all_pairs(backbone, again(batch.further, 0), batch.further, classes)
         positive = real.only_positive()
         chosen = self.requests.choose(positive.labels, self.rng)
         if self.does == "view":
-            start = again if self.augmenter.encodes_again else lambda batch: encoded
+            start = again if self.augmenter.encodes_again else lambda *_: encoded
             copies = chosen.tensor_split(self.requests.copies)
-            views = (self._view(backbone, start(batch), batch, classes, part) for part in copies)
+            views = (
+                self._view(backbone, start(batch, copy), batch, classes, part)
+                for copy, part in enumerate(copies)
+            )
             return functools.reduce(Pairs.joined_with, views)
         generated, labels = self.augmenter.augment(
             positive.representations.float()[chosen], positive.labels[chosen], rng=self.rng

@@ -1,5 +1,7 @@
 """The cheap protocol: a new head on the encoder of stage 1."""
 
+from types import SimpleNamespace
+
 import pytest
 import tiny_runs
 import torch
@@ -14,7 +16,7 @@ from benchmark.store.cleaning import SAVED_STATE
 from benchmark.store.runs import RunDirectory
 from benchmark.training.cache import EncodedCollator, EncodedSplit
 from benchmark.training.checkpoints import read_tensors, write_tensors
-from benchmark.training.model import restore_model
+from benchmark.training.model import DocreModel, restore_model
 from benchmark.training.stored_quality import StoredRunQuality
 
 DROPOUT = {"encoder": {"options": {"dropout": 0.2}}, "epochs": 4}  # so that the passes differ
@@ -120,6 +122,32 @@ def test_a_document_is_drawn_from_the_passes_anew_in_each_epoch():
     for of_document in zip(*drawn, strict=True):
         assert set(of_document) == {0.0, 1.0, 2.0}
     assert len(set(map(tuple, drawn))) > 10  # not one pass for a whole epoch
+
+
+@pytest.mark.parametrize(("copies", "expected"), [(0, 0), (1, 1), (2, 2), (5, 2)])
+def test_each_copy_of_a_view_is_another_pass_as_far_as_there_are_any(copies, expected):
+    batches = DocumentBatches([4] * 3, 3, order="random", seed=5)
+    batch = SimpleNamespace(rows=torch.arange(3), width=4, mention_state=torch.zeros(6))
+    passes = [split_of(k) for k in range(3)]
+    found = EncodedCollator(lambda rows: batch, passes, batches, seed=5, again=copies)([])
+    others = [encoded.states[:, 0, 0] for encoded in found.encoded_again]
+    assert len(others) == expected
+    for of_document in zip(found.encoded.states[:, 0, 0], *others, strict=True):
+        assert len(set(map(float, of_document))) == 1 + expected
+
+
+def test_dropout_view_takes_the_passes_in_turn(folder, monkeypatch):
+    taken, encode_again = [], DocreModel.encode_again
+
+    def noted(model, batch, copy):
+        taken.append(encode_again(model, batch, copy).states)
+        return encode_again(model, batch, copy)
+
+    monkeypatch.setattr(DocreModel, "encode_again", noted)
+    monkeypatch.setitem(tiny_runs.AUGMENTERS, "dropout_view", {})
+    run = tiny_runs.head("dropout_view", passes=3, **DROPOUT)
+    execute(folder, run)
+    assert taken and not any(torch.equal(*two) for two in zip(*[iter(taken)] * 2, strict=True))
 
 
 def test_dropout_differs_between_passes_and_dev_has_none(folder):
