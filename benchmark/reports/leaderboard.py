@@ -257,9 +257,14 @@ def _compared(entry: Entry) -> int:
 
 
 def _same(entry: Entry, other: Entry) -> bool:
-    """Whether they hold copies of the same runs, which even took the same time."""
+    """Whether they hold copies of the same runs, which even took the same time, and compare them
+    with the same runs of `none`.
+    """
     mine, theirs = entry.runs, other.runs
     if not mine or mine.keys() != theirs.keys() or entry.name != other.name:
+        return False
+    gains = [side.row.cell("test.f1.difference").values for side in (entry, other)]
+    if any(gains[0][seed] != gains[1][seed] for seed in gains[0].keys() & gains[1].keys()):
         return False
     pairs = [(mine[seed], theirs[seed]) for seed in mine]
     return all(a.metrics == b.metrics and a.config == b.config for a, b in pairs)

@@ -91,6 +91,9 @@ def test_runs_that_two_experiments_hold_stand_in_one_row(tmp_path):
     assert row.cells["test.f1.difference"].n == 6 and found.entries[0].label == "b, a"
     (apart,) = boards_of(runs[:12] + scored(tmp_path, "vae", f1, experiment="d", seconds=1.0))
     assert len(apart.entries) == 3 and SHARED not in apart.notes
+    anew = scored(tmp_path, "none", (0.41,) * 6, experiment="e")
+    (anew,) = boards_of(runs[:12] + anew + scored(tmp_path, "vae", f1, experiment="e"))
+    assert len(anew.entries) == 4  # each `vae` has the differences to its own `none`
 
 
 def test_across_settings_by_hand(tmp_path):
