@@ -131,9 +131,9 @@ def test_a_run_trains_with_its_rates(tmp_path, monkeypatch):
     """The rates of the last step of each epoch, and the decay."""
     seen, close = [], Loop._close_epoch
 
-    def look(loop, seconds):
+    def look(loop):
         seen.append([(g["lr"], g["weight_decay"]) for g in loop.optimizer.param_groups])
-        close(loop, seconds)
+        close(loop)
 
     monkeypatch.setattr(Loop, "_close_epoch", look)
     settings = {"schedule": "constant", "rates": {"bilinear": 0.5}, "decay": "weights"}
