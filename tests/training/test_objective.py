@@ -183,7 +183,7 @@ def test_a_step_of_every_unfitted_augmenter_trains_the_head(given, name):
     augmenter.prepare(label_sets, rng=torch.Generator().manual_seed(0))
     rng = torch.Generator().manual_seed(1)
     step = Step(augmenter, Requests(2, 0.0, label_sets), rng)
-    again = lambda batch: encoded.changed(lambda part: 1.1 * part)
+    again = lambda batch, copy: encoded.changed(lambda part: (1.1 + copy) * part)
     batch = replace(batch, further=batch)
     generated = step.generate(backbone, real, encoded, batch, again)
     makes_pairs = augmenter.does() in ("augment", "view", "documents")
