@@ -67,7 +67,7 @@ def leaderboard(
     """
     from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.evidence import Evidence
-    from benchmark.reports.leaderboard import boards, by_data
+    from benchmark.reports.leaderboard import boards, by_data, count_runs
     from benchmark.reports.protocols import protocols_sentence
     from benchmark.reports.published import reported_beside
     from benchmark.reports.render.page import page
@@ -115,8 +115,7 @@ def leaderboard(
     else:
         text = _tables(out.suffix, shown, published, [across] if across else [], said)
     write_text(out, text)
-    runs = sum(len(entry.runs) for board in shown for entry in board.entries)
-    typer.echo(f"written: {out} ({runs} runs)", err=True)
+    typer.echo(f"written: {out} ({count_runs(shown)} runs)", err=True)
 
 
 def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:

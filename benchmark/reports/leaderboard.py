@@ -215,6 +215,12 @@ def boards(
     return found
 
 
+def count_runs(boards: Iterable[Board]) -> int:
+    """The finished runs on these boards; copies that several experiments hold count once."""
+    entries = (entry for board in boards for entry in board.entries)
+    return len({repr((run.config, run.metrics)) for e in entries for run in e.runs.values()})
+
+
 def _with_encoders(members: list[Member]) -> list[Member]:
     encoders = [encoder_of(member.study.runs[0]).removesuffix(", trained") for member in members]
     if len(set(encoders)) < 2:

@@ -127,6 +127,11 @@ def test_a_published_copy_lacks_its_large_files_and_is_sound(tmp_path):
     copy = RunDirectory(tmp_path / "copy" / directory.path.relative_to(tmp_path / "full"))
     assert not (copy.path / "predictions_test.json").exists()
     assert status_of_directory(copy).state == "done"
+    found = run(tmp_path / "anew", "none", 0, 0.7)
+    write(found).finish()
+    copied[2] = str(tmp_path / "anew")
+    told = subprocess.run(copied, check=True, capture_output=True, text=True).stdout
+    assert told == f"0 new runs\n{copy.path}: holds another run, and was left as it is\n"
     (copy.path / "metrics.json").unlink()
     assert "metrics.json" in damage(copy)
 

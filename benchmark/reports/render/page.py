@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from benchmark.reports.leaderboard import Board, Data, Entry
+from benchmark.reports.leaderboard import Board, Data, Entry, count_runs
 from benchmark.reports.published import Reported
 from benchmark.reports.render.html import html, rendered, whole_page
 from benchmark.reports.svg import Difference, SeedPairs, differences, paired_dots, relation_changes
@@ -57,7 +57,7 @@ def page(
             "augmenter": sorted(augmenters, key=lambda name: (name != BASELINE, name)),
         },
         totals=(
-            (sum(len(entry.row.seeds) for entry in entries), "finished run", "finished runs"),
+            (count_runs(boards), "finished run", "finished runs"),
             (len(entries), "entry", "entries"),
             (len(datasets), "dataset", "datasets"),
             *[(len(boards), "", "versions of the data")] * (len(boards) > len(datasets)),
