@@ -87,7 +87,6 @@ def _paragraph(
         which = "every seed" if 1 < len(early) == len(seeds) else _listed(early)
         text += f" With {which} the best epoch on dev came before augmentation began, so "
         text += f"`{best}` had no part in what is scored there."
-    text += _where(study.pairs(cell))
     if silent := study.silent((backbone, BASELINE)):
         text += f" With {_listed(silent)} `{BASELINE}` predicts no correct fact on dev in any "
         text += "epoch, so differences to it mean nothing there."
@@ -102,6 +101,7 @@ def _paragraph(
                 told = "average precision of the tail, which has no threshold"
                 text += f"; {told}: {signed(of[RANKED].mean)}"
             text += "."
+    text += _where(study.pairs(cell))
     control = study.best_control(backbone)
     if control is None:
         return text + " No control has run, so nothing is known beyond `none`."

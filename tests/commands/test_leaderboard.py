@@ -174,7 +174,7 @@ def test_published_scores_stand_below_the_board_on_request(tmp_path):
     assert "No published scores are kept here for toy" in toy
     assert "RSMAN" in dwie and "RSMAN" not in toy
     for dataset in ("dwie", "toy"):  # whose summary is told
-        assert f"<p>{dataset}: <code>atlop</code> on {dataset} (the whole model" in plain
+        assert f">{dataset}: <code>atlop</code> on {dataset} (the whole model" in plain
 
 
 @pytest.mark.parametrize(

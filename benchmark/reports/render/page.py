@@ -8,6 +8,7 @@ that nothing in a run's files can run or call home.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -37,7 +38,8 @@ def page(
     left_out: sentences on what could not be shown.
     across: the table of augmenters over all settings, for the end.
     made: when and how, for the foot of the page.
-    summary: paragraphs on what the numbers show, for its head.
+    summary: paragraphs on what the numbers show, for its head; their first sentences are seen, the
+        others unfolded.
     """
     entries = [entry for board in boards for entry in board.entries]
     augmenters = {entry.row.label for entry in entries}
@@ -50,7 +52,7 @@ def page(
         across=across,
         title=title,
         made=made,
-        summary=summary,
+        summary=[_lead(paragraph) for paragraph in summary],
         choices={
             "dataset": datasets,
             "backbone": sorted({entry.row.group for entry in entries}),
@@ -70,6 +72,12 @@ def page(
         points=_points,
     )
     return whole_page(body, title, "page.css", "page.js")
+
+
+def _lead(paragraph: str, sentences: int = 3) -> tuple[str, str]:
+    """The first sentences of a paragraph, and the rest."""
+    *first, rest = re.split(r"(?<=\.) (?=[A-Z])", paragraph, maxsplit=sentences)
+    return (" ".join(first), rest) if len(first) == sentences else (paragraph, "")
 
 
 def _figures(board: Board) -> Iterator[tuple[str, str]]:

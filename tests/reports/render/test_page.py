@@ -49,6 +49,17 @@ def runs(tmp_path):
     ]
 
 
+def test_the_summary_shows_its_first_sentences_and_folds_the_others(runs):
+    lead = (
+        "`vae` gains most. On test it has 1.5 F1 more (p = 0.1). With one threshold 0.2 are left."
+    )
+    rest = "On average both gain. Against `copies`: 0.1."
+    text = page_of(runs, summary=(f"{lead} {rest}", "One only, of 2. seeds."))
+    lead, rest = (re.sub("`(.+?)`", r"<code>\1</code>", said) for said in (lead, rest))
+    assert f"<details><summary>{lead}</summary><p>{rest}</p></details>" in text
+    assert "<p>One only, of 2. seeds.</p>" in text
+
+
 def test_entries_stand_in_the_order_of_their_test_f1(runs):
     expected = {
         folder_of(runs[0]): {(b, a): [0, 1] for b in ("atlop", "kd_docre") for a in ("none", "vae")}
