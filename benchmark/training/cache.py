@@ -56,7 +56,7 @@ class EncodedCollator:
     Args:
         passes: encodings of the split; with several, `seed`, the epoch (which `batches` knows) and
             the document decide which.
-        again: so many other passes come as well, as far as there are any.
+        again: how many other passes a batch brings as well; at most all there are.
     """
 
     collator: Collator

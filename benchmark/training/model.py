@@ -53,9 +53,9 @@ class DocreModel(nn.Module):
         """The encoder's output, or what the batch brings along of it."""
         return batch.encoded if batch.encoded is not None else self.encoder(batch)
 
-    def encode_again(self, batch: Batch, copy: int = 0) -> Encoded:
-        """Another encoding of the batch, with other dropout where there is any; for each `copy` a
-        further one, as far as the batch brings so many along.
+    def encode_again(self, batch: Batch, copy: int) -> Encoded:
+        """Another encoding of the batch, with other dropout where there is any. Each `copy` has its
+        own; where the batch brings too few along, they are taken again in turn.
         """
         if others := batch.encoded_again:
             return others[copy % len(others)]

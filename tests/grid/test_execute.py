@@ -81,7 +81,7 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(lab):
 
 
 def test_the_model_of_a_failed_run_is_gone_when_the_next_begins(lab, monkeypatch):
-    """Else a run that fails for want of memory on the GPU takes the others with it."""
+    """A run that ran out of GPU memory must not leave less of it for the next one."""
     models = []
 
     class Model:

@@ -38,8 +38,8 @@ def page(
     left_out: sentences on what could not be shown.
     across: the table of augmenters over all settings, for the end.
     made: when and how, for the foot of the page.
-    summary: paragraphs on what the numbers show, for its head; their first sentences are seen, the
-        others unfolded.
+    summary: paragraphs on what the numbers show, for its head; all but their first sentences are
+        folded.
     """
     entries = [entry for board in boards for entry in board.entries]
     augmenters = {entry.row.label for entry in entries}
