@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves; they need Python 3.11 or later and nothing else.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,10 +24,11 @@ lint: $(STAMP)
 install: $(STAMP)
 
 # torch first and alone, so that the build that the index holds for this version is taken (a CPU build where there is one).
-# The stamp is written last: an interrupted installation is taken up again.
+# The stamp is written last: an interrupted installation is taken up again. So is one that found no `ensurepip` (Debian has it in a package
+# of its own), and left a .venv without pip.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, found " + sys.version)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed (make PYTHON=/path/to/it ...), found " + sys.version)'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "Step 1 of 2: installing torch into $(VENV) (the largest part: a few minutes)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	@echo "Step 2 of 2: installing the other packages"

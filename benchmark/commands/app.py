@@ -7,6 +7,8 @@ Anything else is a fault of the benchmark and shows its traceback.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import typer
@@ -38,6 +40,8 @@ class Commands(TyperGroup):
     """Commands in the order in which they were added, with one place for errors."""
 
     def invoke(self, ctx: Any) -> Any:
+        if sys.platform == "darwin":  # Apple's GPU has no float64, and nothing was tested on it
+            os.environ.setdefault("ACCELERATE_USE_CPU", "true")
         try:
             return super().invoke(ctx)
         except UserError as error:

@@ -1,5 +1,6 @@
 """The command line as a whole: help, errors, and how little it imports."""
 
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,18 @@ def test_every_command_has_help_with_an_example(command):
 def test_an_unknown_command_is_a_mistake_of_the_user():
     result = invoke("raport")
     assert result.exit_code == 2 and "report" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "platform, asked, found",
+    [("darwin", None, "true"), ("darwin", "false", "false"), ("linux", None, None)],
+)
+def test_a_mac_computes_on_its_cpu_unless_told_otherwise(platform, asked, found, monkeypatch):
+    told = {key: value for key, value in os.environ.items() if key != "ACCELERATE_USE_CPU"}
+    monkeypatch.setattr(os, "environ", told | ({"ACCELERATE_USE_CPU": asked} if asked else {}))
+    monkeypatch.setattr(sys, "platform", platform)
+    invoke("raport")
+    assert os.environ.get("ACCELERATE_USE_CPU") == found
 
 
 LIGHT = (
