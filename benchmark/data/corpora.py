@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # `datasets` takes a second to import
 
     from benchmark.data.documents import Corpus
 
+SPLITS = ("train", "dev", "test")
+MOST_FREQUENT = 10  # relations of Freq F1 where none are named
+
 
 def corpus_of_splits(
     name: str,
@@ -62,9 +65,9 @@ def corpus_of_splits(
         )
     if inventory is None:
         inventory = sorted(set().union(*counts.values()))
-    if frequent is None:  # the ten most frequent, ties by name
+    if frequent is None:
         train = relation_frequencies(splits["train"], undirected=undirected)
-        frequent = sorted(train, key=lambda relation: (-train[relation], relation))[:10]
+        frequent = by_frequency(train)[:MOST_FREQUENT]
     for relation in frequent:
         if relation not in inventory:
             unknown = unknown_relation(relation, inventory)
@@ -146,6 +149,11 @@ def relation_frequencies(documents: Dataset, *, undirected: bool = False) -> Cou
         for facts in documents["facts"]
     )
     return Counter(relation for facts in stated for *_, relation in facts)
+
+
+def by_frequency(counts: Mapping[str, int]) -> list[str]:
+    """The names that are counted, most frequent first, ties by name."""
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def read_inventory(

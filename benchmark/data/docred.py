@@ -178,8 +178,8 @@ def require_unseen(rows: Iterable[dict[str, Any]], corpus: Corpus, where: str) -
     Raises DataError, in which `where` names the file or the augmenter of the canonical rows.
     """
     held_out = {}
-    for split, documents in (("dev", corpus.dev), ("test", corpus.test)):
-        for row in documents.select_columns(["title", "sentences"]):
+    for split in ("dev", "test"):
+        for row in corpus.splits[split].select_columns(["title", "sentences"]):
             held_out[_text_of(row)] = f"{split} document {row['title']!r:.80}"
     for number, row in enumerate(rows):
         if known := held_out.get(_text_of(row)):
@@ -203,7 +203,7 @@ def faultless(
     Raises DataError at the first fault.
     """
     try:
-        yield from map(_row, sound(map(as_docred, rows), where, relations))
+        yield from rows_of(map(as_docred, rows), where, relations=relations)
     except (KeyError, TypeError) as error:
         raise DataError(
             f"{where}: expected documents as benchmark/data/documents.py describes them; "

@@ -13,6 +13,8 @@ from functools import cached_property
 
 from datasets import Dataset, Features, List, Value
 
+from benchmark.data.corpora import SPLITS, by_frequency
+
 FEATURES = Features(
     {
         "title": Value("string"),
@@ -62,6 +64,10 @@ class Corpus:
     # in the order of their ids, which count from 1; None: those of train, most frequent first
     entity_types: tuple[str, ...] | None = None
 
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        return {split: getattr(self, split) for split in SPLITS}
+
     @cached_property
     def relation_index(self) -> dict[str, int]:
         """Class index of each relation; class 0 is NA."""
@@ -72,8 +78,7 @@ class Corpus:
         """Id of each entity type, below MOST_TYPES; every other type has id 0, unknown."""
         types = self.entity_types
         if types is None:
-            counts = tally(self.train, "entities", "type")
-            types = sorted(counts, key=lambda name: (-counts[name], name))
+            types = by_frequency(tally(self.train, "entities", "type"))
         return {name: number for number, name in enumerate(types[: MOST_TYPES - 1], start=1)}
 
     @cached_property
@@ -83,8 +88,8 @@ class Corpus:
         Evidence is left out: no score depends on it, and digests in stored results stay valid.
         """
         sha = hashlib.sha256()
-        for split in (self.train, self.dev, self.test):
-            for row in split:
+        for documents in self.splits.values():
+            for row in documents:
                 for fact in row["facts"]:
                     fact.pop("evidence", None)
                 sha.update(json.dumps(row, sort_keys=True).encode())

@@ -19,7 +19,6 @@ How the hub's rows become documents:
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data.corpora import (
+    SPLITS,
     cached,
     corpus_of_splits,
     relation_frequencies,
@@ -36,6 +36,7 @@ from benchmark.data.corpora import (
     without_bars,
 )
 from benchmark.data.docred import docred_format, rows_of
+from benchmark.data.text import WORD
 from benchmark.errors import ConfigError, DataError
 from benchmark.hub import dataset_folder
 from benchmark.options import one_of
@@ -56,7 +57,6 @@ TYPES = ("location", "organization", "person", "event", "misc", "ethnicity", "ti
 TYPES += ("money", "other")
 NO_FACT = "DW_39718698"
 COLUMNS = ["id", "content", "tags", "mentions", "concepts", "relations"]
-WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @DATASETS.register("dwie")
@@ -112,8 +112,10 @@ def dwie(
 
 def _with_sentences(corpus: Corpus) -> Corpus:
     with without_bars():
-        cut = lambda documents: documents.map(split_sentences, features=documents.features)
-        splits = {name: cut(getattr(corpus, name)) for name in ("train", "dev", "test")}
+        splits = {
+            split: documents.map(split_sentences, features=documents.features)
+            for split, documents in corpus.splits.items()
+        }
     note = "documents, one sentence each in DWIE, are cut into sentences after . ! and ?"
     return dataclasses.replace(corpus, **splits, notes=(*corpus.notes, note))
 
@@ -155,10 +157,10 @@ def _from_hub(hub: str, frequent: Sequence[str] | None) -> Corpus:
     files = sorted(folder.glob("Task_1/*.parquet")) or sorted(folder.glob("*.parquet"))
     if not files:
         raise DataError(f"{hub}: holds no Task_1/*.parquet. {INSTEAD}")
-    content = hashlib.sha256("".join(map(sha256, files)).encode()).hexdigest()
+    content = " ".join(map(sha256, files))
     splits = {
         split: cached(partial(read_rows, files, split), key=f"dwie {LAYOUT} {split} {content}")
-        for split in ("train", "dev", "test")
+        for split in SPLITS
     }
     occurring = set().union(*map(relation_frequencies, splits.values()))
     inventory = (*RELATIONS, *sorted(occurring - set(RELATIONS)))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from benchmark.data.corpora import cached, without_bars
+from benchmark.data.corpora import SPLITS, cached, without_bars
 from benchmark.data.docred import faultless
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from benchmark.data.documents import Corpus
 
-SPLITS = ("train", "dev", "test")
 EXPECTED = "The option hub names a folder, or a hub dataset, that `data export` wrote"
 
 
@@ -98,7 +97,7 @@ def push(corpus: Corpus, repository: str, *, private: bool = False) -> str:
 
 def card(corpus: Corpus) -> str:
     """The data card: source, numbers, licence as far as known, and how to load the dataset."""
-    numbers = [statistics(getattr(corpus, split), corpus.frequent or ()) for split in SPLITS]
+    numbers = [statistics(rows, corpus.frequent or ()) for rows in corpus.splits.values()]
     rows = [[key, *(f"{number[key]:,}" for number in numbers)] for key in COUNTED[:7]]
     table = ["", *SPLITS], ["---", *["---:"] * len(SPLITS)], *rows
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*" for split in SPLITS)
@@ -160,13 +159,12 @@ def _write(corpus: Corpus, folder: Path, parquet: bool) -> None:
     import datasets
 
     with without_bars():
-        splits = {split: getattr(corpus, split) for split in SPLITS}
         if parquet:
             (folder / "data").mkdir()
-            for split, documents in splits.items():
+            for split, documents in corpus.splits.items():
                 documents.to_parquet(folder / f"data/{split}-00000-of-00001.parquet")
         else:
-            datasets.DatasetDict(splits).save_to_disk(folder)
+            datasets.DatasetDict(corpus.splits).save_to_disk(folder)
     known: dict[str, Any] = {key: getattr(corpus, key) for key in Knowledge.model_fields}
     known["frequent"] = None if corpus.frequent is None else sorted(corpus.frequent)
     text = json.dumps(known, ensure_ascii=False, indent=1)

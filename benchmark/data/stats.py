@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from benchmark.data.corpora import MOST_FREQUENT, by_frequency
 from benchmark.texts import plain
 
 COUNTED = ("documents", "sentences", "words", "entities", "mentions", "facts", "pairs")
@@ -57,8 +58,8 @@ def statistics(
         relations.update(relation for _, _, relation in facts)
         labels_per_pair.update(labels.values())
 
-    ordered = sorted(relations, key=lambda relation: (-relations[relation], relation))
-    chosen = ordered[:10] if frequent is None else frequent
+    ordered = by_frequency(relations)
+    chosen = ordered[:MOST_FREQUENT] if frequent is None else frequent
     frequent = [relation for relation in ordered if relation in chosen]
     in_frequent = sum(relations[relation] for relation in frequent)
     return {

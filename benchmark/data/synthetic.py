@@ -10,7 +10,6 @@ beginning of a larger one.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from benchmark.data.synthetic_words import RELATIONS, Relation
 from benchmark.options import whole
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
+from benchmark.store.files import sha256
 
 if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
@@ -53,8 +53,8 @@ def synthetic(*, train: int = 240, dev: int = 60, test: int = 100, seed: int = 0
         seed: of the documents; has nothing to do with the seeds of the runs.
     """
     whole("seed", seed, 0)
-    files = (__file__, lexicon.__file__)  # the cache must not outlive their text
-    source = hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
+    # the cache must not outlive the text of these files
+    source = " ".join(sha256(Path(file)) for file in (__file__, lexicon.__file__))
     splits = {}
     for split, count in (("train", train), ("dev", dev), ("test", test)):
         rows = partial(documents, split, whole(split, count), seed)

@@ -69,6 +69,8 @@ class Labelled(Document):
     labels: list[Fact]
 
 
+_adapter = cache(TypeAdapter)  # of one of these forms
+
 Severity = Literal["error", "warning", "info"]  # cannot be loaded | look at it | worth knowing
 Found = Iterator[tuple[str, Severity, str]]  # field, severity and message of a fault
 
@@ -158,11 +160,6 @@ def _examined(
         yield document, [Fault(where, index, title, *rest) for rest in found]
     if index < 0:
         raise DataError(f"{where}: holds no document; expected at least one")
-
-
-@cache
-def _adapter(form: type) -> TypeAdapter:
-    return TypeAdapter(form)
 
 
 def _differences(error: ValidationError) -> Iterator[tuple[str, str]]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.data.corpora import MOST_FREQUENT, by_frequency
 from benchmark.data.docred import read_documents
 from benchmark.data.jsonstream import read_json
 from benchmark.errors import ConfigError, DataError
 from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
 
-MOST_FREQUENT = 10
 SCORES = ("precision", "recall", "f1", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1")
 
 
@@ -87,8 +87,7 @@ def read_reference(
     if frequent is not None:
         chosen = frequent_relations(frequent, known_lists or {})
     elif seen is not None and seen.frequency:
-        ranked = sorted(seen.frequency, key=lambda relation: (-seen.frequency[relation], relation))
-        chosen = frozenset(ranked[:MOST_FREQUENT])
+        chosen = frozenset(by_frequency(seen.frequency)[:MOST_FREQUENT])
     return Reference(documents, seen, chosen, undirected)
 
 
