@@ -231,7 +231,7 @@ def _of_split(
 def _names_of_ranking(split: str, kind: str, metrics: Mapping[str, Any]) -> list[str]:
     """What `_of_ranking` recomputes."""
     names = [THRESHOLDS[kind]] if split == "dev" else []
-    if kind in CALIBRATIONS and "average_precision" in metrics[split]:
+    if kind == "calibrated" and "average_precision" in metrics[split]:
         names.append(f"{split}.average_precision")
     return names
 
@@ -242,7 +242,7 @@ def _of_ranking(
     """The average precision of calibrated scores, and of dev the thresholds."""
     corpus, key, given = gold.corpus, THRESHOLDS[kind], {}
     ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
-    if kind in CALIBRATIONS:
+    if kind == "calibrated":
         precisions = average_precisions(ranking, corpus.relations, corpus.frequent)
         given["average_precision"] = precisions
     if split == "dev" and key == "thresholds":
