@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from benchmark.config import HEAD, complete_options
@@ -41,7 +42,7 @@ from benchmark.scoring.merging import FUSED
 from benchmark.store.differences import flat
 from benchmark.store.runs import RunDirectory, StoredRun
 
-SPLITS = ("dev", "test")
+SCORED = ("dev", "test")
 THRESHOLDS = CALIBRATIONS | FUSED  # a kind of scores -> where metrics.json has its threshold
 BESIDE = (*THRESHOLDS, "average_precision")  # the plain scores of a split
 PREDICTIONS, CANDIDATES = (f"{files} and gold documents" for files in ("predictions", "candidates"))
@@ -108,19 +109,14 @@ class Documents:
 
 class _Gold:
     def __init__(self, name: str, options: Mapping[str, Any]):
-        self.corpus = DATASETS[name](**complete_options(DATASETS, name, dict(options)))
-        self.train = train_facts(self.corpus.train, undirected=self.corpus.undirected)
-        self.splits = {split: list(getattr(self.corpus, split)) for split in SPLITS}
-
-    def count(self, split: str, predictions: list, source: str) -> Counts:
-        return count(
-            self.splits[split],
-            predictions,
-            relations=self.corpus.relations,
-            frequent=self.corpus.frequent,
-            train_documents=self.train,
-            undirected=self.corpus.undirected,
-            source=source,
+        corpus = DATASETS[name](**complete_options(DATASETS, name, dict(options)))
+        self.corpus, self.splits = corpus, {split: list(corpus.splits[split]) for split in SCORED}
+        self.count = partial(
+            count,
+            relations=corpus.relations,
+            frequent=corpus.frequent,
+            train_documents=train_facts(corpus.train, undirected=corpus.undirected),
+            undirected=corpus.undirected,
         )
 
 
@@ -136,10 +132,10 @@ def verify(directory: RunDirectory, documents: Documents) -> Verified:
             gold = documents.of(run)
         except UserError as error:
             found.unverified.append(f"not compared with gold documents: {error}")
-        for split in SPLITS:
-            for kind in ("plain", *THRESHOLDS):
-                if kind == "plain" or kind in metrics[split]:  # not every run has all
-                    _of_split(found, metrics, split, kind, gold)
+        for split in SCORED:
+            # not every run has all
+            for kind in ("plain", *(kind for kind in THRESHOLDS if kind in metrics[split])):
+                _of_split(found, metrics, split, kind, gold)
         if "stage1" in metrics:
             _of_stage1(found, run)
     except UserError as error:
@@ -182,71 +178,63 @@ def _of_split(
     Each threshold belongs to the scores that are made with it, the average precision to the
     calibrated ones.
     """
-    plain, fused, directory = kind == "plain", kind in FUSED, found.directory
-    made_of = f"{'predictions' if plain else 'candidates'}_{split}{f'_{kind}' * fused}.json"
-    names = (f"counts_{split}.json" if plain else f"counts_{split}_{kind}.json", made_of)
-    if fused:
-        names += (f"predictions_{split}_{kind}.json",)
-    for name in names:
+    plain, directory = kind == "plain", found.directory
+    beside = "" if plain else f"_{kind}"
+    counted = f"counts_{split}{beside}.json"
+    made_of = f"{'predictions' if plain else 'candidates'}_{split}{beside * (kind in FUSED)}.json"
+    # those of calibrated scores are not stored: they follow from the candidates
+    predicted = [f"predictions_{split}{beside}.json"] * (kind in FUSED)
+    for name in (counted, made_of, *predicted):
         reason = f"there is no {name}"
         if not directory.has(name) and reason not in found.unverified:
             found.unverified.append(reason)
-    counts, source = None, f"{names[0]} gives"
-    if directory.has(names[0]):
-        where = str(directory.path / names[0])
-        counts = Counts.from_json(directory.read_json(names[0]), where)
-    predictions = None
+    counts, source, of_ranking = None, f"{counted} gives", {}
+    if directory.has(counted):
+        counts = Counts.from_json(directory.read_json(counted), str(directory.path / counted))
     if gold is not None and directory.has(made_of):
-        predictions, where = directory.read_json(made_of), str(directory.path / made_of)
-        candidates = [] if plain else from_columns(predictions, where)
-        chosen = predictions if plain else above(candidates, metrics[THRESHOLDS[kind]])
-        made = gold.count(split, chosen, where)
+        chosen, where = directory.read_json(made_of), str(directory.path / made_of)
+        if not plain:
+            candidates = from_columns(chosen, where)
+            chosen = above(candidates, metrics[THRESHOLDS[kind]])
+        made = gold.count(gold.splits[split], chosen, source=where)
+        of_ranking = {} if plain else _of_ranking(gold, split, kind, candidates, metrics)
         source = f"{made_of} and the gold documents give"
         if counts is not None:
-            found.compare(names[0], counts.to_json(), made.to_json(), source)
-        for name in names[2:]:  # these are the chosen candidates
-            if directory.has(name):
-                stored = {"facts": directory.read_json(name)}
-                found.compare(name, stored, {"facts": chosen}, f"{made_of} gives")
+            found.compare(counted, counts.to_json(), made.to_json(), source)
+        for name in filter(directory.has, predicted):
+            stored = {"facts": directory.read_json(name)}
+            found.compare(name, stored, {"facts": chosen}, f"{made_of} gives")
         counts = made
     elif not plain:
-        found.left |= dict.fromkeys(_names_of_ranking(split, kind, metrics), CANDIDATES)
+        names = [THRESHOLDS[kind]] if split == "dev" else []
+        names += [f"{split}.average_precision"] if kind == "calibrated" else []
+        found.left |= dict.fromkeys(names, CANDIDATES)
     if counts is None:
         scores = (split, f"{split}_relations") if plain else (f"{split}.{kind}",)
         found.left |= dict.fromkeys(scores, PREDICTIONS if plain else CANDIDATES)
-        return
-    if plain:
+    elif plain:
         scores = {name: value for name, value in metrics[split].items() if name not in BESIDE}
         stored = {split: scores, f"{split}_relations": metrics[f"{split}_relations"]}
         given = {split: score(counts), f"{split}_relations": score_relations(counts)}
+        found.compare("metrics.json", stored, given, source)
     else:
-        given = {kind: score(counts)}
-        if predictions is not None:
-            given |= _of_ranking(gold, split, kind, candidates, metrics)
-        stored = {split: {part: (metrics | metrics[split])[part] for part in given}}
-        given = {split: given}
-    found.compare("metrics.json", stored, given, source)
-
-
-def _names_of_ranking(split: str, kind: str, metrics: Mapping[str, Any]) -> list[str]:
-    """What `_of_ranking` recomputes."""
-    names = [THRESHOLDS[kind]] if split == "dev" else []
-    if kind == "calibrated" and "average_precision" in metrics[split]:
-        names.append(f"{split}.average_precision")
-    return names
+        given = {kind: score(counts)} | of_ranking
+        stored = {name: (metrics | metrics[split])[name] for name in given}
+        found.compare("metrics.json", {split: stored}, {split: given}, source)
 
 
 def _of_ranking(
     gold: _Gold, split: str, kind: str, candidates: list, metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The average precision of calibrated scores, and of dev the thresholds."""
-    corpus, key, given = gold.corpus, THRESHOLDS[kind], {}
+    corpus, given = gold.corpus, {}
     ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
     if kind == "calibrated":
         precisions = average_precisions(ranking, corpus.relations, corpus.frequent)
         given["average_precision"] = precisions
-    if split == "dev" and key == "thresholds":
-        given[key] = thresholds_by_relation(ranking, corpus.relations, metrics["threshold"])
+    if split == "dev" and kind == "per_relation":
+        around = metrics["threshold"]
+        given["thresholds"] = thresholds_by_relation(ranking, corpus.relations, around)
     elif split == "dev":
-        given[key] = tuned_threshold(ranking)
+        given[THRESHOLDS[kind]] = tuned_threshold(ranking)
     return given
