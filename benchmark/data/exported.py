@@ -100,38 +100,30 @@ def card(corpus: Corpus) -> str:
     numbers = [statistics(rows, corpus.frequent or ()) for rows in corpus.splits.values()]
     rows = [[key, *(f"{number[key]:,}" for number in numbers)] for key in COUNTED[:7]]
     table = ["", *SPLITS], ["---", *["---:"] * len(SPLITS)], *rows
+    table = "\n".join(f"| {' | '.join(row)} |" for row in table)
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*" for split in SPLITS)
     frequent = ", ".join(sorted(corpus.frequent)) if corpus.frequent else "not defined"
+    direction = "undirected" if corpus.undirected else "directed"
     notes = "".join(f"\n- {note}" for note in corpus.notes)
-    return CARD.format(
-        files=files,
-        quoted_name=json.dumps(corpus.name),  # YAML reads JSON
-        name=corpus.name,
-        table="\n".join(f"| {' | '.join(row)} |" for row in table),
-        relations=len(corpus.relations),
-        direction="undirected" if corpus.undirected else "directed",
-        frequent=frequent,
-        notes=f"\n## Notes\n{notes}\n" if notes else "",
-        licence=corpus.licence or "Not known to the suite: ask where you had the documents from.",
-    )
-
-
-CARD = """---
-pretty_name: {quoted_name}
+    notes = f"\n## Notes\n{notes}\n" if notes else ""
+    licence = corpus.licence or "Not known to the suite: ask where you had the documents from."
+    # the name is quoted as JSON, which YAML reads
+    return f"""---
+pretty_name: {json.dumps(corpus.name)}
 configs:
 - config_name: default
   data_files:
 {files}
 ---
 
-# {name}
+# {corpus.name}
 
 Documents with entities and relations, for document-level relation extraction.
 `data export` of the benchmark wrote them.
 
 {table}
 
-{relations} {direction} relations; frequent ones (Freq F1): {frequent}.
+{len(corpus.relations)} {direction} relations; frequent ones (Freq F1): {frequent}.
 `pairs` are ordered pairs of different entities.
 {notes}
 ## Licence
