@@ -12,7 +12,7 @@ import torch
 from benchmark.data.batches import Batch, Collator, Encoded, WindowPlan
 
 PLAN = WindowPlan(size=64, overlap=0, start=1, end=2, pad=0)
-CLASSES = 6
+CLASSES, HEADS = 6, 4
 
 
 def made_up_document(number: int, entities: int, seed: int = 0) -> dict[str, Any]:
@@ -59,18 +59,16 @@ def made_up_batch(
     return Collator(plan, needs)(documents)
 
 
-def made_up_encoding(
-    batch: Batch, width: int = 16, heads: int = 4, seed: int = 0, dtype=torch.float64
-) -> Encoded:
+def made_up_encoding(batch: Batch, width: int = 16, dtype=torch.float64) -> Encoded:
     """Random states and attention rows, zero at padding; by the document's number alone."""
     states = torch.zeros(len(batch.rows), batch.width, width, dtype=torch.float64)
-    rows = torch.zeros(len(batch.mention_state), heads, batch.width, dtype=torch.float64)
+    rows = torch.zeros(len(batch.mention_state), HEADS, batch.width, dtype=torch.float64)
     of_document = batch.mention_state // batch.width
     for slot, number in enumerate(batch.rows.tolist()):
-        rng = torch.Generator().manual_seed(1000 * seed + number)
+        rng = torch.Generator().manual_seed(number)
         length, mine = int(batch.lengths[slot]), of_document == slot
         states[slot, :length] = torch.randn(length, width, generator=rng, dtype=torch.float64)
         # by position, so that the order of mentions does not matter
-        attention = torch.rand(length, heads, length, generator=rng, dtype=torch.float64)
+        attention = torch.rand(length, HEADS, length, generator=rng, dtype=torch.float64)
         rows[mine, :, :length] = attention[batch.mention_state[mine] % batch.width]
     return Encoded(states.to(dtype), (rows / rows.sum(-1, keepdim=True)).to(dtype))
