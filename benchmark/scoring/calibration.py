@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.errors import DataError
+from benchmark.scoring.counts import ordered
 
 # beside the plain scores of a split in metrics.json -> where metrics.json has the thresholds
 CALIBRATIONS = {"calibrated": "threshold", "per_relation": "thresholds"}
@@ -59,10 +60,7 @@ def rank(
     candidates: dicts with "title", "h_idx", "t_idx", "r" and "score", the margin.
     undirected: (head, tail) and (tail, head) are the same pair.
     """
-
-    def fact(title: str, head: int, tail: int, relation: str) -> tuple:
-        return title, *(sorted((head, tail)) if undirected else (head, tail)), relation
-
+    fact = lambda title, head, tail, relation: (title, *ordered(head, tail, undirected), relation)
     gold = {
         fact(document["title"], f["head"], f["tail"], f["relation"])
         for document in documents

@@ -121,7 +121,7 @@ def train_facts(
     for document in documents:
         mentions = [entity if known is None else entity & known for entity in _names(document)]
         facts = {
-            (*_ordered(fact["head"], fact["tail"], undirected), fact["relation"])
+            (*ordered(fact["head"], fact["tail"], undirected), fact["relation"])
             for fact in document["facts"]
         }
         frequency.update(relation for _, _, relation in facts)
@@ -181,10 +181,10 @@ def count(
         pairs = product(names[d][head], names[d][tail])
         return any((*pair, relations[relation]) in train.names for pair in pairs)
 
-    hits = [fact in gold and fact in predicted for fact in facts]
+    right = gold & predicted
     flags = [
-        (hit, fact in predicted, fact in gold, hit and seen(*fact))
-        for fact, hit in zip(facts, hits, strict=True)
+        (fact in right, fact in predicted, fact in gold, fact in right and seen(*fact))
+        for fact in facts
     ]
     flags = np.array(flags, dtype=np.int64).reshape(-1, 4)  # [K, 4]
     document, _, _, relation = np.array(facts, dtype=np.int64).reshape(-1, 4).T
@@ -285,7 +285,8 @@ def _names(document: Mapping) -> list[set[str]]:
     return [{mention["name"] for mention in entity["mentions"]} for entity in document["entities"]]
 
 
-def _ordered(head: int, tail: int, undirected: bool) -> tuple[int, int]:
+def ordered(head: Any, tail: Any, undirected: bool) -> tuple[Any, Any]:
+    """The two ends of a fact; in an undirected dataset in the one order that both facts share."""
     return (tail, head) if undirected and tail < head else (head, tail)
 
 
@@ -332,4 +333,4 @@ class _Reader:
             raise DataError(
                 f"{where}: r is {relation!r}, none of the dataset's {len(self.relation)} relations"
             )
-        return (d, *_ordered(head, tail, self.undirected), self.relation[relation])
+        return (d, *ordered(head, tail, self.undirected), self.relation[relation])

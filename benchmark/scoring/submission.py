@@ -13,7 +13,7 @@ from benchmark.data.corpora import MOST_FREQUENT, by_frequency
 from benchmark.data.docred import read_documents
 from benchmark.data.jsonstream import read_json
 from benchmark.errors import ConfigError, DataError
-from benchmark.scoring.counts import Counts, TrainFacts, count, score, train_facts
+from benchmark.scoring.counts import Counts, TrainFacts, count, ordered, score, train_facts
 
 SCORES = ("precision", "recall", "f1", "ign_f1", "freq_f1", "ltail_f1", "intra_f1", "inter_f1")
 
@@ -103,7 +103,7 @@ def read_facts(path: Path, *, undirected: bool = False) -> TrainFacts:
     for number, entry in enumerate(entries):
         if not _names(entry) or len(entry) != 3:
             raise DataError(f"{path}: entry {number}: expected {form}, got {entry!r:.200}")
-    distinct = {(*(sorted(pair) if undirected else pair), name) for *pair, name in entries}
+    distinct = {(*ordered(head, tail, undirected), name) for head, tail, name in entries}
     mirrored = {(tail, head, name) for head, tail, name in distinct if undirected}
     return TrainFacts(frozenset(distinct | mirrored), Counter(name for *_, name in distinct))
 
