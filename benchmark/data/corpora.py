@@ -140,8 +140,6 @@ def relation_frequencies(documents: Dataset, *, undirected: bool = False) -> Cou
     """Number of facts of each relation. undirected: one that is stated in both directions counts
     once.
     """
-    from benchmark.data.documents import tally
-
     if not undirected:
         return tally(documents, "facts", "relation")
     stated = (
@@ -149,6 +147,15 @@ def relation_frequencies(documents: Dataset, *, undirected: bool = False) -> Cou
         for facts in documents["facts"]
     )
     return Counter(relation for facts in stated for *_, relation in facts)
+
+
+def tally(documents: Dataset, column: str, key: str) -> Counter[str]:
+    """How often each value of `key` occurs among the entries of a list column."""
+    counts: Counter[str] = Counter()
+    for batch in documents.select_columns(column).with_format("arrow").iter(1000):
+        values = batch[column].combine_chunks().flatten().field(key)
+        counts.update({v["values"]: v["counts"] for v in values.value_counts().to_pylist()})
+    return counts
 
 
 def by_frequency(counts: Mapping[str, int]) -> list[str]:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
 from datasets import Dataset, Features, List, Value
 
-from benchmark.data.corpora import SPLITS, by_frequency
+from benchmark.data.corpora import SPLITS, by_frequency, tally
 
 FEATURES = Features(
     {
@@ -96,12 +95,3 @@ class Corpus:
         known = [self.relations, sorted(self.frequent or ()), self.undirected]
         sha.update(json.dumps(known).encode())
         return sha.hexdigest()[:16]
-
-
-def tally(documents: Dataset, column: str, key: str) -> Counter[str]:
-    """How often each value of `key` occurs among the entries of a list column."""
-    counts: Counter[str] = Counter()
-    for batch in documents.select_columns(column).with_format("arrow").iter(1000):
-        values = batch[column].combine_chunks().flatten().field(key)
-        counts.update({v["values"]: v["counts"] for v in values.value_counts().to_pylist()})
-    return counts
