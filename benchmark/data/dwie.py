@@ -33,7 +33,6 @@ from benchmark.data.corpora import (
     corpus_of_splits,
     relation_frequencies,
     with_source,
-    without_bars,
 )
 from benchmark.data.docred import docred_format, rows_of
 from benchmark.data.text import WORD
@@ -111,11 +110,12 @@ def dwie(
 
 
 def _with_sentences(corpus: Corpus) -> Corpus:
-    with without_bars():
-        splits = {
-            split: documents.map(split_sentences, features=documents.features)
-            for split, documents in corpus.splits.items()
-        }
+    splits = {
+        split: cached(
+            partial(map, split_sentences, documents), key=f"cut {LAYOUT} {documents._fingerprint}"
+        )
+        for split, documents in corpus.splits.items()
+    }
     note = "documents, one sentence each in DWIE, are cut into sentences after . ! and ?"
     return dataclasses.replace(corpus, **splits, notes=(*corpus.notes, note))
 

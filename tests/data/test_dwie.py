@@ -5,6 +5,7 @@ dwie_hub/Task_1/*.parquet and dwie/{train_389,dev,test,rel2id}.json. Without it 
 skipped.
 """
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from data.test_docred import files_of, write
 
 from benchmark.data.dwie import DEV, NO_FACT, RELATIONS, dwie, tokens
-from benchmark.errors import ConfigError, DataError
+from benchmark.errors import ConfigError, DataError, UserError
 
 DATA = Path(os.environ.get("DOCRE_DATA", "no-such-folder"))
 
@@ -98,6 +99,16 @@ def test_sentences_are_cut_outside_mentions_where_asked(tmp_path):
     assert cut.digest != whole.digest and cut.relations == whole.relations
     with pytest.raises(ConfigError, match="sentences"):
         dwie(hub=hub, sentences="cut")
+
+
+def test_sentences_that_cannot_be_kept_are_a_readable_error(tmp_path, monkeypatch):
+    def full(row):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    hub = table(tmp_path, [row(content="Velm's summit of 2003/2004: Velm lost.")])
+    monkeypatch.setattr("benchmark.data.dwie.split_sentences", full)
+    with pytest.raises(UserError, match="parsed documents cannot be cached there: .*No space"):
+        dwie(hub=hub, sentences="split")
 
 
 def test_a_word_never_crosses_the_edge_of_a_mention():
