@@ -32,7 +32,7 @@ def corpus_of_splits(
     name: str,
     splits: Mapping[str, Dataset],
     *,
-    inventory: Sequence[str] | None = None,
+    inventory: Sequence[str] | None,
     relation_names: Mapping[str, str] | None = None,
     frequent: Sequence[str] | None = None,
     undirected: bool = False,

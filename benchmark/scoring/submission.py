@@ -60,11 +60,11 @@ class Reference:
 def read_reference(
     gold: Path,
     *,
-    train: Path | None = None,
-    facts: Path | None = None,
-    frequent: str | None = None,
-    known_lists: Mapping[str, frozenset[str]] | None = None,
-    undirected: bool = False,
+    train: Path | None,
+    facts: Path | None,
+    frequent: str | None,
+    known_lists: Mapping[str, frozenset[str]],
+    undirected: bool,
 ) -> Reference:
     """The reference from files.
 
@@ -85,7 +85,7 @@ def read_reference(
     elif facts is not None:
         seen = read_facts(facts, undirected=undirected)
     if frequent is not None:
-        chosen = frequent_relations(frequent, known_lists or {})
+        chosen = frequent_relations(frequent, known_lists)
     elif seen is not None and seen.frequency:
         chosen = frozenset(by_frequency(seen.frequency)[:MOST_FREQUENT])
     return Reference(documents, seen, chosen, undirected)
