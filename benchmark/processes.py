@@ -4,8 +4,9 @@ The main process is the command: it plans, claims, decides, writes and reports. 
 their part in every run that it starts (`grid.follow`), and write nothing. Without a launcher there
 is one process, and everything here does nothing.
 
-The processes exchange small JSON values here. These go over gloo, whatever the device, which
-avoids waiting for a GPU. Tensors are exchanged in `benchmark/training/gathering.py`.
+The processes exchange small JSON values here (torch's `all_gather_object` would pickle them). These
+go over gloo, whatever the device, which avoids waiting for a GPU. Tensors are exchanged in
+`benchmark/training/gathering.py`.
 """
 
 from __future__ import annotations
