@@ -65,12 +65,11 @@ def leaderboard(
       python run_benchmark.py leaderboard results/small \\
           --add-predictions "My system=mine.json" --gold test.json --train train.json
     """
-    from benchmark.reports.board_table import across_sentence, across_settings
     from benchmark.reports.evidence import Evidence
     from benchmark.reports.leaderboard import boards, by_data, count_runs
-    from benchmark.reports.protocols import protocols_sentence
     from benchmark.reports.published import reported_beside
     from benchmark.reports.render.page import page
+    from benchmark.reports.settings import across_sentence, across_settings, protocols_sentence
     from benchmark.reports.significance import calibrated_significance
     from benchmark.reports.submitted import predictions_tables
     from benchmark.reports.summary import summary
@@ -151,7 +150,7 @@ def _tables(
     said: list[str],
 ) -> str:
     """A table for each board with the published ones below it, and the one across settings."""
-    from benchmark.reports.board_table import board_table
+    from benchmark.reports.leaderboard import board_table
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown
 

@@ -7,14 +7,13 @@ has the differences to the best control, with p uncorrected and no mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from statistics import median
-from typing import Any
 
 from benchmark.reports.ablation import BEST_CONTROL, EARLY, early_note, study_notes
 from benchmark.reports.significance import FAMILIES, FURTHER, Contrast, Significance
-from benchmark.reports.study import is_control
+from benchmark.reports.study import grouped, is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
 from benchmark.statistics.advice import (
     DOCUMENT_LEVEL,
@@ -89,12 +88,12 @@ def difference_table(found: Significance) -> Table:
 def without_counts(found: Significance) -> Iterator[str]:
     """Which runs have no usable counts per document, and why."""
     runs, problems = found.study.runs, found.evidence.problems
-    reasons = _grouped(
+    reasons = grouped(
         (problems[run.path], f"{run.backbone}/{run.augmenter} (seed {run.seed})")
         for run in runs
         if run.path in problems
     )
-    for reason, names in reasons:
+    for reason, names in reasons.items():
         which = "any run" if len(names) == len(runs) else ", ".join(names)
         yield f"No intervals with {which}: {reason}."
 
@@ -161,7 +160,8 @@ def _meaning(found: Significance) -> Iterator[str]:
 def _warnings(found: Significance) -> Iterator[str]:
     """What a reader must know before believing significance, or its absence."""
     hopeless = [contrast for contrast in found.tested if _hopeless(contrast, found)]
-    for n, names in _grouped((c.difference.n, f"{c.name} ({c.score})") for c in hopeless):
+    few = grouped((c.difference.n, f"{c.name} ({c.score})") for c in hopeless)
+    for n, names in few.items():
         where = f"Where the permutation test was taken ({', '.join(names)}): "
         said = too_few_seeds(n, found.size)
         yield said if len(names) == len(found.tested) else where + said
@@ -204,12 +204,12 @@ def _notes(found: Significance) -> Iterator[str]:
             f"({found.evidence.resamples:,} resamples of {intervals[0].documents} documents)."
         )
     yield from _tests(found)
-    warnings = _grouped(
+    warnings = grouped(
         (warning, f"{contrast.name} {contrast.score}")
         for contrast in found.contrasts
         for warning in (contrast.interval.warnings if contrast.interval else ())
     )
-    for warning, names in warnings:
+    for warning, names in warnings.items():
         which = "" if len(names) == len(intervals) else f" of {', '.join(names)}"
         yield f"Intervals{which}: {warning}."
     if any(interval.seeds == 1 for interval in intervals):
@@ -241,17 +241,17 @@ def _lacking(contrast: Contrast, found: Significance) -> Iterator[str]:
 
 def _tests(found: Significance) -> Iterator[str]:
     """Which tests were taken and why, and how they are corrected."""
-    taken = _grouped((c.test.name, f"{c.name} {c.score}") for c in found.tested)
+    taken = grouped((c.test.name, f"{c.name} {c.score}") for c in found.tested)
     if not taken:
         if any(contrast.difference.values for contrast in found.contrasts):
             yield NO_TEST
         return
-    which = "; ".join(f"{name}: {', '.join(names)}" for name, names in taken)
+    which = "; ".join(f"{name}: {', '.join(names)}" for name, names in taken.items())
     yield (
         "p: two-sided, across the paired seeds. The paired t-test where Shapiro-Wilk does not "
         "reject that the differences are normal (weak evidence with so few); otherwise, and where "
         "it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
-        f"Taken here: {which if len(taken) > 1 else taken[0][0]}."
+        f"Taken here: {which if len(taken) > 1 else next(iter(taken))}."
     )
     errors = [c.test.p_error for c in found.tested if c.test.p_error is not None]
     if errors:
@@ -270,11 +270,3 @@ def _tests(found: Significance) -> Iterator[str]:
     )
     if any(contrast.significant for contrast in found.contrasts):
         yield f"`{MARK}`: p (Holm) at most {ALPHA}, and the interval excludes 0."
-
-
-def _grouped(pairs: Iterable[tuple[Any, str]]) -> list[tuple[Any, list[str]]]:
-    """Each first member with all of its second ones, in order."""
-    groups: dict[Any, list[str]] = {}
-    for first, second in pairs:
-        groups.setdefault(first, []).append(second)
-    return list(groups.items())

@@ -1,4 +1,4 @@
-"""The leaderboard as data: the entries on each dataset in order, with their ranks."""
+"""The leaderboard: the entries on each dataset in order, with their ranks, and as a Table."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import fsum
 
-from benchmark.reports.ablation import ablation_table, encoder_of, score_cell
+from benchmark.reports.ablation import TO_CONTROL, ablation_table, encoder_of, score_cell
 from benchmark.reports.difference_table import SHORTENED, marked, without_counts
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.ranks import ranks
 from benchmark.reports.significance import Significance, significance
-from benchmark.reports.study import Seeds, Study
+from benchmark.reports.study import Seeds, Study, grouped
 from benchmark.reports.submitted import LABEL, UNRANKED
 from benchmark.reports.svg import RelationChange
 from benchmark.reports.tables import BASELINE, MISSING, Cell, Column, Row, Table
@@ -174,10 +174,7 @@ class Board:
 
 
 def by_data(studies: Sequence[Study]) -> dict[Data, list[Study]]:
-    groups: dict[Data, list[Study]] = {}
-    for study in studies:
-        groups.setdefault(study.data, []).append(study)
-    return groups
+    return grouped((study.data, study) for study in studies)
 
 
 def boards(
@@ -213,6 +210,27 @@ def boards(
         heading = f"{dataset} (data {digest or 'unknown'})" if versions[dataset] > 1 else dataset
         found.append(Board(data, heading, tuple(members), tuple(entries), notes))
     return found
+
+
+def board_table(board: Board) -> Table:
+    """All entries on one dataset, the best first, with their ranks and the time of a run."""
+    rows = [entry.row for entry in board.entries]
+    if board.several:
+        rows = [entry.with_experiment for entry in board.entries]
+    told = grouped((note, member.label) for member in board.members for note in member.table.notes)
+    whole = [member.label for member in board.members if member.study], [LABEL]
+    notes = [*board.notes]
+    for note, labels in told.items():
+        if not note.startswith(("Bold:", f"{TO_CONTROL.label}:")):  # of the ablation table alone
+            of_some = board.several and labels not in whole
+            notes.append(f"Of {', '.join(labels)}: {note}" if of_some else note)
+    devices = sorted({device for entry in board.entries for device in entry.devices})
+    notes.append(
+        f"min/run: without the minutes of the `{BASELINE}` run it starts from. Devices: "
+        f"{', '.join(devices) or 'unknown'}."
+    )
+    title = f"{board.heading}: leaderboard"
+    return Table(title, tuple(notes), "Backbone", "Augmenter", board.columns, tuple(rows))
 
 
 def count_runs(boards: Iterable[Board]) -> int:

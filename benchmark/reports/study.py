@@ -165,8 +165,21 @@ def is_control(augmenter: str) -> bool:
     return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
 
 
+def augment_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How a run with this configuration augments; `none` may say nothing of it."""
+    return config.get("augment") or {}
+
+
+def grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list]:
+    """Each first member with all of its second ones, in order."""
+    groups: dict[Any, list] = {}
+    for first, second in pairs:
+        groups.setdefault(first, []).append(second)
+    return groups
+
+
 def _from_warmup(run: StoredRun) -> bool:
-    warmup = (run.config.get("augment") or {}).get("warmup_epochs", 0)
+    warmup = augment_of(run.config).get("warmup_epochs", 0)
     return 0 < run.metrics.get("best_epoch", warmup + 1) <= warmup
 
 

@@ -7,7 +7,7 @@ from math import fsum
 from operator import getitem
 
 from benchmark.reports.significance import Contrast, Significance, against
-from benchmark.reports.study import Pairs, Study, is_control
+from benchmark.reports.study import Pairs, Study, augment_of, is_control
 from benchmark.reports.tables import BASELINE, signed
 
 LEFT = {"calibrated.f1": "F1", "calibrated.ltail_f1": "LTail F1"}  # with a tuned threshold
@@ -66,7 +66,7 @@ def _nothing_learnt(backbone: str, study: Study) -> str:
 def _setting(backbone: str, study: Study, seeds: int) -> str:
     """The backbone, its dataset and protocol, and the number of seeds that is spoken of."""
     run = next(iter(study.cells[backbone, BASELINE].values()))
-    head = (run.config.get("augment") or {}).get("stage3") == "head"
+    head = augment_of(run.config).get("stage3") == "head"
     protocol = "only the head trained anew" if head else "the whole model trained anew"
     return f"`{backbone}` on {run.dataset} ({protocol}, {seeds} seed{'s' if seeds > 1 else ''})"
 

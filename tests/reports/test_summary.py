@@ -6,12 +6,12 @@ import pytest
 from stored_runs import boards_of, compared_with_none, counted, scores
 
 from benchmark.reports.ablation import CALIBRATED, TO_CONTROL, ablation_table
-from benchmark.reports.board_table import across_sentence, across_settings, board_table
 from benchmark.reports.difference_table import difference_table
-from benchmark.reports.protocols import protocols_sentence
+from benchmark.reports.leaderboard import board_table
 from benchmark.reports.render.html import html
 from benchmark.reports.render.page import page
 from benchmark.reports.render.text import markdown
+from benchmark.reports.settings import across_sentence, across_settings, protocols_sentence
 from benchmark.reports.significance import calibrated_significance
 from benchmark.reports.study import Study
 from benchmark.reports.summary import summary

@@ -4,10 +4,10 @@ import pytest
 from stored_runs import boards_of, compared_with_none, counted, scored
 
 from benchmark.config import AugmentConfig
-from benchmark.reports.board_table import across_settings, board_table
-from benchmark.reports.leaderboard import SHARED
+from benchmark.reports.leaderboard import SHARED, board_table
 from benchmark.reports.render.page import page
 from benchmark.reports.render.text import csv_text, markdown
+from benchmark.reports.settings import across_settings
 
 
 def board(runs):
