@@ -19,7 +19,6 @@ from benchmark.store.runs import StoredRun
 
 STAGE1 = "(stage 1)"
 EARLY = "†"  # the model was chosen before augmentation began
-BEST_CONTROL = "the one with the highest mean dev F1 of those with the most seeds"
 
 
 def _column(key: str, label: str, heading: str) -> Column:
@@ -99,7 +98,7 @@ def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Tabl
     title, about = _ABOUT[columns]
     if any(study.learnt_nothing((name, BASELINE)) for name in study.backbones):
         about = about.replace(LEARNING, SILENT)
-    controls = {name: found for name in study.backbones if (found := study.best_control(name))}
+    controls = study.best_controls
     if columns is ABLATION and controls:
         columns += (TO_CONTROL,)
     if columns is CALIBRATED and any(map(_fused, study.cells.values())):
@@ -211,7 +210,7 @@ def _row(
         found = score_cell(column, runs, others)
         marked = early and column.difference and found.n
         cells[column.key] = replace(found, mark=EARLY) if marked else found
-    control, expected = is_control(augmenter), study.expected[place]
+    expected, control = study.expected[place], is_control(augmenter)
     return Row(backbone, augmenter, cells, tuple(runs), expected, control=control)
 
 
@@ -273,8 +272,7 @@ def _notes(
         told = f"Δ: the test score minus that of `{BASELINE}` with the same backbone and seed"
         yield f"{told}{spread}."
     if TO_CONTROL in columns:
-        best = ", ".join(f"`{name}` ({backbone})" for backbone, name in controls.items())
-        yield f"Δ control: the difference to the best control, {BEST_CONTROL}: {best}."
+        yield f"Δ control: the difference to {best_control(controls)}."
     if about:
         yield about
     if any(cell.best for cell in cells):
@@ -292,6 +290,12 @@ def _notes(
             "`dataset.frequent` names its frequent relations."
         )
     yield from dict.fromkeys(note for run in runs for note in run.facts.get("corpus_notes", ()))
+
+
+def best_control(controls: Mapping[str, str]) -> str:
+    """In words, which control is compared with; `controls`: backbone -> its best control."""
+    said = "the best control, the one with the highest mean dev F1 of those with the most seeds"
+    return f"{said}: {', '.join(f'`{name}` ({backbone})' for backbone, name in controls.items())}"
 
 
 def encoder_of(run: StoredRun) -> str:

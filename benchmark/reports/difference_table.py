@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from statistics import median
 
-from benchmark.reports.ablation import BEST_CONTROL, EARLY, early_note, study_notes
+from benchmark.reports.ablation import EARLY, best_control, early_note, study_notes
 from benchmark.reports.significance import FAMILIES, FURTHER, Contrast, Significance
 from benchmark.reports.study import grouped, is_control
 from benchmark.reports.tables import BASELINE, UNDEFINED, Cell, Column, Row, Table
@@ -192,9 +192,7 @@ def _hopeless(contrast: Contrast, found: Significance) -> bool:
 def _notes(found: Significance) -> Iterator[str]:
     several = any(contrast.difference.n > 1 for contrast in found.contrasts)
     spread = ": mean ± standard deviation of the pairs (n - 1)" if several else ""
-    best = ", ".join(f"`{name}` ({backbone})" for backbone, name in found.controls.items())
-    best = f"the best control, {BEST_CONTROL}: {best},"
-    other = best if found.controls else f"`{BASELINE}`"
+    other = f"{best_control(found.controls)}," if found.controls else f"`{BASELINE}`"
     yield f"Augmenter minus {other} with the same backbone and seed, in points{spread}."
     intervals = [c.interval for c in found.contrasts if c.interval is not None]
     if intervals:

@@ -56,7 +56,7 @@ class Member:
     def of(study: Study, evidence: Evidence) -> Member:
         found = significance(study, evidence)
         table = marked(ablation_table(study), found)
-        notes, held = table.notes, study.holding(*(column.path[1] for column in CALIBRATED))
+        notes, held = table.notes, study.holding("calibrated", "average_precision")
         if held is not None:
             notes += (SHORTENED, *filter(None, [held.without]))
         notes += (*without_counts(found),)

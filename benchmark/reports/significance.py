@@ -140,10 +140,9 @@ def significance(
 
     Raises UserError for a run that does not hold a score, see `score_cell`.
     """
-    families = {}
-    for measure, column in measures.items():
-        places = [place for place in study.cells if place[1] != BASELINE]
-        found = [_contrast(study, place, measure, column, evidence) for place in places]
+    places, families = [place for place in study.cells if place[1] != BASELINE], {}
+    for measure in measures:
+        found = [_contrast(study, place, measure, evidence) for place in places]
         adjusted = holm([contrast.test and contrast.test.p for contrast in found])
         families[measure] = {
             place: replace(contrast, adjusted=p)
@@ -154,7 +153,7 @@ def significance(
 
 def against(study: Study, place: tuple[str, str], other: str, evidence: Evidence) -> Contrast:
     """A cell against another augmenter of its backbone on test F1: one comparison, uncorrected."""
-    found = _contrast(study, place, "f1", PLAIN["f1"], evidence, other)
+    found = _contrast(study, place, "f1", evidence, other)
     return replace(found, adjusted=found.test and found.test.p)
 
 
@@ -169,20 +168,18 @@ def to_controls(study: Study, evidence: Evidence) -> Significance | None:
     FURTHER with the runs that hold such scores); None where no seed of a control pairs with one of
     an augmenter.
     """
-    controls = {name: found for name in study.backbones if (found := study.best_control(name))}
+    controls, held = study.best_controls, study.holding("calibrated", "average_precision")
     others = {
         place: controls[place[0]]
         for place in study.cells
         if place[0] in controls and place[1] not in (BASELINE, controls[place[0]])
     }
-    held = study.holding("calibrated", "average_precision")
     families = {
         measure: {
-            place: _contrast(of, place, measure, column, evidence, other)
-            for place, other in others.items()
+            place: _contrast(of, place, measure, evidence, other) for place, other in others.items()
         }
         for of, measures in ((study, PLAIN), (held, FURTHER))
-        for measure, column in measures.items()
+        for measure in measures
         if of is not None
     }
     paired = any(study.pairs(place, other) for place, other in others.items())
@@ -191,14 +188,10 @@ def to_controls(study: Study, evidence: Evidence) -> Significance | None:
 
 
 def _contrast(
-    study: Study,
-    place: tuple[str, str],
-    measure: str,
-    column: Column,
-    evidence: Evidence,
-    other: str = BASELINE,
+    study: Study, place: tuple[str, str], measure: str, evidence: Evidence, other: str = BASELINE
 ) -> Contrast:
-    difference = score_cell(column, study.cells[place], study.cells.get((place[0], other), {}))
+    runs, others = study.cells[place], study.cells.get((place[0], other), {})
+    difference = score_cell(FAMILIES[measure], runs, others)
     values = np.array(list(difference.values.values()))
     interval = evidence.interval(study.pairs(place, other), measure) if len(values) else None
     test = None

@@ -118,23 +118,27 @@ class Study:
         cells, lacking = {}, []
         for cell, runs in self.cells.items():
             cells[cell] = {seed: run for seed, run in runs.items() if holds(run)}
-            if seeds := [str(seed) for seed in runs if seed not in cells[cell]]:
-                which = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
-                lacking.append(f"{'/'.join(cell)} ({which})")
+            if seeds := [seed for seed in runs if seed not in cells[cell]]:
+                lacking.append(f"{'/'.join(cell)} ({listed(seeds)})")
         if not any(cells.values()):
             return None
         names = " and ".join(LATER[score] for score in scores)
         told = f"Older runs, which have no {names}: {', '.join(lacking)}." if lacking else ""
         return replace(self, cells=cells, without=told)
 
-    def best_control(self, backbone: str) -> str | None:
-        """The control with the highest mean dev F1, among those with the most seeds."""
-        f1 = {
-            augmenter: [run.metrics["dev"]["f1"] or 0.0 for run in runs.values()]
-            for (of, augmenter), runs in self.cells.items()
-            if of == backbone and runs and is_control(augmenter)
-        }
-        return max(f1, key=lambda name: (len(f1[name]), math.fsum(f1[name])), default=None)
+    @cached_property
+    def best_controls(self) -> dict[str, str]:
+        """Backbone -> its control with the highest mean dev F1, among those with the most seeds."""
+        found = {}
+        for backbone in self.backbones:
+            f1 = {
+                augmenter: [run.metrics["dev"]["f1"] or 0.0 for run in runs.values()]
+                for (of, augmenter), runs in self.cells.items()
+                if of == backbone and runs and is_control(augmenter)
+            }
+            if f1:
+                found[backbone] = max(f1, key=lambda name: (len(f1[name]), math.fsum(f1[name])))
+        return found
 
     @cached_property
     def relation_names(self) -> dict[str, str]:
@@ -163,6 +167,10 @@ def inventory(run: StoredRun) -> dict[str, Any]:
 
 def is_control(augmenter: str) -> bool:
     return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
+
+
+def listed(seeds: list[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def augment_of(config: Mapping[str, Any]) -> Mapping[str, Any]:

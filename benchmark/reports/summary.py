@@ -7,7 +7,7 @@ from math import fsum
 from operator import getitem
 
 from benchmark.reports.significance import Contrast, Significance, against
-from benchmark.reports.study import Pairs, Study, augment_of, is_control
+from benchmark.reports.study import Pairs, Study, augment_of, is_control, listed
 from benchmark.reports.tables import BASELINE, signed
 
 LEFT = {"calibrated.f1": "F1", "calibrated.ltail_f1": "LTail F1"}  # with a tuned threshold
@@ -84,11 +84,11 @@ def _paragraph(
         f"`{BASELINE}` by {' and by '.join(gains)}."
     )
     if early := [run.seed for run in study.chosen_early(cell) if run.seed in seeds]:
-        which = "every seed" if 1 < len(early) == len(seeds) else _listed(early)
+        which = "every seed" if 1 < len(early) == len(seeds) else listed(early)
         text += f" With {which} the best epoch on dev came before augmentation began, so "
         text += f"`{best}` had no part in what is scored there."
     if silent := study.silent((backbone, BASELINE)):
-        text += f" With {_listed(silent)} `{BASELINE}` predicts no correct fact on dev in any "
+        text += f" With {listed(silent)} `{BASELINE}` predicts no correct fact on dev in any "
         text += "epoch, so differences to it mean nothing there."
     if further is not None:
         of = {measure: further.families[measure][cell].difference for measure in (*LEFT, RANKED)}
@@ -102,7 +102,7 @@ def _paragraph(
                 text += f"; {told}: {signed(of[RANKED].mean)}"
             text += "."
     text += _where(study.pairs(cell))
-    control = study.best_control(backbone)
+    control = study.best_controls.get(backbone)
     if control is None:
         return text + " No control has run, so nothing is known beyond `none`."
     pairs = study.pairs(cell, control)
@@ -116,13 +116,9 @@ def _paragraph(
     return f"{text}."
 
 
-def _listed(seeds: list[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
 def _fewer(held: Pairs, pairs: Pairs) -> str:
     """Which seeds are spoken of where some runs, being older, hold no such scores."""
-    return f" ({_listed([a.seed for a, _ in held])} alone)" if len(held) < len(pairs) else ""
+    return f" ({listed([a.seed for a, _ in held])} alone)" if len(held) < len(pairs) else ""
 
 
 def _mean_gain(pairs: Pairs, *path: str) -> float:
