@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.reports.tables import signed
+from benchmark.reports.tables import Cell, signed
 from benchmark.scoring.counts import BUCKETS
 from benchmark.texts import escape
 
@@ -26,28 +26,6 @@ class RelationChange:
     frequency: int
     change: float | None
     f1: float | None = None
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference to `none` in points.
-
-    low, high: its interval, None where there is none. values: the seeds' own differences.
-    """
-
-    label: str
-    point: float
-    low: float | None = None
-    high: float | None = None
-    values: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class SeedPairs:
-    """One augmenter: seed -> (score of `none`, score with the augmenter), in percent."""
-
-    label: str
-    values: Mapping[int, tuple[float, float]]
 
 
 def relation_changes(changes: Iterable[RelationChange], title: str) -> str:
@@ -91,15 +69,17 @@ def relation_changes(changes: Iterable[RelationChange], title: str) -> str:
     return _svg(720, bottom + 42, title, said, parts, wide=True)
 
 
-def differences(rows: Sequence[Difference], title: str) -> str:
-    """Each difference as a point with its interval, over a line at zero.
+def differences(rows: Sequence[tuple[str, Cell, tuple[float, float] | None]], title: str) -> str:
+    """Each difference to `none` as a point with its interval, over a line at zero.
 
     A point without an interval is hollow, and its label says so.
+
+    rows: label, difference and interval, in points.
     """
     width, line, top = 360, 42, 22
     bottom = top + line * max(len(rows), 1)
-    every = [n for row in rows for n in (row.point, row.low, row.high, *row.values)]
-    scale = _Scale([0, *(n for n in every if n is not None)], 8, width - 8)
+    every = [n for _, cell, ends in rows for n in (*cell.values.values(), *(ends or ()))]
+    scale = _Scale([0, *every], 8, width - 8)
     parts = [
         _text(0, top - 9, "◂ worse than none", "axis", "start"),
         _text(width, top - 9, "better than none ▸", "axis", "end"),
@@ -109,38 +89,41 @@ def differences(rows: Sequence[Difference], title: str) -> str:
         parts.append(f'<path class="{kind}" d="M{x:.1f} {top}V{bottom}"/>')
         parts.append(_text(x, bottom + 16, _tick(tick), "axis"))
     said = []
-    for index, row in enumerate(rows):
-        y, kind, text = top + line * index + 30, "hollow", _points(row.point)
-        if row.low is None:
-            text += " (one seed: no interval)" if len(row.values) == 1 else " (no interval)"
+    for index, (label, cell, ends) in enumerate(rows):
+        y, kind, text = top + line * index + 30, "hollow", points(cell.mean)
+        if ends is None:
+            text += " (one seed: no interval)" if cell.n == 1 else " (no interval)"
         else:
-            kind = "gain" if row.low > 0 else "loss" if row.high < 0 else "open"
-            text += f" [{_points(row.low)}, {_points(row.high)}]"
-            ends = f"M{scale(row.low):.1f} {y}H{scale(row.high):.1f}"
-            parts.append(f'<path class="interval {kind}" d="{ends}"/>')
-        name = row.label if len(row.label) <= 26 else row.label[:25].rstrip() + "…"
-        parts.append(_text(0, y - 13, escape(name), "label", "start"))
+            low, high = ends
+            kind = "gain" if low > 0 else "loss" if high < 0 else "open"
+            text += f" [{points(low)}, {points(high)}]"
+            bar = f"M{scale(low):.1f} {y}H{scale(high):.1f}"
+            parts.append(f'<path class="interval {kind}" d="{bar}"/>')
+        parts.append(_text(0, y - 13, _shortened(label, 26), "label", "start"))
         parts.append(_text(width, y - 13, text, "label", "end"))
-        seeds = row.values if len(row.values) > 1 else ()
+        seeds = cell.values.values() if cell.n > 1 else ()
         parts += [f'<path class="tick" d="M{scale(value):.1f} {y + 5}v5"/>' for value in seeds]
-        parts.append(f'<circle class="{kind}" cx="{scale(row.point):.1f}" cy="{y}" r="4"/>')
-        said.append(f"{row.label}: {text}")
+        parts.append(f'<circle class="{kind}" cx="{scale(cell.mean):.1f}" cy="{y}" r="4"/>')
+        said.append(f"{label}: {text}")
     return _svg(width, bottom + 22, title, "; ".join(said) + ".", parts)
 
 
-def paired_dots(groups: Sequence[SeedPairs], title: str) -> str:
-    """A panel per augmenter; each seed is a line from its score with `none` to that with it."""
-    groups = [group for group in groups if group.values]
+def paired_dots(groups: Mapping[str, Mapping[int, tuple[float, float]]], title: str) -> str:
+    """A panel per augmenter; each seed is a line from its score with `none` to that with it.
+
+    groups: augmenter -> seed -> both scores, in percent.
+    """
+    groups = {label: pairs for label, pairs in groups.items() if pairs}
     panel, left, top, bottom = 78, 40, 12, 214
     width = left + panel * max(len(groups), 3)
-    every = [value for group in groups for pair in group.values.values() for value in pair]
+    every = [value for pairs in groups.values() for pair in pairs.values() for value in pair]
     scale, parts, said = _Scale(every or [0, 1], bottom, top), [], []
     for tick in scale.ticks():
         parts.append(f'<path class="grid" d="M{left} {scale(tick):.1f}H{width}"/>')
         parts.append(_text(left - 6, scale(tick) + 4, f"{tick:g}", "axis", "end"))
-    for index, group in enumerate(groups):
+    for index, (label, pairs) in enumerate(groups.items()):
         a, b = (left + panel * (index + place) for place in (0.27, 0.73))
-        for seed, (none, value) in sorted(group.values.items()):
+        for seed, (none, value) in sorted(pairs.items()):
             kind = "gain" if value > none else "loss" if value < none else "same"
             ends = (scale(none), scale(value))
             parts.append(
@@ -149,12 +132,10 @@ def paired_dots(groups: Sequence[SeedPairs], title: str) -> str:
                 f'<circle class="hollow" cx="{a:.1f}" cy="{ends[0]:.1f}" r="3.2"/>'
                 f'<circle cx="{b:.1f}" cy="{ends[1]:.1f}" r="3.2"/></g>'
             )
-        better = sum(value > none for none, value in group.values.values())
-        name = group.label if len(group.label) <= 12 else group.label[:11].rstrip() + "…"
-        middle, up = (a + b) / 2, f"{better} of {len(group.values)} up"
-        parts.append(_text(middle, bottom + 18, escape(name), "label"))
-        parts.append(_text(middle, bottom + 33, up, "axis"))
-        said.append(f"{group.label}: higher than none for {better} of {len(group.values)} seeds")
+        middle, better = (a + b) / 2, sum(value > none for none, value in pairs.values())
+        parts.append(_text(middle, bottom + 18, _shortened(label, 12), "label"))
+        parts.append(_text(middle, bottom + 33, f"{better} of {len(pairs)} up", "axis"))
+        said.append(f"{label}: higher than none for {better} of {len(pairs)} seeds")
     return _svg(width, bottom + 42, title, "; ".join(said) + ".", parts, wide=len(groups) > 5)
 
 
@@ -169,9 +150,9 @@ class _Scale:
     def __call__(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
-    def ticks(self, about: int = 5) -> list[float]:
-        """Round numbers within the range: multiples of 1, 2 or 5 times a power of ten."""
-        raw = (self.high - self.low) / about
+    def ticks(self) -> list[float]:
+        """About five round numbers in the range: multiples of 1, 2 or 5 times a power of ten."""
+        raw = (self.high - self.low) / 5
         power = 10 ** math.floor(math.log10(raw))
         step = next(power * k for k in (1, 2, 5, 10) if power * k >= raw)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
@@ -183,11 +164,15 @@ def _text(x: float, y: float, text: str, kind: str, anchor: str = "middle") -> s
 
 
 def _said(change: RelationChange) -> str:
-    return f"{change.name}, {_points(change.change, 1)} points"
+    return f"{change.name}, {points(change.change, 1)} points"
 
 
-def _points(value: float, decimals: int = 2) -> str:
+def points(value: float, decimals: int = 2) -> str:
     return signed(value, decimals).replace("-", "\N{MINUS SIGN}")
+
+
+def _shortened(label: str, most: int) -> str:
+    return escape(label if len(label) <= most else label[: most - 1].rstrip() + "…")
 
 
 def _tick(value: float) -> str:

@@ -7,14 +7,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from benchmark.reports.svg import (
-    Difference,
-    RelationChange,
-    SeedPairs,
-    differences,
-    paired_dots,
-    relation_changes,
-)
+from benchmark.reports.svg import RelationChange, differences, paired_dots, relation_changes
+from benchmark.reports.tables import Cell
 
 
 def parsed(svg):
@@ -73,7 +67,7 @@ def test_frequency_steps_stand_between_the_relations():
 
 
 def test_pairs_are_lines_from_none_to_the_augmenter():
-    svg = paired_dots([SeedPairs("vae", {0: (50.0, 54.0), 1: (52.0, 51.0)})], "t")
+    svg = paired_dots({"vae": {0: (50.0, 54.0), 1: (52.0, 51.0)}}, "t")
     up, down = of_class(svg, "g", "gain"), of_class(svg, "g", "loss")
     assert len(up) == len(down) == 1 and up[0].find("title").text == "seed 0: 50.00 to 54.00"
     (x0, y0), (x1, y1) = re.findall(r"[ML]([\d.]+) ([\d.]+)", up[0].find("path").get("d"))
@@ -83,9 +77,9 @@ def test_pairs_are_lines_from_none_to_the_augmenter():
 
 def test_intervals_and_points_stand_where_their_numbers_are():
     rows = [
-        Difference("a", 1.0, 0.5, 2.0, (0.5, 1.5)),
-        Difference("b", -1.0, -2.0, 0.5, (-2.0, 0.0)),
-        Difference("c", -2.0, values=(-2.0,)),
+        ("a", Cell({0: 0.5, 1: 1.5}), (0.5, 2.0)),
+        ("b", Cell({0: -2.0, 1: 0.0}), (-2.0, 0.5)),
+        ("c", Cell({0: -2.0}), None),
     ]
     svg = differences(rows, "t")
     zero = float(of_class(svg, "path", "zero")[0].get("d")[1:].split()[0])
@@ -102,9 +96,9 @@ def test_intervals_and_points_stand_where_their_numbers_are():
 
 
 def test_what_does_not_move_is_neither_gain_nor_loss():
-    svg = paired_dots([SeedPairs("vae", {0: (50.0, 50.0)})], "t")
+    svg = paired_dots({"vae": {0: (50.0, 50.0)}}, "t")
     assert len(of_class(svg, "g", "same")) == 1 and not of_class(svg, "g", "loss")
-    svg = differences([Difference("a", -0.001, -0.004, 0.004)], "t")
+    svg = differences([("a", Cell({0: -0.001}), (-0.004, 0.004))], "t")
     assert said(svg) == "a: +0.00 [+0.00, +0.00]."
 
 
@@ -113,10 +107,10 @@ def test_what_does_not_move_is_neither_gain_nor_loss():
     [
         relation_changes([], "<t>"),
         relation_changes([RelationChange("<b>", 0, 0.0)], "<t>"),
-        paired_dots([], "<t>"),
-        paired_dots([SeedPairs("<b>", {0: (1.0, 1.0)})], "<t>"),
+        paired_dots({}, "<t>"),
+        paired_dots({"<b>": {0: (1.0, 1.0)}}, "<t>"),
         differences([], "<t>"),
-        differences([Difference("<b>", 0.0)], "<t>"),
+        differences([("<b>", Cell({0: 0.0}), None)], "<t>"),
     ],
 )
 def test_degenerate_and_hostile_input_is_still_a_picture(svg):

@@ -16,8 +16,8 @@ from itertools import groupby
 from benchmark.reports.leaderboard import Board, Data, Entry, count_runs
 from benchmark.reports.published import Reported
 from benchmark.reports.render.html import html, rendered, whole_page
-from benchmark.reports.svg import Difference, SeedPairs, differences, paired_dots, relation_changes
-from benchmark.reports.tables import BASELINE, Table, signed
+from benchmark.reports.svg import differences, paired_dots, points, relation_changes
+from benchmark.reports.tables import BASELINE, Row, Table
 
 _DIFFERENCE = "test.f1.difference"
 
@@ -90,11 +90,15 @@ def _figures(board: Board) -> Iterator[tuple[str, str]]:
         of = f" ({member.label})" if board.several else ""
         if own:
             title = f"Difference in test F1 to {BASELINE}, in points{of}"
-            yield differences([_difference(entry) for entry in own], title), title + _told(own)
+            rows = [
+                (e.name, e.row.cell(_DIFFERENCE), e.interval and e.interval.points) for e in own
+            ]
+            yield differences(rows, title), title + _told(own)
         for backbone, entries in groupby(own, key=lambda entry: entry.row.group):
             title = f"{backbone}, seed by seed: test F1 with {BASELINE} (hollow) and with the "
             title += f"augmenter (filled){of}"
-            yield paired_dots([_seed_pairs(entry) for entry in entries], title), title
+            pairs = {entry.row.label: _seed_pairs(entry.row) for entry in entries}
+            yield paired_dots(pairs, title), title
 
 
 def _changes(entry: Entry) -> tuple[str, str] | None:
@@ -105,23 +109,15 @@ def _changes(entry: Entry) -> tuple[str, str] | None:
     return relation_changes(entry.relations, title), title
 
 
-def _seed_pairs(entry: Entry) -> SeedPairs:
-    values, change = entry.row.cell("test.f1").values, entry.row.cell(_DIFFERENCE).values
-    pairs = {seed: (values[seed] - change[seed], values[seed]) for seed in change}
-    return SeedPairs(entry.row.label, pairs)
+def _seed_pairs(row: Row) -> dict[int, tuple[float, float]]:
+    """Seed -> test F1 with `none` and with the augmenter."""
+    values, change = row.cell("test.f1").values, row.cell(_DIFFERENCE).values
+    return {seed: (values[seed] - change[seed], values[seed]) for seed in change}
 
 
 def _points(value: float | None, sign: str = "") -> str:
-    if value is None:
-        return "n/a"
-    text = signed(value, 1).replace("-", "\N{MINUS SIGN}")
+    text = "n/a" if value is None else points(value, 1)
     return text if sign else text.removeprefix("+")
-
-
-def _difference(entry: Entry) -> Difference:
-    cell, interval = entry.row.cell(_DIFFERENCE), entry.interval
-    ends = (interval and interval.points) or (None, None)
-    return Difference(entry.name, cell.mean, *ends, tuple(cell.values.values()))
 
 
 def _told(entries: Sequence[Entry]) -> str:
