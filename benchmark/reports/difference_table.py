@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from statistics import median
 
 from benchmark.reports.ablation import EARLY, best_control, early_note, study_notes
@@ -61,15 +62,12 @@ def difference_table(found: Significance) -> Table:
         if family is found.first or any(c.difference.absent != UNDEFINED for c in family.values())
     }
     found = replace(found, families=families)
-    beside = _BESIDE[: 3 if found.controls else None]  # without a correction p is the last
-    differences = {measure: _difference(measure, found) for measure in families}
-    columns = tuple(c for column in differences.values() for c in _columns(column, beside))
-    rows = []
+    columns, rows = {measure: _columns(measure, found) for measure in families}, []
     for place in found.first:
-        asked, cells = found.study.expected[place], {}
+        asked, early = found.study.expected[place], bool(found.study.chosen_early(place))
+        cells = {}
         for measure, family in families.items():
-            early, key = bool(found.study.chosen_early(place)), differences[measure].key
-            cells |= _cells(family[place], key, beside, early=early)
+            cells |= _cells(family[place], columns[measure], early=early)
         pairs = found.study.pairs(place, found.controls.get(place[0], BASELINE))
         paired = {run.seed for run, _ in pairs}
         seeds, control = tuple(seed for seed in asked if seed in paired), is_control(place[1])
@@ -82,7 +80,8 @@ def difference_table(found: Significance) -> Table:
     if names := ", ".join(f"{row.group}/{row.label}" for row in apart):
         other = "the best control" if found.controls else f"`{BASELINE}`"
         notes.append(f"Run, but without a seed that {other} has too, and not shown: {names}.")
-    return Table(title, tuple(notes), "Backbone", "Augmenter", columns, tuple(rows))
+    every = tuple(chain.from_iterable(columns.values()))
+    return Table(title, tuple(notes), "Backbone", "Augmenter", every, tuple(rows))
 
 
 def without_counts(found: Significance) -> Iterator[str]:
@@ -108,27 +107,26 @@ _BESIDE = (  # a difference: key, label and form of a column, and its number of 
 )
 
 
-def _difference(measure: str, found: Significance) -> Column:
-    column = FAMILIES[measure]
-    key = column.key.removesuffix("difference") + "to_control"
-    return replace(column, key=key) if found.controls else column
-
-
-def _columns(difference: Column, beside: tuple) -> list[Column]:
+def _columns(measure: str, found: Significance) -> list[Column]:
+    """The difference and what stands beside it; without a correction p is the last."""
+    difference, beside = FAMILIES[measure], _BESIDE
+    if found.controls:
+        key = difference.key.removesuffix("difference") + "to_control"
+        difference, beside = replace(difference, key=key), _BESIDE[:3]
     key, heading = difference.key, difference.heading
     further = [Column(f"{key}.{name}", label, heading, **form) for name, label, form, _ in beside]
     return [difference, *further]
 
 
-def _cells(contrast: Contrast, key: str, beside: tuple, *, early: bool) -> dict[str, Cell]:
-    difference = contrast.difference
-    mark = MARK * contrast.significant + EARLY * (early and difference.n > 0)
-    cells = {key: replace(difference, mark=mark)}
-    for name, _, _, number_of in beside:
+def _cells(contrast: Contrast, columns: list[Column], *, early: bool) -> dict[str, Cell]:
+    found = contrast.difference
+    mark = MARK * contrast.significant + EARLY * (early and found.n > 0)
+    cells = {columns[0].key: replace(found, mark=mark)}
+    for column, (*_, number_of) in zip(columns[1:], _BESIDE, strict=False):
         number = number_of(contrast)
-        cells[f"{key}.{name}"] = Cell(number=number, over=difference.n)
+        cells[column.key] = Cell(number=number, over=found.n)
         if number is None:
-            cells[f"{key}.{name}"] = Cell(absent=difference.absent or UNDEFINED)
+            cells[column.key] = Cell(absent=found.absent or UNDEFINED)
     return cells
 
 

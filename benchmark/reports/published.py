@@ -96,15 +96,15 @@ class Reported:
     instead: str = ""
 
 
-def reported_beside(studies: Sequence[Study], folder: Path = PUBLISHED) -> Reported:
+def reported_beside(studies: Sequence[Study]) -> Reported:
     """The published tables of the dataset of some experiments.
 
     The row of one of our backbones is shown if an experiment has that backbone; rows of other
     methods are always shown.
 
-    Raises UserError for a file in `folder` that is no published table.
+    Raises UserError for a file in PUBLISHED that is no published table.
     """
-    published, dataset = read_published(folder), studies[0].dataset
+    published, dataset = read_published(), studies[0].dataset
     tables = [_reported(table, studies) for table in published if table.dataset == dataset]
     if tables := [table for table in tables if table.rows]:
         return Reported(tables)

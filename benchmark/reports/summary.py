@@ -132,25 +132,22 @@ def _where(pairs: Pairs) -> str:
     if any(None in (run.metrics["test"][s] for s in _ENDS) for pair in pairs for run in pair):
         return ""
     tail, head = (round(100 * _mean_gain(pairs, "test", score), 2) for score in _ENDS)
+    more, less = ("tail", "head") if tail > head else ("head", "tail")
     told = "neither the tail nor the head of the distribution gains"
     if min(tail, head) > 0:
-        more, less = ("tail", "head") if tail > head else ("head", "tail")
         told = f"the {more} of the distribution gains more than its {less}"
         if abs(tail - head) < 0.1:
             told = "the tail and the head of the distribution gain alike"
     elif max(tail, head) > 0:
-        more, less = ("tail", "head") if tail > head else ("head", "tail")
         told = f"the {more} of the distribution gains, its {less} does not"
     return f" On average {told} (LTail F1 {signed(tail)}, Freq F1 {signed(head)})."
 
 
 def _gain(contrast: Contrast, *, with_p: bool = False) -> str:
-    text = f"{signed(contrast.difference.mean)} {contrast.score}{_span(contrast.bounds)}"
+    text = f"{signed(contrast.difference.mean)} {contrast.score}"
+    if contrast.bounds:
+        text += " [{}, {}]".format(*map(signed, contrast.bounds))
     if contrast.test is None:
         return f"{text} (one seed: no test across seeds)"
     told = f"p = {contrast.test.p:.2g}, uncorrected, " if with_p else ""
     return f"{text} ({told}{'significant' if contrast.significant else 'not significant'})"
-
-
-def _span(bounds: tuple[float, float] | None) -> str:
-    return f" [{signed(bounds[0])}, {signed(bounds[1])}]" if bounds else ""

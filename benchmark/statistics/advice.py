@@ -62,7 +62,7 @@ def detectable_difference(
     return (
         f"With {n} seeds whose differences vary by {sd:.2f} points (SD), a true difference of "
         f"{found(n):.2f} points is found by a t-test with {_POWER:.0%} probability at level "
-        f"{alpha:.3g} ({_counted(comparisons, 'comparison')}); a smaller one will often be missed, "
+        f"{alpha:.3g} ({counted(comparisons, 'comparison')}); a smaller one will often be missed, "
         "so 'not significant' is not 'no difference'."
         + (f" At this spread it takes {told}." if told else "")
     )
@@ -78,10 +78,10 @@ def unpaired_seeds(a: Iterable[int], b: Iterable[int]) -> str | None:
         )
     sides = (("A", a - b), ("B", b - a))
     alone = " and ".join(f"{name} alone has {_named(more)}" for name, more in sides if more)
-    return f"{alone}: left out, {_counted(len(a & b), 'seed')} paired." if alone else None
+    return f"{alone}: left out, {counted(len(a & b), 'seed')} paired." if alone else None
 
 
-def _counted(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 

@@ -15,6 +15,7 @@ from benchmark.scoring.counts import Counts
 from benchmark.statistics.advice import (
     ALPHA,
     DOCUMENT_LEVEL,
+    counted,
     detectable_difference,
     too_few_seeds,
     unpaired_seeds,
@@ -109,7 +110,7 @@ class Comparison:
         low, high = line.interval.low, line.interval.high
         span = "no interval" if low is None else f"95 % interval {low:+.2f} to {high:+.2f}"
         runs = "one run of each" if len(self.seeds) == 1 else f"{len(self.seeds)} paired seeds"
-        over = f"{runs} and {self.documents} document{'' if self.documents == 1 else 's'}"
+        over = f"{runs} and {counted(self.documents, 'document')}"
         said = f"{NAMES[line.measure]} of {a} is {where} {b} ({span}, over {over})"
         return f"{said}: {_verdict(line, SIDES[self.alternative])}."
 

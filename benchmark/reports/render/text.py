@@ -83,15 +83,10 @@ def _markdown(table: Table) -> str:
 
 
 def _grid(table: Table) -> str:
-    """The table proper, as Markdown."""
-    heading, *rows = _fields(table)
+    """The table proper, as Markdown: its heading and the visible rows."""
+    heading = [*table.stub, *(f"{column.heading} {column.label}" for column in table.columns)]
     rule = ["---:"] * table.ranked + ["---", "---"] + ["---:"] * (len(table.columns) + 1)
-    return "\n".join(f"| {' | '.join(fields)} |" for fields in (heading, rule, *rows))
-
-
-def _fields(table: Table) -> list[list[str]]:
-    """The heading and the visible rows; the best of a column is bold."""
-    lines = [[*table.stub, *(f"{column.heading} {column.label}" for column in table.columns)]]
+    lines = [heading, rule]
     for row, (*texts, coverage) in table.lines():
         fields = [*map(markdown_escaped, texts), coverage]
         for column in table.columns:
@@ -99,7 +94,7 @@ def _fields(table: Table) -> list[list[str]]:
             mark = re.sub(r"([\\*_`|])", r"\\\1", cell.mark)
             fields.append((f"**{text}**" if cell.best else text) + mark)
         lines.append(fields)
-    return lines
+    return "\n".join(f"| {' | '.join(fields)} |" for fields in lines)
 
 
 def _text(row: Row, column: Column) -> str:
