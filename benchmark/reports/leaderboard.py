@@ -66,9 +66,6 @@ class Member:
     def label(self) -> str:
         return self.study.label if self.study else LABEL
 
-    def runs(self, row: Row) -> Seeds:
-        return self.study.cells[row.group, row.label] if self.study else {}
-
 
 @dataclass(frozen=True, eq=False)
 class Entry:
@@ -103,7 +100,8 @@ class Entry:
 
     @property
     def runs(self) -> Seeds:
-        return self.member.runs(self.row)
+        study = self.member.study
+        return study.cells[self.row.group, self.row.label] if study else {}
 
     @property
     def devices(self) -> list[str]:

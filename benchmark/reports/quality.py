@@ -11,8 +11,9 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.reports.ablation import coverage_notes
-from benchmark.reports.study import Study, is_control, listed
+from benchmark.reports.study import Study, is_control
 from benchmark.reports.tables import BASELINE, MISSING, UNDEFINED, Cell, Column, Row, Table
+from benchmark.statistics.advice import named_seeds
 from benchmark.store.runs import RunDirectory, StoredRun
 
 QUALITY = "quality.json"
@@ -190,6 +191,6 @@ def _flags(measured: Mapping[tuple[str, str], _Measured]) -> Iterator[str]:
     for (backbone, augmenter), seeds in measured.items():
         for kind in dict.fromkeys(kind for found in seeds.values() for kind in found["flags"]):
             having = [seed for seed, found in seeds.items() if kind in found["flags"]]
-            of = listed(having)
+            of = named_seeds(having)
             of += f"; numbers of seed {having[0]}" if len(having) > 1 else ""
             yield f"FLAG {backbone}/{augmenter}: {seeds[having[0]]['flags'][kind]} ({of})."

@@ -13,6 +13,7 @@ from typing import Any
 from benchmark.errors import UserError
 from benchmark.registry import AUGMENTERS
 from benchmark.reports.tables import BASELINE
+from benchmark.statistics.advice import named_seeds
 from benchmark.store.differences import differing
 from benchmark.store.runs import IDENTIFYING_FACTS, RunDirectory, StoredRun
 
@@ -119,7 +120,7 @@ class Study:
         for cell, runs in self.cells.items():
             cells[cell] = {seed: run for seed, run in runs.items() if holds(run)}
             if seeds := [seed for seed in runs if seed not in cells[cell]]:
-                lacking.append(f"{'/'.join(cell)} ({listed(seeds)})")
+                lacking.append(f"{'/'.join(cell)} ({named_seeds(seeds)})")
         if not any(cells.values()):
             return None
         names = " and ".join(LATER[score] for score in scores)
@@ -167,10 +168,6 @@ def inventory(run: StoredRun) -> dict[str, Any]:
 
 def is_control(augmenter: str) -> bool:
     return augmenter in AUGMENTERS and AUGMENTERS.entry(augmenter).control
-
-
-def listed(seeds: list[int]) -> str:
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def augment_of(config: Mapping[str, Any]) -> Mapping[str, Any]:

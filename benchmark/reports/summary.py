@@ -7,8 +7,9 @@ from math import fsum
 from operator import getitem
 
 from benchmark.reports.significance import Contrast, Significance, against
-from benchmark.reports.study import Pairs, Study, augment_of, is_control, listed
+from benchmark.reports.study import Pairs, Study, augment_of, is_control
 from benchmark.reports.tables import BASELINE, signed
+from benchmark.statistics.advice import counted, named_seeds
 
 LEFT = {"calibrated.f1": "F1", "calibrated.ltail_f1": "LTail F1"}  # with a tuned threshold
 RANKED = "ap.tail"
@@ -68,7 +69,7 @@ def _setting(backbone: str, study: Study, seeds: int) -> str:
     run = next(iter(study.cells[backbone, BASELINE].values()))
     head = augment_of(run.config).get("stage3") == "head"
     protocol = "only the head trained anew" if head else "the whole model trained anew"
-    return f"`{backbone}` on {run.dataset} ({protocol}, {seeds} seed{'s' if seeds > 1 else ''})"
+    return f"`{backbone}` on {run.dataset} ({protocol}, {counted(seeds, 'seed')})"
 
 
 def _paragraph(
@@ -84,11 +85,11 @@ def _paragraph(
         f"`{BASELINE}` by {' and by '.join(gains)}."
     )
     if early := [run.seed for run in study.chosen_early(cell) if run.seed in seeds]:
-        which = "every seed" if 1 < len(early) == len(seeds) else listed(early)
+        which = "every seed" if 1 < len(early) == len(seeds) else named_seeds(early)
         text += f" With {which} the best epoch on dev came before augmentation began, so "
         text += f"`{best}` had no part in what is scored there."
     if silent := study.silent((backbone, BASELINE)):
-        text += f" With {listed(silent)} `{BASELINE}` predicts no correct fact on dev in any "
+        text += f" With {named_seeds(silent)} `{BASELINE}` predicts no correct fact on dev in any "
         text += "epoch, so differences to it mean nothing there."
     if further is not None:
         of = {measure: further.families[measure][cell].difference for measure in (*LEFT, RANKED)}
@@ -118,7 +119,7 @@ def _paragraph(
 
 def _fewer(held: Pairs, pairs: Pairs) -> str:
     """Which seeds are spoken of where some runs, being older, hold no such scores."""
-    return f" ({listed([a.seed for a, _ in held])} alone)" if len(held) < len(pairs) else ""
+    return f" ({named_seeds([a.seed for a, _ in held])} alone)" if len(held) < len(pairs) else ""
 
 
 def _mean_gain(pairs: Pairs, *path: str) -> float:

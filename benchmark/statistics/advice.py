@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from benchmark.statistics.effects import minimum_detectable_effect, smallest_p
 
@@ -72,12 +72,10 @@ def unpaired_seeds(a: Iterable[int], b: Iterable[int]) -> str | None:
     """Which seeds only one of two sets of runs has: they take no part in paired tests."""
     a, b = set(a), set(b)
     if not a & b:
-        return (
-            f"A and B share no seed ({_named(a)} against {_named(b)}): nothing can be paired or "
-            "tested."
-        )
+        told = f"{named_seeds(a)} against {named_seeds(b)}"
+        return f"A and B share no seed ({told}): nothing can be paired or tested."
     sides = (("A", a - b), ("B", b - a))
-    alone = " and ".join(f"{name} alone has {_named(more)}" for name, more in sides if more)
+    alone = " and ".join(f"{name} alone has {named_seeds(more)}" for name, more in sides if more)
     return f"{alone}: left out, {counted(len(a & b), 'seed')} paired." if alone else None
 
 
@@ -85,5 +83,5 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
-def _named(seeds: set[int]) -> str:
+def named_seeds(seeds: Collection[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
