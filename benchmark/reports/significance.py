@@ -10,7 +10,7 @@ not corrected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -130,9 +130,7 @@ class Significance:
         return 1 if self.controls else len(self.first)
 
 
-def significance(
-    study: Study, evidence: Evidence, measures: Mapping[str, Column] = PLAIN
-) -> Significance:
+def significance(study: Study, evidence: Evidence, measures: Iterable[str] = PLAIN) -> Significance:
     """All declared comparisons of one experiment on one dataset.
 
     evidence: of its runs, and of any others on the same documents.

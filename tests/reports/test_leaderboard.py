@@ -1,13 +1,10 @@
-"""The leaderboard as a Table, and the augmenters across settings."""
+"""The leaderboard: its entries, and as a Table."""
 
-import pytest
-from stored_runs import boards_of, compared_with_none, counted, scored
+from stored_runs import boards_of, counted, scored
 
-from benchmark.config import AugmentConfig
 from benchmark.reports.leaderboard import SHARED, board_table
 from benchmark.reports.render.page import page
 from benchmark.reports.render.text import csv_text, markdown
-from benchmark.reports.settings import across_settings
 
 
 def board(runs):
@@ -94,51 +91,6 @@ def test_runs_that_two_experiments_hold_stand_in_one_row(tmp_path):
     anew = scored(tmp_path, "none", (0.41,) * 6, experiment="e")
     (anew,) = boards_of(runs[:12] + anew + scored(tmp_path, "vae", f1, experiment="e"))
     assert len(anew.entries) == 4  # each `vae` has the differences to its own `none`
-
-
-def test_across_settings_by_hand(tmp_path):
-    """vae: +10 in six seeds but for noise (p < .025), and -1 with one seed, which has no p."""
-    runs = scored(tmp_path, "none", (0.40,) * 6)
-    runs += scored(tmp_path, "vae", (0.51, 0.49, 0.50, 0.52, 0.48, 0.50))
-    other = scored(tmp_path, "none", (0.40,), dataset="b", experiment="b")
-    other += scored(tmp_path, "vae", (0.39,), dataset="b", experiment="b")
-    found = [compared_with_none(runs), compared_with_none(other)]
-    table = across_settings(found)
-    (row,) = table.rows
-    assert [cell.mean for cell in row.cells.values()] == pytest.approx([2, 4.5, 1, 1, 1])
-    assert [column.key for column in table.columns][1:3] == ["mean", "better"]
-    assert across_settings(found[:1]) is None
-    # twelve documents that say opposite things: a small p, and an interval that includes 0
-    wide = scored(tmp_path, "none", (0.40,) * 6, experiment="c")
-    wide += scored(
-        tmp_path, "vae", (0.51, 0.49, 0.50, 0.52, 0.48, 0.50), experiment="c", spread=400
-    )
-    (contrast,) = compared_with_none(wide).first.values()
-    assert contrast.test.p < 0.01 and not contrast.excludes_zero
-    (row,) = across_settings([compared_with_none(wide), found[1]]).rows
-    assert row.cells["k_hat"].mean == 0
-
-
-def test_runs_that_two_experiments_hold_are_one_setting(tmp_path):
-    """Of the two the one with more seeds speaks; other options make another setting."""
-    f1 = (0.51, 0.49, 0.50, 0.52, 0.48, 0.50)
-    found = [
-        compared_with_none(
-            scored(tmp_path, "none", (0.40,) * len(f1), experiment=name)
-            + scored(tmp_path, "vae", f1, experiment=name)
-        )
-        for name, f1 in (("a", f1[:3]), ("b", f1), ("c", f1[:2]))
-    ]
-    assert across_settings(found) is None
-    for number, augment in enumerate(({}, AugmentConfig().model_dump(mode="json"), {})):
-        for run in found[number].study.runs:  # {}: made before those keys came
-            run.config["augment"] = augment
-    assert across_settings(found) is None
-    for run in found[2].study.runs:
-        run.config["train"] = {"epochs": 7}
-    (row,) = across_settings(found).rows
-    assert [row.cells[key].mean for key in ("settings", "mean")] == pytest.approx([2, 10])
-    assert len(row.seeds) == 6
 
 
 def test_a_note_of_some_experiments_names_them(tmp_path):

@@ -11,7 +11,6 @@ from benchmark.reports.leaderboard import board_table
 from benchmark.reports.render.html import html
 from benchmark.reports.render.page import page
 from benchmark.reports.render.text import markdown
-from benchmark.reports.settings import across_sentence, across_settings, protocols_sentence
 from benchmark.reports.significance import calibrated_significance
 from benchmark.reports.study import Study
 from benchmark.reports.summary import summary
@@ -183,15 +182,6 @@ def test_controls_are_no_augmenters_of_the_summary(runs):
     assert said(only_controls) == []
 
 
-def test_k_hat_speaks_of_augmenters_tested_in_several_settings(runs):
-    plain = compared_with_none(runs)
-    assert across_sentence(across_settings([plain])) == []
-    assert across_sentence(across_settings([plain, plain])) == []  # the same runs twice
-    longer = [replace(run, config={**run.config, "train": {"epochs": 7}}) for run in runs]
-    (sentence,) = across_sentence(across_settings([plain, compared_with_none(longer)]))
-    assert "`gaussian` in at least" in sentence and "of 2" in sentence
-
-
 def test_the_table_has_a_column_for_the_best_control(runs):
     study = Study.of(runs)
     assert study.best_controls == {"atlop": "copies"}
@@ -209,48 +199,3 @@ def test_tables_and_the_leaderboard_show_controls_as_a_kind_of_their_own(runs):
     for text in texts:
         assert "copies (control)" in text
         assert text.count("(control)") == text.count("copies (control)")
-
-
-def under(protocol, gains, tmp_path):
-    runs = [
-        counted(tmp_path, augmenter, seed, 0.5 + gain, experiment=f"demo_{protocol}")
-        for seed in (0, 1)
-        for augmenter, gain in {"none": 0.0, **gains}.items()
-    ]
-    for run in runs:
-        run.config["augment"] = {"stage3": protocol}
-        if protocol == "retrain":  # made later, when there was one more key, with its default
-            run.config["train"] = {"epochs": 3, "schedule": "linear"}
-    return compared_with_none(runs)
-
-
-def test_the_leaderboard_says_how_well_the_cheap_protocol_predicts_the_papers(tmp_path):
-    head = under("head", {"copies": 0.03, "gaussian": 0.05, "vae": -0.03}, tmp_path)
-    whole = under("retrain", {"copies": 0.03, "gaussian": 0.02, "vae": -0.02}, tmp_path)
-    (sentence,) = protocols_sentence([head, whole])
-    assert "over 3 cells" in sentence
-    assert "is +0.50, and they are 1.33 points apart" in sentence  # (0 + 3 + 1) / 3
-    two = under("retrain", {"copies": 0.02, "gaussian": 0.04}, tmp_path / "two")
-    (sentence,) = protocols_sentence([head, two])
-    assert "over 2 cells" in sentence and "is undefined, and they are 1.00 points" in sentence
-    assert protocols_sentence([head]) == []
-    alone = under("retrain", {"copies": 0.03}, tmp_path / "alone")
-    assert protocols_sentence([head, alone]) == []
-
-
-def test_the_protocols_are_compared_over_equal_backbones_and_the_most_seeds(tmp_path):
-    head = under("head", {"copies": 0.03, "gaussian": 0.05}, tmp_path)
-    whole = under("retrain", {"copies": 0.03, "gaussian": 0.05}, tmp_path)
-    one_seed = [
-        counted(tmp_path, name, 0, f1, experiment="further")
-        for name, f1 in {"none": 0.5, "copies": 0.6}.items()
-    ]
-    for run in one_seed:
-        run.config["train"] = {"epochs": 3, "schedule": "linear"}
-    (sentence,) = protocols_sentence([head, whole, compared_with_none(one_seed)])
-    assert "over 2 cells" in sentence and "they are 0.00 points apart" in sentence
-    for key, value in (("augment", {"copies": 8}), ("backbone", {"options": {"emb_size": 384}})):
-        other = under("retrain", {"copies": 0.03, "gaussian": 0.05}, tmp_path / key)
-        for run in other.study.runs:
-            run.config[key] |= value
-        assert protocols_sentence([head, other]) == []
