@@ -7,10 +7,13 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.reports.tables import Column, Row, Table, shown
 from benchmark.texts import markdown_escaped, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _OF_CELL = ("table", "backbone", "augmenter", "score", "mean", "sd", "n", "expected", "best")
 _OF_CELL += ("mark", "absent")
@@ -41,12 +44,10 @@ def csv_text(tables: Iterable[Table]) -> str:
     return text.getvalue()
 
 
-def terminal(tables: Iterable[Table], console=None, summary: Sequence[str] = ()) -> None:
+def terminal(tables: Iterable[Table], console: Console, summary: Sequence[str] = ()) -> None:
     """Print the tables with rich; one that is too wide comes in parts."""
-    from rich.console import Console
     from rich.markdown import Markdown
 
-    console = console or Console()
     shown_as_is = {"markup": False, "highlight": False}
     for paragraph in summary:
         console.print()
@@ -60,7 +61,7 @@ def terminal(tables: Iterable[Table], console=None, summary: Sequence[str] = ())
             console.print(plain(note), style="dim", **shown_as_is)
 
 
-def _parts(table: Table, console) -> list[Table]:
+def _parts(table: Table, console: Console) -> list[Table]:
     """The table with as many of its columns at a time as fit the width."""
     from rich.markdown import Markdown
 
