@@ -168,6 +168,7 @@ def _said(change: RelationChange) -> str:
 
 
 def points(value: float, decimals: int = 2) -> str:
+    """A difference with its sign; a minus sign is as wide as a plus."""
     return signed(value, decimals).replace("-", "\N{MINUS SIGN}")
 
 
