@@ -40,6 +40,7 @@ ABLATION = (
     *(_column(f"{s}.{key}", label, s) for s in ("dev", "test") for key, label in _SCORES.items()),
     _column("test.f1", "Δ F1", "test"),
 )
+ON_TEST = tuple(c for c in ABLATION if c.path[0] == "test" and not c.difference)
 TO_CONTROL = Column("test.f1.to_control", "Δ control", "test", ("test", "f1"), difference=True)
 CALIBRATED = (
     *(_column(f"calibrated.{key}", label, "calibrated") for key, label in _F1_AND_TAIL),
@@ -144,11 +145,7 @@ def with_stage1(table: Table, study: Study) -> Table:
             if "stage1" in run.metrics
         }
         if models:
-            cells = {
-                column.key: score_cell(column, models, {})
-                for column in table.columns
-                if column.path[0] == "test" and not column.difference
-            }
+            cells = {column.key: score_cell(column, models, {}) for column in ON_TEST}
             expected = study.expected[backbone, BASELINE]
             rows.append(Row(backbone, STAGE1, cells, tuple(models), expected))
         rows += members

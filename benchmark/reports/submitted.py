@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import DataError
-from benchmark.reports.ablation import ABLATION
+from benchmark.reports.ablation import ABLATION, ON_TEST
 from benchmark.reports.evidence import Evidence
-from benchmark.reports.tables import UNDEFINED, Cell, Column, Row, Table
+from benchmark.reports.tables import UNDEFINED, Cell, Row, Table
 from benchmark.scoring.counts import score
 from benchmark.scoring.submission import Reference, read_predictions
 
@@ -66,13 +66,10 @@ def _table(files: Mapping[str, Path], reference: Reference, tail: bool) -> Table
         scores = score(reference.count(read_predictions(path), str(path)))
         scores |= {"ign_f1": None} if reference.train is None else {}
         scores |= {} if tail else {"freq_f1": None, "ltail_f1": None}
-        cells = {column.key: _cell(column, scores) for column in ABLATION}
+        values = {column.key: scores[column.path[-1]] for column in ON_TEST}
+        cells = {
+            key: Cell(absent=UNDEFINED) if value is None else Cell(number=100 * value)
+            for key, value in values.items()
+        }
         rows.append(Row(name, LABEL, cells, elsewhere="n/a"))
     return Table(LABEL, tuple(notes), "System", "Kind", ABLATION, tuple(rows))
-
-
-def _cell(column: Column, scores: Mapping[str, Any]) -> Cell:
-    split, name = column.path
-    if split != "test" or column.difference:
-        return Cell()
-    return Cell(absent=UNDEFINED) if scores[name] is None else Cell(number=100 * scores[name])
