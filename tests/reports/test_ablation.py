@@ -10,7 +10,14 @@ from rich.console import Console
 from stored_runs import run as made
 
 from benchmark.errors import UserError
-from benchmark.reports.ablation import CALIBRATED, DETAIL, FUSION, ablation_table
+from benchmark.reports.ablation import (
+    CALIBRATED,
+    DETAIL,
+    FUSION,
+    STAGE1,
+    ablation_table,
+    with_stage1,
+)
 from benchmark.reports.render.text import csv_text, markdown, terminal
 from benchmark.reports.study import Study
 from benchmark.reports.tables import Cell
@@ -70,6 +77,22 @@ def test_columns_rows_and_means_over_seeds(grid):
     value = cell(table, "atlop", "vae", "test.f1")
     assert (value.mean, value.sd, value.n) == pytest.approx((55, math.sqrt(7), 3))
     assert cell(table, "atlop", "vae", "dev.f1").mean == pytest.approx(65)
+
+
+def test_the_stage_1_models_stand_above_their_backbone(grid):
+    """atlop's head was trained anew: its `none` runs hold the scores of the whole models."""
+    study = Study.of(grid, EXPECTED)
+    table = ablation_table(study)
+    assert with_stage1(table, study) is table
+    for seed, run in study.cells["atlop", "none"].items():
+        run.metrics["stage1"] = run.metrics["test"] | {"f1": (70 + seed) / 100}
+    found = with_stage1(table, study)
+    labels = [(row.group, row.label) for row in found.rows]
+    assert labels == [*list(EXPECTED)[:3], ("atlop", STAGE1), *list(EXPECTED)[3:]]
+    row = found.rows[3]
+    assert row.complete and row.cell("test.f1").mean == pytest.approx(71)
+    assert row.cell("dev.f1") == row.cell("test.f1.difference") == Cell()
+    assert found.notes[-1].startswith(f"{STAGE1}: the whole model before its head was trained anew")
 
 
 def test_difference_is_paired_by_seed(grid):
