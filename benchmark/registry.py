@@ -121,21 +121,16 @@ class Registry(Mapping[str, Any]):
         """
         if not self._scanned:
             self._scanned = True
-            spec, variable = importlib.util.find_spec(self.package), f"{self.kind.upper()}S"
-            for folder in map(Path, spec.submodule_search_locations or []):
-                for file in sorted(folder.rglob("*.py")):
-                    parts = file.relative_to(folder).with_suffix("").parts
-                    if any(part.startswith(".") for part in parts):
-                        continue  # a copy that an editor or a notebook keeps
-                    try:
-                        for entry in _scan(file, variable, ".".join([self.package, *parts])):
-                            first = self._entries.setdefault(entry.name, entry)
-                            if first is not entry:
-                                told = f"{first.module} has the name '{entry.name}', too"
-                                print(f"note: {file}: left out: {told}", file=sys.stderr)
-                    except (OSError, SyntaxError, ValueError) as error:
-                        told = f"note: {file} cannot be read and is left out: {error}"
-                        print(told, file=sys.stderr)
+            for file, module in _modules_of(self.package):
+                try:
+                    for entry in _scan(file, f"{self.kind.upper()}S", module):
+                        first = self._entries.setdefault(entry.name, entry)
+                        if first is not entry:
+                            told = f"{first.module} has the name '{entry.name}', too"
+                            print(f"note: {file}: left out: {told}", file=sys.stderr)
+                except (OSError, SyntaxError, ValueError) as error:
+                    told = f"note: {file} cannot be read and is left out: {error}"
+                    print(told, file=sys.stderr)
         return self._entries
 
     def entry(self, name: str) -> Entry:
@@ -212,6 +207,17 @@ def place_of(error: BaseException, kind: type | None = None) -> str:
     return f"{own[-1].filename}, line {own[-1].lineno}"
 
 
+def _modules_of(package: str) -> Iterator[tuple[Path, str]]:
+    """The files of a package and the names of their modules, without the copies that an editor or a
+    notebook keeps.
+    """
+    for folder in map(Path, importlib.util.find_spec(package).submodule_search_locations or []):
+        for file in sorted(folder.rglob("*.py")):
+            parts = file.relative_to(folder).with_suffix("").parts
+            if not any(part.startswith(".") for part in parts):
+                yield file, ".".join([package, *parts])
+
+
 def _scan(file: Path, variable: str, module: str) -> Iterator[Entry]:
     """The definitions of a source file that are decorated with `<variable>.register("<name>")`."""
     source = file.read_text(encoding="utf-8")
@@ -264,48 +270,42 @@ def parameters_of(target: Any) -> dict[str, Any]:
 
 
 def _parameters_of_source(
-    node: ast.ClassDef | ast.FunctionDef | None, classes: dict[str, ast.ClassDef]
+    node: ast.ClassDef | ast.FunctionDef, classes: dict[str, ast.ClassDef]
 ) -> dict[str, Any] | None:
-    """`parameters_of`, read from source; None where that takes an import.
+    """`parameters_of`, read from source; None where that takes an import: a base is of another
+    file, or a default is no literal.
 
     classes: those of the same file ("Flow", "Flow.Options"), which may be inherited from.
     """
+    try:
+        found = _defaults(node, classes).items()
+        return {name: REQUIRED if d is None else ast.literal_eval(d) for name, d in found}
+    except (KeyError, ValueError):
+        return None
+
+
+def _defaults(
+    node: ast.ClassDef | ast.FunctionDef, classes: dict[str, ast.ClassDef]
+) -> dict[str, ast.expr | None]:
+    """The options and their defaults as written. Raises KeyError: a base is of another file."""
     if isinstance(node, ast.ClassDef):
         inside = {n.name: n for n in node.body if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
         if options := inside.get("Options"):
-            fields = _fields_of_source(options, classes)
-            return None if fields is None else _values(fields)
+            return _fields(options, classes)
         init = inside.get("__init__")
         if init is None or (init.args.kwarg and not init.args.kwonlyargs):
             base = ast.unparse(node.bases[0]) if node.bases else ""
-            return {} if base in CONTRACTS else _parameters_of_source(classes.get(base), classes)
+            return {} if base in CONTRACTS else _defaults(classes[base], classes)
         node = init
-    if node is None:
-        return None
-    names = [argument.arg for argument in node.args.kwonlyargs]
-    return _values(dict(zip(names, node.args.kw_defaults, strict=True)))
+    names = (argument.arg for argument in node.args.kwonlyargs)
+    return dict(zip(names, node.args.kw_defaults, strict=True))
 
 
-def _fields_of_source(
-    options: ast.ClassDef | None, classes: dict[str, ast.ClassDef]
-) -> dict[str, ast.expr | None] | None:
-    """The fields of an option model and their defaults, those of its bases first; None where a
-    base is of another file.
-    """
-    if options is None:
-        return None
+def _fields(options: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> dict[str, ast.expr | None]:
+    """The fields of an option model, those of its bases first. Raises KeyError as `_defaults`."""
     found: dict[str, ast.expr | None] = {}
     for base in map(ast.unparse, options.bases):
         if base != "OptionModel":
-            if (inherited := _fields_of_source(classes.get(base), classes)) is None:
-                return None
-            found |= inherited
+            found |= _fields(classes[base], classes)
     fields = (line for line in options.body if isinstance(line, ast.AnnAssign))
     return found | {field.target.id: field.value for field in fields}
-
-
-def _values(defaults: dict[str, ast.expr | None]) -> dict[str, Any] | None:
-    try:
-        return {n: REQUIRED if d is None else ast.literal_eval(d) for n, d in defaults.items()}
-    except ValueError:
-        return None
