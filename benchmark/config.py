@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -414,12 +414,17 @@ class Experiment(OptionModel):
             )
         return self
 
-    def changed(self, update: dict[str, Any]) -> Experiment:
-        """The same with other values of these keys. Raises ConfigError where they do not fit."""
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The checked experiment. Raises ConfigError that names all keys that are wrong."""
         try:
-            return Experiment.model_validate({**dict(self), **update})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError("; ".join(map(_explain, error.errors()))) from error
+
+    def changed(self, update: dict[str, Any]) -> Self:
+        """The same with other values of these keys. Raises ConfigError where they do not fit."""
+        return self.of({**dict(self), **update})
 
     @property
     def folder(self) -> str:
@@ -471,11 +476,9 @@ def read_experiment(path: str | Path, overrides: list[str] = ()) -> Experiment:
     for override in overrides:
         _override(values, override)
     try:
-        return Experiment.model_validate(values)
-    except (ValidationError, ConfigError, UnknownNameError) as error:
-        several = isinstance(error, ValidationError)
-        fault = "; ".join(map(_explain, error.errors())) if several else error
-        raise ConfigError(f"{path}: {fault}") from error
+        return Experiment.of(values)
+    except (ConfigError, UnknownNameError) as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _override(values: dict, assignment: str) -> None:
