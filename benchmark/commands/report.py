@@ -26,7 +26,7 @@ from benchmark.commands.options import (
 from benchmark.config import read_experiment
 from benchmark.errors import UserError
 from benchmark.grid.plan import NONE
-from benchmark.grid.status import Status, description_of, seeds_by_cell, statuses
+from benchmark.grid.status import Status, description_of, experiments_in, seeds_by_cell, statuses
 
 Verify = option(bool, "First make scores anew from the stored files.", "--verify")
 
@@ -58,7 +58,8 @@ def report(
     """
     require_file_for(overrides, target)
     load_plugins(plugin)
-    if experiments := _experiments_in(target):
+    is_done = lambda folder: any(folder.glob("*/*/seed-*/DONE"))
+    if experiments := [folder for folder in experiments_in(target) if is_done(folder)]:
         if verify:
             _verify([run for folder in experiments for run in statuses(folder, results)], None)
         failed = False
@@ -81,15 +82,6 @@ def report(
     if verify:
         _verify(found, experiment and experiment.dataset.model_dump(mode="json"))
     publish(found, folder, Console(), with_published=with_published)
-
-
-def _experiments_in(target: Path) -> list[Path]:
-    """The experiments with finished runs in a folder of results; none if `target` is an experiment
-    itself, or a file.
-    """
-    if (target / "experiment.json").is_file() or any(target.glob("*/*/seed-*/DONE")):
-        return []
-    return sorted({marker.parents[3] for marker in target.glob("*/*/*/seed-*/DONE")})
 
 
 def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
