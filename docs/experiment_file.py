@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.config import AugmentConfig, ClusterConfig, EncoderConfig, Experiment, TrainConfig
 from benchmark.registry import DATASETS, REQUIRED
-from benchmark.store.files import written_atomically
+from benchmark.store.files import write_text
 
 PAGE = Path(__file__).with_suffix(".md")
 SECTIONS = {
@@ -82,6 +82,5 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    with written_atomically(PAGE) as part:
-        part.write_text(page(), encoding="utf-8")
+    write_text(PAGE, page())
     print(f"written: {PAGE}")

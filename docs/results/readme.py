@@ -22,8 +22,8 @@ from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.study import Study
 from benchmark.reports.summary import summary
-from benchmark.reports.tables import Column, Row, signed
-from benchmark.store.files import written_atomically
+from benchmark.reports.tables import Column, Row, shown
+from benchmark.store.files import write_text
 from benchmark.store.runs import find_runs
 
 ROOT = Path(__file__).parents[2]
@@ -74,10 +74,9 @@ def findings(results: Path) -> str:
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
-    difference = {column.key: column.difference for column in columns}.get(key)
-    if (cell := row.cell(key)).mean is None or difference is None:
-        return ""
-    return (signed(cell.mean) if difference else f"{cell.mean:.2f}") + cell.mark
+    column = next((column for column in columns if column.key == key), None)
+    number = shown(row, column).number if column else ""
+    return number and number + row.cell(key).mark
 
 
 def leaderboard(results: Path) -> str:
@@ -100,9 +99,8 @@ if __name__ == "__main__":
     text = readme.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    with written_atomically(readme) as part:
-        found = findings(ROOT / "results/small")
-        part.write_text(before + BEGIN + found + END + after, encoding="utf-8")
+    found = findings(ROOT / "results/small")
+    write_text(readme, before + BEGIN + found + END + after)
     print(f"written: {readme}")
     if missing := leaderboard(ROOT / "results/small"):
         print(missing)
