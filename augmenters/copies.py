@@ -3,7 +3,7 @@
 import torch
 
 from augmenters.base import Augmenter
-from benchmark.options import number, switch
+from benchmark.options import Least, checked
 from benchmark.registry import AUGMENTERS
 
 
@@ -21,8 +21,8 @@ class Copies(Augmenter):
     control = True
 
     def __init__(self, *, detach: bool = False, rarity: float = 0.0):
-        self.differentiable = not switch("detach", detach)
-        self.rarity = number("rarity", rarity, least=0)
+        self.differentiable = not checked("detach", detach, bool)
+        self.rarity = checked("rarity", rarity, Least)
 
     def _prepare(self, label_sets, *, rng, progress):
         self.frequency = label_sets[:, 1:].sum(0).clamp(min=1)

@@ -1,9 +1,11 @@
 """The same text, encoded a second time with other dropout."""
 
+from typing import Literal
+
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from benchmark.options import one_of
+from benchmark.options import checked
 from benchmark.registry import AUGMENTERS
 
 
@@ -24,7 +26,7 @@ class DropoutView(Augmenter):
     encodes_again = True
 
     def __init__(self, *, pairs: str = "positive"):
-        self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
+        self.pairs_of_view = checked("pairs", pairs, Literal["positive", "all"])
 
     def _view(self, encoded, batch, *, rng):
         return encoded.changed(Tensor.clone)

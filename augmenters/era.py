@@ -1,9 +1,11 @@
 """ERA: pairs whose context misses some tokens."""
 
+from typing import Literal
+
 import torch
 
 from augmenters.base import Augmenter, AugmenterError
-from benchmark.options import number, one_of
+from benchmark.options import Share, checked
 from benchmark.registry import AUGMENTERS
 
 
@@ -24,8 +26,8 @@ class Era(Augmenter):
     reads_attention = True
 
     def __init__(self, *, rate: float = 0.1, pairs: str = "positive"):
-        self.rate = number("rate", rate, least=0, below=1)
-        self.pairs_of_view = one_of("pairs", pairs, ("positive", "all"))
+        self.rate = checked("rate", rate, Share)
+        self.pairs_of_view = checked("pairs", pairs, Literal["positive", "all"])
 
     def _view(self, encoded, batch, *, rng):
         if encoded.rows is None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from augmenters.base import Augmenter
-from benchmark.options import number, switch
+from benchmark.options import Least, checked
 from benchmark.registry import AUGMENTERS
 
 
@@ -18,8 +18,8 @@ class GaussianNoise(Augmenter):
     """
 
     def __init__(self, *, scale: float = 0.1, detach: bool = False):
-        self.scale = number("scale", scale, least=0)
-        self.differentiable = not switch("detach", detach)
+        self.scale = checked("scale", scale, Least)
+        self.differentiable = not checked("detach", detach, bool)
 
     def _augment(self, representations, labels, *, rng):
         noise = torch.randn(representations.shape, generator=rng).to(representations)

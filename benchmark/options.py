@@ -1,6 +1,6 @@
 """Checks of the options of augmenters, backbones and encoders.
 
-A constructor with a few options checks each with a function: it returns the value, or raises
+A constructor with a few options checks each with `checked`: it returns the value, or raises
 ConfigError that names the option and what is allowed. Or a class declares them as the fields of a
 nested class `Options`; the constructors of Augmenter and Backbone check them::
 
@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
@@ -49,28 +48,13 @@ class OptionModel(BaseModel):
         return self.model_dump(include=set(names))
 
 
-def one_of(option: str, value: Any, allowed: Sequence[str]) -> str:
-    return _checked(option, value, Literal[*allowed])
-
-
-def whole(option: str, value: Any, least: int = 1) -> int:
-    return _checked(option, value, Annotated[int, Field(ge=least)])
-
-
-def number(
-    option: str,
-    value: Any,
-    *,
-    least: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-) -> float:
-    """A finite number `>= least`, `> above` and `< below`."""
-    return _checked(option, value, Annotated[float, Field(ge=least, gt=above, lt=below)])
-
-
-def switch(option: str, value: Any) -> bool:
-    return _checked(option, value, bool)
+def checked(option: str, value: Any, kind: Any) -> Any:
+    """The value, if it is of this kind: `checked("rate", rate, Share)`. Raises ConfigError."""
+    try:
+        TypeAdapter(kind, config=STRICT).validate_python(value)
+    except ValidationError as error:
+        raise _explained(error, option) from error
+    return value
 
 
 # What only code can give: an experiment file may name it, and the class look the name up.
@@ -99,14 +83,6 @@ def require_annotated(target: type, options: dict[str, Any]) -> None:
         except ValidationError as error:
             if error.errors()[0]["type"] not in OF_CODE:
                 raise _explained(error, option) from error
-
-
-def _checked(option: str, value: Any, kind: Any) -> Any:
-    try:
-        TypeAdapter(kind, config=STRICT).validate_python(value)
-    except ValidationError as error:
-        raise _explained(error, option) from error
-    return value
 
 
 def _explained(error: ValidationError, option: str | None = None) -> ConfigError:

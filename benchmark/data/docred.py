@@ -23,7 +23,7 @@ from benchmark.data.corpora import (
 from benchmark.data.jsonstream import existing_file, iterate_array
 from benchmark.data.validate import Document, Labelled, OwnDocument, evidence_of, sound
 from benchmark.errors import ConfigError, DataError
-from benchmark.options import switch, whole
+from benchmark.options import Count, checked
 from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
 
@@ -70,9 +70,9 @@ def docred_format(
         DataError: a file is missing or faulty; names file, document and field.
         ConfigError: an option is.
     """
-    whole("split_seed", split_seed, 0)
-    switch("undirected", undirected)
-    if (dev is None) == (whole("dev_documents", dev_documents, 0) == 0):
+    checked("split_seed", split_seed, Count)
+    checked("undirected", undirected, bool)
+    if (dev is None) == (checked("dev_documents", dev_documents, Count) == 0):
         raise ConfigError(
             f"dataset '{shown_as}': give either dev, a file, or dev_documents: how many documents "
             "of train to select on"

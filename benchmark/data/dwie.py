@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.data.corpora import (
     SPLITS,
@@ -38,7 +38,7 @@ from benchmark.data.docred import docred_format, rows_of
 from benchmark.data.text import WORD
 from benchmark.errors import ConfigError, DataError
 from benchmark.hub import dataset_folder
-from benchmark.options import one_of
+from benchmark.options import checked
 from benchmark.registry import DATASETS
 from benchmark.store.files import sha256
 
@@ -82,7 +82,7 @@ def dwie(
         sentences: "as_given": a document is one sentence; "split": it is cut after . ! and ?, for
             systems that read sentences. Captions say so.
     """
-    one_of("sentences", sentences, ("as_given", "split"))
+    checked("sentences", sentences, Literal["as_given", "split"])
     if train is dev is test is None:
         if dev_documents or relations:
             raise ConfigError(

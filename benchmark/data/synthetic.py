@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.data import synthetic_words as lexicon
 from benchmark.data.corpora import cached, corpus_of_splits
 from benchmark.data.synthetic_words import RELATIONS, Relation
-from benchmark.options import whole
+from benchmark.options import Count, Whole, checked
 from benchmark.registry import DATASETS
 from benchmark.seeds import derive
 from benchmark.store.files import sha256
@@ -52,12 +52,12 @@ def synthetic(*, train: int = 240, dev: int = 60, test: int = 100, seed: int = 0
         train, dev, test: documents of each split.
         seed: of the documents; has nothing to do with the seeds of the runs.
     """
-    whole("seed", seed, 0)
+    checked("seed", seed, Count)
     # the cache must not outlive the text of these files
     source = " ".join(sha256(Path(file)) for file in (__file__, lexicon.__file__))
     splits = {}
     for split, count in (("train", train), ("dev", dev), ("test", test)):
-        rows = partial(documents, split, whole(split, count), seed)
+        rows = partial(documents, split, checked(split, count, Whole), seed)
         splits[split] = cached(rows, key=f"synthetic {source} {split} {count} {seed}")
     return corpus_of_splits(
         "synthetic",
