@@ -67,7 +67,7 @@ def require_annotated(target: type, options: dict[str, Any]) -> None:
     no experiment file can hold, says nothing.
     """
     try:
-        kinds = get_type_hints(target.__init__)
+        kinds = get_type_hints(target.__init__, include_extras=True)
     except Exception:  # the author's text is evaluated, so anything may be raised
         return
     defaults = inspect.signature(target.__init__).parameters

@@ -17,7 +17,7 @@ from backbones.encoders.tiny import Tiny
 from benchmark.config import Choice, EncoderConfig
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
-from benchmark.options import require_annotated
+from benchmark.options import Share, require_annotated
 from benchmark.registry import AUGMENTERS, ENCODERS
 from benchmark.training.loop import Loop
 from benchmark.training.model import build_model, require_buildable
@@ -64,7 +64,14 @@ def test_options_are_what_their_annotations_say(monkeypatch):
     class Mixture(Augmenter):
         """Looks at its options when it is fitted, too late."""
 
-        def __init__(self, *, parts: int = 2, widths: tuple[float, float] = (0.5, 1.0), on=None):
+        def __init__(
+            self,
+            *,
+            parts: int = 2,
+            widths: tuple[float, float] = (0.5, 1.0),
+            rate: Share = 0.1,
+            on=None,
+        ):
             self.parts, self.widths = parts, widths
 
     monkeypatch.setattr(AUGMENTERS, "_entries", dict(AUGMENTERS._entries))
@@ -74,6 +81,7 @@ def test_options_are_what_their_annotations_say(monkeypatch):
         ({"parts": "two"}, "augmenter 'mixture': option 'parts': .* valid integer, got 'two'"),
         ({"parts": 2.5}, "option 'parts': .* valid integer"),
         ({"widths": [1.0]}, "option 'widths'"),
+        ({"rate": 1.0}, "option 'rate': .* less than 1"),
     ):
         with pytest.raises(ConfigError, match=message):
             require_buildable(augmenter("mixture", **options))
