@@ -26,7 +26,7 @@ TYPES = {
     "string": "text",
     "boolean": "true or false",
     "array": "list",
-    "null": "null",
+    "object": "mapping",
 }
 BOUNDS = {
     "minimum": "at least",
@@ -61,8 +61,10 @@ def page() -> str:
 
 
 def _shown(default: Any) -> str:
-    if default is None or default == "":
-        return "null" if default is None else "empty"
+    if default is None:
+        return "null"
+    if default == "":
+        return "empty"
     if isinstance(default, dict) and default:
         return "as below"
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
@@ -75,7 +77,7 @@ def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     kind = schema.get("type", "object")
-    name = "mapping" if kind == "object" else TYPES.get(kind, kind)
+    name = TYPES.get(kind, kind)
     if "enum" in schema.get("items", ()):
         name = f"list of {_type(schema['items'])}"
     return ", ".join([name, *(f"{w} {schema[k]:g}" for k, w in BOUNDS.items() if k in schema)])

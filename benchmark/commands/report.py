@@ -81,7 +81,7 @@ def report(
         raise UserError(f"{folder}: nothing to report, no run of this experiment is done{damaged}")
     if verify:
         _verify(found, experiment and experiment.dataset.model_dump(mode="json"))
-    publish(found, folder, Console(), with_published=with_published)
+    publish(found, folder, with_published=with_published)
 
 
 def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
@@ -123,9 +123,7 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
         raise typer.Exit(1)
 
 
-def publish(
-    found: list[Status], folder: Path, console: Console, *, with_published: bool = False
-) -> None:
+def publish(found: list[Status], folder: Path, *, with_published: bool = False) -> None:
     """Write the tables of the done runs into `folder` and print the main one, of test scores.
 
     with_published: also those of the papers in results/published/ on the same dataset, below ours.
@@ -183,6 +181,7 @@ def publish(
     flags = (note for table in quality for note in table.notes if note.startswith("FLAG"))
     on_test = tuple(column for column in shown[0].columns if column.key.startswith("test."))
     main = replace(shown[0], columns=on_test, notes=(*shown[0].notes, *flags))
+    console = Console()
     terminal([main], console, said)
     if any(not table.groups for table in shown):
         text = f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show"

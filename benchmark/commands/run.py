@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from benchmark import processes, signals
 from benchmark.commands.options import (
@@ -224,7 +223,7 @@ def _publish(experiment: Experiment, results: Path) -> bool:
     found = statuses_of_grid(plan(experiment, results), folder)
     try:
         if any(run_status.state == "done" for run_status in found):
-            publish(found, folder, Console())
+            publish(found, folder)
     except UserError as error:  # the outcomes must be told all the same
         typer.echo(f"error: no table: {error}", err=True)
         return False
