@@ -19,7 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmark.config import read_experiment
+from benchmark.config import HEAD, read_experiment
 from benchmark.store.runs import find_runs
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def chosen(f1: Mapping[float, float], values: Sequence[float]) -> float | None:
 def _dev(results: Path, augmenter: str) -> list[dict]:
     """The dev scores of its run in the cheap protocol, if it has finished."""
     runs = find_runs(results) if results.is_dir() else ()
-    found = [run.read() for run in runs if run.experiment.name.endswith("_head")]
+    found = [run.read() for run in runs if run.experiment.name.endswith(HEAD)]
     return [run.metrics["dev"] for run in found if run.augmenter == augmenter]
 
 

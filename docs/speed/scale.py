@@ -150,11 +150,8 @@ def report(size: int, folder: Path) -> None:
         began, before = time.perf_counter(), busy()
         command = [sys.executable, str(ROOT / "run_benchmark.py"), name, experiment, *options]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        wall, cpu, used = (
-            time.perf_counter() - began,
-            busy() - before,
-            peak(resource.RUSAGE_CHILDREN),
-        )
+        wall, cpu = time.perf_counter() - began, busy() - before
+        used = peak(resource.RUSAGE_CHILDREN)
         print(f"| {size:,} | {name} | {wall:.1f} | {cpu:.1f} | {used:.0f} |", flush=True)
 
 
