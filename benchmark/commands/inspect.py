@@ -15,20 +15,12 @@ from benchmark.errors import UnknownNameError, UserError, did_you_mean
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, YOURS, Entry
 
 REGISTRIES = {registry.kind: registry for registry in (BACKBONES, AUGMENTERS, DATASETS, ENCODERS)}
-CHECKS = {
-    "augmenter": "augmenters.check",
-    "backbone": "backbones.check",
-    "encoder": "backbones.encoders.check",
-}
-"""Kind -> the module whose `check_<kind>` yields (name, check) for a class."""
+CHECKED = ("augmenter", "backbone", "encoder")  # kinds whose package has a module `check`
 Kinds = argument(
     Literal["backbones", "augmenters", "datasets", "encoders"] | None, "Only these.", "KIND"
 )
 Name = argument(str, "A registered name, also yours.", "NAME")
-Kind = option(
-    Literal["augmenter", "backbone", "encoder"] | None,
-    "What it is; needed only if several kinds have the name.",
-)
+Kind = option(Literal[*CHECKED] | None, "What it is; needed only if several kinds have the name.")
 
 
 def list_(kind: Kinds = None, plugin: Plugins = None) -> None:
@@ -85,11 +77,11 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
     kind = kind or _kind(name)
     from benchmark.checks import CheckFailed  # which imports torch
 
-    registered = REGISTRIES[kind][name]
-    checks = getattr(importlib.import_module(CHECKS[kind]), f"check_{kind}")
+    registry = REGISTRIES[kind]
+    checks_of = getattr(importlib.import_module(f"{registry.package}.check"), f"check_{kind}")
     console, done = Console(markup=False, highlight=False, soft_wrap=True), 0
     failed: dict[str, list[str]] = {}  # cause -> the checks that fail for it
-    for title, run_check in checks(registered):
+    for title, run_check in checks_of(registry[name]):
         done += 1
         try:
             note = run_check()
@@ -115,13 +107,13 @@ def _kind(name: str) -> str:
 
     Raises UnknownNameError when nothing is, UserError when several kinds have the name.
     """
-    found = [kind for kind in CHECKS if name in REGISTRIES[kind]]
+    found = [kind for kind in CHECKED if name in REGISTRIES[kind]]
     if len(found) > 1:
         raise UserError(
             f"several kinds have the name '{name}' ({', '.join(found)}): say which, such as "
             f"--kind {found[0]}"
         )
     if not found:
-        hint = did_you_mean(name, [known for kind in CHECKS for known in REGISTRIES[kind]], most=3)
+        hint = did_you_mean(name, [known for kind in CHECKED for known in REGISTRIES[kind]], most=3)
         raise UnknownNameError(f"nothing is called '{name}'.{hint} See `list`. {YOURS}")
     return found[0]

@@ -7,7 +7,6 @@ import pytest
 from command_line import invoke
 
 from benchmark.checks import CheckFailed
-from benchmark.commands.inspect import CHECKS
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, Entry
 
 
@@ -35,8 +34,13 @@ def contracts(monkeypatch):
 
         return checks
 
-    for kind, module in CHECKS.items():
-        monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{f"check_{kind}": check(kind)}))
+    for kind, package in (
+        ("augmenter", "augmenters"),
+        ("backbone", "backbones"),
+        ("encoder", "backbones.encoders"),
+    ):
+        module = SimpleNamespace(**{f"check_{kind}": check(kind)})
+        monkeypatch.setitem(sys.modules, f"{package}.check", module)
     return fake
 
 
