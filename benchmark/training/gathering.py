@@ -33,16 +33,11 @@ def joined(own: Pairs) -> Pairs:
     return Pairs(*(_Gather.apply(part, pairs) for part in own), known)
 
 
-def gathered(part: Tensor | None, pairs: int) -> Tensor | None:
-    """The whole batch's [P, *] from the part of each process, which has `pairs` of them."""
+def gathered(part: Tensor | None) -> Tensor | None:
+    """The whole batch's [P, *] pairs or [D, *] documents from the part of each process."""
     if part is None or processes.count() == 1:
         return part
-    return _Gather.apply(part, tuple(processes.exchanged(pairs)))
-
-
-def of_all_documents(values: Tensor) -> Tensor:
-    """[D, *] of the whole batch from those of each process's documents."""
-    return gathered(values, len(values))
+    return _Gather.apply(part, tuple(processes.exchanged(len(part))))
 
 
 def agreed(drawn: Tensor | None) -> Tensor | None:

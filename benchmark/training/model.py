@@ -31,7 +31,7 @@ from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.seeds import derive
 from benchmark.training.checkpoints import load_weights, read_tensors
 from benchmark.training.distillation import require_teacher
-from benchmark.training.gathering import gathered, joined, of_all_documents
+from benchmark.training.gathering import gathered, joined
 from benchmark.training.objective import Mixing, training_loss
 from benchmark.training.step import Step
 from benchmark.training.tracking import require_installed
@@ -72,10 +72,10 @@ class DocreModel(nn.Module):
         encoded = self.encode(batch)
         found = self.backbone.represent(encoded, batch)
         own = Pairs(found, batch.labels(self.classes), batch.positive)
-        real, teacher = joined(own), gathered(batch.teacher, len(own.labels))
+        real, teacher = joined(own), gathered(batch.teacher)
         everywhere = max(len(real.known_positives), 1)
         batch.share = processes.count() * len(batch.positive) / everywhere
-        batch.everywhere = of_all_documents
+        batch.everywhere = gathered
         generated, changes = None, {}
         if step is not None:
             generated = step.generate(self.backbone, real, encoded, batch, self.encode_again)
