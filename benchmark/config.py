@@ -210,6 +210,15 @@ class AugmentConfig(OptionModel):
         """
         return self.start == "fresh" and self.warmup_contrastive
 
+    def needs_stage1(self, augmenter: str) -> bool:
+        """Whether runs with this augmenter are built on the model of stage 1. May import the
+        augmenter, and so torch.
+        """
+        if self.stage3 == "head" or self.start == "stage1":
+            return True
+        # a class that is no Augmenter may lack it: building it will say so
+        return getattr(AUGMENTERS[augmenter], "needs_fitting", False)
+
 
 OF_THE_LAUNCHER = {"array", "dependency", "error", "job-name", "output"}
 

@@ -67,10 +67,7 @@ class Job:
     @property
     def needs_stage1(self) -> bool:
         """Whether it cannot run without stage 1. Imports the augmenter, and so torch."""
-        if self.stage1 is None:
-            return False
-        augment = self.config.augment
-        return self.config.on_head or augment.start == "stage1" or _needs_fitting(self.augmenter)
+        return self.stage1 is not None and self.config.augment.needs_stage1(self.augmenter)
 
     @property
     def earlier(self) -> set[RunDirectory]:
@@ -114,11 +111,6 @@ class Outcome:
     disk_full: bool = False
 
 
-def _needs_fitting(augmenter: str) -> bool:
-    """False for a class that is no Augmenter: building it will say so."""
-    return getattr(AUGMENTERS[augmenter], "needs_fitting", False)
-
-
 def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     """All jobs of the experiment in the order to run them, one seed after the other.
 
@@ -129,8 +121,8 @@ def plan(experiment: Experiment, results: str | Path) -> list[Job]:
     names = [choice.name for choice in experiment.augmenters if choice.name != NONE]
     augment, on_head = experiment.augment, experiment.augment.stage3 == "head"
     with_none = len(names) < len(experiment.augmenters)
-    if names and not on_head and not with_none:
-        with_none = augment.start == "stage1" or any(map(_needs_fitting, names))
+    if not on_head and not with_none:
+        with_none = any(map(augment.needs_stage1, names))
     branch_epoch = augment.warmup_epochs if names and augment.repeats_stage1 else None
     jobs = []
     for seed in experiment.seeds:

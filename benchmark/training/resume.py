@@ -25,15 +25,11 @@ def with_stage1(run: RunConfig, facts: Mapping[str, Any], stage1: Path | None) -
     """The facts, and the digest of the weights of `stage1` where a run is built on them. They may
     have been trained anew since it was begun.
     """
-    augment = run.augment
-    built_on = augment is not None and (
-        run.on_head or augment.start == "stage1" or AUGMENTERS[run.augmenter.name].needs_fitting
-    )
-    if stage1 is None or not built_on:
-        return dict(facts)
-    with contextlib.suppress(UserError):  # they may be gone
-        return {**facts, STAGE1: read_facts(stage1 / "best.safetensors").get(DIGEST)}
-    return dict(facts)
+    known = dict(facts)
+    if stage1 is not None and run.augment and run.augment.needs_stage1(run.augmenter.name):
+        with contextlib.suppress(UserError):  # they may be gone
+            known[STAGE1] = read_facts(stage1 / "best.safetensors").get(DIGEST)
+    return known
 
 
 def require_fitting_state(
