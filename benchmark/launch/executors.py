@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def runner(
     one of several processes.
     """
     _require_sensible(executor, parallel, wait)
-    hand_out = slurm.submit_and_wait if wait else EXECUTORS[executor]
+    hand_out = partial(slurm.submit, wait=True) if wait else EXECUTORS[executor]
 
     def run_by_workers(
         jobs: list[Job],

@@ -36,28 +36,21 @@ INDEX = "slurm.json"  # in a launch's folder: job id -> [backbone, augmenter, se
 
 
 def submit(
-    jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress
+    jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress, *, wait: bool = False
 ) -> Iterator[Outcome]:
-    """Submit what is neither done nor queued. The outcomes are "submitted", with the job's id."""
-    for job, found in _submit(jobs, launch, parallel):
-        queued = isinstance(found, _InQueue)
-        yield Outcome(job, found.state, f"as job {found.job_id}") if queued else found
+    """Submit what is neither done nor queued. The outcomes are "submitted", with the job's id.
 
-
-def submit_and_wait(
-    jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress
-) -> Iterator[Outcome]:
-    """`submit`, then wait and yield what became of each run.
-
-    Stopping the command leaves the queue as it is.
+    wait: wait, and yield what became of each run. Stopping the command leaves the queue as it is.
     """
     left = []
     for job, found in _submit(jobs, launch, parallel):
-        if isinstance(found, _InQueue):
+        if isinstance(found, Outcome):
+            yield found
+        elif wait:
             progress.message(f"{found.state} {job.name}: as job {found.job_id}")
             left.append((job, found))
         else:
-            yield found
+            yield Outcome(job, found.state, f"as job {found.job_id}")
     while left:
         queue = _queue()
         # After the look at the queue and before that at the files, which a network file system
