@@ -137,7 +137,7 @@ class RunDirectory:
 
     def is_sound(self) -> bool:
         """Whether the run is done and undamaged."""
-        return self.state() == "done" and not self.damage()
+        return not self.damage()
 
     def is_others(self) -> bool:
         """Whether another process has finished the run or has taken it over."""
@@ -349,10 +349,7 @@ class RunDirectory:
 
     def _digest(self, name: str) -> str | None:
         """The SHA-256 of a file, packed or not; None if there is none."""
-        if (path := self.path / name).is_file():
-            return files.sha256(path)
-        packed = packed_files(self.path).get(name)
-        return None if packed is None else hashlib.sha256(packed).hexdigest()
+        return hashlib.sha256(self.read_bytes(name)).hexdigest() if self.has(name) else None
 
 
 def _like(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
