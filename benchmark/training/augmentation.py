@@ -26,13 +26,7 @@ from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.store.cleaning import AUGMENTER, PAIRS
 from benchmark.training import tracking
-from benchmark.training.checkpoints import (
-    is_sound,
-    read_pairs,
-    read_tensors,
-    sound_facts,
-    write_tensors,
-)
+from benchmark.training.checkpoints import is_sound, read_tensors, sound_facts, write_tensors
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.model import restore_model
 from benchmark.training.objective import Mixing
@@ -42,11 +36,11 @@ from benchmark.training.step import Requests, Step
 
 
 class Augmentation:
-    """The augmenter of a run, fitted and prepared. `stage1` is the folder of the `none` run."""
+    """The augmenter of a run, fitted and prepared."""
 
-    def __init__(self, session: Session, stage1: Path | None):
+    def __init__(self, session: Session):
         self.began, self.earlier = time.perf_counter(), 0.0
-        self.session, self.stage1, run = session, stage1, session.run
+        self.session, self.stage1, run = session, session.stage1, session.run
         self.augmenter: Augmenter = AUGMENTERS[run.augmenter.name](**run.augmenter.options)
         if self.augmenter.needs_fitting:
             train, dev = self._stage1_pairs()
@@ -134,8 +128,9 @@ class Augmentation:
             )
         files = [self.stage1 / PAIRS.format(split=split) for split in ("train", "dev")]
         processes.on_main(lambda: all(map(is_sound, files)) or self._represent(files))
-        train, dev = map(read_pairs, files)
-        return train, dev
+        train, dev = (read_tensors(file)[0] for file in files)
+        of = lambda stored: Pairs(stored["representations"], stored["labels"].float())
+        return of(train), of(dev)
 
     def _represent(self, files: list[Path]) -> None:
         stage1_weights(self.stage1, "stage 2")

@@ -17,7 +17,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmark.data.pairs import Pairs
 from benchmark.errors import UserError
 from benchmark.store.files import written_atomically
 
@@ -106,12 +105,6 @@ def sound_facts(path: Path) -> dict[str, Any] | None:
         raise
     except UserError:
         return None
-
-
-def read_pairs(file: Path) -> Pairs:
-    """Stored positive pairs."""
-    tensors, _ = read_tensors(file)
-    return Pairs(tensors["representations"], tensors["labels"].float())
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from benchmark import processes
 from benchmark.data.batches import OPTIONAL, Batch, Collator, DocumentBatches, Rows
 from benchmark.data.pseudo import PseudoDocuments
-from benchmark.scoring.calibration import DECIMALS, above, rank, to_columns, tuned_threshold
+from benchmark.scoring.calibration import DECIMALS, above, to_columns, tuned_threshold
 from benchmark.scoring.counts import score
 from benchmark.scoring.merging import FUSED, Scores, merged, most_likely, strongest
 from benchmark.training.session import Session
@@ -34,8 +34,7 @@ def score_fused(
     corpus, ((name, key),) = session.corpus, FUSED.items()
     candidates = fused_candidates(session, split)
     if split == "dev":
-        documents = session.documents["dev"]
-        metrics[key] = tuned_threshold(rank(documents, candidates, undirected=corpus.undirected))
+        metrics[key] = tuned_threshold(session.ranking(split, candidates))
     facts = above(candidates, metrics[key])
     counts = session.count(split, facts)
     metrics[split][name] = score(counts)

@@ -23,7 +23,7 @@ from benchmark.data.features import featurise
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS
-from benchmark.scoring.calibration import above, rank, tuned_threshold
+from benchmark.scoring.calibration import Ranking, above, rank, tuned_threshold
 from benchmark.scoring.counts import Counts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
@@ -42,6 +42,7 @@ class Session:
 
     Attributes:
         facts: what the run's numbers depend on besides its configuration.
+        stage1: folder of the finished stage 1 run, if there is one.
         identity: of what this run computes; stored with its training states.
         features: {"train" | "dev" | "test": tokenised documents}.
         encodings: the outputs of an encoder that is not trained: "dev", "test", TRAINING, FURTHER.
@@ -57,16 +58,15 @@ class Session:
         facts: Mapping[str, Any],
         accelerator: Accelerator,
         progress: Progress,
-        stage1: Path | None = None,
-        began: float | None = None,
+        stage1: Path | None,
+        began: float,
     ):
-        self.began, self.earlier = time.perf_counter() if began is None else began, 0.0
+        self.began, self.earlier = began, 0.0
         self.run, self.directory, self.corpus = run, directory, corpus
-        self.accelerator, self.progress = accelerator, progress
+        self.accelerator, self.progress, self.stage1 = accelerator, progress, stage1
         self.facts, self.identity = facts, state_identity(run, facts)
         set_seed(derive(run.seed, "session") % 2**32)
         self.model = build_model(run, corpus).to(accelerator.device)
-        self.stage1 = stage1
         if run.on_head:
             take_encoder(self.model, stage1_weights(stage1, "augment.stage3: head"))
         self.documents = {"train": corpus.train, "dev": corpus.dev, "test": corpus.test}
@@ -155,11 +155,14 @@ class Session:
         if not backbone.tunes_threshold:
             return score(self.count("dev", self.evaluator.predict(loader, titles, what)))
         _, candidates = self.evaluator.predict_and_rank(loader, titles, what)
-        ranking = rank(self.documents["dev"], candidates, undirected=self.corpus.undirected)
-        threshold = tuned_threshold(ranking)
+        threshold = tuned_threshold(self.ranking("dev", candidates))
         found = score(self.count("dev", above(candidates, threshold)))
         backbone.move_threshold(threshold)  # last: if interrupted before, it starts from the same
         return found
+
+    def ranking(self, split: str, candidates: list[dict]) -> Ranking:
+        """Candidate facts, sorted and looked up among the gold facts."""
+        return rank(self.documents[split], candidates, undirected=self.corpus.undirected)
 
     def count(self, split: str, predictions: list[dict]) -> Counts:
         """The counts of predicted facts."""

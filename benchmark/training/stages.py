@@ -27,7 +27,6 @@ from benchmark.scoring.calibration import (
     CALIBRATIONS,
     above,
     average_precisions,
-    rank,
     thresholds_by_relation,
     to_columns,
     tuned_threshold,
@@ -96,7 +95,7 @@ def train_run(
         if run.on_head:  # tables show both
             metrics["stage1"] = RunDirectory(stage1).read().metrics["test"]
     else:
-        augmentation = fit_stage2(session, stage1)
+        augmentation = fit_stage2(session)
         metrics["stage2_seconds"] = augmentation.seconds
         trained = train_stage3(session, augmentation, base, save_every)
     metrics |= {"best_epoch": trained.best_epoch, "epochs": trained.epoch}
@@ -112,9 +111,9 @@ def train_stage1(session: Session, branch_epoch: int | None, save_every: float) 
     return loop.run(start_from=_start(session, None))
 
 
-def fit_stage2(session: Session, stage1: Path | None) -> Augmentation:
+def fit_stage2(session: Session) -> Augmentation:
     """Fit the augmenter to the pairs of the stage 1 model, and measure what it generates."""
-    augmentation = Augmentation(session, stage1)
+    augmentation = Augmentation(session)
     processes.on_main(augmentation.measure)
     processes.stop_if_asked()
     return augmentation
@@ -177,11 +176,11 @@ def _finish(session: Session, metrics: dict[str, Any]) -> None:
 
 def _score(session: Session, split: str, metrics: dict[str, Any], written: dict[str, Any]) -> None:
     """Predict a split; add its scores to `metrics`, its facts and counts to `written`."""
-    corpus, documents = session.corpus, session.documents[split]
+    corpus, titles = session.corpus, list(session.documents[split]["title"])
     predictions, candidates = session.evaluator.predict_and_rank(
-        session.loader(split), list(documents["title"]), f"predicting {split}"
+        session.loader(split), titles, f"predicting {split}"
     )
-    ranking = rank(documents, candidates, undirected=corpus.undirected)
+    ranking = session.ranking(split, candidates)
     if split == "dev":
         threshold = metrics["threshold"] = tuned_threshold(ranking)
         metrics["thresholds"] = thresholds_by_relation(ranking, corpus.relations, threshold)

@@ -2,6 +2,7 @@
 test labels.
 """
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from samples import corpus, document
 from tiny_runs import config, execute, head, numbers
 
 from benchmark.training import fusion
+from benchmark.training.session import Session
 
 SENTENCES = ["Ann met Bob .", "It rained in Oslo .", "Bob saw Cid .", "Ann left Oslo ."]
 ENTITIES = [[(0, 0, 1), (3, 0, 1)], [(0, 2, 3), (2, 0, 1)], [(1, 3, 4), (3, 2, 3)], [(2, 2, 3)]]
@@ -105,6 +107,7 @@ def test_no_labels_of_test_move_the_threshold(dev, test, gold, of_test, others):
             documents=documents,
             count=lambda split, facts, of_facts=of_facts: of_facts,
         )
+        session.ranking = partial(Session.ranking, session)
         metrics, written = {"dev": {}, "test": {}}, {}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fusion, "fused_candidates", lambda session, split: scored[split])
