@@ -178,8 +178,7 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any], corpus
     for choice in {run.augmenter.model_dump_json(): run for run in runs}.values():
         stages.require_fitting_documents(choice, corpus)
     for job in left:
-        # else nothing is saved, or it is in use or left over
-        if job.directory.has_saved_state() and job.directory.state() in ("killed", "failed"):
+        if job.directory.state() in ("killed", "failed"):  # else its state is in use or left over
             from benchmark.training.resume import require_fitting_state, with_stage1
 
             stage1 = job.stage1 and job.stage1.path

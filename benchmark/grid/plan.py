@@ -12,14 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import (
-    LARGEST_SEED,
-    Choice,
-    Experiment,
-    RunConfig,
-    complete_options,
-    completed,
-)
+from benchmark.config import LARGEST_SEED, Choice, Experiment, RunConfig, complete_options
 from benchmark.errors import ConfigError
 from benchmark.registry import AUGMENTERS, BACKBONES, Registry
 from benchmark.store.own_facts import own_facts
@@ -89,7 +82,7 @@ class Job:
     def differences(self, **facts: Any) -> list[str]:
         """What sets this job apart from the run stored in its folder."""
         config = self.config.model_dump(mode="json")
-        return self.directory.differences(config, facts=facts | self.facts, completed=completed)
+        return self.directory.differences(config, facts | self.facts)
 
 
 @dataclass(frozen=True)

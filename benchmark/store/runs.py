@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,7 +29,7 @@ from typing import Any, Literal
 from benchmark.errors import UserError
 from benchmark.store import claims, files
 from benchmark.store.claims import Owner
-from benchmark.store.cleaning import LOGITS, PAIRS, SAVED_STATE, TEMPORARIES, discard
+from benchmark.store.cleaning import LOGITS, PAIRS, TEMPORARIES, discard
 from benchmark.store.differences import difference_lines
 from benchmark.store.packed import pack, packed_files
 
@@ -130,10 +130,6 @@ class RunDirectory:
 
     def _owner(self) -> Owner | None:
         return Owner.read(self.path / "RUNNING")
-
-    def has_saved_state(self) -> bool:
-        """Whether there is a training state or a fitted augmenter with which to continue."""
-        return any((self.path / name).is_file() for name in SAVED_STATE)
 
     def is_sound(self) -> bool:
         """Whether the run is done and undamaged."""
@@ -279,21 +275,17 @@ class RunDirectory:
         lines = self.read_bytes(name).splitlines() if self.has(name) else []
         return [files.parsed(line, self.path / name) for line in lines]
 
-    def differences(
-        self,
-        config: Mapping[str, Any],
-        *,
-        facts: Mapping[str, Any] | None = None,
-        completed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-    ) -> list[str]:
+    def differences(self, config: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
         """What sets `config` apart from the stored one: "train.epochs: 30 stored, 3 asked for".
 
-        Of the facts only IDENTIFYING_FACTS count, where both sides have them. `completed` adds the
-        defaults of options that later versions of the code brought.
+        Of the facts only IDENTIFYING_FACTS count, where both sides have them. Options that later
+        versions of the code brought have their defaults.
         """
+        from benchmark.config import completed  # pydantic, which reading a run does not need
+
         known, stored, asked = self.facts(), completed(self.config()), dict(config)
         for key in IDENTIFYING_FACTS:
-            if known.get(key) is not None and (facts or {}).get(key) is not None:
+            if known.get(key) is not None and facts.get(key) is not None:
                 stored[key], asked[key] = known[key], facts[key]
         lines = difference_lines(stored, asked)
         revision = known.get("encoder_revision")

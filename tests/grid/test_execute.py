@@ -161,8 +161,8 @@ def test_a_run_of_another_host_is_taken_over_when_that_gives_no_sign_of_life(lab
 def test_what_starts_from_a_run_at_work_elsewhere_waits_even_if_that_has_died_since(
     lab, monkeypatch
 ):
-    # as seen by `prepare`, by the look at it, and from then on
-    states = iter(["missing", "running", *["killed"] * 20])
+    # as `prepare` sees it twice, the look at it once, and from then on
+    states = iter(["missing", "missing", "running", *["killed"] * 20])
     state, none = RunDirectory.state, lab.folder("left none 0")
     look = lambda run: next(states) if run.path == none else state(run)
     monkeypatch.setattr(RunDirectory, "state", look)

@@ -177,7 +177,7 @@ def test_what_sets_runs_apart(run, change, facts, lines):
     if "augmenter" in change:
         stored = CONFIG | {"augmenter": files_named("old/docs.json", ["old/seed-0", "old/seed-1"])}
     finished(run, stored, torch="2.13", corpus_digest="aa", encoder_digest="ee")
-    assert run.differences(CONFIG | change, facts=facts) == lines
+    assert run.differences(CONFIG | change, facts) == lines
 
 
 def test_find_runs_gives_the_done_ones(tmp_path):
