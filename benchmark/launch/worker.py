@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import submitit
-from submitit.helpers import DelayedSubmission
+from submitit.helpers import Checkpointable
 
 from benchmark import signals
 from benchmark.config import Experiment
@@ -115,7 +115,7 @@ class Task:
         write_json(self.launch.answer(self.cell), {"state": state, "detail": detail})
 
 
-class Worker(Task):
+class Worker(Task, Checkpointable):
     """A task in a process of its own, which submitit starts and may start again."""
 
     def __call__(self) -> None:
@@ -129,10 +129,6 @@ class Worker(Task):
             self._tell("stopped", f"asked to stop ({stopped}); its state is saved")
             if str(stopped) != signal.SIGTERM.name or _preempted():
                 signal.raise_signal(REQUEUE)
-
-    def checkpoint(self) -> DelayedSubmission:
-        """submitit calls this for the task with which to continue."""
-        return DelayedSubmission(self)
 
 
 def _preempted() -> bool:
