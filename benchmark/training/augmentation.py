@@ -141,7 +141,7 @@ class Augmentation:
         for split, file in zip(("train", "dev"), files, strict=True):
             # the stage 1 model has the same encoder only if none of the two is trained
             loader = session.loader(split, encoded=run.encoder.freeze == "all")
-            pairs = evaluator.positive_pairs(loader, f"stage 1 representations of {split}")
+            pairs = evaluator.positive_pairs(loader, split)
             labels = pairs.labels.to(torch.uint8)
             write_tensors(file, {"representations": pairs.representations, "labels": labels})
 

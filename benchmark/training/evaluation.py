@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -48,20 +49,15 @@ def batches_of(
     )
 
 
+@dataclass
 class Evaluator:
     """Runs a model in evaluation mode; predicts at most `max_labels` relations for a pair."""
 
-    def __init__(
-        self,
-        model: DocreModel,
-        accelerator: Accelerator,
-        corpus: Corpus,
-        progress: Progress,
-        *,
-        max_labels: int,
-    ):
-        self.model, self.accelerator = model, accelerator
-        self.corpus, self.progress, self.max_labels = corpus, progress, max_labels
+    model: DocreModel
+    accelerator: Accelerator
+    corpus: Corpus
+    progress: Progress
+    max_labels: int
 
     def predict(
         self, loader: DataLoader, titles: list[str], description: str = "predicting"
@@ -130,20 +126,22 @@ class Evaluator:
         return torch.cat(facts), torch.cat(scores)
 
     @torch.no_grad()
-    def positive_pairs(self, loader: DataLoader, description: str) -> Pairs:
-        """Representations and labels of all pairs that hold a relation, in the loader's order."""
+    def positive_pairs(self, loader: DataLoader, split: str) -> Pairs:
+        """Representations and labels of all pairs of a split that hold a relation, in the loader's
+        order.
+        """
         found = []
-        for batch in self.batches(loader, description):
+        for batch in self.batches(loader, f"stage 1 representations of {split}"):
             labels = batch.labels(self.model.classes)
             pairs = Pairs(self.model.represent(batch).float(), labels).only_positive()
             found.append(Pairs(*(t.cpu() for t in pairs)))
         return Pairs(*(torch.cat(tensors) for tensors in zip(*found, strict=True)))
 
     @torch.no_grad()
-    def document_logits(self, loader: DataLoader, documents: int, description: str) -> list[Tensor]:
-        """[P, R] logits of each document."""
-        logits: list[Tensor | None] = [None] * documents
-        for batch in self.batches(loader, description):
+    def document_logits(self, loader: DataLoader) -> list[Tensor]:
+        """[P, R] logits of each document of a split."""
+        logits: list[Tensor | None] = [None] * len(loader.dataset)
+        for batch in self.batches(loader, "storing logits"):
             parts = self.model.logits(batch).cpu().split(_pairs(batch))
             for row, part in zip(batch.rows.tolist(), parts, strict=True):
                 logits[row] = part

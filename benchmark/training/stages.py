@@ -167,9 +167,8 @@ def _finish(session: Session, metrics: dict[str, Any]) -> None:
         for name, content in written.items():
             directory.write_json(name, content)
         if session.run.train.store_logits:
-            titles, loader = list(corpus.train["title"]), session.loader("train")
-            logits = session.evaluator.document_logits(loader, len(titles), "storing logits")
-            store_logits(directory.path, logits, titles, corpus.relations)
+            logits = session.evaluator.document_logits(session.loader("train"))
+            store_logits(directory.path, logits, list(corpus.train["title"]), corpus.relations)
 
     processes.on_main(store)
 

@@ -79,7 +79,7 @@ class StoredRunQuality:
         pairs = (  # in the order and the batches of the run itself
             evaluator.positive_pairs(
                 batches_of(getattr(corpus, split), corpus, model, run, training=split == "train"),
-                f"stage 1 representations of {split}",
+                split,
             )
             for split in ("train", "dev")
         )
