@@ -341,7 +341,10 @@ class RunDirectory:
 
     def _digest(self, name: str) -> str | None:
         """The SHA-256 of a file, packed or not; None if there is none."""
-        return hashlib.sha256(self.read_bytes(name)).hexdigest() if self.has(name) else None
+        if (path := self.path / name).is_file():
+            return files.sha256(path)  # in pieces: weights are large
+        packed = packed_files(self.path).get(name)
+        return None if packed is None else hashlib.sha256(packed).hexdigest()
 
 
 def _like(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
