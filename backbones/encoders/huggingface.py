@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from backbones.encoders.base import Encoder
 from benchmark.data.batches import Batch, Encoded, WindowPlan
@@ -208,11 +209,9 @@ def load_encoder(
     Raises:
         UserError: a part is missing or unusable; the message says which.
     """
-    import transformers
-
     folder, name = str(folder), name or str(folder)
     with _loading(name, "no usable configuration"):
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     for key, value in (
         ("attention_probs_dropout_prob", attention_dropout),
         ("hidden_dropout_prob", hidden_dropout),
@@ -223,9 +222,7 @@ def load_encoder(
         if value is not None:
             setattr(config, key, value)
     with _loading(name, "no tokenizer could be loaded"):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            folder, use_fast=True, trust_remote_code=False
-        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
     if not tokenizer.is_fast or len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(
             f"encoder '{name}': needs a fast tokenizer with its vocabulary "
@@ -249,7 +246,6 @@ def _bare_model(folder: str, config: Any, weights: bool) -> nn.Module:
     """Without the pooler that BERT-like models would add and nothing uses; attention is fused where
     its rows can be had all the same.
     """
-    from transformers import AutoModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of reading weights

@@ -244,6 +244,7 @@ def _encoder_width(config: str) -> int:
     """
     wanted = EncoderConfig.model_validate_json(config)
     if wanted.name not in ENCODERS:
+        encoder_class(wanted.name)  # loads transformers, which torch 2.6 cannot within the block
         with torch.device("meta"):
             return _pretrained(wanted, weights=False).width
     kind = ENCODERS[wanted.name]
