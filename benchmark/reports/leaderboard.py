@@ -180,7 +180,7 @@ def boards(
     evidence: Mapping[Data, Evidence],
     elsewhere: Mapping[Data, Table] | None = None,
 ) -> list[Board]:
-    """A board for each dataset and version of its data, in the order of `studies`.
+    """A board for each dataset and version of its data, the one with the most entries first.
 
     Entries are ordered by their mean test F1; those without one come last.
 
@@ -207,7 +207,7 @@ def boards(
         dataset, digest = data
         heading = f"{dataset} (data {digest or 'unknown'})" if versions[dataset] > 1 else dataset
         found.append(Board(data, heading, tuple(members), tuple(entries), notes))
-    return found
+    return sorted(found, key=lambda board: -len(board.entries))
 
 
 def board_table(board: Board) -> Table:

@@ -38,7 +38,7 @@ def ranks(
             else:
                 behind[i] = means[i]
     found, notes = _by_mean(complete), ()
-    if intervals or len(rows) == 1:
+    if intervals:
         found = dict.fromkeys(within, "1") | _by_mean(behind, first=1 + len(within))
         unranked = [row for i, row in enumerate(rows) if row.seeds and i not in found]
         notes = (_note(rows[best], intervals, unranked),)

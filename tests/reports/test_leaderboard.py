@@ -26,6 +26,15 @@ def test_entries_with_ranks_scores_and_cost(tmp_path):
     assert ",vae,rank,1," in csv_text([table])
 
 
+def test_the_dataset_with_the_most_entries_comes_first_and_one_entry_needs_no_rule(tmp_path):
+    alone = scored(tmp_path / "a", "none", (0.30,), dataset="a")
+    several = [r for name in ("none", "vae") for r in scored(tmp_path / "b", name, (0.4,))]
+    first, second = boards_of([*alone, *several])
+    assert (first.heading, second.heading) == ("toy", "a")
+    assert first.notes and not second.notes
+    assert [entry.row.rank for entry in second.entries] == ["1"]
+
+
 def test_old_runs_that_were_resumed_took_no_less_than_their_training(tmp_path):
     """They counted the last attempt. Others have epochs of the `none` run in their training."""
     runs = scored(tmp_path, "none", (0.40,)) + scored(tmp_path, "vae", (0.51,))
