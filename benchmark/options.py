@@ -17,6 +17,7 @@ import json
 from typing import Annotated, Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
 
 from benchmark.errors import ConfigError
 
@@ -64,7 +65,8 @@ OF_CODE = ("callable_type", "is_type", "is_subclass_of", "is_instance_of")
 def require_annotated(target: type, options: dict[str, Any]) -> None:
     """Each option is what its annotation in the constructor says, or its default. Raises
     ConfigError that names the first that is not. An annotation that cannot be evaluated, or that
-    no experiment file can hold, says nothing.
+    no experiment file can hold, says nothing; neither does a bound that does not fit the value, as
+    that of a number given a word.
     """
     try:
         kinds = get_type_hints(target.__init__, include_extras=True)
@@ -76,10 +78,12 @@ def require_annotated(target: type, options: dict[str, Any]) -> None:
             continue
         try:
             kind = TypeAdapter(kinds.get(option, Any), config=STRICT)
-        except PydanticUserError:
+        except (PydanticUserError, SchemaError):
             continue
         try:
             kind.validate_json(json.dumps(value))  # a list of a file may be a tuple's
+        except TypeError:
+            continue
         except ValidationError as error:
             if error.errors()[0]["type"] not in OF_CODE:
                 raise _explained(error, option) from error

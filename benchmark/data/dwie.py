@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from benchmark.data.documents import Corpus
 
 TRAIN_DOCUMENTS = 602  # of the field's conversion, besides 98 to select on and 99 to test on
-LAYOUT = 1  # raise when the rows made from a file change: part of the cache key
+LAYOUT = 1  # raise when the rows made of a file, or the cut, change: part of the cache key
 LICENCE = "Annotations: GPL-3.0. The articles belong to Deutsche Welle."
 INSTEAD = (
     "Give a folder that holds Task_1/*.parquet by the option hub, or local files in DocRED format "

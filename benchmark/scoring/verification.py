@@ -207,7 +207,8 @@ def _of_split(
         counts = made
     elif not plain:
         names = [THRESHOLDS[kind]] if split == "dev" else []
-        names += [f"{split}.average_precision"] if kind == "calibrated" else []
+        if kind in CALIBRATIONS and "average_precision" in metrics[split]:
+            names.append(f"{split}.average_precision")
         found.left |= dict.fromkeys(names, CANDIDATES)
     if counts is None:
         scores = (split, f"{split}_relations") if plain else (f"{split}.{kind}",)

@@ -5,9 +5,11 @@ is told in words.
 import errno
 import os
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import datasets
 import pytest
+from pydantic import Field
 from samples import ADA, ROME, corpus
 from tiny_runs import config, execute, five_documents, tiny_corpus
 
@@ -104,6 +106,21 @@ def test_annotations_that_say_nothing_refuse_nothing():
     require_annotated(Named, {"rate": None, "act": "relu"})
     with pytest.raises(ConfigError, match="option 'rate': .* valid number, got 'fast'"):
         require_annotated(Named, {"rate": "fast", "act": "relu"})
+
+
+def test_a_bound_that_does_not_fit_the_value_refuses_nothing():
+    class Bounded:
+        def __init__(
+            self,
+            *,
+            scale: Annotated[float | Literal["auto"], Field(gt=0)] = 1.0,
+            rate: Annotated[float, Field(decimal_places=2)] = 0.1,
+            name: Annotated[str, Field(pattern="(")] = "a",
+        ): ...
+
+    require_annotated(Bounded, {"scale": "auto", "rate": 0.123, "name": "b"})
+    with pytest.raises(ConfigError, match="option 'scale': .* greater than 0"):
+        require_annotated(Bounded, {"scale": -1.0})
 
 
 def test_an_augmenter_of_attention_is_refused_where_none_is_read():
