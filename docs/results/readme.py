@@ -51,8 +51,8 @@ def findings(results: Path) -> str:
             continue
         name = experiment.relative_to(ROOT).as_posix()
         further = significance(study, evidence, FURTHER)
-        shows = summary(plain, further)
-        told.append(" ".join([f"* [{experiment.name}]({name}/report.md):", *shows]))
+        if shows := summary(plain, further):  # empty where only controls have run
+            told.append(" ".join([f"* [{experiment.name}]({name}/report.md):", *shows]))
         tables = [marked(ablation_table(study), plain)]
         tables.append(marked(ablation_table(study, CALIBRATED), further))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
