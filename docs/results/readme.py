@@ -1,9 +1,9 @@
-"""Write the findings into the README: what the experiments of results/small show, and a table; then
-the leaderboard and the picture of its first screen.
+"""Write the table of results/small into the README; then the leaderboard and the picture of its
+first screen.
 
     python docs/results/readme.py
 
-The findings stand between the lines `<!-- findings -->` and `<!-- end -->`. Run it after
+The table stands between the lines `<!-- findings -->` and `<!-- end -->`. Run it after
 `docs/results/collect.py`; the numbers come from the stored files alone. The picture takes Chromium;
 without it the old one stays, which is said.
 """
@@ -21,7 +21,6 @@ from benchmark.reports.difference_table import marked
 from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.study import Study
-from benchmark.reports.summary import summary
 from benchmark.reports.tables import Column, Row, shown
 from benchmark.store.files import write_text
 from benchmark.store.runs import find_runs
@@ -36,10 +35,10 @@ HEADINGS = ("F1", "LTail F1", "Δ F1", "calibrated Δ F1", "calibrated Δ LTail"
 
 
 def findings(results: Path) -> str:
-    """Markdown: what each experiment with an augmenter shows, and one table of all their rows with
-    three seeds or more.
+    """Markdown: one table with the rows, of three seeds or more, of each experiment with a
+    comparison.
     """
-    told, few = [], 0
+    few = 0
     lines = [f"| Experiment | Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
     lines.append("|---|---|---|" + "---:|" * (1 + len(HEADINGS)))
     for experiment in sorted({run.experiment for run in find_runs(results)}):
@@ -49,11 +48,9 @@ def findings(results: Path) -> str:
         plain = significance(study, evidence)
         if not plain:
             continue
-        name = experiment.relative_to(ROOT).as_posix()
-        further = significance(study, evidence, FURTHER)
-        if shows := summary(plain, further):  # empty where only controls have run
-            told.append(" ".join([f"* [{experiment.name}]({name}/report.md):", *shows]))
+        report = f"[{experiment.name}]({experiment.relative_to(ROOT).as_posix()}/report.md)"
         tables = [marked(ablation_table(study), plain)]
+        further = significance(study, evidence, FURTHER)
         tables.append(marked(ablation_table(study, CALIBRATED), further))
         for row, calibrated in zip(*(table.rows for table in tables), strict=True):
             if len(row.seeds) < LEAST_SEEDS:
@@ -61,16 +58,17 @@ def findings(results: Path) -> str:
                 continue  # so few say little of a spread; the report has the row
             numbers = [_number(row, tables[0].columns, key) for key in SHOWN]
             numbers += [_number(calibrated, CALIBRATED, key) for key in LEFT]
-            stub = experiment.name, row.group, row.shown_label, row.coverage
+            stub = report, row.group, row.shown_label, row.coverage
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
+            report = ""  # once for all rows of an experiment
     left_out = f"{few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds"
-    told.append(
-        "* In the table, differences (Δ) are over the seeds that both rows have, means over all "
-        "of a row: compare by Δ. `*` marks what differs significantly from `none` among the "
-        "comparisons of its experiment (average precision has no mark); runs that several "
-        f"experiments hold stand in each. {left_out} are left out."
+    legend = (
+        "Δ is the difference to `none`, over the seeds that both rows have; F1 and LTail F1 are "
+        "means over all of a row, so compare by Δ. `*`: significant among the comparisons of its "
+        "experiment (average precision, AP, has no mark). Calibrated: both with one threshold "
+        f"tuned on dev. Left out: {left_out}."
     )
-    return "\n".join([*told, "", *lines]) + "\n"
+    return "\n".join([*lines, "", legend]) + "\n"
 
 
 def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
