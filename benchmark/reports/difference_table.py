@@ -7,7 +7,7 @@ has the differences to the best control, with p uncorrected and no mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from statistics import median
@@ -158,11 +158,10 @@ def _meaning(found: Significance) -> Iterator[str]:
 def _warnings(found: Significance) -> Iterator[str]:
     """What a reader must know before believing significance, or its absence."""
     hopeless = [contrast for contrast in found.tested if _hopeless(contrast, found)]
-    few = grouped((c.difference.n, f"{c.name} ({c.score})") for c in hopeless)
-    for n, names in few.items():
-        where = f"Where the permutation test was taken ({', '.join(names)}): "
+    for n, few in grouped((c.difference.n, c) for c in hopeless).items():
+        where = f"Where the permutation test was taken ({_named(few, found.tested)}): "
         said = too_few_seeds(n, found.size)
-        yield said if len(names) == len(found.tested) else where + said
+        yield said if len(few) == len(found.tested) else where + said
     for family in list(found.families.values())[:2]:  # F1 and LTail F1
         rest = [c for c in family.values() if c.difference.n > 1 and c not in hopeless]
         n, *fewer = sorted({c.difference.n for c in rest}, reverse=True) or [0]
@@ -174,6 +173,13 @@ def _warnings(found: Significance) -> Iterator[str]:
                 f"{score[0].upper()}{score[1:]}, at the median spread of the differences: "
                 f"{detectable}"
             )
+
+
+def _named(some: Sequence[Contrast], every: Sequence[Contrast]) -> str:
+    """The rows of these comparisons, with their scores where not all that a row has are meant."""
+    scores, of_row = (grouped((c.name, c.score) for c in those) for those in (some, every))
+    named = lambda row: row if scores[row] == of_row[row] else f"{row} ({', '.join(scores[row])})"
+    return ", ".join(map(named, scores))
 
 
 def _hopeless(contrast: Contrast, found: Significance) -> bool:
@@ -192,21 +198,17 @@ def _notes(found: Significance) -> Iterator[str]:
     spread = ": mean ± standard deviation of the pairs (n - 1)" if several else ""
     other = f"{best_control(found.controls)}," if found.controls else f"`{BASELINE}`"
     yield f"Augmenter minus {other} with the same backbone and seed, in points{spread}."
-    intervals = [c.interval for c in found.contrasts if c.interval is not None]
-    if intervals:
+    bounded = [contrast for contrast in found.contrasts if contrast.interval is not None]
+    if intervals := [contrast.interval for contrast in bounded]:
         names = " or ".join(dict.fromkeys(interval.name for interval in intervals))
         yield (
             f"low, high: {intervals[0].level:.0%} interval, {names} "
             f"({found.evidence.resamples:,} resamples of {intervals[0].documents} documents)."
         )
     yield from _tests(found)
-    warnings = grouped(
-        (warning, f"{contrast.name} {contrast.score}")
-        for contrast in found.contrasts
-        for warning in (contrast.interval.warnings if contrast.interval else ())
-    )
-    for warning, names in warnings.items():
-        which = "" if len(names) == len(intervals) else f" of {', '.join(names)}"
+    warnings = grouped((warning, c) for c in bounded for warning in c.interval.warnings)
+    for warning, some in warnings.items():
+        which = "" if len(some) == len(bounded) else f" of {_named(some, bounded)}"
         yield f"Intervals{which}: {warning}."
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
@@ -237,17 +239,19 @@ def _lacking(contrast: Contrast, found: Significance) -> Iterator[str]:
 
 def _tests(found: Significance) -> Iterator[str]:
     """Which tests were taken and why, and how they are corrected."""
-    taken = grouped((c.test.name, f"{c.name} {c.score}") for c in found.tested)
+    taken = grouped((c.test.name, c) for c in found.tested)
     if not taken:
         if any(contrast.difference.values for contrast in found.contrasts):
             yield NO_TEST
         return
-    which = "; ".join(f"{name}: {', '.join(names)}" for name, names in taken.items())
+    most = max(taken, key=lambda name: len(taken[name]))
+    rarer = [f"{name}: {_named(taken[name], found.tested)}" for name in taken if name != most]
+    which = "; ".join([*rarer, f"{most}: the others"]) if rarer else most
     yield (
         "p: two-sided, across the paired seeds. The paired t-test where Shapiro-Wilk does not "
         "reject that the differences are normal (weak evidence with so few); otherwise, and where "
         "it cannot tell, the sign-flip permutation test (Dror et al. 2018). "
-        f"Taken here: {which if len(taken) > 1 else next(iter(taken))}."
+        f"Taken here: {which}."
     )
     errors = [c.test.p_error for c in found.tested if c.test.p_error is not None]
     if errors:
