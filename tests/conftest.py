@@ -149,10 +149,13 @@ def lab(tmp_path, monkeypatch):
     )
     timing = SimpleNamespace(estimated_seconds=lambda run, corpus: 90.0)
     monkeypatch.setitem(sys.modules, "benchmark.training.timing", timing)
-    fake = SimpleNamespace(
-        train_run=lab.execute,
-        require_buildable=lambda run: None,
-        require_fitting_documents=lambda run, corpus: None,
-    )
-    monkeypatch.setattr(benchmark.training, "stages", fake, raising=False)
+    fakes = {
+        "stages": {"train_run": lab.execute},
+        "tried_first": dict.fromkeys(("require_buildable", "require_known_rates"), lambda _: None),
+        "further": {"require_fitting_documents": lambda run, corpus: None},
+    }
+    for name, functions in fakes.items():
+        fake = SimpleNamespace(**functions)
+        monkeypatch.setattr(benchmark.training, name, fake, raising=False)
+        monkeypatch.setitem(sys.modules, f"benchmark.training.{name}", fake)
     return lab

@@ -49,13 +49,14 @@ def test_the_table_has_what_ran_in_the_cheap_protocol(tuning, tmp_path):
         ("gaussian scale=0.03", "gaussian", "demo_head", 0.46),
         ("gaussian scale=0.3", "gaussian", "demo_head", 0.44),
     ):
-        dev = scores(f1) | {"average_precision": {"all": f1 + 0.1}}
+        precision = {"all": f1 + 0.1, "tail": f1 + 0.2}
+        dev = scores(f1) | {"calibrated": scores(f1 + 0.01), "average_precision": precision}
         write(run(tmp_path / folder, augmenter, 100, 0.1, experiment=experiment, dev=dev))
     assert tuning.table(tmp_path).splitlines()[2:] == [
-        "| none |  | 40.00 | 40.00 | 50.00 |  |",
-        "| gaussian | scale 0.1 | 45.00 | 45.00 | 55.00 |  |",
-        "| gaussian | scale 0.03 | 46.00 | 46.00 | 56.00 | chosen |",
-        "| gaussian | scale 0.3 | 44.00 | 44.00 | 54.00 |  |",
-        "| smote | neighbours 5 | 41.00 | 41.00 | 51.00 |  |",
-        "| smote | neighbours 20 | 42.00 | 42.00 | 52.00 |  |",
+        "| `none` |  | 40.00 | 40.00 | 41.00 | 41.00 | 50.00 | 60.00 |",
+        "| `gaussian` | `scale` 0.1 (default) | 45.00 | 45.00 | 46.00 | 46.00 | 55.00 | 65.00 |",
+        "| `gaussian` | `scale` 0.03 (chosen) | 46.00 | 46.00 | 47.00 | 47.00 | 56.00 | 66.00 |",
+        "| `gaussian` | `scale` 0.3 | 44.00 | 44.00 | 45.00 | 45.00 | 54.00 | 64.00 |",
+        "| `smote` | `neighbours` 5 (default) | 41.00 | 41.00 | 42.00 | 42.00 | 51.00 | 61.00 |",
+        "| `smote` | `neighbours` 20 | 42.00 | 42.00 | 43.00 | 43.00 | 52.00 | 62.00 |",
     ]

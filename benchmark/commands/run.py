@@ -122,7 +122,7 @@ def run(
     dataset = of_file.dataset
 
     def load_corpus() -> Any:  # only if there is something to run
-        from benchmark.training.model import require_known_rates
+        from benchmark.training.tried_first import require_known_rates
 
         require_known_rates(experiment)
         return DATASETS[dataset.name](**dataset.options)

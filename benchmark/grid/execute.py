@@ -170,13 +170,14 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any], corpus
     """
     if not left:
         return
-    from benchmark.training import stages
+    from benchmark.training.further import require_fitting_documents
+    from benchmark.training.tried_first import require_buildable
 
     runs = [job.config.model_copy(update={"seed": 0}) for job in left]
     for run in {run.model_dump_json(): run for run in runs}.values():
-        stages.require_buildable(run)
+        require_buildable(run)
     for choice in {run.augmenter.model_dump_json(): run for run in runs}.values():
-        stages.require_fitting_documents(choice, corpus)
+        require_fitting_documents(choice, corpus)
     for job in left:
         if job.directory.state() in ("killed", "failed"):  # else its state is in use or left over
             from benchmark.training.resume import require_fitting_state, with_stage1

@@ -18,8 +18,8 @@ from benchmark.errors import UserError
 from benchmark.interop.publishing import pulled, single_run
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import above
+from benchmark.training.building import restore_model
 from benchmark.training.evaluation import Evaluator, batches_of
-from benchmark.training.model import restore_model
 
 THRESHOLDS = {"class": None, "tuned": "threshold", "per_relation": "thresholds"}  # in metrics.json
 

@@ -26,9 +26,9 @@ from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 from benchmark.store.cleaning import AUGMENTER, PAIRS
 from benchmark.training import tracking
+from benchmark.training.building import restore_model
 from benchmark.training.checkpoints import is_sound, read_tensors, sound_facts, write_tensors
 from benchmark.training.evaluation import Evaluator
-from benchmark.training.model import restore_model
 from benchmark.training.objective import Mixing
 from benchmark.training.resume import differences
 from benchmark.training.session import Session, stage1_weights

@@ -27,11 +27,11 @@ from benchmark.scoring.calibration import Ranking, above, rank, tuned_threshold
 from benchmark.scoring.counts import Counts, count, score, train_facts
 from benchmark.seeds import derive
 from benchmark.store.runs import RunDirectory
+from benchmark.training.building import build_model, take_encoder
 from benchmark.training.cache import EncodedCollator, EncodedSplit, encode_once, encode_with_stage1
 from benchmark.training.distillation import TaughtCollator
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.further import FurtherCollator
-from benchmark.training.model import build_model, take_encoder
 from benchmark.training.resume import state_identity
 
 TRAINING, FURTHER = "training", "further"

@@ -37,15 +37,10 @@ from benchmark.training import tracking
 from benchmark.training.augmentation import Augmentation
 from benchmark.training.checkpoints import load_weights
 from benchmark.training.distillation import store_logits
-from benchmark.training.further import require_fitting_documents
 from benchmark.training.fusion import score_fused
 from benchmark.training.loop import Loop, Trained
-from benchmark.training.model import require_buildable
 from benchmark.training.resume import require_fitting_state, starting_point, with_stage1
 from benchmark.training.session import Session, stage1_weights
-
-__all__ = ["fit_stage2", "require_buildable", "require_fitting_documents", "train_run"]
-__all__ += ["train_stage1", "train_stage3"]
 
 
 def train_run(

@@ -20,9 +20,9 @@ from benchmark.quality.recording import Stage1, hindrance, rare_relations, recor
 from benchmark.registry import AUGMENTERS
 from benchmark.store.runs import RunDirectory
 from benchmark.training.augmentation import prepare
+from benchmark.training.building import restore_model
 from benchmark.training.checkpoints import read_tensors
 from benchmark.training.evaluation import Evaluator, batches_of
-from benchmark.training.model import restore_model
 
 
 class StoredRunQuality:

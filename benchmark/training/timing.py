@@ -12,8 +12,8 @@ from accelerate import Accelerator
 
 from benchmark.config import RunConfig
 from benchmark.data.documents import Corpus
+from benchmark.training.building import build_model
 from benchmark.training.evaluation import batches_of
-from benchmark.training.model import build_model
 
 TRIES = 4
 SAMPLE = 4  # batches' worth of documents, of which those of middling length are timed

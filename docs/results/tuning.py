@@ -73,7 +73,7 @@ def _run(file: str, results: Path, augmenters: str, *options: str) -> None:
 
 def table(results: Path) -> str:
     """Markdown: the dev scores of `none` and of each setting that has run, and which is chosen."""
-    rows = [("none", "", dev, "") for dev in _dev(results / "none", "none")]
+    rows = [("`none`", "", dev) for dev in _dev(results / "none", "none")]
     for augmenter, (key, values) in GRID.items():
         dev = {
             value: scores
@@ -82,13 +82,19 @@ def table(results: Path) -> str:
         }
         best = chosen({value: scores["f1"] for value, scores in dev.items()}, values)
         for value, scores in dev.items():
-            rows.append((augmenter, f"{key} {value}", scores, "chosen" if value == best else ""))
-    lines = ["| augmenter | setting | dev F1 | dev LTail F1 | dev AP | |"]
-    lines += ["|---|---|---:|---:|---:|---|"]
-    for *names, dev, note in rows:
-        numbers = (dev["f1"], dev["ltail_f1"], dev["average_precision"]["all"])
+            notes = ["default"] * (value == values[0]) + ["chosen"] * (value == best)
+            note = f" ({', '.join(notes)})" if notes else ""
+            rows.append((f"`{augmenter}`", f"`{key}` {value:g}{note}", scores))
+    lines = [
+        "| augmenter | setting | F1 | LTail F1 | calibrated F1 | calibrated LTail | AP | tail |"
+    ]
+    lines += ["|---|---|" + "---:|" * 6]
+    for *names, dev in rows:
+        calibrated, precision = dev["calibrated"], dev["average_precision"]
+        numbers = [scores[key] for scores in (dev, calibrated) for key in ("f1", "ltail_f1")]
+        numbers += [precision["all"], precision["tail"]]
         shown = " | ".join(f"{100 * number:.2f}" for number in numbers)
-        lines.append(f"| {' | '.join(names)} | {shown} | {note} |")
+        lines.append(f"| {' | '.join(names)} | {shown} |")
     return "\n".join(lines)
 
 

@@ -32,7 +32,8 @@ from benchmark.data.batches import Collator, DocumentBatches, Rows
 from benchmark.data.features import featurise
 from benchmark.registry import DATASETS
 from benchmark.store.runs import RunDirectory
-from benchmark.training.model import DocreModel, build_model
+from benchmark.training.building import build_model
+from benchmark.training.model import DocreModel
 
 
 def official_inputs(rows: list[dict], config: Any, device: torch.device) -> dict[str, Any]:

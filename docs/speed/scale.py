@@ -53,7 +53,7 @@ def prepare_and_load(folder: Path) -> None:
     from benchmark.data.features import featurise
     from benchmark.registry import BACKBONES, DATASETS, ENCODERS
     from benchmark.scoring.counts import train_facts
-    from benchmark.training.model import build_model
+    from benchmark.training.building import build_model
 
     torch.set_num_threads(1)
     load, _ = DATASETS["docred-format"], BACKBONES["atlop"]

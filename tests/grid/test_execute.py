@@ -339,7 +339,7 @@ def test_a_saved_state_stays_where_the_new_settings_are_refused(lab, monkeypatch
 
     state = stop(lab)
     with monkeypatch.context() as patch:
-        patch.setattr("benchmark.training.stages.require_buildable", refuse)
+        patch.setattr("benchmark.training.tried_first.require_buildable", refuse)
         assert "block must divide" in refused(lab, f"{NONE} --set train.epochs=5 --restart")
     assert state.is_file() and lab(NONE).exit_code == 0  # with the same settings it goes on
 

@@ -85,7 +85,12 @@ def execute(run, directory, **_):
     directory.write_json("metrics.json", metrics | {"parameters": 10})
 
 
-stages = ModuleType("benchmark.training.stages")
-stages.train_run, stages.require_buildable = execute, lambda run: None
-stages.require_fitting_documents = lambda run, corpus: None
-sys.modules[stages.__name__] = benchmark.training.stages = stages
+for room, functions in {
+    "stages": {"train_run": execute},
+    "tried_first": dict.fromkeys(("require_buildable", "require_known_rates"), lambda _: None),
+    "further": {"require_fitting_documents": lambda run, corpus: None},
+}.items():
+    module = ModuleType(f"benchmark.training.{room}")
+    vars(module).update(functions)
+    sys.modules[module.__name__] = module
+    setattr(benchmark.training, room, module)

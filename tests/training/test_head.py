@@ -14,9 +14,10 @@ from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.store.cleaning import SAVED_STATE
 from benchmark.store.runs import RunDirectory
+from benchmark.training.building import restore_model
 from benchmark.training.cache import EncodedCollator, EncodedSplit
 from benchmark.training.checkpoints import read_tensors, write_tensors
-from benchmark.training.model import DocreModel, restore_model
+from benchmark.training.model import DocreModel
 from benchmark.training.stored_quality import StoredRunQuality
 
 DROPOUT = {"encoder": {"options": {"dropout": 0.2}}, "epochs": 4}  # so that the passes differ

@@ -16,8 +16,8 @@ from benchmark.data.batches import Collator, Rows
 from benchmark.data.features import featurise
 from benchmark.progress import Progress
 from benchmark.registry import BACKBONES
+from benchmark.training.building import build_model, restore_model
 from benchmark.training.cache import EncodedCollator, encode_once
-from benchmark.training.model import build_model, restore_model
 
 CLASSES = 4
 CHOSEN = Choice(name="correl", options={"emb": 8, "block": 4})

@@ -16,7 +16,8 @@ from benchmark.registry import AUGMENTERS
 from benchmark.store.cleaning import AUGMENTER, BRANCH, CHECKPOINT
 from benchmark.training.checkpoints import DIGEST, read_tensors, write_tensors
 from benchmark.training.loop import Loop
-from benchmark.training.model import DocreModel, require_known_rates
+from benchmark.training.model import DocreModel
+from benchmark.training.tried_first import require_known_rates
 
 
 def shares(loader=10, **train):

@@ -6,7 +6,7 @@ from tiny_runs import config, execute
 from benchmark.config import AugmentConfig, Choice
 from benchmark.data.batches import Collator
 from benchmark.data.made_up import made_up_document
-from benchmark.training.model import restore_model
+from benchmark.training.building import restore_model
 
 RUN = config(epochs=1).model_copy(
     update={"backbone": Choice(name="ssan", options={"emb": 8, "structure": "decomp"})}

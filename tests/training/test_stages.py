@@ -37,11 +37,12 @@ from benchmark.store.cleaning import BASIS, BRANCH, CHECKPOINT, LEFTOVERS, SAVED
 from benchmark.store.own_facts import own_facts
 from benchmark.store.runs import RunDirectory
 from benchmark.training.augmentation import Augmentation
+from benchmark.training.building import build_encoder, restore_model
 from benchmark.training.checkpoints import read_facts, read_tensors, write_tensors
 from benchmark.training.distillation import TaughtCollator, stored_logits
 from benchmark.training.evaluation import Evaluator
 from benchmark.training.loop import Loop
-from benchmark.training.model import DocreModel, build_encoder, restore_model
+from benchmark.training.model import DocreModel
 from benchmark.training.resume import starting_point
 from benchmark.training.session import Session
 

@@ -14,7 +14,7 @@ from benchmark.config import Choice
 from benchmark.data.batches import Collator, Rows
 from benchmark.data.features import featurise
 from benchmark.data.pairs import Pairs
-from benchmark.training.model import build_model
+from benchmark.training.building import build_model
 
 META = torch.device("meta")
 

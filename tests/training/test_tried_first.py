@@ -21,8 +21,9 @@ from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
 from benchmark.options import Share, require_annotated
 from benchmark.registry import AUGMENTERS, ENCODERS
+from benchmark.training.building import build_model
 from benchmark.training.loop import Loop
-from benchmark.training.model import build_model, require_buildable
+from benchmark.training.tried_first import require_buildable
 
 
 def encoder(name="tiny", **options):
