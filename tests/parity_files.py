@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmark.data.batches import Collator, Encoded, WindowPlan
+from benchmark.data.batches import Encoded
+from benchmark.data.collation import Collator
+from benchmark.data.windows import WindowPlan
 
 DATA = Path(__file__).parent / "parity" / "data"
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}

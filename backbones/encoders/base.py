@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.parts import segments
-from benchmark.data.batches import Batch, Encoded, WindowPlan
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.windows import WindowPlan
 from benchmark.errors import ConfigError
 
 

@@ -12,7 +12,8 @@ import torch
 
 from backbones.encoders.base import Encoder
 from benchmark.checks import Case, Checks, checks_of, run_each
-from benchmark.data.batches import OPTIONAL, Batch, Collator, Encoded
+from benchmark.data.batches import OPTIONAL, Batch, Encoded
+from benchmark.data.collation import Collator
 from benchmark.data.made_up import made_up_document
 
 WORDS = [f"w{number}" for number in range(60)]

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from backbones.encoders.base import Encoder
-from benchmark.data.batches import Batch, Encoded, WindowPlan
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.windows import WindowPlan
 from benchmark.errors import ConfigError, UserError
 
 # model types whose attention is recomputed from two linear layers of these names; all others run

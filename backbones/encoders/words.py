@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 
-from benchmark.data.batches import WindowPlan
+from benchmark.data.windows import WindowPlan
 
 MARKER = "*"  # around mentions
 PAD, UNKNOWN, START, END = range(4)

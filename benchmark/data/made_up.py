@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.data.batches import Batch, Collator, Encoded, WindowPlan
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.collation import Collator
+from benchmark.data.windows import WindowPlan
 
 PLAN = WindowPlan(size=64, overlap=0, start=1, end=2, pad=0)
 CLASSES, HEADS = 6, 4

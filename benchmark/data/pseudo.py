@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from benchmark.data.batches import BLANK, Rows
+from benchmark.data.sampling import BLANK, Rows
 
 NOTHING = np.zeros(0, dtype=np.int64)
 

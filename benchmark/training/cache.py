@@ -21,7 +21,9 @@ from torch import Tensor
 
 from backbones.encoders.base import Encoder
 from benchmark import processes
-from benchmark.data.batches import BLANK, Batch, Collator, DocumentBatches, Encoded, Rows
+from benchmark.data.batches import Batch, Encoded
+from benchmark.data.collation import Collator
+from benchmark.data.sampling import BLANK, DocumentBatches, Rows
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.seeds import derive

@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmark.data.batches import BLANK, Batch, Collator
+from benchmark.data.batches import Batch
+from benchmark.data.collation import Collator
+from benchmark.data.sampling import BLANK
 from benchmark.errors import UserError
 from benchmark.store.cleaning import LOGITS
 from benchmark.training.checkpoints import read_tensors, write_tensors

@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader
 
 from benchmark import processes
 from benchmark.config import RunConfig
-from benchmark.data.batches import Batch, Collator, DocumentBatches, Rows
+from benchmark.data.batches import Batch
+from benchmark.data.collation import Collator
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
 from benchmark.data.pairs import Pairs
+from benchmark.data.sampling import DocumentBatches, Rows
 from benchmark.progress import Progress
 from benchmark.scoring.calibration import DECIMALS, PER_ENTITY
 from benchmark.training.model import DocreModel

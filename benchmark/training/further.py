@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from benchmark.config import RunConfig
-from benchmark.data.batches import BLANK, Batch, DocumentBatches, Rows
+from benchmark.data.batches import Batch
 from benchmark.data.docred import read_documents, require_unseen
 from benchmark.data.documents import Corpus
+from benchmark.data.sampling import BLANK, DocumentBatches, Rows
 from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
 

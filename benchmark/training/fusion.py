@@ -17,8 +17,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmark import processes
-from benchmark.data.batches import OPTIONAL, Batch, Collator, DocumentBatches, Rows
+from benchmark.data.batches import OPTIONAL, Batch
+from benchmark.data.collation import Collator
 from benchmark.data.pseudo import PseudoDocuments
+from benchmark.data.sampling import DocumentBatches, Rows
 from benchmark.scoring.calibration import DECIMALS, above, to_columns, tuned_threshold
 from benchmark.scoring.counts import score
 from benchmark.scoring.merging import FUSED, Scores, merged, most_likely, strongest

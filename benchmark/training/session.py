@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader
 
 from benchmark import processes
 from benchmark.config import RunConfig
-from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.docred import further_documents, require_unseen
 from benchmark.data.documents import Corpus
 from benchmark.data.features import featurise
+from benchmark.data.sampling import DocumentBatches, Rows
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.registry import AUGMENTERS

@@ -28,8 +28,9 @@ from torch import Tensor
 from transformers import AutoModel
 
 from benchmark.config import RunConfig, read_experiment
-from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.features import featurise
+from benchmark.data.sampling import DocumentBatches, Rows
 from benchmark.registry import DATASETS
 from benchmark.store.runs import RunDirectory
 from benchmark.training.building import build_model

@@ -49,8 +49,9 @@ def prepare_and_load(folder: Path) -> None:
     from torch.utils.data import DataLoader
 
     from benchmark.config import Choice, EncoderConfig, RunConfig, TrainConfig
-    from benchmark.data.batches import Collator, DocumentBatches, Rows
+    from benchmark.data.collation import Collator
     from benchmark.data.features import featurise
+    from benchmark.data.sampling import DocumentBatches, Rows
     from benchmark.registry import BACKBONES, DATASETS, ENCODERS
     from benchmark.scoring.counts import train_facts
     from benchmark.training.building import build_model

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up_batches import random_documents, random_encoded
 
-from benchmark.data.batches import WindowPlan
 from benchmark.data.made_up import CLASSES, made_up_batch
+from benchmark.data.windows import WindowPlan
 from benchmark.registry import BACKBONES
 
 SMALL = {"atlop": {"emb": 16, "block": 4}, "kd_docre": {"emb": 16, "block": 4, "layers": 2}}

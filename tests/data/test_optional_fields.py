@@ -7,9 +7,12 @@ import torch
 from samples import ADA, LONELY, NOBODY, ROME, corpus, document
 
 from backbones.encoders.tiny import Tiny
-from benchmark.data.batches import OPTIONAL, Collator, Rows, WindowPlan
+from benchmark.data.batches import OPTIONAL
+from benchmark.data.collation import Collator
 from benchmark.data.features import MARKER, featurise
+from benchmark.data.sampling import Rows
 from benchmark.data.synthetic import synthetic
+from benchmark.data.windows import WindowPlan
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.training.cache import EncodedCollator, encode_once

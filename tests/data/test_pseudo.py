@@ -5,9 +5,12 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.data.batches import BLANK, OPTIONAL, Collator, Rows, WindowPlan
+from benchmark.data.batches import OPTIONAL
+from benchmark.data.collation import Collator
 from benchmark.data.features import FEATURES
 from benchmark.data.pseudo import PseudoDocuments, cut, sentence_sets
+from benchmark.data.sampling import BLANK, Rows
+from benchmark.data.windows import WindowPlan
 
 # Four sentences of 3, 2, 4 and 1 tokens. Entity 0 is named in the first and the second, 1 in the
 # second alone, 2 in the third (twice), 3 in the fourth and the third.

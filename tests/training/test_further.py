@@ -8,9 +8,9 @@ from samples import document
 from tiny_runs import config, execute, five_documents, losses, numbers, tiny_corpus
 
 from benchmark.config import Choice
-from benchmark.data.batches import BLANK, DocumentBatches
 from benchmark.data.docred import as_docred, further_documents
 from benchmark.data.made_up import made_up_batch, made_up_document
+from benchmark.data.sampling import BLANK, DocumentBatches
 from benchmark.errors import DataError
 from benchmark.training.further import FurtherCollator, require_fitting_documents
 

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import config, execute, execute_and_kill, numbers, tiny_corpus
 
-from benchmark.data.batches import Collator, DocumentBatches, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.features import featurise
+from benchmark.data.sampling import DocumentBatches, Rows
 from benchmark.errors import UserError
 from benchmark.progress import Progress
 from benchmark.store.cleaning import SAVED_STATE

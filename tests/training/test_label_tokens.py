@@ -12,8 +12,9 @@ from tiny_runs import config, execute, tiny_corpus
 
 from backbones.encoders.tiny import Tiny
 from benchmark.config import AugmentConfig, Choice
-from benchmark.data.batches import Collator, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.features import featurise
+from benchmark.data.sampling import Rows
 from benchmark.progress import Progress
 from benchmark.registry import BACKBONES
 from benchmark.training.building import build_model, restore_model

@@ -4,7 +4,7 @@ import torch
 from tiny_runs import config, execute
 
 from benchmark.config import AugmentConfig, Choice
-from benchmark.data.batches import Collator
+from benchmark.data.collation import Collator
 from benchmark.data.made_up import made_up_document
 from benchmark.training.building import restore_model
 

@@ -26,9 +26,10 @@ from tiny_runs import (
 
 from benchmark import signals
 from benchmark.config import Choice
-from benchmark.data.batches import Collator, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.docred import as_docred
 from benchmark.data.features import featurise
+from benchmark.data.sampling import Rows
 from benchmark.errors import UserError
 from benchmark.interop.predict import predict
 from benchmark.progress import Progress

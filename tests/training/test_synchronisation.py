@@ -11,9 +11,10 @@ import tiny_runs
 import torch
 
 from benchmark.config import Choice
-from benchmark.data.batches import Collator, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.features import featurise
 from benchmark.data.pairs import Pairs
+from benchmark.data.sampling import Rows
 from benchmark.training.building import build_model
 
 META = torch.device("meta")

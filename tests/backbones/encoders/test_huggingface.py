@@ -12,8 +12,10 @@ from backbones.encoders.huggingface import (
     usable_positions,
 )
 from backbones.encoders.tiny import Tiny
-from benchmark.data.batches import Collator, Rows, WindowPlan
+from benchmark.data.collation import Collator
 from benchmark.data.features import featurise
+from benchmark.data.sampling import Rows
+from benchmark.data.windows import WindowPlan
 from benchmark.errors import ConfigError, UserError
 
 SMALL = dict(

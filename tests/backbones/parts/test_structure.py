@@ -9,8 +9,9 @@ from samples import ADA, ROME, corpus
 from backbones.encoders.tiny import Tiny
 from backbones.encoders.word_level import Lstm
 from backbones.parts.structure import add_structure
-from benchmark.data.batches import Collator, Rows
+from benchmark.data.collation import Collator
 from benchmark.data.features import featurise
+from benchmark.data.sampling import Rows
 from benchmark.errors import ConfigError
 
 MENTIONS = ("mention_position", "mention_entity", "mention_end", "entity_type")
