@@ -39,7 +39,7 @@ GRID = {  # augmenter -> its option, or a key of the experiment file; the values
     "flow": ("guidance", (0.0, 0.5, 1.0)),
     "calibrated": ("alpha", (0.21, 0.05, 0.5)),
 }
-"""The default, which stands first, is that of the experiment files in configs/small."""
+"""The default stands first. The files in configs/small have what was chosen where it is another."""
 
 
 def run(file: str, results: Path, *overrides: str) -> None:
