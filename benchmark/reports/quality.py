@@ -18,7 +18,7 @@ from benchmark.store.runs import RunDirectory, StoredRun
 
 QUALITY = "quality.json"
 GENERATED = "generated"
-REPEATS = "copies"  # the kind of flag for pairs that repeat training pairs
+NOT_OF_CONTROLS = ("copies", "mmd", "frechet")  # as in benchmark/quality/flags.py, without torch
 YARDSTICKS = {"dev": "(real, dev)", "train": "(real, train)", "noise": "(noise)"}
 _NO_SHARES = {"kl", "frechet", "flags"}  # all other measures are shown in percent
 _Measured = Mapping[int, Mapping[str, Any]]  # seed -> the content of its quality.json
@@ -75,7 +75,7 @@ def quality_tables(study: Study) -> list[Table]:
     """
     measured = {
         place: {
-            seed: _without_repeats(found) if is_control(place[1]) else found
+            seed: _of_control(found) if is_control(place[1]) else found
             for seed, run in runs.items()
             if (found := quality_of(run)) is not None
         }
@@ -128,9 +128,9 @@ def quality_of(run: StoredRun) -> dict[str, Any] | None:
     return found
 
 
-def _without_repeats(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """A control's measurement, which earlier versions flagged for repeating training pairs."""
-    flags = {kind: told for kind, told in measured["flags"].items() if kind != REPEATS}
+def _of_control(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A control's measurement, without the flags that earlier versions gave it."""
+    flags = {k: told for k, told in measured["flags"].items() if k not in NOT_OF_CONTROLS}
     return {**measured, "flags": flags}
 
 

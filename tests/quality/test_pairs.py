@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from augmenters.base import Augmenter
-from augmenters.copies import Copies
+from augmenters.copies import Copies, RareCopies
 from augmenters.diagnosis import Diagnosed
 from augmenters.gaussian import GaussianNoise
 from backbones.base import Backbone
@@ -129,8 +129,10 @@ def test_each_collapse_is_flagged(augmenter, kinds):
         assert found.keys() == kinds
 
 
-def test_a_control_may_repeat_training_pairs():
-    assert measured(Copies())["flags"] == {}
+@pytest.mark.parametrize("control", [Copies(), RareCopies(rarity=50)])
+def test_a_control_may_repeat_training_pairs_and_some_more_often(control):
+    control.prepare(TRAIN.labels, rng=torch.Generator(), progress=lambda *_: None)
+    assert measured(control)["flags"] == {}
 
 
 def test_a_classifier_that_hardly_recognises_real_pairs_cannot_judge(sound):
