@@ -208,7 +208,10 @@ def _notes(found: Significance) -> Iterator[str]:
     yield from _tests(found)
     warnings = grouped((warning, c) for c in bounded for warning in c.interval.warnings)
     for warning, some in warnings.items():
-        which = "" if len(some) == len(bounded) else f" of {_named(some, bounded)}"
+        rest = [c for c in bounded if warning not in c.interval.warnings]
+        which = f" of {_named(some, bounded)}"
+        if len(some) > len(rest):
+            which = f" of all but {_named(rest, bounded)}" if rest else ""
         yield f"Intervals{which}: {warning}."
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
@@ -246,7 +249,7 @@ def _tests(found: Significance) -> Iterator[str]:
         return
     most = max(taken, key=lambda name: len(taken[name]))
     rarer = [f"{name}: {_named(taken[name], found.tested)}" for name in taken if name != most]
-    which = "; ".join([*rarer, f"{most}: the others"]) if rarer else most
+    which = "; ".join([*rarer, f"{most}: every other p"]) if rarer else most
     yield (
         "p: two-sided, across the paired seeds. The paired t-test where Shapiro-Wilk does not "
         "reject that the differences are normal (weak evidence with so few); otherwise, and where "

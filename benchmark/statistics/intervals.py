@@ -92,7 +92,8 @@ def _few(seeds: int, documents: int) -> Iterator[str]:
         yield "one seed: the interval holds for these two trained models, not for the method"
     elif seeds <= FEW_SEEDS:
         yield (
-            "so few seeds show too little of how much seeds vary: the interval is likely too narrow"
+            f"{FEW_SEEDS} seeds or fewer show too little of how much seeds vary: the interval is "
+            "likely too narrow"
         )
     if documents < FEW_DOCUMENTS:
         number = "one document shows" if documents == 1 else f"{documents} documents show"

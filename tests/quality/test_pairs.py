@@ -14,8 +14,9 @@ from augmenters.gaussian import GaussianNoise
 from backbones.base import Backbone
 from benchmark.data.pairs import Pairs
 from benchmark.quality import pairs as quality
-from benchmark.quality.flags import explained, flags
+from benchmark.quality.flags import NOT_OF_CONTROLS, explained, flags
 from benchmark.quality.pairs import exact_match, matched, micro_f1, pair_quality
+from benchmark.reports import quality as tables
 
 WIDTH, RELATIONS = 12, 5
 CENTRES = 3 * torch.randn(RELATIONS + 1, WIDTH, generator=torch.Generator().manual_seed(9))
@@ -127,6 +128,10 @@ def test_each_collapse_is_flagged(augmenter, kinds):
     assert kinds <= found.keys(), found
     if kinds in ({"within"}, {"copies"}):
         assert found.keys() == kinds
+
+
+def test_tables_leave_out_the_flags_that_a_control_does_not_get():
+    assert tables.NOT_OF_CONTROLS == NOT_OF_CONTROLS
 
 
 @pytest.mark.parametrize("control", [Copies(), RareCopies(rarity=50)])

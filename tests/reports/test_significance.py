@@ -122,7 +122,7 @@ def test_normal_differences_get_the_t_test_and_the_caption_says_what_it_would_fi
     found, ablation, differences = examined(grid(tmp_path, {"vae": points}))
     p = found.families["f1"]["atlop", "vae"].test.p
     assert p == pytest.approx(ttest_1samp(points, 0).pvalue)
-    taken = "exact sign-flip permutation test: atlop/vae (LTail F1); paired t-test: the others."
+    taken = "exact sign-flip permutation test: atlop/vae (LTail F1); paired t-test: every other p."
     assert f"Taken here: {taken}" in caption(differences)
     assert "F1, at the median spread of the differences: With 8 seeds whose" in caption(ablation)
     assert "differences vary by 0.29 points (SD)" in caption(ablation)

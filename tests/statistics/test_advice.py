@@ -37,7 +37,9 @@ def test_differences_that_vary_by_rounding_alone_promise_no_power():
     a, b = ({s: counts((more + 37 * s) / 1000) for s in range(8)} for more in (501, 500))
     rng = np.random.default_rng(0)
     warnings = " ".join(compare(a, b, names=("A", "B"), resamples=99, rng=rng).warnings)
-    assert "so few seeds show too little" in warnings and "is found by a t-test" not in warnings
+    assert (
+        "10 seeds or fewer show too little" in warnings and "is found by a t-test" not in warnings
+    )
 
 
 def test_unpaired_seeds():

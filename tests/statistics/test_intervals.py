@@ -94,8 +94,8 @@ def test_the_crossed_interval_can_share_draws_of_documents(models):
     ("seeds", "documents", "warning"),
     [
         (1, 30, "one seed"),
-        (6, 30, "so few seeds show too little"),
-        (10, 30, "so few seeds show too little"),
+        (6, 30, "10 seeds or fewer show too little"),
+        (10, 30, "10 seeds or fewer show too little"),
         (11, 30, None),
         (11, 3, "3 documents show too little"),
         (11, 1, "one document shows"),
