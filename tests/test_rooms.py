@@ -1,6 +1,7 @@
 """The rooms of the house: imports point one way, and tables need no torch."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ def modules(package):
         yield file, parts
 
 
+def all_modules():
+    for package in ("benchmark", "augmenters", "backbones"):
+        yield from modules(package)
+
+
 def imported(file, *, at_the_top=False):
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in tree.body if at_the_top else ast.walk(tree):
@@ -56,6 +62,16 @@ def test_no_import_climbs_up(room):
             other = room_of(name)
             if other not in (None, room):
                 assert FLOOR[other] < FLOOR[room], f"{'/'.join(parts)} imports {name}"
+
+
+def test_no_modules_import_each_other():
+    files = {".".join(parts).removesuffix(".py"): file for file, parts in all_modules()}
+    graph = {
+        name: {module for found in imported(file) for module in (found, found.rpartition(".")[0])}
+        & files.keys()
+        for name, file in files.items()
+    }
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the modules
 
 
 def test_every_room_has_a_floor():

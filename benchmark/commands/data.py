@@ -81,7 +81,7 @@ def validate(path: Documents, relations: Relations = None, everything: Everythin
       \b
       python run_benchmark.py data validate train.json --relations rel_info.json
     """
-    from benchmark.data.corpora import read_inventory
+    from benchmark.data.inventory import read_inventory
     from benchmark.data.jsonstream import existing_file
     from benchmark.data.validate import faults
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
-import os
 import random
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from benchmark.data.jsonstream import read_json
-from benchmark.data.validate import is_na, unknown_relation
-from benchmark.errors import ConfigError, DataError, UserError
+from benchmark.data.frequencies import MOST_FREQUENT, by_frequency, relation_frequencies
+from benchmark.data.inventory import all_text
+from benchmark.data.validate import unknown_relation
+from benchmark.errors import ConfigError, DataError
 from benchmark.seeds import derive
-from benchmark.store.files import says_torn
 
 if TYPE_CHECKING:  # `datasets` takes a second to import
     from datasets import Dataset
@@ -25,7 +19,6 @@ if TYPE_CHECKING:  # `datasets` takes a second to import
     from benchmark.data.documents import Corpus
 
 SPLITS = ("train", "dev", "test")
-MOST_FREQUENT = 10  # relations of Freq F1 where none are named
 
 
 def corpus_of_splits(
@@ -54,7 +47,7 @@ def corpus_of_splits(
     if not isinstance(name, str):
         raise ConfigError(f"dataset {name!r:.80}: its name in tables must be a text")
     for option, value in (("frequent", () if frequent is None else frequent), ("notes", notes)):
-        if not isinstance(value, (list, tuple, set, frozenset)) or not _all_text(value):
+        if not isinstance(value, (list, tuple, set, frozenset)) or not all_text(value):
             what = "expected a list of texts"
             raise ConfigError(f"dataset '{name}': {option}: {what}, got {value!r:.80}")
     known = relation_names or {}
@@ -134,122 +127,3 @@ def split_off(documents: Dataset, count: int, seed: int) -> tuple[Dataset, Datas
     drawn = set(random.Random(derive(seed, "split")).sample(range(len(documents)), count))
     others = [number for number in range(len(documents)) if number not in drawn]
     return documents.select(others), documents.select(sorted(drawn))
-
-
-def relation_frequencies(documents: Dataset, *, undirected: bool = False) -> Counter[str]:
-    """Number of facts of each relation. undirected: one that is stated in both directions counts
-    once.
-    """
-    if not undirected:
-        return tally(documents, "facts", "relation")
-    stated = (
-        {(*sorted((fact["head"], fact["tail"])), fact["relation"]) for fact in facts}
-        for facts in documents["facts"]
-    )
-    return Counter(relation for facts in stated for *_, relation in facts)
-
-
-def tally(documents: Dataset, column: str, key: str) -> Counter[str]:
-    """How often each value of `key` occurs among the entries of a list column."""
-    counts: Counter[str] = Counter()
-    for batch in documents.select_columns(column).with_format("arrow").iter(1000):
-        values = batch[column].combine_chunks().flatten().field(key)
-        counts.update({v["values"]: v["counts"] for v in values.value_counts().to_pylist()})
-    return counts
-
-
-def by_frequency(counts: Mapping[str, int]) -> list[str]:
-    """The names that are counted, most frequent first, ties by name."""
-    return sorted(counts, key=lambda name: (-counts[name], name))
-
-
-def read_inventory(
-    source: str | os.PathLike | Sequence[str] | Mapping[str, Any],
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """(relations in class order, readable names where known) of rel2id.json, rel_info.json, a JSON
-    list, or what such a file holds. The entry for pairs without a relation ("Na") is left out.
-
-    Raises DataError when it is none of these, is empty, or names a relation twice.
-    """
-    is_file = isinstance(source, (str, os.PathLike))
-    where, content = (source, read_json(source)) if is_file else ("relations", source)
-    named = isinstance(content, (dict, list, tuple)) and _all_text(content)
-    values = list(content.values()) if named and isinstance(content, dict) else []
-    names: dict[str, str] = {}
-    numbered = all(type(value) is int for value in values) and len({*values}) == len(values)
-    if values and numbered:
-        relations = sorted(content, key=content.get)
-    elif values and _all_text(values):
-        relations, names = list(content), content
-    elif named and not isinstance(content, dict):
-        relations = list(content)
-    else:
-        quoted = "" if is_file else "; names that YAML reads as 17 or false need quotes"
-        raise DataError(
-            f'{where}: expected relations as {{"P17": 1, ...}}, each with a number of its own, '
-            f'{{"P17": "country", ...}} or ["P17", ...]{quoted}'
-        )
-    relations = [relation for relation in relations if not is_na(relation)]
-    if not relations or "" in relations or len(set(relations)) != len(relations):
-        raise DataError(
-            f"{where}: expected at least one relation, each named once and none empty; got "
-            f"{len(relations)}"
-        )
-    return tuple(relations), names
-
-
-def _all_text(values: Iterable[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
-def cached(
-    rows: Callable[[], Iterator[dict[str, Any]]], *, key: str, progress: bool = False
-) -> Dataset:
-    """The Dataset of `rows()`, which is called only when the disk cache of `datasets` holds
-    nothing, or a torn file, under `key`.
-
-    Raises:
-        UserError: `rows` raised it, or the cache cannot be written.
-    """
-    import datasets
-    from datasets.exceptions import DatasetGenerationError
-
-    from benchmark.data.documents import FEATURES
-
-    cache = datasets.config.HF_DATASETS_CACHE
-    fingerprint = hashlib.sha256(f"{key} {FEATURES!r}".encode()).hexdigest()[:32]
-    make = lambda: datasets.Dataset.from_generator(rows, features=FEATURES, fingerprint=fingerprint)
-    try:
-        with contextlib.nullcontext() if progress else without_bars():
-            try:
-                return make()
-            except (ValueError, OSError) as error:
-                if not says_torn(error):
-                    raise
-                for folder in Path(cache).glob(f"generator/*{fingerprint}*"):
-                    shutil.rmtree(folder)
-                return make()
-    except (DatasetGenerationError, OSError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, UserError):
-            raise cause from None
-        if not isinstance(cause, OSError):
-            raise
-        raise UserError(
-            f"{cache}: parsed documents cannot be cached there: {cause}. HF_DATASETS_CACHE names "
-            "another folder"
-        ) from error
-
-
-@contextlib.contextmanager
-def without_bars() -> Iterator[None]:
-    """No progress bars of `datasets` in this block."""
-    import datasets
-
-    shown = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            datasets.enable_progress_bars()

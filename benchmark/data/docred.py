@@ -13,13 +13,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data.corpora import (
-    cached,
-    corpus_of_splits,
-    read_inventory,
-    relation_frequencies,
-    split_off,
-)
+from benchmark.data.cached import cached
+from benchmark.data.corpora import corpus_of_splits, split_off
+from benchmark.data.frequencies import relation_frequencies
+from benchmark.data.inventory import read_inventory
 from benchmark.data.jsonstream import existing_file, iterate_array
 from benchmark.data.validate import Document, Labelled, OwnDocument, evidence_of, sound
 from benchmark.errors import ConfigError, DataError

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from datasets import Dataset, Features, List, Value
 
-from benchmark.data.corpora import SPLITS, by_frequency, tally
+from benchmark.data.frequencies import by_frequency, tally
 
 FEATURES = Features(
     {
@@ -65,7 +65,7 @@ class Corpus:
 
     @property
     def splits(self) -> dict[str, Dataset]:
-        return {split: getattr(self, split) for split in SPLITS}
+        return {"train": self.train, "dev": self.dev, "test": self.test}
 
     @cached_property
     def relation_index(self) -> dict[str, int]:

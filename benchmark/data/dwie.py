@@ -27,14 +27,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark.data.corpora import (
-    SPLITS,
-    cached,
-    corpus_of_splits,
-    relation_frequencies,
-    with_source,
-)
+from benchmark.data.cached import cached
+from benchmark.data.corpora import SPLITS, corpus_of_splits, with_source
 from benchmark.data.docred import docred_format, rows_of
+from benchmark.data.frequencies import relation_frequencies
 from benchmark.data.text import WORD
 from benchmark.errors import ConfigError, DataError
 from benchmark.hub import dataset_folder

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from benchmark.data.corpora import SPLITS, cached, without_bars
+from benchmark.data.cached import cached, without_bars
+from benchmark.data.corpora import SPLITS
 from benchmark.data.docred import faultless
 from benchmark.data.stats import COUNTED, statistics
 from benchmark.errors import DataError, UserError

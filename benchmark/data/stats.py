@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from benchmark.data.corpora import MOST_FREQUENT, by_frequency
+from benchmark.data.frequencies import MOST_FREQUENT, by_frequency
 from benchmark.texts import plain
 
 COUNTED = ("documents", "sentences", "words", "entities", "mentions", "facts", "pairs")

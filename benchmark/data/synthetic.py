@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data import synthetic_words as lexicon
-from benchmark.data.corpora import cached, corpus_of_splits
+from benchmark.data.cached import cached
+from benchmark.data.corpora import corpus_of_splits
 from benchmark.data.synthetic_words import RELATIONS, Relation
 from benchmark.options import Count, Whole, checked
 from benchmark.registry import DATASETS

@@ -15,7 +15,7 @@ from torch import Tensor
 from backbones.encoders import pretrained
 from backbones.parts.official import OfficialHead
 from benchmark.config import Choice, EncoderConfig, RunConfig, TrainConfig, complete_options
-from benchmark.data.corpora import read_inventory
+from benchmark.data.inventory import read_inventory
 from benchmark.data.jsonstream import read_json
 from benchmark.errors import UserError
 from benchmark.hub import encoder_snapshot

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.data.corpora import MOST_FREQUENT, by_frequency
 from benchmark.data.docred import read_documents
+from benchmark.data.frequencies import MOST_FREQUENT, by_frequency
 from benchmark.data.jsonstream import read_json
 from benchmark.errors import ConfigError, DataError
 from benchmark.scoring.counts import Counts, TrainFacts, count, ordered, score, train_facts

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.data import docred
 from benchmark.data.biored import biored
-from benchmark.data.corpora import read_inventory, split_off
+from benchmark.data.corpora import split_off
 from benchmark.data.docred import as_docred, docred_format, load_split, read_documents, rows_of
 from benchmark.data.redocred import FREQUENT, RELATIONS, redocred
 from benchmark.errors import DataError, UserError
@@ -182,17 +182,6 @@ def test_an_inventory_orders_the_classes_and_names_unknown_relations(tmp_path):
     message = r"test.json: document 0 'x', labels\[0\].r: unknown relation: 'P131'.*Did you mean"
     with pytest.raises(DataError, match=message):
         corpus(tmp_path, relations=["P17", "P6", "P27", "P13"])
-
-
-def test_inventories_of_every_shape(tmp_path):
-    assert read_inventory(write(tmp_path, "a.json", {"P6": "head", "P17": "country"})) == (
-        ("P6", "P17"),
-        {"P6": "head", "P17": "country"},
-    )
-    assert read_inventory(write(tmp_path, "b.json", ["b", "a", "NA"])) == (("b", "a"), {})
-    for wrong in (3, {"a": [1]}, [], ["a", "a"], {"a": 1, "b": 1}):
-        with pytest.raises(DataError, match="wrong.json"):
-            read_inventory(write(tmp_path, "wrong.json", wrong))
 
 
 @pytest.mark.parametrize(
