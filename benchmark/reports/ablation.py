@@ -109,6 +109,8 @@ def ablation_table(study: Study, columns: tuple[Column, ...] = ABLATION) -> Tabl
         group = [cell for cell in study.cells if cell[0] == backbone]
         made = [_row(study, cell, controls.get(backbone), columns) for cell in group]
         rows += _mark_best(made, columns)
+    held = {key for row in rows if row.visible for key in row.cells}
+    columns = tuple(c for c in columns if c.key in held or not c.difference)  # `none` has no Δ
     notes = _notes(study, rows, columns, controls, about)
     return Table(study.title + title, tuple(notes), "Backbone", "Augmenter", columns, tuple(rows))
 

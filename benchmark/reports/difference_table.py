@@ -182,6 +182,16 @@ def _named(some: Sequence[Contrast], every: Sequence[Contrast]) -> str:
     return ", ".join(map(named, scores))
 
 
+def _which(some: Sequence[Contrast], bounded: Sequence[Contrast]) -> str:
+    """Which intervals are meant: by their number of seeds where that tells all, else by row."""
+    if len(some) == len(bounded):
+        return ""
+    seeds = sorted({contrast.interval.seeds for contrast in some})
+    if len(some) == sum(contrast.interval.seeds in seeds for contrast in bounded):
+        return f" over {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
+    return f" of {_named(some, bounded)}"
+
+
 def _hopeless(contrast: Contrast, found: Significance) -> bool:
     """Whether the permutation test was taken, and no difference could have made it significant:
     not with its smallest p either, beside the p of the others of its family.
@@ -208,11 +218,7 @@ def _notes(found: Significance) -> Iterator[str]:
     yield from _tests(found)
     warnings = grouped((warning, c) for c in bounded for warning in c.interval.warnings)
     for warning, some in warnings.items():
-        rest = [c for c in bounded if warning not in c.interval.warnings]
-        which = f" of {_named(some, bounded)}"
-        if len(some) > len(rest):
-            which = f" of all but {_named(rest, bounded)}" if rest else ""
-        yield f"Intervals{which}: {warning}."
+        yield f"Intervals{_which(some, bounded)}: {warning}."
     if any(interval.seeds == 1 for interval in intervals):
         yield DOCUMENT_LEVEL
     yield from _warnings(found)

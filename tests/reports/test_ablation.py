@@ -66,6 +66,13 @@ def cell(table, backbone, augmenter, key):
     return row.cell(key)
 
 
+def test_none_alone_has_no_columns_of_differences(grid):
+    alone = [run for run in grid if run.augmenter == "none"]
+    table = table_of(alone, EXPECTED)
+    assert not any(column.difference for column in table.columns)
+    assert not any("Δ" in note for note in table.notes)
+
+
 def test_columns_rows_and_means_over_seeds(grid):
     table = table_of(grid, EXPECTED)
     assert [(row.group, row.label) for row in table.rows] == list(EXPECTED)
