@@ -1,9 +1,10 @@
-"""Write the table of results/small into the README; then the leaderboard and the picture of its
+"""Write the tables of results/small into two pages; then the leaderboard and the picture of its
 first screen.
 
     python docs/results/readme.py
 
-The table stands between the lines `<!-- findings -->` and `<!-- end -->`. Run it after
+README.md has the whole models, results/small/README.md the cheap protocol, each between the lines
+`<!-- findings -->` and `<!-- end -->`. Run it after
 `docs/results/collect.py`; the numbers come from the stored files alone. The picture takes Chromium;
 without it the old one stays, which is said.
 """
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmark.config import HEAD
 from benchmark.grid.status import seeds_by_cell, statuses
 from benchmark.reports.ablation import CALIBRATED, ablation_table
 from benchmark.reports.difference_table import marked
@@ -26,6 +28,8 @@ from benchmark.store.files import write_text
 from benchmark.store.runs import find_runs
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results/small"
+PAGES = {ROOT / "README.md": False, RESULTS / "README.md": True}  # -> of the cheap protocol?
 LEAST_SEEDS = 3
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BEGIN, END = "<!-- findings -->\n", "<!-- end -->\n"
@@ -34,21 +38,22 @@ LEFT = ("calibrated.f1.difference", "calibrated.ltail_f1.difference", "ap.tail.d
 HEADINGS = ("F1", "LTail F1", "Δ F1", "calibrated Δ F1", "calibrated Δ LTail", "Δ AP of the tail")
 
 
-def findings(results: Path) -> str:
-    """Markdown: one table with the rows, of three seeds or more, of each experiment with a
-    comparison.
+def findings(page: Path, *, cheap: bool) -> str:
+    """Markdown for this page: one table with the rows, of three seeds or more, of each experiment
+    of a protocol that has a comparison.
     """
     few = 0
     lines = [f"| Experiment | Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]
     lines.append("|---|---|---|" + "---:|" * (1 + len(HEADINGS)))
-    for experiment in sorted({run.experiment for run in find_runs(results)}):
-        planned = seeds_by_cell(statuses(experiment, results))  # Holm counts what has not run
+    experiments = {run.experiment for run in find_runs(RESULTS)}
+    for experiment in sorted(e for e in experiments if e.name.endswith(HEAD) == cheap):
+        planned = seeds_by_cell(statuses(experiment, RESULTS))  # Holm counts what has not run
         study = Study.of((run.read() for run in find_runs(experiment)), planned)
         evidence = Evidence(study.runs)
         plain = significance(study, evidence)
         if not plain:
             continue
-        report = f"[{experiment.name}]({experiment.relative_to(ROOT).as_posix()}/report.md)"
+        report = f"[{experiment.name}]({experiment.relative_to(page.parent).as_posix()}/report.md)"
         tables = [marked(ablation_table(study), plain)]
         further = significance(study, evidence, FURTHER)
         tables.append(marked(ablation_table(study, CALIBRATED), further))
@@ -61,13 +66,16 @@ def findings(results: Path) -> str:
             stub = report, row.group, row.shown_label, row.coverage
             lines.append(f"| {' | '.join((*stub, *numbers))} |")
             report = ""  # once for all rows of an experiment
-    left_out = f"{few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds"
     legend = (
         "Δ is the difference to `none`, over the seeds that both rows have; F1 and LTail F1 are "
         "means over all of a row, so compare by Δ. `*`: significant among the comparisons of its "
         "experiment (average precision, AP, has no mark). Calibrated: both with one threshold "
-        f"tuned on dev. Left out: {left_out}."
+        "tuned on dev."
     )
+    if few:
+        legend += (
+            f" Left out: {few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds."
+        )
     return "\n".join([*lines, "", legend]) + "\n"
 
 
@@ -77,10 +85,10 @@ def _number(row: Row, columns: tuple[Column, ...], key: str) -> str:
     return number and number + row.cell(key).mark
 
 
-def leaderboard(results: Path) -> str:
-    """Write `leaderboard.html` and `leaderboard.png` below `results`; returns what was not made."""
-    page = results / "leaderboard.html"
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), "leaderboard", str(results)]
+def leaderboard() -> str:
+    """Write `leaderboard.html` and `leaderboard.png`; returns what was not made."""
+    page = RESULTS / "leaderboard.html"
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "leaderboard", str(RESULTS)]
     subprocess.run([*command, "--out", str(page)], check=True)
     chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     if chromium is None:
@@ -93,12 +101,10 @@ def leaderboard(results: Path) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    found = findings(ROOT / "results/small")
-    write_text(readme, before + BEGIN + found + END + after)
-    print(f"written: {readme}")
-    if missing := leaderboard(ROOT / "results/small"):
+    for page, cheap in PAGES.items():
+        before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+        found = findings(page, cheap=cheap)
+        write_text(page, before + BEGIN + found + END + rest.split(END)[1])
+        print(f"written: {page}")
+    if missing := leaderboard():
         print(missing)
