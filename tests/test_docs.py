@@ -44,3 +44,15 @@ def test_the_page_on_data_shows_a_document_and_an_experiment_that_can_be_read(
     assert corpus.relations == ("born_in", "worked_in")
     assert len(corpus.train) == len(corpus.dev) == len(corpus.test) == 1
     assert corpus.test[0]["title"] == "Marie Curie"
+
+
+def test_the_page_on_tables_shows_how_to_make_one_with_pandas(monkeypatch):
+    page = (DOCS / "tables.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(DOCS.parent)
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], made := {})
+    tail, gains = made["tail"], made["gains"]
+    assert (gains.xs("none", level="augmenter") == 0).all()
+    of_copies = tail.xs("copies", level="augmenter")
+    assert len(of_copies) == 5
+    for (backbone, seed), value in of_copies.items():
+        assert gains[backbone, "copies", seed] == value - tail[backbone, "none", seed]
