@@ -29,6 +29,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed (make PYTHON=/path/to/it ...), found " + sys.version)'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version > /dev/null || { echo "$(VENV) has no pip (another Python made it?): remove it (rm -r $(VENV)) and run make again"; exit 1; }
 	@echo "Step 1 of 2: installing torch into $(VENV) (the largest part: a few minutes)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	@echo "Step 2 of 2: installing the other packages"
