@@ -1,7 +1,7 @@
 """The contract between the benchmark and an augmenter.
 
-An augmenter does one thing, after the warm-up of stage 3 and in training only. It writes the
-private method of that thing, from `_augment` to `_documents`; the public method of the same name
+An augmenter does one thing, after the warm-up of stage 3 and in training only. It implements one
+private method, from `_augment` to `_documents`; the public method of the same name
 checks what goes in and what comes out. `_perturb`, `_adjust` and `_weigh` generate nothing: they
 serve controls, cheap rivals that a generator has to beat. `none.py`, `copies.py` and `gaussian.py`
 are small examples.
@@ -49,8 +49,8 @@ class Augmenter:
 
     Attributes:
         needs_fitting: stage 2 runs first, on the pairs of the `none` run of the same seed.
-        differentiable: what is given keeps its gradient, so the loss of what comes back trains the
-            encoder too. Else everything is detached.
+        differentiable: its input keeps the gradient, so that the loss of its output trains the
+            encoder, too. Else everything is detached.
         soft_labels: returned labels may lie between 0 and 1.
         pairs_of_view: "positive" pairs of a view enter the loss, or "all" of them.
         encodes_again: the view starts from a second encoding of the same text, with other dropout.

@@ -53,14 +53,14 @@ class AugmenterCase(Case):
     base = Augmenter
 
     def fitted(self) -> Augmenter:
-        """Fitted if it needs to be."""
+        """The augmenter, fitted if needed."""
         augmenter = self.make()
         if augmenter.needs_fitting:
             augmenter.fit(*pairs(), rng=generator(1))
         return augmenter
 
     def ready(self) -> Augmenter:
-        """Fitted and prepared."""
+        """The augmenter, fitted and prepared."""
         augmenter = self.fitted()
         augmenter.prepare(pairs()[1], rng=generator(2))
         return augmenter
@@ -116,7 +116,7 @@ def result_of(augmenter: Augmenter, given: tuple | None = None, seed: int = 3) -
 
 
 def same(first: Any, second: Any) -> bool:
-    """NaN is the same as NaN: that there is none is for `returns_finite_numbers` to say."""
+    """Exact equality. NaN equals NaN: `returns_finite_numbers` looks for it."""
     if isinstance(first, Tensor):
         return first.shape == second.shape and torch.allclose(
             first, second, rtol=0, atol=0, equal_nan=True
@@ -131,7 +131,7 @@ def _centres() -> Tensor:
 
 
 def _moved(labels: Tensor, by: int) -> Tensor:
-    """Moved by so many relations; the threshold class stays where it is."""
+    """Labels moved `by` relations; the threshold class stays in place."""
     return torch.cat([labels[:, :1], labels[:, 1:].roll(by, 1)], 1)
 
 
@@ -280,7 +280,7 @@ def leaves_global_generators_alone(case: AugmenterCase) -> None:
         _, numpys, place, *_ = np.random.get_state()
         return [torch.random.get_rng_state().tolist(), [*numpys, place], random.getstate()]
 
-    # not where a class that seeds them has left them before
+    # else a class that always sets the same seed would pass
     torch.rand(()), np.random.rand(), random.random()
     before = states()
     result_of(case.ready())
@@ -328,8 +328,8 @@ def returns_documents_to_train_on(case: AugmenterCase) -> None:
 @applies_to("augment")
 def labels_stay_with_their_pairs(case: AugmenterCase) -> str | None:
     """A pair lies nearer to the centres of its own labels than to those of the pair after or before
-    it, or of the relations one column on or back. Noise averages out over draws, as many as it
-    takes to tell.
+    it, or of the relations one column on or back. Draws are added, so that noise averages out,
+    until that is clear.
     """
     augmenter = case.ready()
     # from the centres of the labels, and of what they would be without each mistake

@@ -75,7 +75,7 @@ def _names(document: Document, entity: Document) -> list[Name]:
 
 
 def _rename(document: Document, mention: Document, words: Name) -> None:
-    """Other words for a mention that overlaps no other; what stands behind it moves along."""
+    """Replace the words of a mention that overlaps no other, and shift later mentions."""
     start, end = mention["start"], mention["end"]
     document["sentences"][mention["sentence"]][start:end] = words
     for entity in document["entities"]:

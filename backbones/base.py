@@ -93,9 +93,9 @@ class Backbone(nn.Module):
         return None
 
     def auxiliary_loss(self, pairs: Pairs, encoded: Encoded, batch: Batch) -> Tensor | float:
-        """A scalar that is added to the mean of the pairs' losses; 0 by default. Times
-        `batch.share`, a mean over the positive pairs of `batch` is that over the whole batch's;
-        `batch.everywhere` brings the other processes' documents to those of `batch`.
+        """A scalar that is added to the mean of the pairs' losses; 0 by default. Multiply a mean
+        over the positive pairs of `batch` by `batch.share` to make it one over the whole batch's;
+        `batch.everywhere` gathers the values of all processes' documents.
 
         Args:
             pairs: of the whole batch in at least float32, generated pairs last.

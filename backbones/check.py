@@ -189,7 +189,7 @@ def classify_reads_each_pair_alone(case: BackboneCase) -> None:
 
 
 def evidence_names_sentences_of_the_document(case: BackboneCase) -> None:
-    """Of a backbone that has `evidence`: whatever else is in the batch."""
+    """If it has `evidence`: other documents of a batch do not change it."""
     backbone = case.make()
     if type(backbone).evidence is Backbone.evidence:
         return

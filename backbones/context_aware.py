@@ -19,8 +19,8 @@ class ContextAware(BinaryRelations):
     """Context-Aware: attention over a document's pairs, on the encoder `bilstm`; threshold tuned on
     dev.
 
-    Of the official attention's two terms one adds the same number to all scores of a pair, which
-    changes nothing, and is left out. The bilinear map starts with smaller weights than the official
+    The official attention has two terms. The one that adds the same number to all scores of a pair
+    changes nothing and is left out. The bilinear map starts with smaller weights than the official
     one (`GroupedBilinear`).
     """
 

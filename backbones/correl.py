@@ -102,8 +102,8 @@ class Correl(GroupedPairs, BinaryRelations):
 def co_occurrence(
     layer: nn.Module, found: Tensor, holds: Tensor, asked: Tensor, group: Tensor, groups: int
 ) -> tuple[Tensor, Tensor]:
-    """The mean of all that hold in a group but one is asked about that one and about those that do
-    not hold: the sum of the binary cross-entropies, and their number, of each group [groups].
+    """For each that holds in a group, the mean of the others that hold must tell it from those that
+    do not: sum and number of the binary cross-entropies of each group, [groups] each.
 
     Args:
         found: [K, d] what may hold.

@@ -74,7 +74,7 @@ class Jerex(BinaryRelations):
         total = sum(embedding(index, linear(x, weight)) for (x, index), weight in parts)
         start, end = batch.mention_state, batch.mention_end
         starts = start[first], start[second]
-        # the mention that starts first, the second one in doubt
+        # the mention that starts first; on a tie, the second
         ends = torch.where(starts[0] < starts[1], end[first], end[second])
         distances = (torch.maximum(*starts) - ends + 1).clamp(0, DISTANCES - 1)
         numbers = batch.mention_sentence[first] - batch.mention_sentence[second]

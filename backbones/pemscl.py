@@ -27,8 +27,8 @@ class Pemscl(GroupedPairs):
     def auxiliary_loss(self, pairs, encoded, batch):
         """The contrastive loss (MLLTRSCLloss): positive pairs are anchors, all pairs contrasts.
 
-        An anchor is drawn to the pairs that share a relation with it, an anchor without any away
-        from all others. The mean is over all pairs, not over the anchors.
+        An anchor is drawn to the pairs that share a relation with it; one without any is
+        pushed away from all others. The mean is over all pairs, not over the anchors.
         """
         x, labels = pairs
         if len(x) < 2:  # without another pair there is nothing to contrast with

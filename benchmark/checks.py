@@ -37,15 +37,15 @@ class CheckFailed(UserError):
 
     @property
     def cause(self) -> str:
-        """What it has in common with failures that the same mending ends: NaN, which goes
-        everywhere, or its words, whatever the sizes of the data; a line of code counts as a word.
+        """The same text for failures that one fix ends: "NaN", since NaN spreads, else the message
+        with every number 0, since sizes of the data differ; line numbers of code stay.
         """
         return "NaN" if "NaN" in str(self) else re.sub(r"(?<!line )(?<!\d)\d+", "0", str(self))
 
 
 class Case:
-    """The class under test, and the options to make it with: its own `check_options`, over which
-    those given win.
+    """The class under test, and the options to make it with: its own `check_options`, overridden
+    by those given.
 
     base: what the class must derive from. required: the methods of the base that it must write.
     optional: the fields of a batch that it gets only if its `needs` name them.
@@ -84,8 +84,8 @@ class Case:
             self.fail(message)
 
     def expect_same(self, found: Any, expected: Any, message: str, **tolerance: float) -> None:
-        """Tensors, or mappings or sequences of them, are as good as equal. NaN equals NaN: that
-        there is none is for other checks to say.
+        """Fail unless tensors, or mappings or sequences of them, are equal within the tolerance.
+        NaN equals NaN here: other checks look for it.
         """
         close = functools.partial(torch.testing.assert_close, found, expected, equal_nan=True)
         try:
@@ -100,7 +100,7 @@ class Case:
     def expect_gradients(
         self, loss: Tensor, module: nn.Module, *, everywhere: bool = False
     ) -> None:
-        """The gradients of a loss are finite; with `everywhere`, they reach every parameter."""
+        """Fail unless gradients are finite and, with `everywhere`, reach every parameter."""
         loss.backward()
         trained = [(name, p.grad) for name, p in module.named_parameters() if p.requires_grad]
         idle = [name for name, gradient in trained if gradient is None]
@@ -166,7 +166,7 @@ def has_a_docstring(case: Case) -> None:
 
 
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
-    """Every parameter behind a bare `*` is an option of the experiment file."""
+    """Every parameter after a bare `*` is an option of the experiment file."""
     given = ("self", "encoder_width", "classes", "sentences")  # by the benchmark
     if options_of(case.kind) or case.kind.__init__ is case.base.__init__:
         return

@@ -38,7 +38,7 @@ from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
 
 LARGEST_SEED = 2**63 - 1
-HEAD = "_head"  # with it ends the folder of runs of the cheap protocol
+HEAD = "_head"  # suffix of the folder of the cheap protocol's runs
 PLAIN = (type(None), bool, int, str)  # values of options, beside finite floats
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
@@ -49,7 +49,7 @@ Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim"
 
 
 def expected(what: str) -> WrapValidator:
-    """One message for all that a value may be, where pydantic has one for each."""
+    """One message for whatever is wrong with a value, where pydantic has several."""
 
     def checked(value: Any, check: Any) -> Any:
         try:
@@ -205,8 +205,8 @@ class AugmentConfig(OptionModel):
 
     @property
     def repeats_stage1(self) -> bool:
-        """Until augmentation sets in, a run is the `none` run of its protocol bit for bit, and may
-        go on from its state.
+        """Whether a run equals the `none` run of its protocol bit for bit until augmentation sets
+        in, and so may continue from its state.
         """
         return self.start == "fresh" and self.warmup_contrastive
 

@@ -23,6 +23,6 @@ class UnknownNameError(UserError, KeyError):
 
 
 def did_you_mean(name: object, known: Iterable[str], most: int = 1) -> str:
-    """A question with the nearest known names, to stand behind a sentence; empty without any."""
+    """A question with the nearest known names, to follow a sentence; empty if none is near."""
     near = difflib.get_close_matches(str(name), known, n=most)
     return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

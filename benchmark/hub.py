@@ -129,13 +129,13 @@ def _explained(told: str, instead: str, kind: type[UserError] = UserError) -> It
         yield
     # offline, no such repository, a name that the hub refuses: classes without a common base
     except Exception as error:
-        # what is missing stands below the status of the answer
+        # the cause may stand below the first line, an HTTP status
         reason = " ".join(str(error).split()) or type(error).__name__
         raise kind(f"{told}: {reason.rstrip('.'):.300}. {instead}") from error
 
 
 def missing_files(folder: Path) -> str | None:
-    """What of an encoder is not in its folder, in words."""
+    """What an encoder's folder lacks, in words; or None."""
     if not (folder / "config.json").is_file():
         return "config.json"
     if not (weights := weight_files(folder)):
@@ -148,9 +148,9 @@ def missing_files(folder: Path) -> str | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of an encoder's weights, also those of an index that are not there.
+    """The files of an encoder's weights; those that an index names may be missing.
 
-    Raises UserError for an index that is none.
+    Raises UserError for a faulty index.
     """
     for whole in ("model.safetensors", "pytorch_model.bin"):
         if (folder / whole).is_file():

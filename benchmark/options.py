@@ -58,15 +58,14 @@ def checked(option: str, value: Any, kind: Any) -> Any:
     return value
 
 
-# What only code can give: an experiment file may name it, and the class look the name up.
+# Values that only code can give: an experiment file may give a name for the class to look up.
 OF_CODE = ("callable_type", "is_type", "is_subclass_of", "is_instance_of")
 
 
 def require_annotated(target: type, options: dict[str, Any]) -> None:
-    """Each option is what its annotation in the constructor says, or its default. Raises
-    ConfigError that names the first that is not. An annotation that cannot be evaluated, or that
-    no experiment file can hold, says nothing; neither does a bound that does not fit the value, as
-    that of a number given a word.
+    """Raise ConfigError naming the first option that is neither its default nor what its annotation
+    in the constructor says. Ignored: annotations that cannot be evaluated or that no experiment
+    file can hold, and bounds that cannot be applied to the value, such as a number's to a word.
     """
     try:
         kinds = get_type_hints(target.__init__, include_extras=True)
@@ -81,7 +80,7 @@ def require_annotated(target: type, options: dict[str, Any]) -> None:
         except (PydanticUserError, SchemaError):
             continue
         try:
-            kind.validate_json(json.dumps(value))  # a list of a file may be a tuple's
+            kind.validate_json(json.dumps(value))  # a file gives a list for a tuple
         except TypeError:
             continue
         except ValidationError as error:

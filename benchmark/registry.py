@@ -183,20 +183,20 @@ def load_plugin(path: str | Path) -> None:
 
 @contextmanager
 def _importing(what: str) -> Iterator[None]:
-    """Whatever the file of an augmenter or a backbone raises is its author's to mend."""
+    """Turn whatever a user's file raises into a UserError: its author can mend it."""
     try:
         yield
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        place = "" if isinstance(error, SyntaxError) else f" ({place_of(error)})"  # it says itself
+        place = "" if isinstance(error, SyntaxError) else f" ({place_of(error)})"  # it has one
         raise UserError(f"{what} cannot be imported: {reason}{place}") from error
 
 
 def place_of(error: BaseException, kind: type | None = None) -> str:
-    """The file and line that raised it, the last one outside of libraries. Of a class, the last one
-    in its own file or outside of the suite, if there is one: what its author can change.
+    """The file and line where it was raised: the last frame outside of libraries. For a class, the
+    last in its own file or outside of the suite, if any: its author can change that.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)] or frames

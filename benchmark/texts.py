@@ -1,9 +1,9 @@
 """Foreign text (a title, a relation's name, a description) made fit to be shown: in a terminal, in
 Markdown, in HTML.
 
-Letters of any script stay. What does something instead of being seen goes: control characters,
-which terminals obey, and the marks that turn the direction of the text around them. LaTeX has its
-own rules (`reports/render/latex.py`).
+Letters of any script stay. Characters that act instead of being seen are removed: control
+characters, which terminals obey, and marks that turn the direction of the text around them. LaTeX
+has its own rules (`reports/render/latex.py`).
 """
 
 from __future__ import annotations

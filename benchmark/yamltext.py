@@ -12,8 +12,8 @@ _EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
 
 
 class _Loader(yaml.SafeLoader):
-    """2e-4 is a number too (YAML 1.1 wants 2.0e-4); a key stands once; no *aliases, since a few of
-    them make a file of any size.
+    """Reads 2e-4 as a number (YAML 1.1 wants 2.0e-4). Refuses repeated keys, and *aliases, since a
+    few of them can expand to any size.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:

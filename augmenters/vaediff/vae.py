@@ -23,7 +23,7 @@ from benchmark.options import Count, Least, OptionModel, Positive, Whole
 from benchmark.registry import AUGMENTERS
 
 EVALUATION_ROWS = 4096  # encoded at a time without gradients
-# variance of the posterior mean over the pairs from which a latent unit counts as active (Burda et
+# least variance over pairs of the posterior mean of a latent unit that counts as active (Burda et
 # al., 2016)
 ACTIVE = 0.01
 
@@ -90,7 +90,7 @@ class FittedVae(Diagnosed):
         raise NotImplementedError
 
     def descent(self, module: nn.Module, pairs: int, **rates: float) -> Descent:
-        """Over the whole fit to so many pairs, at these rates or those of the options."""
+        """The descent of the whole fit to so many pairs, at these rates or the options'."""
         options = self.options
         total = options.epochs * math.ceil(pairs / options.batch_size)
         rates = options.only("lr", "lr_min", "weight_decay", "clip") | rates

@@ -71,7 +71,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path, **options: Any) -> Encoder:
-        """The encoder that was saved, with any weights: by default, one of the stored words."""
+        """The saved encoder, with any weights: by default, one made from the stored words."""
         words = json.loads((folder / "words.json").read_text(encoding="utf-8"))
         return cls([words], **options)
 
@@ -79,8 +79,8 @@ class Encoder(nn.Module):
         """Average states and attention rows over the last `number` layers; by default nothing."""
 
     def append_tokens(self, number: int) -> None:
-        """Let every window end in `number` learned tokens (`WindowPlan.appended`). An encoder that
-        does not write this has no backbone with `label_tokens`.
+        """Let every window end in `number` learned tokens (`WindowPlan.appended`). Backbones with
+        `label_tokens` need an encoder that implements this.
 
         Called once before training and once after `load`, before the stored weights are read.
         """

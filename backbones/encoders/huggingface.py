@@ -118,7 +118,7 @@ class HuggingFaceEncoder(Encoder):
 
     @classmethod
     def load(cls, folder: Path, **options: Any) -> Encoder:
-        """Whatever class was saved: configuration and tokenizer say all."""
+        """The saved encoder, by its configuration and tokenizer alone."""
         return load_encoder(folder, weights=False)
 
     def layers(self) -> list[nn.Module]:
@@ -244,8 +244,8 @@ def _loading(name: str, failure: str) -> Iterator[None]:
 
 
 def _bare_model(folder: str, config: Any, weights: bool) -> nn.Module:
-    """Without the pooler that BERT-like models would add and nothing uses; attention is fused where
-    its rows can be had all the same.
+    """The model without the unused pooler of BERT-like models; attention is fused where its rows
+    can still be recomputed.
     """
     from transformers.utils import logging
 

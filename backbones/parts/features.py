@@ -55,7 +55,7 @@ def _features(layer: nn.Linear, entities: Tensor, index: Tensor, context: Tensor
     """tanh(W [e; c] + b), where the half of W that meets the entity is applied once per entity, not
     once per pair.
 
-    An entity's pairs add up in its gradient in their order, which `[index]` leaves to chance on
+    `embedding` sums the gradients of an entity's pairs in a fixed order; `[index]` does not on
     several threads.
     """
     of_entity, of_context = layer.weight.tensor_split([entities.shape[1]], dim=1)

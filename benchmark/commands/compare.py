@@ -121,7 +121,7 @@ def _matched(
         if None not in (left, right) and left != right:
             told = f"A is of seed {left}, B of seed {right}: only their documents are paired"
             typer.echo(told, err=True)
-        seed = left if left is not None and left == right else 0  # of none, or of two: any number
+        seed = left if left is not None and left == right else 0  # no common seed: any number
         return [{seed: counts} for side in sides for counts in side.values()]
     for one, other in ((0, 1), (1, 0)):
         if None in sides[one]:
@@ -189,7 +189,7 @@ def _print(found: Comparison, console: Console) -> None:
         (NAMES[line.measure], *(undefined if line.undefined else _fields(line)))
         for line in found.lines
     ]
-    for cells in zip(("", *columns), *lines, strict=True):  # lines end at blanks alone
+    for cells in zip(("", *columns), *lines, strict=True):  # wrap at blanks only
         longest = max(len(word) for cell in cells for word in cell.split())
         table.add_column(cells[0], min_width=longest)
     for line in lines:

@@ -97,7 +97,7 @@ def _frequency_figure(runs: Iterable[StoredRun], out: Path) -> list[Path]:
 
 
 def _sample(run: StoredRun, asked: list[str] | None) -> Sample:
-    """Raises UserError for a sample that was changed after its run, or is none."""
+    """The run's sample. Raises UserError if it is faulty or was changed later."""
     from benchmark.reports.plots import Sample
     from benchmark.reports.study import inventory
 

@@ -56,7 +56,7 @@ def _print(title: str, entries: list[Entry]) -> None:
                 f"{name} (required)" if default is REQUIRED else f"{name}={default!r}"
                 for name, default in entry.parameters.items()
             ]
-        except UserError as error:  # the file of this one is faulty; the others are not
+        except UserError as error:  # only this one's file is faulty
             options = [str(error)]
         table.add_row(entry.name, entry.summary, ", ".join(options))
     Console(markup=False).print(table)
@@ -103,7 +103,7 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
 
 
 def _kind(name: str) -> str:
-    """What is registered as `name`, told before torch is imported.
+    """The kind of `name`, found without importing torch.
 
     Raises UnknownNameError when nothing is, UserError when several kinds have the name.
     """

@@ -118,7 +118,7 @@ def leaderboard(
 
 
 def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:
-    """The experiments with finished runs, and in words what is left out, which is also told."""
+    """The experiments with finished runs, and sentences on what is left out, also printed."""
     from benchmark.reports.study import folder_of, studies
 
     runs, left_out = readable_runs(folders)
@@ -154,7 +154,7 @@ def _tables(
     from benchmark.reports.render.latex import latex
     from benchmark.reports.render.text import csv_text, markdown
 
-    if ending == ".csv":  # whoever averages over our rows meets no published one
+    if ending == ".csv":  # so that nobody averages published rows with ours
         return csv_text([*map(board_table, shown), *across])
     tables = []
     for board in shown:

@@ -80,7 +80,7 @@ class WithOverrides(TyperCommand):
 
 
 def _assignment(key: str, value: str) -> str:
-    """For --set; a list in YAML's form."""
+    """KEY=VALUE for --set; lists as YAML."""
     if key == "seeds":
         with contextlib.suppress(ConfigError):
             value = ",".join(map(str, numbers(value)))
@@ -109,10 +109,10 @@ AddPredictions = option(
 def reference_of(
     gold: Path, train: Path | None, facts: Path | None, frequent: str | None, undirected: bool
 ) -> Reference:
-    """The options above: what predictions are scored against."""
+    """What predictions are scored against, from the options above."""
     from benchmark.scoring.submission import read_reference
 
-    if facts is not None and frequent is None:  # a fact of many names is there many times
+    if facts is not None and frequent is None:  # it lists a fact once per pair of names
         typer.echo(
             f"{facts} counts pairs of names, so its ten most frequent relations may be others than "
             "those of the documents, and Freq and LTail F1 too: --frequent names them",

@@ -173,7 +173,7 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
 
 
 def _lacks_weights(job: Job) -> str | None:
-    """What a job will say whose stage 1 is done and whose weights are gone; None if it can run."""
+    """Why a job will fail whose stage 1 is done but kept no weights; None if it can run."""
     if job.directory.state() == "done" or not job.needs_stage1 or job.stage1.state() != "done":
         return None
     from benchmark.training.session import stage1_weights

@@ -38,12 +38,12 @@ class Encoded(NamedTuple):
     kept: Tensor | None = None
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> Encoded:
-        """The same with each part that is there changed."""
+        """A copy with each part that is not None changed."""
         return Encoded(*(part if part is None else change(part) for part in self))
 
 
 def _alone(values: Tensor) -> Tensor:
-    """One process has all documents."""
+    """The values: one process has all."""
     return values
 
 

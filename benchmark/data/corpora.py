@@ -105,7 +105,7 @@ def _remarks(
 
 def with_source(corpus: Corpus, source: str, *, full: int, less: int, licence: str) -> Corpus:
     """The corpus with the licence of its documents, and a note if its training split, read from
-    `source`, is not the published one of `full` documents. `less` of train became dev.
+    `source`, is not the published one of `full` documents. `less` documents of it became dev.
     """
     notes, count = corpus.notes, len(corpus.train)
     if count != full:

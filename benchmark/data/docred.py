@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # `datasets` takes a second to import, and reading rows does 
     from benchmark.data.documents import Corpus
 
 LAYOUT = 2  # raise when the rows made from a file change: part of the cache key
-LONG = 50_000_000  # bytes of a file from which on a progress bar is worth its line
+LONG = 50_000_000  # bytes: larger files get a progress bar
 
 
 @DATASETS.register("docred-format")
@@ -65,7 +65,7 @@ def docred_format(
 
     Raises:
         DataError: a file is missing or faulty; names file, document and field.
-        ConfigError: an option is.
+        ConfigError: a bad option.
     """
     checked("split_seed", split_seed, Count)
     checked("undirected", undirected, bool)
@@ -82,7 +82,7 @@ def docred_format(
     for split, documents in splits.items():
         if inventory is not None and not set(relation_frequencies(documents)) <= set(inventory):
             for _ in sound(iterate_array(files[split]), files[split], inventory):
-                pass  # until the error that names the document
+                pass  # it raises an error naming the document
     if dev is None:
         splits["train"], splits["dev"] = split_off(splits["train"], dev_documents, split_seed)
     return corpus_of_splits(
@@ -187,15 +187,15 @@ def require_unseen(rows: Iterable[dict[str, Any]], corpus: Corpus, where: str) -
 
 
 def _text_of(row: dict[str, Any]) -> bytes:
-    """The same for documents with the same words in the same sentences."""
+    """A digest of the words and of how they are split into sentences."""
     return hashlib.sha256(json.dumps(row["sentences"]).encode()).digest()
 
 
 def faultless(
     rows: Iterable[dict[str, Any]], where: str, relations: Sequence[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Canonical rows, checked by the rules of `data validate`. As in `read_documents` a fact counts
-    once; further keys are left out, and so is evidence that is no sentence.
+    """Canonical rows, checked by the rules of `data validate`. As in `read_documents`, a fact
+    counts once. Unknown keys, and evidence that names no sentence, are dropped.
 
     Raises DataError at the first fault.
     """

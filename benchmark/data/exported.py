@@ -70,7 +70,7 @@ def exported(*, hub: str) -> Corpus:
 def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
     """Write `corpus` to a new folder, by `save_to_disk` or as parquet files.
 
-    Raises UserError if something stands there or the disk is full; nothing half-written stays.
+    Raises UserError if `folder` is a file or not empty, or the disk is full; nothing partial stays.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder}: is there already; name a folder that is new or empty")

@@ -62,7 +62,7 @@ def made_up_batch(
 
 
 def made_up_encoding(batch: Batch, width: int = 16, dtype=torch.float64) -> Encoded:
-    """Random states and attention rows, zero at padding; by the document's number alone."""
+    """Random states and attention rows, zero at padding; seeded by the document's number."""
     states = torch.zeros(len(batch.rows), batch.width, width, dtype=torch.float64)
     rows = torch.zeros(len(batch.mention_state), HEADS, batch.width, dtype=torch.float64)
     of_document = batch.mention_state // batch.width

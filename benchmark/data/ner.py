@@ -37,7 +37,7 @@ def marker(ner: str) -> Callable[[str], Pieces]:
             f"--ner {ner}: {library} is not installed: `pip install {library}`, or mark the "
             f"entities by hand ({error})"
         ) from error
-    except (OSError, ValueError) as error:  # no such model, or not one of entities
+    except (OSError, ValueError) as error:  # no such model, or one without NER
         raise UserError(f"--ner {ner}: the model cannot be loaded: {_in_a_line(error)}") from error
 
     def marked(text: str) -> Pieces:
@@ -85,7 +85,7 @@ def _gliner(model: str) -> Finder:
     from gliner import GLiNER
 
     found = GLiNER.from_pretrained(model)
-    # of a longer text it would read the beginning alone
+    # it reads only the beginning of a longer text
     return lambda text: [
         (first + entity["start"], first + entity["end"], GLINER[entity["label"]])
         for first, part in parts(text, found.config.max_len)

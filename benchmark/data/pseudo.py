@@ -16,7 +16,7 @@ def sentence_sets(row: dict, pairs: np.ndarray, evidence: np.ndarray) -> np.ndar
     """[Q, S] bool: the sentences of each pseudo-document that the pairs of a document ask for.
 
     A pair asks for its evidence, and for the first sentence of its head and of its tail where they
-    have no mention there. Pairs that ask for the same get one.
+    have no mention there. Pairs that ask for the same share one.
 
     Args:
         pairs: [P, 2] (head, tail). evidence: [P, S] bool, at least one sentence each.

@@ -152,7 +152,7 @@ class _Writer:
         return blocks
 
     def _free_pairs(self, relation: Relation) -> list[tuple[int, int]]:
-        """Ordered pairs of the relation's types of which nothing is said yet, in neither order."""
+        """Ordered pairs of the relation's types without a fact so far, in either order."""
         return [
             (head, tail)
             for head, first in enumerate(self.entities)

@@ -89,7 +89,7 @@ PLAIN = (  # sentences about one entity
     "{a} received a prize {when}",
     "people often speak of {a}",
 )
-UNNAMED = {  # stands in for an entity where a phrase is used of none
+UNNAMED = {  # stand-ins for the tail where a phrase states no fact
     "PER": ("a good friend", "some stranger", "a young doctor"),
     "ORG": ("a large company", "a small school", "some club"),
     "LOC": ("a quiet village", "a far country", "some valley"),

@@ -87,8 +87,8 @@ def _unescaped(text: str) -> str:
 
 
 def _document(title: str, pieces: Pieces) -> dict[str, Any]:
-    """A sentence ends after . ! or ? before a space or a mention, unless a mention in lower case
-    comes next.
+    """A document in DocRED's format. A sentence ends after . ! or ? before a space or a mention,
+    unless a lower-case mention comes next.
     """
     sentences: list[list[str]] = [[]]
     entities: dict[int, list[dict[str, Any]]] = {}

@@ -27,7 +27,7 @@ _abbreviated = reprlib.Repr()
 _abbreviated.maxstring = _abbreviated.maxother = 60
 short = _abbreviated.repr
 
-# With a bound, pydantic looks at the characters: half of a surrogate pair is no text.
+# With a bound, pydantic checks the characters and rejects half of a surrogate pair.
 Text = Annotated[str, Field(min_length=0)]
 
 
@@ -84,11 +84,11 @@ class Fault:
     title: str | None
     field: str  # "vertexSet[3][0].pos"; "" when the document as a whole is meant
     severity: Severity
-    message: str  # besides numbers, what differs from case to case stands behind a colon
+    message: str  # what differs from case to case, numbers aside, follows a colon
 
     @property
     def kind(self) -> str:
-        """The same for faults that differ only in place and value."""
+        """A text shared by faults that differ only in place and value."""
         if self.document is None:
             return "the file cannot be read"
         field = re.sub(r"[0-9]+", "", self.field)

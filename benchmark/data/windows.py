@@ -19,8 +19,8 @@ class WindowPlan:
     start: int  # id of the special token before the text
     end: int  # and of the one after it
     pad: int
-    # ids of further tokens in every window, after the text and its end; the encoder's settings and
-    # weights tell of them in a cache's key
+    # ids of further tokens in every window, after the text and its end; not in the repr: an
+    # encoder's settings and weights already put them into a cache's key
     appended: tuple[int, ...] = field(default=(), repr=False)
 
     @property

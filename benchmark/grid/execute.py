@@ -70,7 +70,7 @@ def run_jobs(
 
 
 def kept(jobs: list[Job], grid: list[Job]) -> Iterator[Outcome]:
-    """The outcomes of jobs that were all done before; what is no longer needed goes."""
+    """The outcomes of jobs that were all done before; removes what is not needed now."""
     for job in jobs:
         _clean_up(job, grid)
         yield Outcome(job, "kept")
@@ -126,7 +126,7 @@ def prepare(
     for fact, made, length in (("commit", "by commit", 12), ("machine", "on", None)):
         now = str(facts[fact])
         stored = {str(job.directory.facts().get(fact)) for job in finished} - {"None"}
-        stored -= {now, now.split(",")[0]}  # older runs have no processor
+        stored -= {now, now.split(",")[0]}  # older runs name no processor
         if others := sorted(other[:length] for other in stored):
             progress.message(
                 f"note: the runs that are done were made {made} {', '.join(others)}, those to come "
@@ -144,8 +144,8 @@ def prepare(
 
 
 def _other_seeds(left: list[Job]) -> Iterator[Job]:
-    """For each cell with something left, a finished run of another seed, as a job of this grid: the
-    runs to come must fit beside it.
+    """For each cell with runs left, a finished run of another seed as a job of this grid: new runs
+    must have the same settings.
     """
     for job in {job.directory.path.parent: job for job in left}.values():
         if other := next(filter(RunDirectory.is_sound, job.directory.other_seeds()), None):
@@ -293,14 +293,14 @@ def follow(grid: list[Job], *, load_corpus: Callable[[], Any], save_every: float
 
 
 def _clean_up(done: Job, grid: list[Job]) -> None:
-    """Remove what only runs yet to come needed, of a finished job and of those it came after.
+    """Remove files of a finished job, and of those before it, that no run needs any more.
 
-    This happens whenever a job is found done: its process may have been killed before it.
+    Called whenever a job is found done: its own process may have been killed first.
     """
     done.directory.discard(*LEFTOVERS)
     for job in grid:
         if job.directory in {done.directory, *done.earlier} and _is_over(job, grid):
-            if job.shared:  # the rest is for the experiment that it belongs to
+            if job.shared:  # its own experiment decides on the rest
                 job.directory.discard(ENCODINGS)
             else:
                 weights = WEIGHTS if job.config.train.keep_weights == "none" else ()

@@ -40,8 +40,8 @@ def facts(corpus: Any, encoder: EncoderConfig) -> dict[str, Any]:
 
 
 def _cpu(cpuinfo: str | Path = "/proc/cpuinfo") -> str:
-    """The processor, where the system tells: another one adds up in another order, so that the last
-    digits differ.
+    """The processor, where the system tells. Processors sum in different orders, so the last digits
+    differ.
     """
     try:
         first = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
@@ -55,7 +55,7 @@ def _cpu(cpuinfo: str | Path = "/proc/cpuinfo") -> str:
 
 @functools.cache
 def _digest(folder: Path) -> str:
-    """The same for the same weights, configuration and vocabulary, from a folder or the hub."""
+    """A digest of weights, configuration and vocabulary, the same for folder and hub."""
     files = [folder / name for name in ENCODER_TEXTS]
     files += sorted(folder.glob("*.model")) + weight_files(folder)
     lines = (f"{file.name} {sha256(file)}\n" for file in files if file.is_file())
@@ -63,8 +63,8 @@ def _digest(folder: Path) -> str:
 
 
 def commit() -> str | None:
-    """The commit of the code that runs, with a "+" if files differ from it; None without git, and
-    for a package that is installed below a repository of something else.
+    """The commit of the code that runs, with a "+" if files differ from it; None without git, or if
+    the package is only installed inside some other repository.
     """
     code = ("--untracked-files=no", "--", ":/", ":!/results")
     try:

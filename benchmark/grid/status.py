@@ -105,8 +105,8 @@ def seeds_by_cell(found: Iterable[Status | RunDirectory]) -> dict[tuple[str, str
 
 
 def write_grid(experiment: Experiment, results: str | Path) -> None:
-    """Write the grid as `experiment.json` into the experiment's folder: from it a table that is
-    made from the folder alone knows which runs are missing.
+    """Write the grid as `experiment.json` into the experiment's folder, so that tables made from
+    the folder alone can say which runs are missing.
 
     Raises UserError when the folder cannot be written.
     """
@@ -144,7 +144,7 @@ class _Grid(BaseModel):
 
 
 def _stored_grid(folder: Path) -> _Grid:
-    """Raises UserError naming the file if `write_grid` did not write it."""
+    """The grid file. Raises UserError naming it if `write_grid` did not write it."""
     try:
         return _Grid.model_validate(read_json(folder / GRID_FILE))
     except ValidationError as error:
@@ -190,8 +190,8 @@ def estimate(jobs: list[Job], done: list[Job]) -> dict[str, Cost | None]:
     """The expected cost of each job by name; None if no run is done.
 
     It is the mean over the finished runs of the same backbone and augmenter, else of the same
-    backbone, else of all; where there are both, those that train the whole model and those that
-    train a head alone are told apart.
+    backbone, else of all. Runs of the whole model and runs of a head alone are kept apart where
+    there are both.
     """
     took = {
         job.name: (seconds_of(job.directory.read_json("metrics.json")) or 0, job.directory.size())

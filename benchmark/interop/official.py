@@ -1,6 +1,6 @@
 """Official checkpoints as finished runs of this benchmark, which `predict` can use.
 
-What the official names mean is told by the backbone (its class attribute `official`).
+The backbone's class attribute `official` says what the official names mean.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def import_checkpoint(
 
 
 def _inventory(relations: Path, classes: int, checkpoint: Path) -> tuple[str, ...]:
-    """The relations by the numbers of their classes, from 1. Raises UserError if others are meant:
-    rel_info.json names as many, in another order.
+    """The relations in class order, from class 1. Raises UserError if their numbers do not fit:
+    rel_info.json has as many relations, in another order.
     """
     inventory, _ = read_inventory(relations)
     if len(inventory) + 1 != classes:

@@ -44,8 +44,8 @@ def runner(
         parallel: runs at a time; None: one with `local`, no limit with `slurm`.
         wait: with `slurm`, yield the outcomes of the runs as they end, not that they are submitted.
 
-    Raises ConfigError for an unknown executor, one that has no use for `parallel` or `wait`, and in
-    one of several processes.
+    Raises ConfigError for an unknown executor, a `parallel` or `wait` that it has no use for, and
+    when called in one of several processes.
     """
     _require_sensible(executor, parallel, wait)
     hand_out = partial(slurm.submit, wait=True) if wait else EXECUTORS[executor]

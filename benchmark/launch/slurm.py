@@ -38,9 +38,9 @@ INDEX = "slurm.json"  # in a launch's folder: job id -> [backbone, augmenter, se
 def submit(
     jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress, *, wait: bool = False
 ) -> Iterator[Outcome]:
-    """Submit what is neither done nor queued. The outcomes are "submitted", with the job's id.
+    """Submit what is neither done nor queued. Yields "submitted" or "queued" with the job's id.
 
-    wait: wait, and yield what became of each run. Stopping the command leaves the queue as it is.
+    wait: wait for them, and yield how each run ended. Stopping the command leaves the queue alone.
     """
     left = []
     for job, found in _submit(jobs, launch, parallel):
@@ -53,8 +53,8 @@ def submit(
             yield Outcome(job, found.state, f"as job {found.job_id}")
     while left:
         queue = _queue()
-        # After the look at the queue and before that at the files, which a network file system
-        # may show late.
+        # Between the look at the queue and the look at the files, since a network file system may
+        # show files late.
         time.sleep(POLL)
         over = [item for item in left if queue is not None and item[1].job_id not in queue]
         for job, found in over:
@@ -79,7 +79,7 @@ class _InQueue:
 def _submit(
     jobs: list[Job], launch: Launch, parallel: int | None
 ) -> Iterator[tuple[Job, _InQueue | Outcome]]:
-    """Each job, with its place in the queue or the outcome that it has without one."""
+    """Each job, with its place in the queue, or its outcome if it has no place."""
     if shutil.which("sbatch") is None:
         raise UserError(
             "--executor slurm: there is no sbatch here. "
@@ -119,7 +119,7 @@ def _only_waits(job: Job, known: Outcome, to_come: set[RunDirectory]) -> bool:
 def _submit_array(
     executor: submitit.SlurmExecutor, jobs: list[Job], launch: Launch
 ) -> list[tuple[Job, _InQueue]]:
-    """Raises UserError with Slurm's reason when it refuses them."""
+    """The jobs with their places. Raises UserError if Slurm refuses."""
     if not jobs:
         return []
     try:

@@ -101,7 +101,7 @@ def spread(rows: Tensor) -> float | None:
 
 
 def within_spread(rows: Tensor, labels: Tensor) -> float | None:
-    """The same about the mean of each row's label set; None unless some label set has two rows."""
+    """`spread` around the mean of each row's label set; None if no label set has two rows."""
     residual, sets = _residual(rows, labels)
     free = len(rows) - sets
     return float((residual.square().sum(0) / free).sqrt().mean()) if free > 0 else None

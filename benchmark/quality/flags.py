@@ -155,7 +155,7 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
 
 
 def _distinct(groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The groups without those that hold all pairs, of which everything would be said twice."""
+    """The groups, but not those that repeat "all": everything would be said twice."""
     everything = groups["all"]["pairs"]
     return [name for name in groups if name == "all" or groups[name]["pairs"] != everything]
 

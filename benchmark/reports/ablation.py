@@ -179,7 +179,7 @@ def study_notes(study: Study, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
-    """Which rows were not run (or measured), in one sentence, and that some lack seeds."""
+    """A sentence on rows that were not run (or measured), and one on rows that lack seeds."""
     rows = list(rows)
     groups = []
     for group, members in groupby(rows, key=lambda row: row.group):
@@ -298,7 +298,7 @@ def best_control(controls: Mapping[str, str]) -> str:
 
 
 def encoder_of(run: StoredRun) -> str:
-    """Its name, and which part of it is trained."""
+    """The encoder's name and its trained part."""
     config = run.config["encoder"]
     path, freeze = Path(os.path.expanduser(config["name"])), config.get("freeze", "none")
     name = path.name if path.is_absolute() else config["name"]

@@ -98,7 +98,7 @@ def without_counts(found: Significance) -> Iterator[str]:
 
 
 _SIGNED, _P = {"difference": True}, {"decimals": 4, "least": 0.0001}
-_BESIDE = (  # a difference: key, label and form of a column, and its number of a comparison
+_BESIDE = (  # columns beside a difference: key, label, form, how to get the number
     ("low", "low", _SIGNED, lambda contrast: contrast.bounds and contrast.bounds[0]),
     ("high", "high", _SIGNED, lambda contrast: contrast.bounds and contrast.bounds[1]),
     ("p", "p", _P, lambda contrast: contrast.test and contrast.test.p),
@@ -108,7 +108,7 @@ _BESIDE = (  # a difference: key, label and form of a column, and its number of 
 
 
 def _columns(measure: str, found: Significance) -> list[Column]:
-    """The difference and what stands beside it; without a correction p is the last."""
+    """The difference and what stands beside it, up to p where p is uncorrected."""
     difference, beside = FAMILIES[measure], _BESIDE
     if found.controls:
         key = difference.key.removesuffix("difference") + "to_control"
@@ -176,7 +176,7 @@ def _warnings(found: Significance) -> Iterator[str]:
 
 
 def _named(some: Sequence[Contrast], every: Sequence[Contrast]) -> str:
-    """The rows of these comparisons, with their scores where not all that a row has are meant."""
+    """The rows of these comparisons; a row names its scores if only some of them are meant."""
     scores, of_row = (grouped((c.name, c.score) for c in those) for those in (some, every))
     named = lambda row: row if scores[row] == of_row[row] else f"{row} ({', '.join(scores[row])})"
     return ", ".join(map(named, scores))
@@ -193,8 +193,8 @@ def _which(some: Sequence[Contrast], bounded: Sequence[Contrast]) -> str:
 
 
 def _hopeless(contrast: Contrast, found: Significance) -> bool:
-    """Whether the permutation test was taken, and no difference could have made it significant:
-    not with its smallest p either, beside the p of the others of its family.
+    """Whether the permutation test was taken and could not become significant: even its smallest
+    possible p fails Holm, given the other p of its family.
     """
     if "permutation" not in contrast.test.name:
         return False

@@ -50,10 +50,10 @@ class Evidence:
     def interval(
         self, pairs: Sequence[tuple[StoredRun, StoredRun]], measure: str
     ) -> Interval | None:
-        """Of the mean over pairs (A, B) of score(A) - score(B), a fraction.
+        """Interval of the mean of score(A) - score(B) over pairs (A, B), a fraction.
 
-        It is over seeds and documents; over documents alone for one pair. None without pairs or
-        without the counts of one of the runs.
+        Over seeds and documents; over documents alone for one pair. None without pairs, or where a
+        run lacks counts.
         """
         keys = [[(run.path, measure) for run in side] for side in zip(*pairs, strict=True)]
         if not keys or any(key not in self._tables for side in keys for key in side):

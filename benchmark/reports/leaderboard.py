@@ -110,7 +110,7 @@ class Entry:
 
     @property
     def interval(self) -> Interval | None:
-        """Of the difference in test F1 to `none`."""
+        """Interval of the difference in test F1 to `none`."""
         found = self.member.found
         contrast = found and found.first.get((self.row.group, self.row.label))
         return contrast and contrast.interval
@@ -250,8 +250,8 @@ def _with_encoders(members: list[Member]) -> list[Member]:
 
 
 def _once(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries, those that hold the same runs in one: the first with the most seeds of `none`
-    beside it. Its marks are those that the others have, too.
+    """The entries, with those of the same runs merged into the first that has the most seeds of
+    `none` to compare with. A merged entry keeps the marks that all of them have.
     """
     found: list[Entry] = []
     for entry in entries:
@@ -274,7 +274,7 @@ def _once(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _compared(entry: Entry) -> int:
-    """The seeds over which it is compared with `none`."""
+    """Over how many seeds it is compared with `none`."""
     return entry.row.cell("test.f1.difference").n
 
 
@@ -293,7 +293,7 @@ def _same(entry: Entry, other: Entry) -> bool:
 
 
 def _cells(entry: Entry) -> dict[str, Cell]:
-    """The row's cells, none the best of its backbone, its calibrated scores and its time."""
+    """The row's cells without marks for the best, its calibrated scores and its time."""
     runs = entry.runs
     seconds = {seed: seconds_of(run.metrics) for seed, run in runs.items()}
     unknown = None in seconds.values()

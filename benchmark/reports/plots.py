@@ -200,7 +200,7 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _saved(plt: Any, figure: Any, out: Path) -> list[Path]:
-    """Write and close the figure; the files."""
+    """Write and close a figure; returns the files."""
     files = [out.with_name(f"{out.name}.{ending}") for ending in FORMATS]
     for file in files:
         with written_atomically(file) as part:

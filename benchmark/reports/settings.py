@@ -69,7 +69,7 @@ def protocols_sentence(found: Iterable[Significance]) -> list[str]:
     """Rank correlation and distance of the differences to `none` under both protocols.
 
     A cell is an augmenter with a backbone, run under both protocols with the same options, data,
-    encoder and training; of several experiments that have it, the one with most seeds speaks.
+    encoder and training; if several experiments have it, the one with most seeds counts.
     Without two such cells there is nothing to say.
     """
     known: dict[tuple, dict[str, Contrast]] = {}
@@ -101,8 +101,8 @@ def protocols_sentence(found: Iterable[Significance]) -> list[str]:
 def _contrasts(
     found: Iterable[Significance], *but: str
 ) -> Iterator[tuple[tuple, StoredRun, Contrast]]:
-    """Each comparison with `none` that has a difference in test F1, with one of its runs and its
-    setting: what decides the runs' numbers beside the seed, `but` for these keys of `augment`.
+    """(setting, run, comparison) for each comparison with `none` that has a difference in test F1.
+    The setting is what decides the runs' numbers, without the seed and the keys `but` of `augment`.
     """
     for significance in found:
         study = significance.study
@@ -122,7 +122,7 @@ def _with_more_seeds(known: Contrast | None, other: Contrast) -> Contrast:
 def _across(augmenter: str, contrasts: Sequence[Contrast]) -> Row:
     means = [contrast.difference.mean for contrast in contrasts]
     tested = [c for c in contrasts if c.test is not None and c.test.p is not None]
-    # as a mark does, an effect asks for an interval that excludes 0, too
+    # like a mark, an effect also needs an interval that excludes 0
     p_values = [c.test.p if c.excludes_zero else 1.0 for c in tested]
     numbers = {
         "settings": len(means),

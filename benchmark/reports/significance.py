@@ -83,13 +83,13 @@ class Contrast:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval, and it does."""
+        """Whether there is an interval and it excludes 0."""
         return self.bounds is not None and not self.bounds[0] <= 0 <= self.bounds[1]
 
     @property
     def significant(self) -> bool:
-        """Whether Holm's p is small enough and the interval excludes 0. Without an interval nothing
-        is: of few seeds that happen to agree, the t-test alone makes too much.
+        """Whether Holm's p is small enough and the interval excludes 0. Never without an interval:
+        the t-test alone makes too much of few seeds that happen to agree.
         """
         return self.adjusted is not None and self.adjusted <= ALPHA and self.excludes_zero
 

@@ -85,7 +85,7 @@ class Study:
 
     @property
     def data(self) -> tuple[str, str | None]:
-        """The dataset and the digest of what was trained and tested on: one board's studies."""
+        """The dataset and the digest of its documents: studies that share them share a board."""
         return self.dataset, self.runs[0].facts.get("corpus_digest")
 
     @property
@@ -105,7 +105,7 @@ class Study:
         return [] if cell[1] == BASELINE else [*filter(_from_warmup, self.cells[cell].values())]
 
     def silent(self, cell: tuple[str, str]) -> list[int]:
-        """The seeds of the cell with which no fact of dev is predicted right in any epoch."""
+        """The seeds of the cell whose runs predict no fact of dev right in any epoch."""
         runs = self.cells.get(cell, {})
         return [seed for seed, run in runs.items() if run.metrics.get("dev", {}).get("f1") == 0]
 
@@ -176,7 +176,7 @@ def augment_of(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list]:
-    """Each first member with all of its second ones, in order."""
+    """{first: [second, ...]} of pairs (first, second), in order."""
     groups: dict[Any, list] = {}
     for first, second in pairs:
         groups.setdefault(first, []).append(second)
@@ -222,7 +222,7 @@ def studies(
     expected: Mapping[Path, Expected] | None = None,
     descriptions: Mapping[Path, str] | None = None,
 ) -> tuple[list[Study], list[str]]:
-    """The studies among runs of any experiments, and in words which cannot share a table.
+    """The studies among runs of any experiments, and why other runs cannot share a table.
 
     Experiments are told apart by their folder: two results folders may hold experiments of one
     name. A run that comes twice counts once.

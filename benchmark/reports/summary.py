@@ -51,7 +51,7 @@ def summary(plain: Significance, further: Significance | None) -> list[str]:
 
 
 def _nothing_learnt(backbone: str, study: Study) -> str:
-    """Of a backbone whose `none` gets no fact of dev right: nothing is said of a gain."""
+    """The paragraph for a backbone whose `none` gets no fact of dev right: no gain is stated."""
     ran = [cell for cell, runs in study.cells.items() if cell[0] == backbone and runs]
     who, follows = f"`{BASELINE}` predicts no", ""
     if len(ran) > 1:
@@ -65,7 +65,7 @@ def _nothing_learnt(backbone: str, study: Study) -> str:
 
 
 def _setting(backbone: str, study: Study, seeds: int) -> str:
-    """The backbone, its dataset and protocol, and the number of seeds that is spoken of."""
+    """The backbone, its dataset and protocol, and how many seeds a sentence is about."""
     run = next(iter(study.cells[backbone, BASELINE].values()))
     head = augment_of(run.config).get("stage3") == "head"
     protocol = "only the head trained anew" if head else "the whole model trained anew"
@@ -118,7 +118,7 @@ def _paragraph(
 
 
 def _fewer(held: Pairs, pairs: Pairs) -> str:
-    """Which seeds are spoken of where some runs, being older, hold no such scores."""
+    """The seeds that a sentence is about, if some older runs lack its scores."""
     return f" ({named_seeds([a.seed for a, _ in held])} alone)" if len(held) < len(pairs) else ""
 
 

@@ -183,7 +183,7 @@ def _tick(value: float) -> str:
 def _svg(
     width: float, height: float, title: str, said: str, parts: Iterable[str], *, wide: bool = False
 ) -> str:
-    """wide: not to be shrunk to a narrow screen, where its text would be too small."""
+    """The figure. wide: never shrunk to a narrow screen, where text would be too small."""
     return (
         f'<svg class="figure{" wide" if wide else ""}" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" role="img"><title>{escape(title)}</title>'

@@ -135,7 +135,7 @@ def average_precision(ranking: Ranking) -> float | None:
 def average_precisions(
     ranking: Ranking, relations: Collection[str], frequent: Collection[str] | None
 ) -> dict[str, float | None]:
-    """Of all relations of the inventory, the frequent ones and the rest ("tail")."""
+    """Those of all relations of the inventory, of the frequent ones and of the "tail"."""
     groups = {"all": set(relations)}
     if frequent is not None:
         groups |= {"frequent": set(frequent), "tail": set(relations) - set(frequent)}

@@ -49,11 +49,11 @@ class DocREF1(evaluate.Metric):
         )
 
     def add(self, *, prediction=None, reference=None, **others):
-        """One document."""
+        """Add one document."""
         self.add_batch(predictions=[prediction], references=[reference], **others)
 
     def add_batch(self, *, predictions=None, references=None, **others):
-        """Some documents; no score reads the evidence of their facts, which may lack it."""
+        """Add some documents. Their facts may lack evidence: no score reads it."""
         references = [
             row | {"facts": [{"evidence": []} | fact for fact in row["facts"]]}
             for row in references

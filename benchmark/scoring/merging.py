@@ -1,9 +1,9 @@
 """What a model says of documents and of their pseudo-documents, merged (Ma et al. 2023, inference-
 stage fusion).
 
-A fact that both find is accepted. All others are ranked by the sum of their scores, and those that
-only one of the two scores come ONCE further down. Which of them are predicted is a matter of one
-threshold, tuned on dev.
+A fact that both find is accepted. All others are ranked by the sum of their scores. If only one of
+the two scores a fact, ONCE is taken off its score. One threshold, tuned on dev, decides which of
+them are predicted.
 """
 
 from __future__ import annotations

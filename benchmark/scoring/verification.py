@@ -13,7 +13,7 @@
     stage1              (cheap protocol) against the test scores of the stage 1 run, where the
                         experiment's folder lies beside that of the stage 1 models
 
-A score that cannot be recomputed is told. What never can, such as times and the quality of
+Scores that cannot be recomputed here are named. What never can be, such as times and the quality of
 generated pairs, is checked by its digest alone.
 """
 
@@ -89,13 +89,13 @@ class Documents:
         self._loaded: dict[str, _Gold | UserError] = {}
 
     def of(self, run: StoredRun) -> _Gold:
-        """Raises UserError when they are not at hand, or are not those of the run."""
+        """Those of a run. Raises UserError if they are missing or others now."""
         dataset = self.dataset or run.config["dataset"]
         key = json.dumps(dataset, sort_keys=True)
         if key not in self._loaded:
             try:
                 self._loaded[key] = _Gold(dataset["name"], dataset.get("options") or {})
-            except UserError as error:  # of all its runs: what is faulty is not read again
+            except UserError as error:  # kept, so that its other runs do not read it again
                 self._loaded[key] = error
         if isinstance(found := self._loaded[key], UserError):
             raise found
@@ -158,11 +158,11 @@ def _of_history(found: Verified, metrics: Mapping[str, Any]) -> None:
 
 
 def _of_stage1(found: Verified, run: StoredRun) -> None:
-    """The scores that tables show as those of the stage 1 model, which are its own run's."""
+    """Compare the stage 1 scores that tables show with those of the stage 1 run itself."""
     folder = found.directory.experiment.resolve()
     name = folder.name.removesuffix(HEAD)
     stage1 = RunDirectory.of(folder.parent, name, run.backbone, run.augmenter, run.seed)
-    if name == folder.name or not stage1.is_sound():  # what is wrong with it, its folder tells
+    if name == folder.name or not stage1.is_sound():  # verifying that folder says what is wrong
         found.left["stage1"] = f"a sound stage 1 run in the folder without {HEAD}"
         return
     stored, given = run.metrics["stage1"], stage1.read().metrics["test"]
@@ -173,9 +173,9 @@ def _of_stage1(found: Verified, run: StoredRun) -> None:
 def _of_split(
     found: Verified, metrics: Mapping[str, Any], split: str, kind: str, gold: _Gold | None
 ) -> None:
-    """The scores of one split, plain or one of THRESHOLDS, from the best that there is.
+    """Compare one split's scores, plain or of one of THRESHOLDS, with the best source there is.
 
-    Each threshold belongs to the scores that are made with it, the average precision to the
+    A threshold is checked along with the scores made with it, average precision along with the
     calibrated ones.
     """
     plain, directory = kind == "plain", found.directory
@@ -227,7 +227,7 @@ def _of_split(
 def _of_ranking(
     gold: _Gold, split: str, kind: str, candidates: list, metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The average precision of calibrated scores, and of dev the thresholds."""
+    """Average precision for calibrated scores, and on dev the thresholds."""
     corpus, given = gold.corpus, {}
     ranking = rank(gold.splits[split], candidates, undirected=corpus.undirected)
     if kind == "calibrated":

@@ -24,8 +24,8 @@ NO_TEST = "With 1 seed no test across seeds can be made: it takes at least two."
 def too_few_seeds(
     n: int, comparisons: int, *, test: str = "permutation", alternative: str = "two-sided"
 ) -> str | None:
-    """Says so if no result of this test across n > 1 seeds could pass Holm's first threshold, which
-    for one comparison is the level itself.
+    """A sentence if no result of this test across n > 1 seeds could pass Holm's first threshold
+    (for one comparison, the level itself); else None.
     """
     smallest, threshold = smallest_p(test, n, alternative=alternative), ALPHA / comparisons
     if smallest <= threshold:

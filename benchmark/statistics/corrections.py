@@ -15,7 +15,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's step-down correction, in the order given; a missing p stays None.
 
     The i-th smallest of m values is multiplied by m - i + 1 and is no smaller than those before it.
-    This holds the family-wise error under any dependence. The results are also the partial
+    This controls the family-wise error under any dependence. The results are also the partial
     conjunction p-values of Dror et al. 2017 (Bonferroni).
     """
     p = np.array([1.0 if value is None else value for value in p_values])

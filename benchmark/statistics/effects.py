@@ -81,7 +81,7 @@ def power_of_t(n: int, effect: float, *, alpha: float = 0.05) -> float:
 def minimum_detectable_effect(n: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
     """The true mean, in standard deviations of the differences, that n > 1 paired seeds detect.
 
-    For m comparisons under Holm ask for alpha / m, the first threshold; for a one-sided test for
+    For m comparisons under Holm, pass alpha / m, the first threshold; for a one-sided test, pass
     twice the level.
     """
     from scipy.optimize import brentq

@@ -16,14 +16,14 @@ from benchmark.statistics.results import Interval
 LEVEL = 0.95
 RESAMPLES = 9_999
 FEW_SEEDS = 10  # up to so many, a bootstrap sees too little of their spread (validity.md)
-FEW_DOCUMENTS = 20  # the same for documents
+FEW_DOCUMENTS = 20  # fewer show too little
 ROUNDING = 1e-10  # equal differences of scores differ by less, relative to their size
 
 
 def paired_t_interval(differences: np.ndarray) -> Interval | None:
     """The mean of paired differences [n] with its t interval: mean -+ t(n - 1) * sd / sqrt(n).
 
-    None when they do not vary: no spread in a few seeds does not show that there is none.
+    None when they do not vary: equal values in a few seeds do not prove a spread of 0.
     """
     if constant(differences):
         return None

@@ -40,7 +40,7 @@ def drawn_sign_flip_sums(differences: np.ndarray, rng: np.random.Generator) -> n
 def draw_documents(rng: np.random.Generator, documents: int, resamples: int) -> np.ndarray:
     """How often each bootstrap resample draws each document, [resamples, documents] of uint8.
 
-    Rows sum to `documents`. More than 255 draws of one of 256 or more documents never happen.
+    Rows sum to `documents`. No document is ever drawn more than 255 times in practice.
     """
     parts = []
     for rows in _chunks(resamples, documents):

@@ -34,8 +34,8 @@ _Rng = np.random.Generator | None
 def sign_flip(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> Result:
     """Sign-flip permutation test of the mean: exact to n = 20, drawn with `rng` beyond.
 
-    Valid when the differences are symmetric around 0 under the hypothesis, which exchangeable pairs
-    are. `effect` and `statistic` are the mean difference. A two-sided p is never below 2 / 2^n.
+    Valid when the differences are symmetric around 0 under the hypothesis, as those of exchangeable
+    pairs are. `effect` and `statistic` are the mean difference. A two-sided p is at least 2 / 2^n.
     """
     mean, tie = float(d.mean()), ROUNDING * np.abs(d).sum()
     if len(d) <= EXACT_UP_TO:
@@ -50,7 +50,7 @@ def sign_flip(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None
 def paired_t(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> Result:
     """Paired t-test with the two-sided t interval of the mean difference.
 
-    No p with equal differences: a spread of 0 in a few seeds does not show that there is none.
+    No p with equal differences: in a few seeds they do not prove a spread of 0.
     """
     name, n, effect = "paired t-test", len(d), float(d.mean())
     interval = paired_t_interval(d)
@@ -101,8 +101,8 @@ def sign_test(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None
 def auto(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> Result:
     """The decision tree of Dror et al. 2018: the t-test if the differences pass for normal.
 
-    Otherwise the permutation test, which does not assume it. The test of normality is
-    Shapiro-Wilk. `why` gives the reason for the choice.
+    Otherwise the permutation test, which does not assume normality. Shapiro-Wilk tests for it.
+    `why` gives the reason for the choice.
     """
     permutation = "the permutation test, which does not assume it, was taken"
     if len(d) < 3 or constant(d):

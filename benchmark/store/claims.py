@@ -101,7 +101,7 @@ def claim(marker: Path) -> None:
         except FileExistsError:
             pass
         except UserError:
-            with contextlib.suppress(OSError):  # there may be nothing, on a disk to read only
+            with contextlib.suppress(OSError):  # no file, or a read-only disk
                 marker.unlink()
             raise
         with contextlib.suppress(FileNotFoundError), explained(marker), open(marker, "rb+") as file:

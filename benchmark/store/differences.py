@@ -45,7 +45,7 @@ def _moved(one: str, other: str) -> bool:
 
 
 def _names(value: Any) -> list[str]:
-    """The last parts of paths; empty texts for what is none."""
+    """The last parts of paths; "" for what is not a path."""
     paths = value if isinstance(value, list) else [value]
     plain = [p.replace("\\", "/").rstrip("/") if isinstance(p, str) else "" for p in paths]
     return [path.rpartition("/")[2] for path in plain] or [""]

@@ -73,7 +73,7 @@ def system_error(error: BaseException) -> int | None:
 
 
 def says_torn(error: Exception) -> bool:
-    """Whether json or pyarrow mean by this error that a file is cut off."""
+    """Whether this error, from json or pyarrow, means that a file is cut off."""
     return isinstance(error, ValueError) or (isinstance(error, OSError) and error.errno is None)
 
 
@@ -88,7 +88,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Raises UserError naming the file if it is missing or cannot be read."""
+    """A file's content. Raises UserError naming it if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

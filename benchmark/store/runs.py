@@ -94,7 +94,7 @@ class RunDirectory:
 
     @property
     def cache(self) -> Path:
-        """What the runs of its experiment share."""
+        """The folder that its experiment's runs share."""
         return self.experiment / "cache"
 
     @property
@@ -107,7 +107,7 @@ class RunDirectory:
         return int(self.path.name.removeprefix("seed-"))
 
     def other_seeds(self) -> list[RunDirectory]:
-        """Runs of the same backbone and augmenter, sorted by path."""
+        """Other runs of its backbone and augmenter, sorted by path."""
         found = map(RunDirectory, sorted(self.path.parent.glob("seed-*")))
         return [directory for directory in found if directory != self]
 
@@ -164,7 +164,7 @@ class RunDirectory:
         with contextlib.ExitStack() as undo:
             undo.callback(self.discard, "RUNNING")
             self._require_not_done()  # its owner may have finished just before the claim
-            # these are of the weights that it had when it was done, if it was
+            # these belong to its earlier weights, if it was done before
             self.discard(PAIRS.format(split="*"), LOGITS, *TEMPORARIES)
             self.write_json("config.json", {**config, "facts": dict(facts or {})})
             self.write_history([])
@@ -353,11 +353,10 @@ def _like(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 
 def seconds_of(metrics: Mapping[str, Any]) -> float | None:
-    """What a run took; None if it does not say.
+    """The seconds that a run took; None if unknown.
 
-    Runs that were killed and resumed before all attempts were added up counted the last alone. One
-    without an augmenter took no less than its training; that of others holds the epochs that they
-    took over from the `none` run.
+    Older runs that were killed and resumed counted only their last attempt. Without an augmenter, a
+    run took at least its training time; with one, that time includes epochs taken over from `none`.
     """
     known = metrics.get("seconds")
     if known is None or "stage2_seconds" in metrics:

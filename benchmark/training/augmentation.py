@@ -139,7 +139,7 @@ class Augmentation:
         given = model.to(session.accelerator.device), session.accelerator, session.corpus
         evaluator = Evaluator(*given, session.progress, max_labels=run.train.max_labels)
         for split, file in zip(("train", "dev"), files, strict=True):
-            # the stage 1 model has the same encoder only if none of the two is trained
+            # the stage 1 model has the same encoder only if neither is trained
             loader = session.loader(split, encoded=run.encoder.freeze == "all")
             pairs = evaluator.positive_pairs(loader, split)
             labels = pairs.labels.to(torch.uint8)

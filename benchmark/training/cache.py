@@ -75,7 +75,7 @@ class EncodedCollator:
         return batch
 
     def _joined(self, batch: Batch, further: int) -> Encoded:
-        """The encoding of a batch, in float32; `further`: so many passes after the drawn one."""
+        """A batch's encoding in float32, by the pass `further` places after the drawn one."""
         width, heads = self.passes[0].states.shape[1], self.passes[0].heads
         states = torch.zeros(len(batch.rows), batch.width, width)
         rows = torch.zeros(len(batch.mention_state), heads, batch.width)

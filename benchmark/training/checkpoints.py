@@ -112,7 +112,7 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Raises UserError when names or shapes differ from the model's."""
+    """Load stored weights. Raises UserError if names or shapes differ."""
     _load(model, read_tensors(path)[0], path)
 
 
@@ -164,8 +164,8 @@ def _load(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file, which is never rewritten but only replaced; a copy where the file
-    system has no such names.
+    """Hard-link `target` to `source`, which is safe since files are replaced, never rewritten; copy
+    it where that fails.
     """
     target.unlink(missing_ok=True)
     try:

@@ -63,8 +63,8 @@ def stored_logits(run: str, titles: Sequence[str], relations: Sequence[str]) -> 
 
 
 class TaughtCollator:
-    """A collator whose batches bring along the mean of the logits that the teachers, finished runs,
-    stored of their pairs. `titles` are those of the training documents, by row number.
+    """A collator whose batches bring along the teachers' mean logits of their pairs, as stored by
+    finished runs. `titles` are those of the training documents, by row number.
 
     Raises UserError for a teacher without logits, with other relations or entities, or without one
     of the documents.

@@ -38,8 +38,8 @@ def batches_of(
     training: bool = False,
     size: int | None = None,
 ) -> DataLoader:
-    """Batches of documents to evaluate as the run does, the longest first; `training`: those that
-    it was trained on.
+    """Batches of documents to evaluate as the run does, the longest first. training: the run was
+    trained on them.
     """
     settings = {"training": training, "mention": run.encoder.mention}
     features = featurise(documents, corpus, model.encoder.tokenizer, **settings)

@@ -102,9 +102,9 @@ def _second_pass(
 
 
 def _scored(session: Session, batch: Batch) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """The relations among the `max_labels` largest classes of each pair: (row, head, tail, class),
-    and how far each lies above the threshold class, or where that is not among them, above one less
-    than the smallest.
+    """The relations among the `max_labels` largest classes of each pair, as (row, head, tail,
+    class), and how far each lies above the threshold class; if that is not among them, above the
+    smallest less 1.
     """
     undirected, most = session.corpus.undirected, session.run.train.max_labels
     logits = session.model.logits(batch, undirected=undirected)

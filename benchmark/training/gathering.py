@@ -41,7 +41,7 @@ def gathered(part: Tensor | None) -> Tensor | None:
 
 
 def agreed(drawn: Tensor | None) -> Tensor | None:
-    """In all processes the mask that the main one has drawn."""
+    """The mask that the main process drew, in all processes."""
     if drawn is None or processes.count() == 1:
         return drawn
     of_main = drawn.to(torch.uint8)

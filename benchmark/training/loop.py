@@ -30,7 +30,7 @@ from benchmark.training.objective import Mixing
 from benchmark.training.session import Session
 
 REPORT_EVERY = 10  # steps between two looks at the loss: looking makes a GPU wait
-SCHEDULES = {  # share of the rate, by the share of the steps after the warm-up that is left
+SCHEDULES = {  # factor on the rate, by the share left of the steps after the warm-up
     "linear": lambda left: left,
     "constant": lambda left: 1.0,
     "cosine": lambda left: (1 - math.cos(math.pi * left)) / 2,
@@ -201,7 +201,7 @@ class Loop:
             raise self._fault("the weights are not finite", self.state.step - 1)
 
     def _fault(self, what: str, index: int) -> TrainingError:
-        """What was found after step `index` of the epoch, and where the next start goes on."""
+        """An error naming what was found after step `index` of the epoch, and where to go on."""
         epoch, batches = self.state.epoch, self.batches.batches(self.state.epoch)
         known = self.session.corpus.train["title"]
         titles = ", ".join(f"'{known[row]}'" for row in batches[index])

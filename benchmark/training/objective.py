@@ -85,8 +85,8 @@ def training_loss(
     if teacher is not None and mixing.taught:
         loss = loss + nn.functional.mse_loss(logits, teacher)
     if not mixing.auxiliary:
-        # DDP waits for the gradient of every parameter, and the optimiser takes its steps of them
-        # alike in one process and in several
+        # DDP waits for every parameter's gradient; with a gradient of 0, the optimiser does the
+        # same in one process and in several
         return loss + 0 * sum(parameter.sum() for parameter in backbone.parameters())
     with torch.autocast(logits.device.type, enabled=False):
         found = everything.representations

@@ -22,8 +22,8 @@ STAGE1 = "stage1_weights"  # its key among the facts of a run
 
 
 def with_stage1(run: RunConfig, facts: Mapping[str, Any], stage1: Path | None) -> dict[str, Any]:
-    """The facts, and the digest of the weights of `stage1` where a run is built on them. They may
-    have been trained anew since it was begun.
+    """The facts, with the digest of the weights of `stage1` if the run is built on them: they may
+    have been retrained since it began.
     """
     known = dict(facts)
     if stage1 is not None and run.augment and run.augment.needs_stage1(run.augmenter.name):
@@ -87,7 +87,7 @@ def differences(saved: Mapping[str, Any], run: RunConfig, facts: Mapping[str, An
     the code did not have then counts as its default.
     """
     both = [_with_defaults(saved.get("identity", {})), _with_defaults(state_identity(run, facts))]
-    if not all(identity.get(STAGE1) for identity in both):  # unknown; or one has no stage 1
+    if not all(identity.get(STAGE1) for identity in both):  # unknown, or one lacks it
         both = [{k: v for k, v in identity.items() if k != STAGE1} for identity in both]
     return difference_lines(*both)
 

@@ -46,7 +46,8 @@ class Session:
         stage1: folder of the finished stage 1 run, if there is one.
         identity: of what this run computes; stored with its training states.
         features: {"train" | "dev" | "test": tokenised documents}.
-        encodings: the outputs of an encoder that is not trained: "dev", "test", TRAINING, FURTHER.
+        encodings: outputs of an encoder that is not trained: "dev", "test", TRAINING, FURTHER, and
+            "train" if it is frozen.
         further: tokenised documents that an augmenter adds.
         earlier: seconds of the earlier attempts at this run that it goes on from.
     """
@@ -108,7 +109,7 @@ class Session:
         self.encodings[FURTHER] = self._encoded(self.further, name, training=True)
 
     def loader(self, split: str, *, training: bool = False, encoded: bool = True) -> DataLoader:
-        """Batches of a split; if `training`, in that order and with all that a step reads.
+        """Batches of a split; if `training`, in training order and with all that a step reads.
 
         encoded: they bring along the outputs of an encoder that is not trained.
         """
@@ -158,7 +159,7 @@ class Session:
         _, candidates = self.evaluator.predict_and_rank(loader, titles, what)
         threshold = tuned_threshold(self.ranking("dev", candidates))
         found = score(self.count("dev", above(candidates, threshold)))
-        backbone.move_threshold(threshold)  # last: if interrupted before, it starts from the same
+        backbone.move_threshold(threshold)  # last: an interruption before it changes nothing
         return found
 
     def ranking(self, split: str, candidates: list[dict]) -> Ranking:

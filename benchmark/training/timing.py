@@ -49,7 +49,7 @@ def estimated_seconds(run: RunConfig, corpus: Corpus) -> float:
         return time.perf_counter() - began
 
     def fastest(action: Callable[[], Any]) -> float:
-        """The first warms up, and a busy machine disturbs now one, now another."""
+        """The least seconds of TRIES: the first warms up, a busy machine slows others."""
         return min(seconds(action) for _ in range(TRIES))
 
     @torch.no_grad()

@@ -20,7 +20,7 @@ def documents_page(rows: Iterable[Mapping[str, Any]], facts: Iterable[Mapping[st
 
 
 def _sentences(row: Mapping[str, Any]) -> list[list[tuple[str, int | None]]]:
-    """The parts of each sentence: (words, entity or None); of mentions that overlap the first is
+    """The parts of each sentence: (words, entity or None). If mentions overlap, the first is
     marked.
     """
     sentences = []
