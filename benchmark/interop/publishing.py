@@ -58,7 +58,7 @@ def single_run(path: Path) -> RunDirectory:
 def pulled(repository: str) -> Path:
     """The folder of an uploaded run, downloaded the first time.
 
-    Raises UserError for a bad id or a failed download.
+    Raises UserError for a bad id, a failed download, or a model that `push` did not upload.
     """
     if not REPOSITORY.fullmatch(repository):
         raise UserError(f"{repository}: no such folder; expected that of a finished run")

@@ -365,7 +365,10 @@ def seconds_of(metrics: Mapping[str, Any]) -> float | None:
 
 
 def find_runs(folder: str | Path) -> list[RunDirectory]:
-    """The finished runs in a results folder, an experiment's folder or a run's, sorted by path."""
+    """The finished runs in a results folder, an experiment's folder or a run's, sorted by path.
+
+    Raises UserError if there is no such folder.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of results")
