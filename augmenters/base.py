@@ -89,7 +89,7 @@ class Augmenter:
         Any Q is allowed, 0 included; most augmenters return one pair for each pair. Gradients are
         on only if the class is `differentiable`.
         """
-        raise NotImplementedError(f"{type(self).__name__} writes none of {', '.join(THINGS)}")
+        raise NotImplementedError(f"{type(self).__name__} has none of {', '.join(THINGS)}")
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of the encoded text, which the backbone represents again: states [D,L,d]

@@ -135,12 +135,12 @@ def _moved(labels: Tensor, by: int) -> Tensor:
     return torch.cat([labels[:, :1], labels[:, 1:].roll(by, 1)], 1)
 
 
-COLUMNS = "column 0 is the threshold class, column r relation r, as in the labels given"
+COLUMNS = "as in the labels given, column 0 is the threshold class and column r is relation r"
 MISTAKES: dict[str, Callable[[Tensor], Tensor]] = {  # whose labels they are -> the right ones
-    "the pair after: return them in its order": lambda labels: labels.roll(1, 0),
-    "the pair before: return them in its order": lambda labels: labels.roll(-1, 0),
-    f"the relation after: {COLUMNS}": lambda labels: _moved(labels, -1),
-    f"the relation before: {COLUMNS}": lambda labels: _moved(labels, 1),
+    "the next pair: return them in the order of the pairs": lambda labels: labels.roll(1, 0),
+    "the previous pair: return them in the order of the pairs": lambda labels: labels.roll(-1, 0),
+    f"the next relation: {COLUMNS}": lambda labels: _moved(labels, -1),
+    f"the previous relation: {COLUMNS}": lambda labels: _moved(labels, 1),
 }
 
 
@@ -151,7 +151,7 @@ MISTAKES: dict[str, Callable[[Tensor], Tensor]] = {  # whose labels they are -> 
 def leaves_the_public_methods_alone(case: AugmenterCase) -> None:
     for method in ("fit", "prepare", *THINGS):
         if getattr(case.kind, method) is not getattr(Augmenter, method):
-            case.fail(f"overrides {method}(), which checks what passes: write _{method}() instead")
+            case.fail(f"overrides {method}(), which does the checks: write _{method}() instead")
 
 
 @applies_to("every")
@@ -190,7 +190,7 @@ def fit_returns_a_history(case: AugmenterCase) -> None:
     except TypeError as error:
         case.fail(f"the history of _fit() must hold plain numbers, float(tensor): {error}")
     sound = all(len(done) == 2 and 0 <= done[0] <= done[1] for done in calls)
-    case.expect(sound, f"progress is called as progress(done, total, **numbers), got {calls[:3]}")
+    case.expect(sound, f"call progress as progress(done, total, **numbers); got {calls[:3]}")
 
 
 @applies_to("fit")
@@ -285,7 +285,7 @@ def leaves_global_generators_alone(case: AugmenterCase) -> None:
     before = states()
     result_of(case.ready())
     for owner, old, new in zip(("torch's", "numpy's", "Python's"), before, states(), strict=True):
-        case.expect(old == new, f"moves {owner} global generator, others' too; draw from rng")
+        case.expect(old == new, f"moves {owner} global generator, which others use; draw from rng")
 
 
 @applies_to("augment", "view", "perturb", "adjust")
@@ -305,7 +305,7 @@ def gradient_is_as_declared(case: AugmenterCase) -> None:
     if any(part.requires_grad for part in found):
         sum(part.square().sum() for part in found).backward()
     gradients = [part.grad for part in live if part.grad is not None]
-    case.expect(gradients, "no gradient reaches its input, which should be so if differentiable")
+    case.expect(gradients, "no gradient reaches its input, although the class must pass one on")
     finite = all(gradient.isfinite().all() for gradient in gradients)
     case.expect(finite, "the gradient of its input is NaN or infinite")
 

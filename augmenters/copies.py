@@ -40,7 +40,7 @@ class Copies(Augmenter):
 
 @AUGMENTERS.register("copies_detached")
 class DetachedCopies(Copies):
-    """`copies` without their gradient: a row of its own beside `copies`."""
+    """`copies`, detached from the graph: a row of its own beside `copies`."""
 
     control = True
 
@@ -50,7 +50,7 @@ class DetachedCopies(Copies):
 
 @AUGMENTERS.register("copies_rare")
 class RareCopies(Copies):
-    """`copies` of rare pairs above all: a row of its own beside `copies`."""
+    """`copies` that favour rare pairs: a row of its own beside `copies`."""
 
     control = True
 

@@ -11,7 +11,7 @@ from benchmark.registry import AUGMENTERS
 
 @AUGMENTERS.register("distilled")
 class Distilled(NoAugmentation):
-    """An ensemble in one model: logits are drawn to the mean of those of finished runs.
+    """An ensemble in one model: its logits are pulled towards the mean logits of finished runs.
 
     After the warm-up the mean squared error between them is added to the loss, over all pairs that
     it takes (knowledge distillation, Hinton et al. 2015; KD-DocRE, Tan et al. 2022). A single

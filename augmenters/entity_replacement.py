@@ -16,7 +16,7 @@ Name = tuple[str, ...]  # the words of a mention
 
 @AUGMENTERS.register("entity_replacement")
 class EntityReplacement(Augmenter):
-    """A second version of each document, in which other entities of the same type take part.
+    """A second version of each document, with some entities replaced by others of the same type.
 
     Entity replacement as in Zeng et al. (2020, counterfactual generation for NER), for whole
     documents: the facts stay, so what is left to learn from is the text between the names. The

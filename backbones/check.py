@@ -112,7 +112,7 @@ def the_order_of_entities_does_not_matter(case: BackboneCase) -> None:
     renamed["entity_type"] = document["entity_type"][name.argsort()]
     before = case.logits(backbone, [document]).items()
     expected = {(d, int(name[h]), int(name[t])): logits for (d, h, t), logits in before}
-    message = "logits depend on the numbers of the entities"
+    message = "logits depend on how the entities are numbered"
     case.expect_same(case.logits(backbone, [renamed]), expected, message)
 
 

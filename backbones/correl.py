@@ -16,9 +16,9 @@ from benchmark.registry import BACKBONES
 
 @BACKBONES.register("correl")
 class Correl(GroupedPairs, BinaryRelations):
-    """Correl: a token for each relation at the end of every window, and two tasks that predict
-    which relations and which pairs with a relation a document has, given the others; threshold
-    tuned on dev.
+    """Correl: a token for each relation at the end of every window, and two tasks that predict a
+    document's relations, and its pairs with a relation, each from the others; threshold tuned on
+    dev.
     """
 
     class Options(OptionModel):

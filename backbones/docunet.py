@@ -50,8 +50,8 @@ class DocuNet(GroupedPairs):
         side = self.options.side
         if entities > side:
             raise ConfigError(
-                f"backbone 'docunet': a document has {entities} entities, its table room for "
-                f"{side}: set side to at least {entities}"
+                f"backbone 'docunet': a document has {entities} entities, but its table has room "
+                f"for {side}: set side to at least {entities}"
             )
 
     def represent(self, encoded, batch):

@@ -17,7 +17,7 @@ EVIDENT = 0.2  # share of a pair's attention above which a sentence is evidence
 
 @BACKBONES.register("dreeam")
 class Dreeam(GroupedPairs):
-    """DREEAM: ATLOP with the evidence loss; `fusion` adds scores of its fusion at inference."""
+    """DREEAM: ATLOP with the evidence loss; `fusion` adds scores with inference-stage fusion."""
 
     class Options(OptionModel):
         emb: Whole = 768

@@ -20,8 +20,8 @@ DISTANCES, SENTENCES = 700, 50  # rows of the tables of distances; larger ones s
 
 @BACKBONES.register("jerex")
 class Jerex(BinaryRelations):
-    """JEREX's relations: maxima over mention pairs and the text between them, with `mention:
-    unmarked`; a fixed threshold or a tuned one.
+    """JEREX's relation classifier: max-pooling over mention pairs and the text between them, with
+    `mention: unmarked`; a fixed threshold or a tuned one.
 
     Distances are in tokens (official: in words).
     """

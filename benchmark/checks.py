@@ -162,7 +162,7 @@ def has_the_base_of_its_kind(case: Case) -> None:
 
 
 def has_a_docstring(case: Case) -> None:
-    case.expect(case.kind.__doc__, "has no docstring; its first paragraph stands in `list`")
+    case.expect(case.kind.__doc__, "has no docstring; `list` shows its first paragraph")
 
 
 def options_are_keywords_with_literal_defaults(case: Case) -> None:
@@ -174,11 +174,11 @@ def options_are_keywords_with_literal_defaults(case: Case) -> None:
         if name in given:
             continue
         if parameter.kind is not parameter.KEYWORD_ONLY:
-            case.fail(f"every option needs a name of its own behind a bare *; '{name}' has none")
+            case.fail(f"every option must be keyword-only, behind a bare *; '{name}' is not")
         default = parameter.default
         if default is parameter.empty and name not in case.options:
             case.fail(f"'{name}' has no default: give one in check_options = {{'{name}': ...}}")
         if default not in (None, parameter.empty) and not isinstance(
             default, (bool, int, float, str, list, dict)
         ):
-            case.fail(f"the default of '{name}' is nothing that an experiment file can hold")
+            case.fail(f"the default of '{name}' is of a type that an experiment file cannot hold")

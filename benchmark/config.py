@@ -85,7 +85,7 @@ class EncoderConfig(OptionModel):
     """The encoder. The commit of the hub that is used is recorded in a run's facts."""
 
     name: str = key(..., "a registered encoder (`tiny`), a hub id or a local folder")
-    revision: Revision | None = key(None, "of the hub; null: what its main branch names")
+    revision: Revision | None = key(None, "commit, tag or branch on the hub; null: its main branch")
     options: dict[str, Any] = key({}, "of a registered encoder")
     freeze: Freeze = key("none", "`none`, `all`, or `lower:K` (embeddings and K lowest layers)")
     attention_dropout: Share | None = key(
@@ -95,8 +95,8 @@ class EncoderConfig(OptionModel):
     mention: Literal["marker", "first_piece", "unmarked"] = key(
         "marker",
         "what stands for a mention: the `*` before it (Eq. (19)) or its first wordpiece. A frozen "
-        "encoder wants the latter: it never learned to gather anything at a `*`. `unmarked`: the "
-        "first wordpiece, in a text without `*`, as systems older than ATLOP have it",
+        "encoder does better with the latter: it never learned to gather anything at a `*`. "
+        "`unmarked`: the first wordpiece, in a text without `*`, as in systems older than ATLOP",
     )
     window_overlap: Count = key(128, "least number of tokens that neighbouring windows share")
 
@@ -107,16 +107,16 @@ class TrainConfig(OptionModel):
     """
 
     epochs: Whole = key(30, "of stage 1, and of stage 3")
-    batch_size: Whole = key(4, "documents, of all processes together")
-    accumulation: Whole = key(1, "batches for an optimiser step", le=100_000)
+    batch_size: Whole = key(4, "documents, over all processes together")
+    accumulation: Whole = key(1, "batches per optimiser step", le=100_000)
     lr_encoder: Positive = key(3e-5, "learning rate of the encoder")
     lr_head: Positive = key(1e-4, "learning rate of the backbone's head")
     rates: dict[str, Positive] = key(
         {},
         "learning rates of parts of the head, by the names of the backbone's submodules or "
         "parameters (`{unet: 4e-4}`); they win over `lr_encoder` and `lr_head`. Where two names "
-        "fit, the longer one wins. A name must fit some backbone of the experiment; where it does "
-        "not fit it changes nothing",
+        "fit, the longer one wins. A name must fit at least one backbone of the experiment and "
+        "changes nothing in the others",
     )
     weight_decay: Least = key(0.01, "AdamW's")
     decay: Literal["all", "weights"] = key(
@@ -128,7 +128,7 @@ class TrainConfig(OptionModel):
     warmup: Share = key(0.06, "share of the steps in which the rates rise, whatever the schedule")
     schedule: Literal["linear", "constant", "cosine"] = key(
         "linear",
-        "of the rates after the warm-up: in a line down to 0, constant, or half a cosine down to 0",
+        "of the rates after the warm-up: linear down to 0, constant, or half a cosine down to 0",
     )
     clip: Positive = key(1.0, "largest norm of the gradient")
     precision: Literal["fp32", "bf16"] = key("fp32", "`bf16`: autocast")
@@ -137,17 +137,20 @@ class TrainConfig(OptionModel):
     )
     eval_batch_size: Whole = key(8, "documents")
     max_labels: Whole = key(
-        4, "relations predicted for one pair at most; not of systems with binary relations"
+        4, "most relations predicted for one pair; systems with binary relations ignore it"
     )
-    threads: Whole = key(2, "of a run on a CPU", le=1024)
+    threads: Whole = key(2, "CPU threads of a run", le=1024)
     keep_weights: Literal["best", "none"] = key(
-        "best", "of a finished run; `none` keeps them while another run needs them"
+        "best",
+        "`best` keeps the weights of a finished run, `none` only while another run needs them",
     )
-    store_logits: bool = key(False, "of the training pairs, for a student's `distill_from`")
+    store_logits: bool = key(
+        False, "store the logits of the training pairs, for a student's `distill_from`"
+    )
     distill_from: Teachers = key(
         None,
-        "folder of a finished run with stored logits, the teacher: the mean squared error to them "
-        "is added to the loss (KD-DocRE's knowledge distillation). Of several, the mean is taken",
+        "folder of the teacher, a finished run with stored logits: the mean squared error to them "
+        "is added to the loss (KD-DocRE's knowledge distillation). With several, to their mean",
     )
 
     @property
@@ -172,15 +175,15 @@ class AugmentConfig(OptionModel):
     stage3: Literal["retrain", "head"] = key(
         "retrain",
         "`retrain` trains the whole model anew (Algorithm 1); `head`, the cheap protocol, only the "
-        "backbone's head, on the encoder of stage 1. Its runs lie in the folder `<name>_head`",
+        "backbone's head, on the encoder of stage 1. Its runs are in the folder `<name>_head`",
     )
     passes: Whole = key(
         3,
-        "of `head`: how often documents are encoded with dropout; a step draws one. Each costs an "
-        "encoding of the training documents and a file of it for each stage 1 run while its runs "
-        "with a head are made: for 400 Re-DocRED documents and a MiniLM about half a minute of a "
-        "core and 163 MB. In a trial there, average precision on dev was 57.4 with one, 57.6 with "
-        "two, 57.7 with three, and 55.9 with one encoding without dropout",
+        "of `head`: how often each document is encoded with dropout; each epoch draws one of these "
+        "encodings for it. For each stage 1 run, a pass encodes all training documents and keeps "
+        "a file until the runs on it are done: about half a minute of a core and 163 MB for 400 "
+        "Re-DocRED documents and a MiniLM. In a trial there, average precision on dev was 57.4 "
+        "with one, 57.6 with two, 57.7 with three, and 55.9 with one encoding without dropout",
         le=100,
     )
     copies: Whole = key(2, "m: pairs requested for each positive pair of the batch", le=1000)
@@ -229,7 +232,7 @@ class ClusterConfig(OptionModel):
     """
 
     partition: OneLine | None = key(None, "null: the cluster's own choice")
-    hours: Positive = key(24, "at its end the state is saved and the run queued again")
+    hours: Positive = key(24, "time limit: at its end the state is saved and the run queued again")
     gpus: Count = key(0, "a run is one process on one device", le=1)
     cpus: Whole | None = key(None, "null: `train.threads`")
     memory_gb: Positive | None = key(None, "null: the cluster's own choice")
@@ -358,7 +361,7 @@ class Experiment(OptionModel):
     """An experiment file."""
 
     name: FolderName = key(..., "names the folder of the results")
-    description: str = key("", "stands in the captions of the tables")
+    description: str = key("", "shown in the captions of the tables")
     dataset: Annotated[Choice, _named(DATASETS)] = key(
         ..., "a name, or `{name: ..., option: ...}`; the options are below"
     )
@@ -384,7 +387,7 @@ class Experiment(OptionModel):
     def _each_once(cls, found: list[Any]) -> list[Any]:
         names = [choice.name if isinstance(choice, Choice) else choice for choice in found]
         if len(set(names)) != len(names):
-            raise ValueError("a name or a seed stands twice")
+            raise ValueError("a name or a seed is given twice")
         return found
 
     @model_validator(mode="after")
@@ -396,17 +399,17 @@ class Experiment(OptionModel):
             )
         if augment.stage3 == "head" and encoder.freeze == "all":
             raise ValueError(
-                "augment.stage3: head freezes the encoder after stage 1; with encoder.freeze: all "
-                "it was never trained. Leave one of them out"
+                "augment.stage3: head freezes the encoder after stage 1, but with encoder.freeze: "
+                "all it was never trained. Leave one of them out"
             )
         if self.train.teachers and any("teachers" in c.options for c in self.augmenters):
             raise ValueError(
-                "train.distill_from teaches `none`, too; give teachers to it or to an augmenter"
+                "train.distill_from also teaches `none`; give teachers to it or to an augmenter"
             )
         augmented = [choice.name for choice in self.augmenters if choice.name != "none"]
         if augmented and augment.warmup_epochs >= epochs:
             raise ValueError(
-                f"with augment.warmup_epochs {augment.warmup_epochs} of train.epochs {epochs}, "
+                f"with augment.warmup_epochs {augment.warmup_epochs} and train.epochs {epochs}, "
                 f"{', '.join(augmented)} would never augment"
             )
         if encoder.name in ENCODERS:

@@ -64,7 +64,7 @@ def encoder_snapshot(
 @functools.cache  # errors are not cached: what is missing now may be there later
 def _from_hub(name: str, revision: str | None, weights: bool) -> Snapshot:
     hint = did_you_mean(name, ENCODERS)
-    told = "It is neither a local folder, nor could the hub or its cache give it"
+    told = "This name is no local folder, and neither the hub nor its cache could provide it"
     told, instead = f"encoder '{name}':{hint} {told}", f"{INSTEAD}. {YOURS}"
 
     def files(revision: str | None, patterns: list[str]) -> Path:
@@ -102,7 +102,7 @@ def dataset_folder(hub: str, patterns: Sequence[str], instead: str) -> Path:
     folder = Path(os.path.expanduser(str(hub)))
     if folder.is_dir():
         return folder
-    told = f"{hub}: cannot be had from the Hugging Face hub"
+    told = f"{hub}: cannot be loaded from the Hugging Face hub"
     files = {"repo_type": "dataset", "allow_patterns": list(patterns)}
     return downloaded(str(hub), told, instead, kind=DataError, **files)
 

@@ -104,7 +104,7 @@ class Registry(Mapping[str, Any]):
             known = self.entries().get(name)
             if known is not None and (known.module, known.qualname) != place:
                 raise UserError(
-                    f"{self.kind} '{name}' is there already, in {known.module}: "
+                    f"{self.kind} '{name}' is already registered in {known.module}: "
                     f"give the one in {module} another name"
                 )
             summary, options = _summary(target.__doc__), parameters_of(target)
@@ -126,7 +126,7 @@ class Registry(Mapping[str, Any]):
                     for entry in _scan(file, f"{self.kind.upper()}S", module):
                         first = self._entries.setdefault(entry.name, entry)
                         if first is not entry:
-                            told = f"{first.module} has the name '{entry.name}', too"
+                            told = f"{first.module} already has the name '{entry.name}'"
                             print(f"note: {file}: left out: {told}", file=sys.stderr)
                 except (OSError, SyntaxError, ValueError) as error:
                     told = f"note: {file} cannot be read and is left out: {error}"

@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 line = key.start_mark.line + 1
-                raise ConfigError(f"line {line}: the key {key.value!r:.80} stands twice")
+                raise ConfigError(f"line {line}: the key {key.value!r:.80} is given twice")
             seen.add(str(key.value))
         return node
 

@@ -46,8 +46,8 @@ class Undocumented(Augmenter):
     ("kind", "message"),
     [
         (Undocumented, "no docstring"),
-        (broken(NoAugmentation, __init__=lambda self, scale=1.0: None), "'scale' has none"),
-        (broken(NoAugmentation, __init__=lambda self, **options: None), "'options' has none"),
+        (broken(NoAugmentation, __init__=lambda self, scale=1.0: None), "'scale' is not"),
+        (broken(NoAugmentation, __init__=lambda self, **options: None), "'options' is not"),
         (
             broken(NoAugmentation, __init__=lambda self, *, dtype=torch.half: None),
             "the default of 'dtype'",

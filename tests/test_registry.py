@@ -162,7 +162,7 @@ def test_two_files_with_one_name_are_told(things, tmp_path, capsys):
     (tmp_path / "things" / "zzz.py").write_text(later.format("first", 1) + later.format("own", 2))
     assert things.entry("first").module == "things.module" and "own" in things
     told = capsys.readouterr().err
-    assert "zzz.py: left out: things.module has the name 'first', too" in told
+    assert "zzz.py: left out: things.module already has the name 'first'" in told
 
 
 def test_the_copies_of_an_editor_are_no_entries(things, tmp_path, capsys):
@@ -219,7 +219,7 @@ PLUGIN = "from things_registry import THINGS\n@THINGS.register('{}')\nclass Mine
         (
             "clash.py",
             PLUGIN.format("first"),
-            r"'first' is there already, in things\.module: give the one in plugin_clash another",
+            r"'first' is already registered in things\.module: give the one in plugin_clash",
         ),
         ("bad.py", "import nowhere_to_be_found", r"bad\.py.*ModuleNotFoundError"),
         ("bad.py", "def broken(:", r"bad\.py.*SyntaxError"),

@@ -128,8 +128,8 @@ HOSTILE = {
     "Latin-1": (FILE.encode() + b"description: \xff\n", "not valid YAML"),
     "a number as key": (f"{FILE}1: 2\n", "1: Keys should be strings"),
     "a list as key": (f"{FILE}? [a]\n: 1\n", "not valid YAML"),
-    "a key twice": (f"{FILE}name: x\n", "line 10: the key 'name' stands twice"),
-    "a key twice, below": (described("{x: 2, x: 3}"), "line 10: the key 'x' stands twice"),
+    "a key twice": (f"{FILE}name: x\n", "line 10: the key 'name' is given twice"),
+    "a key twice, below": (described("{x: 2, x: 3}"), "line 10: the key 'x' is given twice"),
     "no truth value": (described("!!bool maybe"), "not valid YAML"),
     "two documents": (f"{FILE}---\nname: x\n", "expected a single document"),
 }

@@ -22,7 +22,7 @@ def run_epochs(
             if not math.isfinite(value):
                 raise AugmenterError(
                     f"stage 2 diverged: {name} is {value} in epoch {epoch}; lower the learning "
-                    "rate (lr; of the prior of vaediff, lr_prior)"
+                    "rate (lr; for the prior of vaediff, lr_prior)"
                 )
         history.append({"epoch": epoch, **numbers})
         progress(epoch, epochs, **numbers)

@@ -105,8 +105,8 @@ class Flow(Augmenter):
 
 @AUGMENTERS.register("latent_flow")
 class LatentFlow(Flow):
-    """The rectified flow of `flow` on the latents of an EP-VAE, which is that of `vae` and trained
-    first: `vaediff` with a flow in place of its diffusion.
+    """`vaediff` with the rectified flow of `flow` in place of its diffusion: the flow works on the
+    latents of the EP-VAE of `vae`, which is trained first.
 
     The flow learns a sample of each training pair's posterior; generated latents are decoded.
     """

@@ -35,8 +35,8 @@ def consistent(options: OptionModel) -> OptionModel:
         raise ValueError(f"option 'warmup_epochs' ({warmup}) must be below 'epochs' ({epochs})")
     if options.norm == "batchnorm" and options.batch_size < 3:
         raise ValueError(
-            "option 'batch_size' must be at least 3 with norm: batchnorm, which takes no batch "
-            f"of one; got {options.batch_size}"
+            "option 'batch_size' must be at least 3 with norm: batchnorm, which cannot take a "
+            f"batch of one; got {options.batch_size}"
         )
     return options
 

@@ -106,7 +106,7 @@ class Encoder(nn.Module):
             count, layers = int(what.removeprefix("lower:")), self.layers()
             if count >= len(layers):
                 have = max(len(layers) - 1, 0)
-                raise ConfigError(f"encoder.freeze: {what}: the encoder has {have} layers")
+                raise ConfigError(f"encoder.freeze: {what}: the encoder has only {have} layers")
             frozen = layers[: count + 1]
         for module in frozen:
             module.requires_grad_(False)
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         windows = tuple(batch.window_ids.shape)
         if states.ndim != 3 or states.shape[:2] != windows or not states.is_floating_point():
             raise ValueError(
-                f"floating point states of shape [W, T, d] expected, here [{windows[0]}, "
+                f"expected floating point states of shape [W, T, d] = [{windows[0]}, "
                 f"{windows[1]}, d], got {states.dtype} {list(states.shape)}"
             )
         if batch.single_window:

@@ -62,7 +62,7 @@ def the_tokenizer_gives_ids(case: EncoderCase) -> None:
         ids = tokenizer(word)
         sound = len(ids) > 0 and all(isinstance(number, int) for number in ids)
         case.expect(sound, f"tokenizer({word!r}) must be a list of ids, at least one, got {ids!r}")
-    case.expect(isinstance(tokenizer.key, str), "tokenizer.key must be a text")
+    case.expect(isinstance(tokenizer.key, str), "tokenizer.key must be a string")
 
 
 def shapes_are_as_declared(case: EncoderCase) -> None:
@@ -109,7 +109,7 @@ def long_documents_are_cut_into_windows(case: EncoderCase) -> None:
     encoder = case.make()
     whole, batch = case.encode(encoder)
     encoder.windows = replace(encoder.windows, size=batch.width, overlap=0)
-    message = "the window's size matters although every text fits"
+    message = "the window's size changes the states, although every text fits into one window"
     case.expect_same(case.encode(encoder)[0], whole, message)
     encoder.windows = replace(encoder.windows, size=14, overlap=4)
     states = case.encode(encoder)[0].states
@@ -133,7 +133,7 @@ def further_tokens_end_every_window(case: EncoderCase) -> None:
         restored = case.kind.load(Path(folder), **case.options).double().eval()
     restored.append_tokens(number)
     restored.load_state_dict(encoder.state_dict())
-    message = "save(), load(), append_tokens() and the same weights give other states"
+    message = "states differ after save(), load() and append_tokens() with the same weights"
     case.expect_same(case.encode(restored)[0], encoded, message)
 
 
@@ -161,7 +161,7 @@ def is_restored_from_its_folder(case: EncoderCase) -> None:
     same_ids = restored.tokenizer.key == encoder.tokenizer.key
     case.expect(same_ids, "load() gives another tokenizer than the one that was saved")
     restored.load_state_dict(encoder.state_dict())
-    message = "save(), load() and the same weights give other states"
+    message = "states differ after save() and load() with the same weights"
     case.expect_same(case.encode(restored)[0], case.encode(encoder)[0], message)
 
 

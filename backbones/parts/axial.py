@@ -74,7 +74,7 @@ class AxialAttention(nn.Module):
         if width % HEADS:
             raise ConfigError(
                 f"axial attention has {HEADS} heads: the encoder's width must be a multiple of "
-                f"that, it is {width}"
+                f"that, got {width}"
             )
         self.axis = axis
         self.project = nn.Linear(width, 3 * width, bias=False)  # queries, keys, values

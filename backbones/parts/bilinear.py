@@ -97,7 +97,7 @@ class GroupedBilinear(nn.Module):
         super().__init__()
         if features < 1 or block < 1 or features % block:
             raise ConfigError(
-                f"block must divide emb, both positive: got emb {features} and block {block}"
+                f"block must divide emb, and both be positive: got emb {features} and block {block}"
             )
         self.block = block
         self.linear = nn.Linear(features * block, out, bias=bias)

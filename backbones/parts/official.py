@@ -56,9 +56,9 @@ class OfficialHead:
         layered = LAYERS.keys() <= self.names.keys()
         for name in ("head_extractor", self.classifier, self.product):
             if f"{name}.weight" not in weights:
-                raise UserError(f"{where}: has no {name}.weight, so it is of another backbone")
+                raise UserError(f"{where}: has no {name}.weight, so it belongs to another backbone")
         if not layered and any(name.startswith(axial) for name in weights):
-            raise UserError(f"{where}: has an axial transformer, so it is of another backbone")
+            raise UserError(f"{where}: has an axial transformer, so it belongs to another backbone")
         emb = len(weights["head_extractor.weight"])
         sizes = {"emb": emb, "block": weights[f"{self.product}.weight"].shape[1] // emb}
         if layered:

@@ -35,18 +35,18 @@ if TYPE_CHECKING:
     from benchmark.statistics.comparison import Comparison, Line
     from benchmark.statistics.results import Result
 
-OTHER_DRAWS = "; that of a report on the same runs has other resamples and differs a little."
+OTHER_DRAWS = "; a report on the same runs draws other resamples, so its interval differs a little."
 SEED = 0  # of the resampling: the same command prints the same numbers
 
-A = argument(Path, "A run, a folder of its seeds, or predictions.", "A")
+A = argument(Path, "A run, a folder of runs of several seeds, or a prediction file.", "A")
 B = argument(Path, "What to compare it with: the difference is A - B.", "B")
-Split = option(Literal["test", "dev"], "Of the runs' predictions.")
+Split = option(Literal["test", "dev"], "Split of the runs' predictions.")
 Test = option(
     Literal["auto", "permutation", "t", "wilcoxon", "sign"],
-    "Across seeds; auto follows Dror et al. 2018 and says why.",
+    "Test across seeds; auto follows Dror et al. 2018 and says why.",
 )
 Alternative = option(Literal["two-sided", "greater", "less"], "greater: A is better than B.")
-Resamples = option(int, "Of the bootstrap and the randomisation test.", min=99)
+Resamples = option(int, "Resamples of the bootstrap and the randomisation test.", min=99)
 
 
 def compare(
@@ -119,7 +119,7 @@ def _matched(
     if all(len(side) == 1 for side in sides):
         left, right = (next(iter(side)) for side in sides)
         if None not in (left, right) and left != right:
-            told = f"A is of seed {left}, B of seed {right}: only their documents are paired"
+            told = f"A has seed {left}, B has seed {right}: only their documents are paired"
             typer.echo(told, err=True)
         seed = left if left is not None and left == right else 0  # no common seed: any number
         return [{seed: counts} for side in sides for counts in side.values()]
@@ -228,13 +228,13 @@ def _notes(lines: list[Line], tested: Result | None) -> Iterator[str]:
             if (other := line.across_seeds).name != tested.name:
                 yield f"p, seeds, of {NAMES[line.measure]}: {other.name}. {other.why}"
         yield (
-            "d_z: mean / standard deviation of the pairs. P(A > B): one run of A beats one of B, "
-            f"whatever their seeds. eps_min: almost stochastic order, A is better at {BETTER} or "
-            "less (Dror et al. 2019); not a p-value."
+            "d_z: mean / standard deviation of the pairs. P(A > B): how likely a run of A beats "
+            "one of B, whatever their seeds. eps_min: almost stochastic order, A is better at "
+            f"{BETTER} or less (Dror et al. 2019); not a p-value."
         )
         yield (
-            "p, docs: approximate randomisation; the median over seeds, and how many of them are "
-            "at most 0.05."
+            "p, docs: approximate randomisation; the median p over seeds, and how many of these p "
+            "are at most 0.05."
         )
     results = [r for line in lines for r in (*line.across_documents, line.across_seeds) if r]
     errors = [result.p_error for result in results if result.p_error is not None]

@@ -24,7 +24,7 @@ from benchmark.errors import ConfigError
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Numbers and faults of a file of documents; export.",
+    help="Count or check the documents of a file; export a dataset.",
     rich_markup_mode=None,
 )
 
@@ -32,14 +32,14 @@ EXAMPLES = 3  # of each kind of fault
 
 Parquet = option(bool, "Parquet files instead of `save_to_disk`.", "--parquet")
 PushTo = option(str | None, "Upload to this dataset on the hub.", "--push", metavar="OWNER/NAME")
-Private = option(bool, "With --push: a new dataset is private.", "--private")
+Private = option(bool, "With --push: make a new dataset private.", "--private")
 Everything = option(bool, "List every fault, not only examples of each kind.", "--all")
 Documents = argument(Path, "A DocRED-format JSON file.", "PATH")
 Relations = option(
-    Path | None, "Those that may occur: rel_info.json or a JSON list.", metavar="FILE"
+    Path | None, "The relations that may occur: rel_info.json or a JSON list.", metavar="FILE"
 )
 Exported = argument(Path, "A YAML file; its dataset is exported.", "EXPERIMENT")
-Folder = argument(Path | None, "A new folder for the dataset.", "FOLDER")
+Folder = argument(Path | None, "A new or empty folder for the dataset.", "FOLDER")
 
 
 @app.command()
@@ -73,7 +73,7 @@ def stats(path: Documents, frequent: Frequent = None) -> None:
 def validate(path: Documents, relations: Relations = None, everything: Everything = False) -> None:
     """Sum up the faults of a file by kind.
 
-    Each kind with its number and up to three examples that name document, title and field.
+    For each kind: how many there are, and up to three examples with document, title and field.
     Exit code 1 when a fault keeps the file from being loaded.
 
     Examples:
@@ -103,9 +103,9 @@ def validate(path: Documents, relations: Relations = None, everything: Everythin
     text = ", ".join(f"{number:,} {what}{'s' if number > 1 else ''}" for number, what in told)
     typer.echo(text or f"{path}: no fault")
     if not everything and any(len(examples) > EXAMPLES for examples in found.values()):
-        typer.echo("--all lists every one")
+        typer.echo("--all lists every fault")
     if inventory is None:
-        typer.echo("names of relations were not looked at: --relations names the right ones")
+        typer.echo("relation names were not checked: give the valid ones with --relations")
     if totals["error"]:
         raise typer.Exit(1)
 
@@ -122,8 +122,8 @@ def export_corpus(
 ) -> None:
     """Write a dataset as a `datasets` folder, or upload it.
 
-    With a data card. Check the licence of the documents before you upload them. An experiment reads
-    it by `dataset: {name: exported, hub: FOLDER_OR_ID}`.
+    A data card is included. Check the licence of the documents before you upload them. An
+    experiment reads the dataset with `dataset: {name: exported, hub: FOLDER_OR_ID}`.
 
     Examples:
 
@@ -136,7 +136,7 @@ def export_corpus(
     from benchmark.registry import DATASETS
 
     if folder is None and push_to is None:
-        raise ConfigError("nothing to write: name a FOLDER, or a dataset on the hub by --push")
+        raise ConfigError("nothing to write: name a FOLDER, or a dataset on the hub with --push")
     load_plugins(plugins)
     dataset = read_experiment(experiment, overrides or []).dataset
     corpus = DATASETS[dataset.name](**dataset.options)

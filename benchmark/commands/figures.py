@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SAMPLE = "sample.json"
 
 Folders = argument(list[Path], "Folders of experiments or runs.", "DIR...")
-Shown = option(str | None, "Shown: P40,P569. Default: eight of the rare ones.", metavar="LIST")
-Out = option(Path | None, "Default: figures/ in the first experiment's folder.", metavar="DIR")
+Shown = option(str | None, "Relations to show: P40,P569. Default: eight rare ones.", metavar="LIST")
+Out = option(Path | None, "Default: figures/ in the folder of the first experiment.", metavar="DIR")
 
 
 def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:

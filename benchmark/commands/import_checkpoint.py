@@ -9,11 +9,12 @@ import typer
 from benchmark.commands.options import argument, option, quiet_libraries
 
 Checkpoint = argument(Path, "torch.save(model.state_dict()), or safetensors.", "FILE")
-Name = option(str, "The backbone it is of.", metavar="NAME")
-FineTuned = option(str, "The encoder that it fine-tuned.", metavar="NAME|DIR")
+Name = option(str, "The backbone of the checkpoint.", metavar="NAME")
+FineTuned = option(str, "The pretrained encoder that was fine-tuned.", metavar="NAME|DIR")
 Relations = option(Path, "The rel2id.json it was trained with.", metavar="FILE")
-Out = option(Path, "The run's folder; must not exist yet.", metavar="DIR")
-Options = option(list[str] | None, "Of the backbone. Repeatable.", "--option", metavar="KEY=VALUE")
+Out = option(Path, "The run's folder, new or empty.", metavar="DIR")
+_OPTION = "An option of the backbone. Repeatable."
+Options = option(list[str] | None, _OPTION, "--option", metavar="KEY=VALUE")
 
 
 def import_checkpoint(
@@ -24,11 +25,11 @@ def import_checkpoint(
     out: Out,
     options: Options = None,
 ) -> None:
-    """Take over a checkpoint of official code.
+    """Import a checkpoint of official code.
 
-    Of ATLOP, KD-DocRE or VaeDiff-DocRE (stage 1), as a finished run that `predict` can use. No code
-    in the file is run. Tensors that the model does not use are listed; one that is missing or has
-    another shape is an error.
+    A checkpoint of ATLOP, KD-DocRE or VaeDiff-DocRE (stage 1) becomes a finished run that `predict`
+    can use. No code in the file is run. Tensors that the model does not use are listed; one that is
+    missing or has another shape is an error.
 
     Example:
 
@@ -44,7 +45,7 @@ def import_checkpoint(
     given = {"backbone": backbone, "encoder": encoder, "relations": relations}
     done = convert(checkpoint, out, **given, options=chosen)
     shapes = ", ".join(f"{key} {value}" for key, value in done.run.backbone.options.items())
-    typer.echo(f"{done.taken} tensors taken over: {backbone} ({shapes})")
+    typer.echo(f"{done.taken} tensors imported: {backbone} ({shapes})")
     if done.leftover:
         names = ", ".join(done.leftover)
         typer.echo(f"{len(done.leftover)} tensors that the model does not use: {names}")

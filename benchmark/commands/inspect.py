@@ -19,7 +19,7 @@ CHECKED = ("augmenter", "backbone", "encoder")  # kinds whose package has a modu
 Kinds = argument(
     Literal["backbones", "augmenters", "datasets", "encoders"] | None, "Only these.", "KIND"
 )
-Name = argument(str, "A registered name, also yours.", "NAME")
+Name = argument(str, "A registered name, or one of your own.", "NAME")
 Kind = option(Literal[*CHECKED] | None, "What it is; needed only if several kinds have the name.")
 
 
@@ -94,7 +94,7 @@ def check(name: Name, kind: Kind = None, plugin: Plugins = None) -> None:
     for first, *others in failed.values():
         if others:
             checks = "one other check" if len(others) == 1 else f"{len(others)} other checks"
-            console.print(f"FAIL  the same as in '{first}' in {checks}")
+            console.print(f"FAIL  {checks}, for the same reason as '{first}'")
     if failed:
         count = sum(map(len, failed.values()))
         console.print(f"{kind} '{name}' breaks its contract: {count} of {done} fail")

@@ -52,8 +52,8 @@ def leaderboard(
 ) -> None:
     """Make the leaderboard of all finished runs.
 
-    A page, one HTML file that needs no network: sortable, filterable, with figures; or the same
-    rows as tables. Rank 1 is shared where the difference to the best is within noise; a difference
+    One HTML page that needs no network (sortable, filterable, with figures), or the same rows as
+    tables. Rank 1 is shared where the difference to the best is within noise; a difference
     to none is marked where it is significant (Holm). Damaged runs are left out, and named. Needs no
     GPU and no model.
 
@@ -82,7 +82,7 @@ def leaderboard(
     if bool(files) != (gold is not None) or (any(options) and not files):
         raise ConfigError(
             "--gold, --train, --train-facts, --frequent and --undirected go with --add-predictions,"
-            " which needs --gold, the test documents predicted on"
+            " which needs --gold, the test documents with facts"
         )
     found, left_out = _studies(folders or [Path("results")])
     together = by_data(found)
@@ -129,7 +129,7 @@ def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:
             descriptions[experiment] = description_of(experiment)
             asked = stored_directories(experiment)
         except UserError as error:  # a torn experiment.json hides what is missing, and nothing else
-            left_out.append(f"what {experiment} asks for: {error}")
+            left_out.append(f"rows that {experiment} asks for and has not run: {error}")
             continue
         below = [run for run in asked if any(map(run.path.is_relative_to, roots))]
         expected[experiment] = seeds_by_cell(below)

@@ -89,10 +89,10 @@ def _assignment(key: str, value: str) -> str:
 
 
 # Predictions that are scored against gold documents.
-Gold = option(_File, "The documents predicted on, DocRED-format JSON with facts.", metavar="FILE")
-Train = option(_File, "The documents trained on: for Ign, Freq and LTail F1.", metavar="FILE")
+Gold = option(_File, "The gold documents: DocRED-format JSON with facts.", metavar="FILE")
+Train = option(_File, "The training documents, for Ign, Freq and LTail F1.", metavar="FILE")
 TrainFacts = option(
-    _File, "Or their facts: JSON list of [head name, tail name, relation].", metavar="FILE"
+    _File, "Or the training facts: JSON list of [head name, tail name, relation].", metavar="FILE"
 )
 Frequent = option(
     str | None,
@@ -102,7 +102,7 @@ Frequent = option(
 )
 Undirected = option(bool, "Score unordered pairs, as in BioRED.", "--undirected")
 AddPredictions = option(
-    _Texts, "A system that ran elsewhere, by its predictions. Repeatable.", metavar="NAME=FILE"
+    _Texts, "The predictions of a system that ran elsewhere. Repeatable.", metavar="NAME=FILE"
 )
 
 
@@ -114,8 +114,9 @@ def reference_of(
 
     if facts is not None and frequent is None:  # it lists a fact once per pair of names
         typer.echo(
-            f"{facts} counts pairs of names, so its ten most frequent relations may be others than "
-            "those of the documents, and Freq and LTail F1 too: --frequent names them",
+            f"{facts} lists a fact once per pair of names, so its ten most frequent relations may "
+            "differ from those of the documents, and so may Freq and LTail F1: name the relations "
+            "with --frequent",
             err=True,
         )
     options = {"train": train, "facts": facts, "frequent": frequent, "undirected": undirected}

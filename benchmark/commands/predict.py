@@ -25,7 +25,7 @@ from benchmark.texts import plain
 
 Run = argument(Path, "A finished run's folder, or OWNER/NAME.", "RUN")
 Documents = argument(Path, "DocRED-format JSON, or marked text.", "DOCUMENTS")
-Out = option(Path | None, "Write JSON there; .html: a page.", metavar="FILE")
+Out = option(Path | None, "Write JSON to this file, or a page if it is .html.", metavar="FILE")
 AsJson = option(bool, "Print the facts as JSON instead of a table.", "--json")
 Ner = option(
     str | None,
@@ -34,7 +34,7 @@ Ner = option(
 )
 Threshold = option(
     Literal["class", "tuned", "per_relation"],
-    "The model's own, or tuned on dev: one for all relations, or for each.",
+    "The model's own threshold, or tuned on dev: one for all relations, or one for each.",
 )
 
 
@@ -49,7 +49,7 @@ def predict(
 ) -> None:
     """Predict the relations in your own documents.
 
-    With the model of a finished run that kept its weights, here or on the hub. In a text, [Marie
+    Uses the model of a finished run that kept its weights, here or on the hub. In a text, [Marie
     Curie|1] marks a mention of entity 1 and [Warsaw|2|LOC] one with a type; a line --- stands
     between two documents.
 

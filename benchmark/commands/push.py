@@ -10,14 +10,14 @@ from benchmark.commands.options import argument, option
 
 Run = argument(Path, "A finished run with its weights.", "RUN")
 Repository = argument(str, "OWNER/NAME of a model on the hub.", "REPOSITORY")
-Private = option(bool, "A new model is private.", "--private")
+Private = option(bool, "Make a new model private.", "--private")
 
 
 def push(run: Run, repository: Repository, private: Private = False) -> None:
     """Upload a run and its model card to the hub.
 
-    Weights, configuration and results, to the Hugging Face hub. config.json names the paths of your
-    data as you gave them. `predict` takes the repository in place of a run's folder.
+    Weights, configuration and results go to the Hugging Face hub. config.json names the paths of
+    your data as you gave them. `predict` takes the repository in place of a run's folder.
 
     Examples:
 

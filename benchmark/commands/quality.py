@@ -21,10 +21,10 @@ def quality(runs: Runs, plugin: Plugins = None) -> None:
     """Measure how good generated pairs are.
 
     For finished runs without a quality.json: do generated pairs carry the labels asked for, how far
-    are they from real ones, has the generator collapsed? Needs the stored augmenter, the weights of
-    the `none` run of the same seed, and the data. Runs measure themselves when they train, so this
-    is for older ones. To measure a run again, delete its quality.json. Exit code 1 when a run
-    cannot be measured.
+    are they from real ones, and has the generator collapsed? Needs the stored augmenter, the
+    weights of the `none` run of the same seed, and the data. Runs measure themselves when they
+    train, so this is for older ones. To measure a run again, delete its quality.json. Exit code 1
+    when a run cannot be measured.
 
     Examples:
 
@@ -56,7 +56,7 @@ def _measure(runs: list[StoredRun]) -> int:
     if not runs:
         return 0
     if len({run.config["train"].get("precision") for run in runs}) > 1:
-        raise UserError("runs in several precisions (train.precision): measure those of one first")
+        raise UserError("the runs have several precisions (train.precision): measure one at a time")
     quiet_libraries()
     from benchmark.progress import Progress
     from benchmark.registry import DATASETS

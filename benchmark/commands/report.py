@@ -28,7 +28,7 @@ from benchmark.errors import UserError
 from benchmark.grid.plan import NONE
 from benchmark.grid.status import Status, description_of, experiments_in, seeds_by_cell, statuses
 
-Verify = option(bool, "First make scores anew from the stored files.", "--verify")
+Verify = option(bool, "First recompute the scores from the stored files.", "--verify")
 
 
 def report(
@@ -42,13 +42,14 @@ def report(
     """Make the tables of an experiment.
 
     From its finished runs, as report.md, .csv, .tex and .html in its folder, and in the terminal.
-    Needs no GPU and no model. Of a folder of experiments: the tables of each, and their leaderboard
-    (leaderboard.html); exit code 1 when one has no tables.
+    Needs no GPU and no model. For a folder of experiments: the tables of each, and their
+    leaderboard (leaderboard.html); exit code 1 when one has no tables.
 
-    With --verify, files are compared with their digests, and scores and counts with those that the
-    stored predictions and the dataset's files give (without these: with the stored counts, which
-    give no average precision and no threshold; what was not recomputed is told). Exit code 1 and no
-    tables when anything differs; each run, file and score that does is named.
+    --verify compares files with their digests, and scores and counts with those that follow from
+    the stored predictions and the dataset's files. Where one of these is missing, it takes the
+    stored counts, which give no average precision and no threshold, and tells what it did not
+    recompute. If anything differs, it names each run, file and score that does, makes no tables,
+    and ends with exit code 1.
 
     Examples:
 
@@ -113,7 +114,7 @@ def _verify(found: list[Status], dataset: dict[str, Any] | None) -> None:
         typer.echo(told, err=True)
     differing = sum(bool(run.differences) for run in verified)
     in_part = sum(bool(run.left) and not run.differences for run in verified)
-    told = f", {in_part} do but for scores that were not recomputed" if in_part else ""
+    told = f", {in_part} agree as far as they were recomputed" if in_part else ""
     typer.echo(
         f"verified {len(verified)} run{'s' * (len(verified) != 1)}: "
         f"{len(verified) - differing - in_part} agree with their files{told}, {differing} differ",
@@ -164,7 +165,7 @@ def publish(found: list[Status], folder: Path, *, with_published: bool = False) 
         shown.append(ablation_table(thresholds, ablation.PER_RELATION))
     held = dict(zip(LATER, (further, further, thresholds), strict=True))
     if lacking := [name for score, name in LATER.items() if held[score] is None]:
-        told = f"Not shown, because no run holds them (all are older): {', '.join(lacking)}."
+        told = f"Not shown, because all runs are older and lack them: {', '.join(lacking)}."
         shown[0] = replace(shown[0], notes=(*shown[0].notes, told))
     said, quality = summary(plain, further), quality_tables(study)
     tables = [*shown, ablation_table(study, ablation.DETAIL), *quality]
@@ -184,10 +185,10 @@ def publish(found: list[Status], folder: Path, *, with_published: bool = False) 
     console = Console()
     terminal([main], console, said)
     if any(not table.groups for table in shown):
-        text = f"no augmenter has run with a seed of its backbone's `{NONE}`: no difference to show"
-        typer.echo(f"{text} yet", err=True)
+        text = f"no augmenter shares a seed with its backbone's `{NONE}`: no difference to show yet"
+        typer.echo(text, err=True)
     terminal(reported.tables, console, instead)
     others = (table.title.removeprefix(f"{study.title}, ") for table in tables[1:])
-    further_on = f"further, in the files: scores on dev; {'; '.join(others)}"
+    further_on = f"also in the files: scores on dev; {'; '.join(others)}"
     Console(stderr=True, markup=False, highlight=False).print(further_on)
     typer.echo(f"written: {', '.join(str(folder / name) for name in texts)}", err=True)

@@ -42,7 +42,7 @@ OUTCOMES = {
     "failed": "failed",
     "blocked": "blocked by a failure",
     "damaged": "damaged",
-    "elsewhere": "at work in another process",
+    "elsewhere": "running in another process",
     "untried": "not tried",
     "killed": "killed",
     "stopped": "stopped with their state saved",
@@ -51,10 +51,12 @@ OUTCOMES = {
 }
 
 Config = argument(Path, "An experiment file, e.g. configs/demo.yaml.", "CONFIG")
-Names = option(str | None, "Only these names, with commas between.", metavar="LIST")
-Seeds = option(str | None, "Only these: 0,1 or 0-9.", metavar="LIST")
-DryRun = option(bool, "Show the runs, what the rest will take, and any mistake.", "--dry-run")
-Minutes = option(float, "Save the training state at least so often.", metavar="MINUTES", min=0)
+Names = option(str | None, "Only these names, separated by commas.", metavar="LIST")
+Seeds = option(str | None, "Only these seeds: 0,1 or 0-9.", metavar="LIST")
+DryRun = option(
+    bool, "Show the runs, their expected time and disk space, and any mistake.", "--dry-run"
+)
+Minutes = option(float, "Save the training state at least this often.", metavar="MINUTES", min=0)
 Executor = option(str | None, "local (worker processes), slurm or debug.", metavar="NAME")
 Jobs = option(int | None, "Runs at a time; implies --executor local.", "--jobs", metavar="N")
 Restart = option(bool, "Discard states saved with other settings; else `run` stops.", "--restart")
@@ -85,7 +87,7 @@ def run(
     results: Results = Path("results"),
     plugin: Plugins = None,
 ) -> None:
-    """Train what is not done of an experiment.
+    """Train the runs of an experiment that are not done.
 
     Shows the table at the end. Safe to interrupt and to repeat: finished runs are kept, killed ones
     continue from their last checkpoint, failed ones run again. An augmenter, backbone or seed that
@@ -108,7 +110,7 @@ def run(
     asked = only["augmenters"] or [choice.name for choice in experiment.augmenters]
     unasked = (job for job in jobs if job.augmenter == NONE and NONE not in asked)
     if any(job.directory.state() != "done" for job in unasked):
-        told = f"'{NONE}' runs as well: the augmenters asked for need it as stage 1"
+        told = f"'{NONE}' is trained, too: the augmenters asked for need it as stage 1"
         typer.echo(told, err=True)
     start = run_jobs
     if executor is not None or parallel is not None or wait:
@@ -166,7 +168,7 @@ def _foresee(jobs: list[Job], grid: list[Job], load_corpus: Callable[[], Any]) -
 
         took = duration(estimated_seconds(first[backbone].config.stage1(), checked.corpus))
         typer.echo(
-            f"{backbone}: about {took} for a run with `{NONE}`, by a training step timed just now; "
+            f"{backbone}: about {took} for a run with `{NONE}`, from a training step timed now; "
             "what an augmenter adds is known once a run with it is done",
             err=True,
         )

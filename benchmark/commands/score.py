@@ -48,8 +48,8 @@ def score(
     """Score a prediction file.
 
     The file has the official DocRED submission format; the formulas are those of the official
-    Re-DocRED scorer. Any dataset and any relations will do. Ign F1 needs the documents
-    trained on, or their facts. With --json, scores are fractions.
+    Re-DocRED scorer. Any dataset and any relations will do. Ign F1 needs the training
+    documents, or their facts. With --json, scores are fractions.
 
     Examples:
 

@@ -33,7 +33,7 @@ def status(
 ) -> None:
     """Show what is done, running, failed or missing.
 
-    Of a folder of experiments: each of them.
+    Given a folder of experiments, show each of them.
 
     Examples:
 
@@ -69,7 +69,7 @@ def _show(found: list[Status], console: Console) -> None:
             console.print(f"{one.state}: {one.directory.path}: {one.detail}")
     if counts["changed"]:
         console.print(
-            "changed: repeat here the --set options given to `run`, or give the results folder"
+            "changed: repeat the --set options that `run` had, or give the folder of results"
         )
 
 
@@ -91,7 +91,7 @@ def preview(jobs: list[Job], grid: list[Job]) -> None:
     states = [state[job.name] for job in jobs]
     if changed := states.count("changed"):
         console.print(
-            f"{changed} changed: done with another configuration, so `run` refuses; "
+            f"{changed} changed: done with another configuration, so `run` refuses them; "
             "give the experiment another name (--set name=...)"
         )
     if damaged := states.count("damaged"):
@@ -103,6 +103,6 @@ def preview(jobs: list[Job], grid: list[Job]) -> None:
 
 def _total(costs: list[Cost | None]) -> str:
     if None in costs:
-        return "disk, and the time of augmented runs, are known once a first run is done"
+        return "disk space, and the time of augmented runs, are known once a first run is done"
     seconds, size = sum(cost.seconds for cost in costs), sum(cost.bytes for cost in costs)
     return f"about {duration(seconds)} and {decimal(round(size))} of disk"

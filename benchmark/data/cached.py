@@ -50,8 +50,8 @@ def cached(
         if not isinstance(cause, OSError):
             raise
         raise UserError(
-            f"{cache}: parsed documents cannot be cached there: {cause}. HF_DATASETS_CACHE names "
-            "another folder"
+            f"{cache}: parsed documents cannot be cached there: {cause}. Set HF_DATASETS_CACHE "
+            "to another folder"
         ) from error
 
 

@@ -84,8 +84,8 @@ def _remarks(
         count = len(inventory)
         all_of_them = "the only relation is" if count == 1 else f"all {count} relations are"
         yield (
-            f"{all_of_them} frequent, so LTail F1 is undefined: dataset.frequent names the "
-            "frequent ones"
+            f"{all_of_them} frequent, so LTail F1 is undefined: name the frequent ones in "
+            "dataset.frequent"
         )
     train = {title: number for number, title in enumerate(splits["train"]["title"])}
     for split in ("dev", "test"):

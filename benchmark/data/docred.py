@@ -71,8 +71,8 @@ def docred_format(
     checked("undirected", undirected, bool)
     if (dev is None) == (checked("dev_documents", dev_documents, Count) == 0):
         raise ConfigError(
-            f"dataset '{shown_as}': give either dev, a file, or dev_documents: how many documents "
-            "of train to select on"
+            f"dataset '{shown_as}': give either dev (a file) or dev_documents (how many documents "
+            "of train become dev)"
         )
     files = {"train": train, "test": test} | ({} if dev is None else {"dev": dev})
     splits = {split: load_split(path) for split, path in files.items()}
@@ -182,7 +182,7 @@ def require_unseen(rows: Iterable[dict[str, Any]], corpus: Corpus, where: str) -
         if known := held_out.get(_text_of(row)):
             raise DataError(
                 f"{where}: document {number} {row['title']!r:.80} is the {known}, word for word: "
-                "leave it out, or scores would not be those of unseen documents"
+                "leave it out, so that scores are those of unseen documents"
             )
 
 

@@ -45,8 +45,8 @@ TRAIN_DOCUMENTS = 602  # of the field's conversion, besides 98 to select on and 
 LAYOUT = 1  # raise when the rows made of a file, or the cut, change: part of the cache key
 LICENCE = "Annotations: GPL-3.0. The articles belong to Deutsche Welle."
 INSTEAD = (
-    "Give a folder that holds Task_1/*.parquet by the option hub, or local files in DocRED format "
-    "by the options train, dev and test"
+    "Give a folder that holds Task_1/*.parquet with the option hub, or local files in DocRED "
+    "format with the options train, dev and test"
 )
 TYPES = ("location", "organization", "person", "event", "misc", "ethnicity", "time", "role")
 TYPES += ("money", "other")
@@ -87,7 +87,7 @@ def dwie(
             )
         source, corpus = "the hub's layout", _from_hub(hub, frequent)
     elif train is None or test is None:
-        raise ConfigError("dataset 'dwie': local files are given by both train and test")
+        raise ConfigError("dataset 'dwie': local files need both train and test")
     else:
         corpus = docred_format(
             train=train,

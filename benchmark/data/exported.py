@@ -73,7 +73,7 @@ def export(corpus: Corpus, folder: Path, *, parquet: bool = False) -> None:
     Raises UserError if `folder` is a file or not empty, or the disk is full; nothing partial stays.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder}: is there already; name a folder that is new or empty")
+        raise UserError(f"{folder}: exists already; name a folder that is new or empty")
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

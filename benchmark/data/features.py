@@ -122,8 +122,8 @@ def _row(
     ):
         if number > most:
             raise DataError(
-                f"{corpus.name}: document {document['title']!r:.80}: {number:,} {what}, at most "
-                f"{most:,} can be taken: split the document"
+                f"{corpus.name}: document {document['title']!r:.80}: {number:,} {what}, but at "
+                f"most {most:,} are possible: split the document"
             )
     facts = _facts(document, corpus, training)
     cited = Counter((head, tail, s) for (head, tail, _), found in facts.items() for s in found)

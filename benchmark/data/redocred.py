@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TRAIN_DOCUMENTS = 3053
 LICENCE = "Annotations: MIT (tonytan48/Re-DocRED). The texts are Wikipedia's, CC BY-SA."
-INSTEAD = "Give local files by the options {}, or a folder of them by the option hub"
+INSTEAD = "Give local files with the options {}, or a folder of them with the option hub"
 
 # The list is the official scorer's, not the ten most frequent of any split (tonytan48/Re-DocRED,
 # evaluation.py).

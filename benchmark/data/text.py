@@ -71,7 +71,7 @@ def _marked(text: str, path: str, first_line: int) -> Iterator[str | Mention]:
         fields = (_unescaped(found[field] or "") for field in (2, 3, 4))
         name, number, kind = (" ".join(field.split()) for field in fields)  # lines may end inside
         if not WORD.search(name) or not re.fullmatch("[1-9][0-9]{0,5}", number):
-            fail(found.start(), f"'{found[0]}' is no entity: it takes words and a number from 1")
+            fail(found.start(), f"'{found[0]}' is no entity: one needs words and a number from 1")
         known = types[int(number)] = types.get(int(number)) or kind
         if kind not in ("", known):
             fail(found.start(), f"entity {number} is {kind} here and {known} before")
@@ -79,7 +79,7 @@ def _marked(text: str, path: str, first_line: int) -> Iterator[str | Mention]:
     if not types:
         fail(0, "this document has no entity")
     if missing := set(range(1, max(types))) - set(types):
-        fail(0, f"this document has no entity {min(missing)}, but a later one")
+        fail(0, f"this document has no entity {min(missing)}, but has a later one")
 
 
 def _unescaped(text: str) -> str:

@@ -180,7 +180,7 @@ def _text(document: dict[str, Any]) -> Found:
     for s, sentence in enumerate(document["sents"]):
         if "" in sentence:
             field = f"sents[{s}][{sentence.index('')}]"
-            yield field, "warning", "an empty word: no token stands for it"
+            yield field, "warning", "an empty word: it has no token"
     if not any(document["sents"]):
         yield "sents", "error", "the document is empty: expected at least one word"
 
@@ -200,7 +200,7 @@ def _entities(entities: list[list[dict]], sentences: list[list[str]]) -> Found:
                 yield f"{field}.pos", "error", f"{what}: {expected}"
                 continue
             if (span := (s, start, end)) in owner:
-                what = f"entity {owner[span]} has a mention of the very same words"
+                what = f"entity {owner[span]} has a mention of exactly the same words"
                 yield f"{field}.pos", "info", what
             owner.setdefault(span, e)
             words = " ".join(sentences[s][start:end])
@@ -232,14 +232,14 @@ def _labels(document: dict[str, Any], relations: Collection[str] | None) -> Foun
         ]
         yield from errors
         if (cited := fact.get("evidence")) not in (None, evidence_of(fact, document["sents"])):
-            what = f"not only numbers of sentences, the others are ignored: {short(cited)}"
+            what = f"not only numbers of sentences; the rest is ignored: {short(cited)}"
             yield f"{field}.evidence", "warning", what
         if errors:
             continue
         if seen.setdefault(key, f) != f:
             yield field, "warning", f"repeats labels[{seen[key]}]: it counts once"
         elif fact["h"] == fact["t"]:
-            what = "it stays in gold, but is not trained on"
+            what = "it counts as gold, but is not trained on"
             yield field, "warning", f"relates entity {fact['h']} to itself: {what}"
 
 

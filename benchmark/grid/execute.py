@@ -129,8 +129,8 @@ def prepare(
         stored -= {now, now.split(",")[0]}  # older runs name no processor
         if others := sorted(other[:length] for other in stored):
             progress.message(
-                f"note: the runs that are done were made {made} {', '.join(others)}, those to come "
-                f"{made} {now[:length]}"
+                f"note: the runs that are done were made {made} {', '.join(others)}, the others "
+                f"will be made {made} {now[:length]}"
             )
     for note in corpus.notes:
         progress.message(f"note on {corpus.name}: {note}")
@@ -227,7 +227,7 @@ def _run(job: Job, checked: Checked, save_every: float, progress: Progress) -> O
             processes.start_run(order)
             _train(job, order, corpus=checked.corpus, save_every=save_every, progress=progress)
             if directory.is_others():
-                raise UserError(f"{directory.path}: another process took this run over")
+                raise UserError(f"{directory.path}: another process has taken over this run")
             directory.finish()
     except KeyboardInterrupt:
         directory.release()

@@ -149,7 +149,7 @@ def extend(
     """
     if strange := [seed for seed in seeds or () if not 0 <= seed <= LARGEST_SEED]:
         raise ConfigError(
-            f"--seeds: a seed is a whole number from 0 on, got {strange[0]} "
+            f"--seeds: a seed is a whole number, 0 or more, got {strange[0]} "
             f"(the largest is {LARGEST_SEED})"
         )
     everything = {

@@ -150,7 +150,7 @@ def _stored_grid(folder: Path) -> _Grid:
     except ValidationError as error:
         raise UserError(
             f"{folder / GRID_FILE}: not the grid of an experiment ({error.error_count()} faults). "
-            "`run` writes it anew; without the file, only the runs that are there count"
+            "`run` rewrites it; if you delete it, only the runs that exist count"
         ) from error
 
 

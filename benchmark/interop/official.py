@@ -147,7 +147,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         for name, tensor in state.items()
     )
     if not named or not state:
-        raise UserError(f"{path}: holds something else than named tensors. {EXPECTED}")
+        raise UserError(f"{path}: holds something other than named tensors. {EXPECTED}")
     if all(name.startswith("module.") for name in state):
         return {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return dict(state)
@@ -170,5 +170,5 @@ def _fill(
     try:
         model.load_state_dict({name: state[name] for name in state.keys() - unknown})
     except RuntimeError as error:  # names what is missing, unexpected or of another shape
-        raise UserError(f"{checkpoint}: is it of another encoder? {error}") from error
+        raise UserError(f"{checkpoint}: does it belong to another encoder? {error}") from error
     return sorted([*unused, *left, *(name.removeprefix("encoder.") for name in unknown)])

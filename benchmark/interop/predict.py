@@ -61,7 +61,7 @@ def predict(run: Path, documents: Path | Dataset, threshold: str = "class") -> l
     if not (directory.path / "best.safetensors").is_file():
         raise UserError(
             f"{run}: there are no weights (best.safetensors) in this folder. Runs keep theirs with "
-            "train.keep_weights: best; a published copy of a run comes without"
+            "train.keep_weights: best; a published copy of a run has none"
         )
     key = THRESHOLDS[threshold]
     if key and key not in (metrics := directory.read_json("metrics.json")):

@@ -61,9 +61,9 @@ def pulled(repository: str) -> Path:
     Raises UserError for a bad id, a failed download, or a model that `push` did not upload.
     """
     if not REPOSITORY.fullmatch(repository):
-        raise UserError(f"{repository}: no such folder; expected that of a finished run")
-    told = f"{repository}: neither the folder of a run, nor could the hub give such a model"
-    folder = downloaded(repository, told, "`push` uploads one")
+        raise UserError(f"{repository}: no such folder; expected the folder of a finished run")
+    told = f"{repository}: no folder of a run, and the hub could not provide such a model"
+    folder = downloaded(repository, told, "`push` uploads such models")
     if not (folder / "DONE").is_file():
         raise UserError(f"{repository}: this model of the hub was not uploaded by `push`")
     return folder

@@ -126,7 +126,7 @@ def _stop(at_work: list[_AtWork], launch: Launch, progress: Progress) -> None:
     except KeyboardInterrupt:
         progress.message(
             f"not waiting for {len(at_work)} workers: "
-            "each ends when its state is saved; `status` tells"
+            "each ends when its state is saved; see `status`"
         )
         raise
 

@@ -71,7 +71,7 @@ class Launch:
         if job.directory.state() == "done":  # the worker was ended before it could answer
             return Outcome(job, "done")
         when = " when it was asked to stop" if self.stop_file.exists() else ""
-        return Outcome(job, "killed", f"its worker ended without a word{when}; see {log}")
+        return Outcome(job, "killed", f"its worker ended without a message{when}; see {log}")
 
     def answer(self, cell: tuple[str, str, int]) -> Path:
         """Where the worker tells what became of its run."""

@@ -105,11 +105,11 @@ def _of_diagnosis(
         units = f"{diagnosis['active_units']} of {diagnosis['latent_units']}"
         yield "posterior", f"posterior collapsed: {units} latent units are active"
     if below("prior_explained", LEAST_PRIOR_EXPLAINED):
-        error = f"{1 - diagnosis['prior_explained']:.3g} times that one's"
+        error = f"{1 - diagnosis['prior_explained']:.3g} times the Gaussian's"
         yield "prior", f"prior no better than a Gaussian: its error is {error}"
     if below("class_effect", LEAST_CLASS_EFFECT):
         change = f"{diagnosis['class_effect']:+.1%}"
-        yield "class", f"prior ignores the class: told a wrong one, its error changes by {change}"
+        yield "class", f"prior ignores the class: with a wrong one, its error changes by {change}"
 
 
 def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -150,7 +150,8 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
     for measure, name in (("mmd", "MMD"), ("frechet", "Frechet distance")):
         made, noise = group[measure]["generated"], group[measure]["noise"]
         if None not in (made, noise) and made >= noise:
-            text = f"no nearer to real pairs than noise is: {name} {made:.3g}, noise {noise:.3g}"
+            text = f"generated pairs are no nearer to real ones than noise: {name} {made:.3g}, "
+            text += f"noise {noise:.3g}"
             yield measure, text
 
 

@@ -72,7 +72,7 @@ _ABOUT = {  # what the title and the caption say beside those of ABLATION
     ),
     PER_RELATION: (
         ", calibrated for each relation",
-        "A threshold for each relation, tuned on dev, drawn towards the one for all relations "
+        "A threshold for each relation, tuned on dev, pulled towards the one for all relations "
         "where dev has few facts, and applied once to test: a control that costs no training. A "
         "gain that vanishes here was calibration.",
     ),
@@ -191,7 +191,7 @@ def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
         absent = sum(not row.seeds for row in rows)
         yield (f"Not {done} yet, and not shown: {absent} of {len(rows)} rows: {'; '.join(groups)}.")
     if any(row.seeds and not row.complete for row in rows):
-        yield "Seeds as 2/5: two of the five asked for. Such a row averages over what it has."
+        yield "Seeds 2/5: the row averages over two of the five seeds that were asked for."
 
 
 def _row(
@@ -276,8 +276,8 @@ def _notes(
         yield about
     if any(cell.best for cell in cells):
         yield (
-            "Bold: the best of its column within the backbone, of the rows with all their seeds; "
-            "no claim of significance."
+            "Bold: the best of its column within the backbone, among the rows with all their "
+            "seeds; no claim of significance."
         )
     yield from study_notes(study, rows)
     if any(EARLY in cell.mark for cell in cells):

@@ -79,7 +79,7 @@ def difference_table(found: Significance) -> Table:
     notes = [*short, *_notes(found), *study_notes(found.study, (r for r in rows if r not in apart))]
     if names := ", ".join(f"{row.group}/{row.label}" for row in apart):
         other = "the best control" if found.controls else f"`{BASELINE}`"
-        notes.append(f"Run, but without a seed that {other} has too, and not shown: {names}.")
+        notes.append(f"Run, but not shown, since they share no seed with {other}: {names}.")
     every = tuple(chain.from_iterable(columns.values()))
     return Table(title, tuple(notes), "Backbone", "Augmenter", every, tuple(rows))
 
@@ -140,14 +140,14 @@ def _meaning(found: Significance) -> Iterator[str]:
     if found.size > 1:
         how += f", Holm over all {found.size} comparisons of the experiment on this dataset"
         tests = [{c.test is None for c in family.values()} for family in found.families.values()]
-        how += ", those without a p (not run, say) included" if {True, False} in tests else ""
+        how += ", including those without a p (e.g. not run)" if {True, False} in tests else ""
     takes = f"p at most {ALPHA} ({how}), and an interval over seeds and documents that excludes 0"
     if any(measure.startswith("ap.") for measure in found.families):
         takes += " (average precision has none, and so no mark)"
     if any(contrast.significant for contrast in tested):
         yield (
-            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse: {takes}. "
-            f"Each score is a family of its own. {POPULATIONS}"
+            f"`{MARK}`: significantly different from `{BASELINE}`, for better or worse. This takes "
+            f"{takes}. Each score is a family of its own. {POPULATIONS}"
         )
     else:
         measures = " or ".join(dict.fromkeys(contrast.score for contrast in tested))
@@ -241,7 +241,7 @@ def _lacking(contrast: Contrast, found: Significance) -> Iterator[str]:
             why = "average precision has" if precise else "without counts per document there is"
         yield f"{why} no interval"
     if contrast.test is None:
-        yield "one seed gives no p" + ("" if found.controls else " and no d_z")
+        yield "with one seed there is no p" + ("" if found.controls else " and no d_z")
     elif contrast.effect is None and not found.controls:
         yield "d_z is undefined where the differences do not vary"
 
@@ -267,12 +267,12 @@ def _tests(found: Significance) -> Iterator[str]:
         yield f"Resampling alone moves a p by up to ±{max(errors):.4f} (1 SE)."
     if found.controls:
         yield (
-            "p is not corrected, whatever the number of rows and scores: each comparison stands by "
+            "p is not corrected for the number of rows and scores: each comparison stands by "
             "itself, and none is marked as significant."
         )
         return
     number = "one comparison" if found.size == 1 else f"{found.size} comparisons"
-    confirmatory = " That on test F1 is the confirmatory one." if "f1" in found.families else ""
+    confirmatory = " The one on test F1 is confirmatory." if "f1" in found.families else ""
     yield (
         f"p (Holm): corrected over the {number} of the experiment, each score as a family of its "
         f"own.{confirmatory} d_z: mean / standard deviation of the pairs."

@@ -102,7 +102,7 @@ class Evidence:
                 try:
                     of_run = document_counts([first, counts], measure)[1]
                 except DataError:
-                    reason = "is of other documents or gold facts than the other runs'"
+                    reason = "has other documents or gold facts than the other runs"
                     raise DataError(f"{file} {reason}") from None
                 tables[run.path, prefix + measure.name] = of_run
         self._first = first

@@ -30,8 +30,8 @@ SCORES = ("test.f1", "test.f1.difference", "test.ltail_f1", "test.freq_f1", "tes
 SCORES += (*(column.key for column in CALIBRATED), "dev.f1")
 TIME = Column("minutes", "min/run", "cost", decimals=1)
 SHARED = (
-    "Runs that several experiments hold stand in one row, which names these; a difference is marked"
-    " there if it is significant in each of them."
+    "Runs that several experiments share have one row, which names the experiments; a difference "
+    "is marked there if it is significant in each of them."
 )
 Data = tuple[str, str | None]
 """A dataset and the digest of its data: what the entries of a board share."""

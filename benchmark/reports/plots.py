@@ -75,7 +75,7 @@ class Sample:
         if self.asked is None:
             return [at for name, at in having.items() if name not in self.frequent][:SHOWN]
         if len(self.asked) > MOST:
-            raise UserError(f"--relations: at most {MOST} have colours that can be told apart")
+            raise UserError(f"--relations: at most {MOST}, since more colours cannot be told apart")
         for name in self.asked:
             if name not in having:
                 raise UserError(
@@ -106,7 +106,7 @@ def generated_pairs(sample: Sample, title: str, out: Path) -> list[Path]:
     rows = np.concatenate([table for table in tables if len(table)] or [np.zeros((0, 1))])
     if len(rows) < 5:
         raise UserError(
-            f"{out.name}: {len(rows)} pairs of these relations are too few for a figure"
+            f"{out.name}: only {len(rows)} pairs of these relations, too few for a figure"
         )
     # the rows are principal components: they need no further reduction
     start = "pca" if rows.shape[1] > 1 else "random"

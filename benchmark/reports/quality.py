@@ -42,7 +42,7 @@ FIT = {  # of an augmenter that is fitted: key -> label and what it shows
         "prior expl.",
         "share of the error of a denoiser that knows each dimension's mean and spread alone",
     ),
-    "class_effect": ("class", "growth of the prior's error when told another class"),
+    "class_effect": ("class", "growth of the prior's error when it is told another class"),
 }
 
 

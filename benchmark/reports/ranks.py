@@ -57,9 +57,9 @@ def _note(best: Row, intervals: Iterable[Interval], unranked: Iterable[Row]) -> 
     if len(best.seeds) == 1:
         over = "documents (the best has one seed, so this speaks of trained models alone)"
     elif any(interval.seeds == 1 for interval in intervals):
-        over += " (with one seed in common over documents alone: it speaks of two trained models)"
+        over += " (over documents alone with one seed in common: it speaks of two trained models)"
     if any(interval.high < 0 for interval in intervals):
-        includes += " or speaks for the entry"
+        includes += " or favours the entry"
     note = (
         f"Rank 1: `{best.group} + {best.label}`, the highest mean test F1 among the entries with "
         "all their seeds, and every entry whose difference to it is within noise: the 95 % "

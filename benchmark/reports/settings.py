@@ -42,12 +42,12 @@ def across_settings(found: Iterable[Significance]) -> Table | None:
         "A setting is a backbone in an experiment on a dataset that has run the augmenter and "
         f"`{BASELINE}` with a common seed. mean Δ: unweighted mean over settings of the mean "
         "difference in test F1. Settings of one dataset share documents; runs that several "
-        "experiments hold are one setting.",
+        "experiments share are one setting.",
         f"k-hat (Dror et al. 2017, Bonferroni): with {1 - ALPHA:.0%} confidence the augmenter "
-        f"differs from `{BASELINE}`, for better or worse, in at least so many of the settings with "
-        "a p (two-sided, across seeds; one seed gives none). Where the interval over seeds and "
-        "documents includes 0, p counts as 1. Each augmenter by itself, without a correction for "
-        "how many there are; a mark in a table of an experiment asks for more.",
+        f"differs from `{BASELINE}`, for better or worse, in at least this many of the settings "
+        "with a p (two-sided, across seeds; one seed gives none). Where the interval over seeds "
+        "and documents includes 0, p counts as 1. Each augmenter is taken by itself, without a "
+        "correction for their number; a mark in a table of an experiment asks for more.",
     )
     rows = tuple(_across(*each) for each in settings.items())
     return Table("Across settings", notes, "", "Augmenter", ACROSS, rows)
@@ -92,8 +92,8 @@ def protocols_sentence(found: Iterable[Significance]) -> list[str]:
     rank = spearmanr(head, retrain).statistic if ranked else None
     correlation = "undefined" if rank is None else f"{rank:+.2f}"
     return [
-        f"How well the head alone predicts the whole model trained anew, over {len(both)} cells "
-        f"that have both: Spearman's rank correlation of the differences in F1 to `none` is "
+        f"How well training the head alone predicts training the whole model, over {len(both)} "
+        f"cells that have both: Spearman's rank correlation of the differences in F1 to `none` is "
         f"{correlation}, and they are {apart:.2f} points apart on average."
     ]
 

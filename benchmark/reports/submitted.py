@@ -18,8 +18,8 @@ from benchmark.scoring.submission import Reference, read_predictions
 
 LABEL = "predictions only"
 UNRANKED = (
-    "Predictions made elsewhere stand at their score, without a rank: compare them with a run by "
-    "`compare`."
+    "Predictions made elsewhere stand at their score, without a rank: `compare` tests them "
+    "against a run."
 )
 
 

@@ -314,7 +314,7 @@ class _Reader:
             ) from error
         if not isinstance(title, str) or title not in self.place:
             raise DataError(
-                f"{where}: title {title!r} is none of the {len(self.entities)} documents"
+                f"{where}: none of the {len(self.entities)} documents has the title {title!r}"
             )
         return self.fact(f"{where}: document '{title}'", self.place[title], head, tail, relation)
 

@@ -78,7 +78,7 @@ def read_reference(
     `frequent`.
     """
     if train is not None and facts is not None:
-        raise ConfigError("--train and --train-facts say the same in two ways: give one of them")
+        raise ConfigError("--train and --train-facts both give the training facts: use one of them")
     documents, seen, chosen = list(read_documents(gold)), None, None
     if train is not None:
         seen = train_facts(read_documents(train), undirected=undirected)

@@ -101,7 +101,7 @@ class Documents:
             raise found
         if run.facts.get("corpus_digest") not in (None, found.corpus.digest):
             raise UserError(
-                f"{dataset['name']} holds other documents now than those of the run (another "
+                f"{dataset['name']} now holds other documents than those of the run (another "
                 "corpus_digest)"
             )
         return found

@@ -12,7 +12,7 @@ _MOST_SEEDS = 1_000  # where the search for a sufficient number gives up
 
 DOCUMENT_LEVEL = (
     "A test across documents compares these trained models, not the methods: with other seeds the "
-    "difference may vanish or turn round. Only tests across seeds, or the interval across seeds "
+    "difference may vanish or reverse. Only tests across seeds, or the interval across seeds "
     "and documents, speak of the method."
 )
 POPULATIONS = (

@@ -221,8 +221,8 @@ def _warnings(
             yield f"{NAMES[first.measure]}: {detectable}"
         if misled := [NAMES[of.measure] for of in defined if _order_misleads(of, alternative)]:
             yield (
-                f"{', '.join(misled)}: eps_min calls A better and p shows no difference. Believe p:"
-                " eps_min has no level that it keeps, least of all with few seeds."
+                f"{', '.join(misled)}: eps_min calls A better, but p shows no difference. Believe "
+                "p: eps_min keeps no error level, least of all with few seeds."
             )
         yield DOCUMENT_LEVEL
     said: dict[str, list[str]] = {}  # warning -> the scores that it is about

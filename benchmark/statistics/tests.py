@@ -108,7 +108,7 @@ def auto(d: np.ndarray, *, alternative: str = "two-sided", rng: _Rng = None) -> 
     if len(d) < 3 or constant(d):
         untold = "differences that do not vary or are undefined"
         untold = "fewer than three differences" if len(d) < 3 else untold
-        why = f"Shapiro-Wilk cannot tell the normality of {untold}: {permutation}."
+        why = f"Shapiro-Wilk cannot test the normality of {untold}: {permutation}."
         return replace(sign_flip(d, alternative=alternative, rng=rng), why=why)
     from scipy.stats import shapiro
 

@@ -115,7 +115,7 @@ def claim(marker: Path) -> None:
             if owner.alive() and not owner.is_this_process():
                 who = f"process {owner.pid} on {owner.host}" if owner.pid else "another process"
                 raise UserError(
-                    f"{marker.parent}: {who} works on this run. If it does not, delete {marker}"
+                    f"{marker.parent}: {who} is working on this run. If it is not, delete {marker}"
                 )
             with written_atomically(marker) as temporary:
                 temporary.write_bytes(content)

@@ -306,7 +306,7 @@ class RunDirectory:
         except (LookupError, TypeError, AttributeError):
             return f"{self.path / 'config.json'}: not the configuration of a run"
         if own != self.path.absolute().parts[-3:]:
-            return f"{self.path}: holds the run {'/'.join(own)}, which belongs into another folder"
+            return f"{self.path}: holds the run {'/'.join(own)}, which belongs in another folder"
         return None
 
     def verify(self, *names: str) -> None:

@@ -80,7 +80,7 @@ class TaughtCollator:
         self.collator = collator
         of_teachers = [stored_logits(run, titles, relations) for run in teachers]
         if len({tuple(map(len, logits)) for logits in of_teachers}) > 1:
-            raise UserError("teachers: they saw different entities in these documents")
+            raise UserError("teachers: their training documents have different entities")
         self.logits = [torch.stack(of).mean(0) for of in zip(*of_teachers, strict=True)]
 
     def __call__(self, rows: Sequence[dict]) -> Batch:
@@ -88,5 +88,5 @@ class TaughtCollator:
         logits = [self.logits[row] for row in batch.rows.tolist() if row != BLANK]
         batch.teacher = torch.cat([self.logits[0][:0], *logits])
         if len(batch.teacher) != len(batch.pair_cell):
-            raise UserError("teacher: it saw other entities in these documents")
+            raise UserError("teacher: its training documents have other entities than these")
         return batch

@@ -86,7 +86,7 @@ class Loop:
         self.model, self.accelerator = session.model, session.accelerator
         self.config, self.folder = session.run.train, session.directory.path
         self.state, self.last_save = Trained(), time.monotonic()
-        self.saved = "from the beginning: no state was saved yet"  # where the next start goes on
+        self.saved = "from the beginning: no state was saved yet"  # where the next start continues
 
     def run(self, start_from: Path | None = None) -> Trained:
         """Train to the end, from the training state `start_from` or from the beginning."""
@@ -109,7 +109,7 @@ class Loop:
                 self.session.earlier = facts.get("seconds", 0.0)
             vars(state).update((name, facts[name]) for name in vars(state) if name in facts)
             self.saved = f"from {start_from} ({state})"
-            self.session.progress.message(f"goes on {self.saved}")
+            self.session.progress.message(f"continues {self.saved}")
         self._write_history()
         steps = len(self.loader)
         what = f"{run.backbone.name} + {run.augmenter.name}, seed {run.seed}"
@@ -207,7 +207,7 @@ class Loop:
         titles = ", ".join(f"'{known[row]}'" for row in batches[index])
         return TrainingError(
             f"{what} after step {epoch * len(batches) + index + 1} (epoch {epoch + 1}, its step "
-            f"{index + 1}; documents {titles}). The next start goes on {self.saved}"
+            f"{index + 1}; documents {titles}). The next start continues {self.saved}"
         )
 
     def _schedule(self, step: int) -> float:

@@ -230,11 +230,11 @@ BROKEN = {
     "labels stay with their pairs": [
         (augments(lambda x, y: x.clone()), r"must return \(representations, labels\)"),
         (augments(threshold), "threshold class"),
-        (augments(lambda x, y: (x.clone(), y.roll(1, 0))), "those of the pair before"),
-        (augments(lambda x, y: (x.roll(1, 0), y.clone())), "those of the pair after"),
-        (noisy(roll=1), "those of the pair before"),
-        (augments(lambda x, y: (x.clone(), next_relation(y, 1))), "of the relation after: column"),
-        (augments(lambda x, y: (x.clone(), next_relation(y, -1))), "of the relation before"),
+        (augments(lambda x, y: (x.clone(), y.roll(1, 0))), "those of the previous pair"),
+        (augments(lambda x, y: (x.roll(1, 0), y.clone())), "those of the next pair"),
+        (noisy(roll=1), "those of the previous pair"),
+        (augments(lambda x, y: (x.clone(), next_relation(y, 1))), "of the next relation: as in"),
+        (augments(lambda x, y: (x.clone(), next_relation(y, -1))), "of the previous relation"),
     ],
     "takes few pairs": [
         (augments(one_more), "must yield no pair"),

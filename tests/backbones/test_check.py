@@ -123,7 +123,7 @@ BROKEN = {
         (in_float32, "is one of float32 rounding: .* use `.to"),
     ],
     "the order of entities does not matter": [
-        (represents(lambda found, b: found * (1 + b.pairs[:, 1:2])), "numbers of the entities")
+        (represents(lambda found, b: found * (1 + b.pairs[:, 1:2])), "the entities are numbered")
     ],
     "takes one pair and none": [
         (adds(lambda pairs: pairs.representations.mean()), "auxiliary_loss of a batch of 0 pairs"),

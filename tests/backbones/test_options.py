@@ -48,5 +48,5 @@ def test_mistakes_are_named(name, options, message):
 
 
 def test_an_encoder_whose_width_the_axial_heads_do_not_divide_is_named():
-    with pytest.raises(ConfigError, match="must be a multiple of that, it is 12"):
+    with pytest.raises(ConfigError, match="must be a multiple of that, got 12"):
         BACKBONES["kd_docre"](12, 3, emb=8, block=4, layers=1)

@@ -136,7 +136,7 @@ def test_no_number_is_cut_at_80_columns(here, f1):
     scored(here, "vae", (f1, f1 - 0.02), spread=30 if f1 < 1 else 0)
     shown = invoke("compare", "demo/atlop/vae", "demo/atlop/none", columns=80).stdout
     assert "…" not in shown and f"{100 * f1 - 1:.2f}±1.41" in shown and "15.00±7.07" in shown
-    assert "that of a report on the same runs has other" in " ".join(shown.split())
+    assert "a report on the same runs draws other" in " ".join(shown.split())
 
 
 def test_identical_systems_do_not_differ(here):
@@ -187,7 +187,7 @@ def test_two_single_runs_are_compared_whatever_their_seeds(here):
     counted(here, "none", 3, 0.5)
     counted(here, "vae", 8, 0.6, spread=10)
     result = compare("demo/atlop/vae", "demo/atlop/none", "--json")
-    assert "A is of seed 8, B of seed 3: only their documents are paired" in result.stderr
+    assert "A has seed 8, B has seed 3: only their documents are paired" in result.stderr
     found = json.loads(result.stdout)
     assert found["seeds"] == [0] and found["lines"][0]["across_seeds"] is None
     assert found["lines"][0]["interval"]["low"] is not None

@@ -40,7 +40,7 @@ def test_stats(documents):
 
 def test_faults_of_a_file(documents, tmp_path):
     result = invoke("data", "validate", documents)
-    unseen = "names of relations were not looked at"
+    unseen = "relation names were not checked"
     assert result.exit_code == 0 and "no fault" in result.stdout and unseen in result.stdout
     lost = [{"h": 0, "t": 7, "r": "lives_in"}, {"h": 0, "t": 1, "r": "live_in"}]
     documents.write_text(json.dumps([DOCUMENT, DOCUMENT, DOCUMENT | {"labels": lost}]))
@@ -70,7 +70,7 @@ def test_validate_sums_up_by_kind_and_lists_all_on_demand(documents):
     assert lines[1].startswith(f"  {documents}: document 0 'A town', labels[5].t: entity 7")
     assert lines[2].startswith("warning, 5 x labels[]: relates entity … to itself")
     assert [f"labels[{i}]: relates entity 0" in lines[3 + i] for i in range(3)] == [True] * 3
-    assert lines[6:8] == ["1 error, 5 warnings", "--all lists every one"]
+    assert lines[6:8] == ["1 error, 5 warnings", "--all lists every fault"]
     every = invoke("data", "validate", documents, "--all").stdout.splitlines()
     assert len(every) == 8 and every[6] == "1 error, 5 warnings"
     assert [line.split(":")[0] for line in every[:6]] == ["warning"] * 5 + ["error"]

@@ -59,7 +59,7 @@ def test_mistakes(results, tmp_path):
         ([tmp_path / "nowhere"], "no such folder"),
         ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
         ([results, "--relations", "P7"], "'P7' has no pair in the sample"),
-        ([results, "--relations", ",".join("abcdefghijk")], "at most 10 have colours"),
+        ([results, "--relations", ",".join("abcdefghijk")], "at most 10, since more colours"),
         ([results, "--relations", ","], "an empty list"),
         ([results, "--out", tmp_path / "file"], "this folder cannot be made"),
     ):
@@ -81,7 +81,7 @@ def test_a_sample_without_a_pair_is_a_sample(results):
     empty = {"rows": [], "labels": []}
     directory.write_json("sample.json", {"real": empty, "generated": empty})
     directory.finish()
-    assert "0 pairs of these relations are too few" in figures(results).stderr
+    assert "0 pairs of these relations, too few" in figures(results).stderr
 
 
 def test_an_edited_sample_is_named(results):

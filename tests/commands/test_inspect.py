@@ -85,9 +85,9 @@ def test_check_goes_on_after_a_failure_and_tells_a_reason_once(contracts, lab):
     assert result.exit_code == 1
     assert "FAIL  shapes: returned labels have 3 columns, expected 4\n" in result.stdout
     assert "pass  pool\npass  labels: not decided\n" in result.stdout
-    assert "FAIL  the same as in 'shapes' in 2 other checks\n" in result.stdout
+    assert "FAIL  2 other checks, for the same reason as 'shapes'\n" in result.stdout
     contracts.list = [("shapes", wrong), ("gradient", wrong)]
-    assert "FAIL  the same as in 'shapes' in one other check\n" in lab("check noisy").stdout
+    assert "FAIL  one other check, for the same reason as 'shapes'\n" in lab("check noisy").stdout
     assert "augmenter 'noisy' breaks its contract: 3 of 5 fail" in result.stdout
 
 
@@ -110,7 +110,7 @@ def test_one_cause_is_told_once(contracts, lab, one, other):
     assert lab("check noisy").stdout.splitlines()[:3] == [
         f"FAIL  shapes: {one}",
         "FAIL  order: wrong",
-        "FAIL  the same as in 'shapes' in one other check",
+        "FAIL  one other check, for the same reason as 'shapes'",
     ]
 
 

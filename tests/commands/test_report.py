@@ -36,9 +36,9 @@ def test_four_files_the_same_each_time(tmp_path):
         assert all(text in written[0][ending] for text in told)
     assert "0.0312" in written[0][".md"]
     assert "+12.50" in done.stdout and "VAE expl." not in done.stdout
-    assert "further, in the files: scores on dev; difference to none" in done.stderr
+    assert "also in the files: scores on dev; difference to none" in done.stderr
     lacking = "calibrated scores, average precision, scores with a threshold for each relation."
-    assert f"because no run holds them (all are older): {lacking}" in written[0][".md"]
+    assert f"because all runs are older and lack them: {lacking}" in written[0][".md"]
 
 
 def test_differences_to_the_best_control_are_in_all_files(tmp_path):

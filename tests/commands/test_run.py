@@ -47,7 +47,7 @@ def test_narrowing(lab, options, expected):
     result = lab(f"run CONFIG {options}")
     assert result.exit_code == 0, result.stderr
     assert lab.names() == expected
-    assert ("'none' runs as well" in result.stderr) == ("learned" in options)
+    assert ("'none' is trained, too" in result.stderr) == ("learned" in options)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_narrowing(lab, options, expected):
         (("--augmenters", "lerned"), "unknown augmenter 'lerned'. Did you mean 'learned'?"),
         (("--backbones", "rihgt"), "unknown backbone 'rihgt'. Did you mean 'right'?"),
         (("--seeds", "one"), "'one' is no seed"),
-        (("--seeds", "-1"), "a seed is a whole number from 0 on, got -1"),
+        (("--seeds", "-1"), "a seed is a whole number, 0 or more, got -1"),
         (("--seeds", "5-2"), "'5-2' is no seed"),
         (("--augmenters", ","), "an empty list"),
         (("--seeds", "0-99999999999"), "more than 10000 seeds"),
@@ -110,10 +110,10 @@ def test_a_torn_grid_file_is_written_anew(lab):
 def test_dry_run_runs_nothing_and_tells_what_run_would_refuse(lab):
     result = lab("run CONFIG --dry-run")
     assert (result.exit_code, lab.ran) == (0, [])
-    text = "12 of 12 runs to do: disk, and the time of augmented runs, are known once a first run"
+    text = "12 of 12 runs to do: disk space, and the time of augmented runs, are known once a first"
     assert text in result.stdout
     for backbone in ("left", "right"):
-        assert f"{backbone}: about 1 min 30 s for a run with `none`, by a" in result.stderr
+        assert f"{backbone}: about 1 min 30 s for a run with `none`, from a" in result.stderr
     lab.broken_data = UserError("data/train.json: no such file")
     result = lab("run CONFIG --dry-run")
     assert result.exit_code == 0 and "12 of 12 runs to do" in result.stdout
@@ -127,7 +127,7 @@ def test_dry_run_estimates_from_what_is_done(lab):
     # three runs left, 90 s each as those of seed 0
     assert "3 of 6 runs to do: about 4 min 30 s" in result.stdout
     assert result.stdout.count("1 min 30 s") == 3
-    assert "by a training step" not in result.stderr
+    assert "from a training step" not in result.stderr
     assert result.stdout.count("missing") == 3 and result.stdout.count("done") == 3
 
 

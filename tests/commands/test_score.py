@@ -58,7 +58,7 @@ def test_training_facts_stand_for_training_documents(files):
     (files / "train.fact").write_text(json.dumps(as_facts(MADE_UP["train"])))
     found = scores(files, "--train-facts", files / "train.fact", "--frequent", "re-docred")
     assert found == scores(files, "--train", files / "train.json", "--frequent", "re-docred")
-    told = "train.fact counts pairs of names, so its ten most frequent relations may be others"
+    told = "train.fact lists a fact once per pair of names, so its ten most frequent"
     facts = "--train-facts", files / "train.fact"
     assert told in score(files, *facts).stderr
     assert not score(files, *facts, "--frequent", "re-docred").stderr
@@ -152,13 +152,13 @@ FACTS = ("--train-facts", "facts.json")
 @pytest.mark.parametrize(
     ("file", "content", "options", "message"),
     [
-        ("predictions", predicted(("B", 0, 1, "r0")), (), "0: title 'B' is none of the 1 document"),
+        ("predictions", predicted(("B", 0, 1, "r0")), (), "0: none of the 1 documents has the"),
         ("predictions", predicted(("A", 0, 3, "r0")), (), "prediction 0: document 'A': t_idx is 3"),
         ("predictions", [{"title": "A"}], (), "prediction 0: expected an object with title, h_idx"),
         ("predictions", {"A": 1}, (), "expected a list of"),
         ("facts", [["a", "b"]], FACTS, "entry 0: expected [head mention name"),
         ("facts", {}, FACTS, "expected a list of [head mention name"),
-        ("facts", [], (*FACTS, "--train", "train.json"), "give one of them"),
+        ("facts", [], (*FACTS, "--train", "train.json"), "use one of them"),
         ("frequent", {}, ("--frequent", "frequent.json"), "expected a list of relations"),
         ("frequent", [], ("--frequent", "re-dokred"), "neither a known list (biored, re-docred) n"),
         ("long", [], ("--frequent", "x" * 300), "neither a known list (biored, re-docred) n"),

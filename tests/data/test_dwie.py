@@ -196,5 +196,5 @@ def test_the_hubs_table_gives_the_facts_of_the_fields_conversion():
 
 @pytest.mark.parametrize("given", ["train", "dev", "test"])
 def test_local_files_are_given_by_train_and_test(given):
-    with pytest.raises(ConfigError, match="local files are given by both train and test"):
+    with pytest.raises(ConfigError, match="local files need both train and test"):
         dwie(**{given: "a.json"})

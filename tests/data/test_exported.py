@@ -43,7 +43,7 @@ def test_an_exported_corpus_is_read_again(corpus, tmp_path, parquet):
 def test_nothing_is_overwritten_and_nothing_half_written_stays(corpus, tmp_path, monkeypatch):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").touch()
-    with pytest.raises(UserError, match="full: is there already; name a folder that is new"):
+    with pytest.raises(UserError, match="full: exists already; name a folder that is new"):
         export(corpus, tmp_path / "full")
     before = sorted(tmp_path.iterdir())
     monkeypatch.setattr("benchmark.data.exported.card", lambda corpus: 1 / 0)

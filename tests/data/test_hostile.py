@@ -145,7 +145,7 @@ def test_a_document_beyond_any_memory_is_refused_by_name(
 ):
     monkeypatch.setattr(features, limit, 8)
     rows, made = rows_of([document(title=limit, **many_entities(9))], tmp_path)
-    message = rf"tests: document '{limit}': [0-9,]+ {what}, at most 8 can be taken: split"
+    message = rf"tests: document '{limit}': [0-9,]+ {what}, but at most 8 are possible: split"
     with pytest.raises(DataError, match=message):
         featurise(rows, made, tokenizer, training=False)
 

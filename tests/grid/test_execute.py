@@ -146,7 +146,7 @@ def test_a_run_of_another_process_is_left_alone(lab):
     assert result.exit_code == 1
     assert lab.names() == ["right none 0", "right noisy 0", "right learned 0"]
     assert "another process works on it" in result.stderr
-    assert "3 at work in another process" in result.stderr
+    assert "3 running in another process" in result.stderr
     assert marker.exists() and not marker.with_name("FAILED").exists()
 
 
@@ -260,7 +260,7 @@ def test_a_finished_run_of_another_configuration_is_never_mixed_in_or_overwritte
     assert (lab.folder("left none 0") / "config.json").read_bytes() == before
     shown = lab("status CONFIG --set train.epochs=4").stdout
     assert "6 missing, 6 changed of 12 runs" in shown
-    assert "changed: repeat here the --set options" in shown
+    assert "changed: repeat the --set options" in shown
     assert len(ran(lab, "run CONFIG --set train.epochs=4 --set name=longer --seeds 0")) == 6
 
 
@@ -347,8 +347,8 @@ def test_a_saved_state_stays_where_the_new_settings_are_refused(lab, monkeypatch
 @pytest.mark.parametrize(
     ("fact", "value", "note"),
     [
-        ("commit", "0123456789abcdef", "were made by commit 0123456789ab, those"),
-        ("machine", "Linux m68k, old", "were made on Linux m68k, old, those"),
+        ("commit", "0123456789abcdef", "were made by commit 0123456789ab, the others"),
+        ("machine", "Linux m68k, old", "were made on Linux m68k, old, the others"),
         ("machine", f"{platform.system()} {platform.machine()}", ""),  # as older runs have it
     ],
 )

@@ -57,7 +57,7 @@ def test_an_index_of_weights_that_is_none_is_named(tmp_path, index):
 
 
 def test_the_home_of_an_unknown_user_is_no_folder():
-    with pytest.raises(UserError, match="encoder '~nobody-of-this-name/x': It is neither"):
+    with pytest.raises(UserError, match="encoder '~nobody-of-this-name/x': This name is no"):
         encoder_digest("~nobody-of-this-name/x")
     assert teacher_digest(["~nobody-of-this-name/x"]) is None
     options = SimpleNamespace(options={"path": "~nobody-of-this-name/x"})

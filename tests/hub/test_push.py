@@ -61,7 +61,7 @@ def test_what_is_no_model_is_not_uploaded(run, tmp_path):
 def test_what_is_no_id_of_the_hub_is_a_missing_folder():
     with pytest.raises(UserError, match="results/demo/atlop: no such folder"):
         pulled("results/demo/atlop")
-    with pytest.raises(UserError, match="me/nothing: neither the folder of a run, nor could the"):
+    with pytest.raises(UserError, match="me/nothing: no folder of a run, and the hub could not"):
         pulled("me/nothing")
 
 

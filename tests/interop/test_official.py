@@ -129,7 +129,7 @@ def test_what_does_not_fit_is_named(setting):
         with pytest.raises(UserError, match=message):
             run(setting, backbone, **options)
 
-    refused("has no classifier.weight, so it is of another backbone", "kd_docre")
+    refused("has no classifier.weight, so it belongs to another backbone", "kd_docre")
     refused("emb: follows from the shapes of the weights", options={"emb": 5})
     (setting / "rel2id.json").write_text(json.dumps({**RELATIONS, "P99": 3}))
     refused("has 3 classes, NA included, and .* holds 3 relations")
@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_named(setting):
     refused("(?s)Missing key.*backbone.features.tail.bias")
     # KD-DocRE's bilinear layer was never trained: as atlop it would predict at random
     checkpoint(setting, "kd_docre", **DEAD)
-    refused("has an axial transformer, so it is of another backbone")
+    refused("has an axial transformer, so it belongs to another backbone")
     assert not (setting / "run").exists()
 
 
@@ -175,7 +175,7 @@ NO_WEIGHTS = [torch.nn.Linear(2, 2), [torch.zeros(2)], {"a": 1}, {1: torch.zeros
 def test_no_code_of_a_file_runs(tmp_path, monkeypatch, content, new_format):
     monkeypatch.chdir(tmp_path)
     torch.save(content, "model.pt", _use_new_zipfile_serialization=new_format)
-    with pytest.raises(UserError, match="model.pt: (not a state dict|holds something else)"):
+    with pytest.raises(UserError, match="model.pt: (not a state dict|holds something other)"):
         read_state_dict(tmp_path / "model.pt")
     assert not (tmp_path / "owned").exists()
 
@@ -188,7 +188,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path, content):
         content = path.read_bytes()[:-200]
     if content is not None:
         path.write_bytes(content)
-    expected = "no such file" if content is None else "not a state dict|holds something else"
+    expected = "no such file" if content is None else "not a state dict|holds something other"
     with pytest.raises(UserError, match=f"model.pt: ({expected})"):
         read_state_dict(path)
 

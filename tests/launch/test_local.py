@@ -99,9 +99,9 @@ def test_a_failure_and_a_death_are_told_and_the_others_go_on_and_the_next_call_d
     assert "3 done now, 1 failed, 1 blocked by a failure, 1 killed" in output
     assert "runs: 6/6 in " in output
     assert "failed: left noisy seed 0: ValueError: broken" in output and "Traceback" not in output
-    assert "killed: left none seed 1: its worker ended without a word; see " in output
+    assert "killed: left none seed 1: its worker ended without a message; see " in output
     assert "its stage 1 is killed" in output  # left learned 1
-    log = output.partition("without a word; see ")[2].split()[0]
+    log = output.partition("without a message; see ")[2].split()[0]
     assert "Starting with" in Path(log).read_text()
 
     start, end = bench.events("start"), bench.events("end")

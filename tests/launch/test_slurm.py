@@ -124,7 +124,7 @@ def test_what_needs_a_none_run_that_is_at_work_is_submitted_behind_it(lab, slurm
         marker = {"host": "elsewhere", "pid": 17}
         (lab.folder(name) / "RUNNING").write_text(json.dumps(marker))
     result = submit(lab, "--seeds", "0", "--backbones", "left")
-    assert "1 at work in another process, 1 submitted, 1 queued before" in result.stderr
+    assert "1 running in another process, 1 submitted, 1 queued before" in result.stderr
     assert slurm.scripts()["2"]["dependency"] == "afterany:1"
 
 
@@ -141,7 +141,7 @@ def test_waiting_tells_what_became_of_the_runs(lab, slurm, monkeypatch):
     monkeypatch.setattr("benchmark.launch.slurm.POLL", 0.0)
     result = submit(lab, *ONE, "--wait")  # the queue is empty at once
     assert result.exit_code == 1 and "1_0_log.out" in result.stderr
-    assert "killed: left none seed 0: its worker ended without a word; see " in result.stderr
+    assert "killed: left none seed 0: its worker ended without a message; see " in result.stderr
 
 
 def test_what_slurm_refuses_is_told_in_its_words(lab, slurm):

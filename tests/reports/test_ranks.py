@@ -55,8 +55,8 @@ def test_the_note_says_where_one_seed_is_compared_and_where_an_entry_is_better(t
     runs = [run for name, f1 in values.items() for run in scored(tmp_path, name, f1)]
     expected = {folder_of(runs[0]): {("atlop", name): (0, 1) for name in values}}
     _, (note,) = ranks(runs, expected)
-    assert "with one seed in common over documents alone" in note
-    assert "includes 0 or speaks for the entry (no" in note
+    assert "over documents alone with one seed in common" in note
+    assert "includes 0 or favours the entry (no" in note
     _, (note,) = ranks([run for run in runs if run.augmenter != "vae"])
     assert "over seeds and documents, on the" in note and "includes 0 (no" in note
 

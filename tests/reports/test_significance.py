@@ -99,7 +99,7 @@ def test_holm_counts_all_that_is_declared_and_what_is_missing(tmp_path):
     assert "The p speaks of new seeds on these documents, the interval of new seeds and new" in text
     assert "all 4 comparisons" in text
     assert set(shown(differences, "kd_docre", "gaussian").values()) == {"missing"}
-    assert "on this dataset, those without a p (not run, say) included)" in text
+    assert "on this dataset, including those without a p (e.g. not run))" in text
     assert "Not run yet, and not shown: 1 of 4 rows: kd_docre (gaussian)." in differences.notes
     # 2 / 64 > .05 / 4: said once for all, and no word then of what a t-test would detect
     assert text.count("nothing can be significant, whatever the difference; it takes 8 seeds.") == 1
@@ -165,7 +165,7 @@ def test_what_a_row_with_fewer_seeds_would_find_is_told_too(tmp_path):
 
 def test_without_a_p_are_those_with_one_seed_and_no_score_is_without_that_has_none(tmp_path):
     points = {"vae": (0.5, 1.2, 0.8), "gaussian": (0.6, 1.0, 0.7)}
-    told = "those without a p (not run, say) included"
+    told = "including those without a p (e.g. not run)"
     runs = grid(tmp_path, points)
     assert told not in caption(examined(runs)[1])
     one = [run for run in runs if (run.augmenter, run.seed > 0) != ("gaussian", True)]
@@ -238,7 +238,7 @@ def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
     contrast = found.families["f1"]["atlop", "vae"]
     assert contrast.difference.values == pytest.approx(dict.fromkeys(range(5), 1))
     assert contrast.interval.seeds == 5 and differences.rows[0].coverage == "5/6"
-    assert "Seeds as 2/5: two of the five asked for." in caption(differences)
+    assert "Seeds 2/5: the row averages over two of the five" in caption(differences)
 
 
 def test_a_run_without_a_seed_of_none_is_not_said_to_be_missing(tmp_path):
@@ -252,7 +252,7 @@ def test_a_run_without_a_seed_of_none_is_not_said_to_be_missing(tmp_path):
     _, _, differences = examined(lacking, expected)
     assert [row.label for row in differences.rows if row.visible] == ["vae"]
     assert "Not run yet, and not shown: 1 of 2 rows: atlop (gaussian)." in differences.notes
-    told = "Run, but without a seed that `none` has too, and not shown: atlop/copies."
+    told = "Run, but not shown, since they share no seed with `none`: atlop/copies."
     assert told in differences.notes
 
 
@@ -272,7 +272,7 @@ def test_runs_without_counts_have_p_values_but_no_intervals_and_no_mark(tmp_path
     "content, reason",
     [
         (None, "changed after the run was done"),
-        (counts(0.51, documents=9), "is of other documents or gold facts than the other runs'"),
+        (counts(0.51, documents=9), "has other documents or gold facts than the other runs"),
     ],
 )
 def test_counts_that_cannot_be_trusted_are_named(tmp_path, content, reason):
@@ -426,7 +426,7 @@ def test_without_a_pair_with_a_control_there_is_no_table_of_it(tmp_path):
     columns = difference_table(made(runs)).columns  # older runs have the plain scores alone
     assert {column.heading for column in columns} == {"test F1", "test LTail F1"}
     one = difference_table(made([stored for stored in runs if stored.seed == 0]))
-    assert "n/a: one seed gives no p." in one.notes
+    assert "n/a: with one seed there is no p." in one.notes
     assert made([stored for stored in runs if stored.augmenter in ("none", "vae")]) is None
     assert made([stored for stored in runs if stored.augmenter in ("none", "copies")]) is None
     apart = [s for s in runs if s.augmenter == "none" or (s.augmenter == "vae") == (s.seed < 3)]
@@ -466,7 +466,7 @@ def test_one_comparison_is_not_called_several_and_what_is_not_available_has_its_
     assert "corrected over the one comparison of the experiment" in notes
     assert "n/a: d_z is undefined where the differences do not vary." in notes
     one_seed = compared_with_none([stored for stored in runs if stored.seed == 0])
-    assert "n/a: one seed gives no p and no d_z." in difference_table(one_seed).notes
+    assert "n/a: with one seed there is no p and no d_z." in difference_table(one_seed).notes
     for stored in runs:
         calibrated, f1 = dict(stored.metrics["test"]), stored.metrics["test"]["f1"]
         precision = {"all": f1, "frequent": f1, "tail": f1}

@@ -139,7 +139,7 @@ def test_train_facts_keep_no_name_that_nobody_asks_for():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"title": "z"}, r"my.json: prediction 1: title 'z' is none of the 3 documents"),
+        ({"title": "z"}, r"my.json: prediction 1: none of the 3 documents has the title 'z'"),
         ({"h_idx": 3}, r"my.json: prediction 1: document 'a': h_idx is 3, .*3 entities"),
         ({"t_idx": -1}, r"t_idx is -1"),
         ({"t_idx": "1"}, r"t_idx is '1'"),

@@ -182,7 +182,7 @@ def test_without_gold_documents_the_stored_counts_remain(run, dataset, tmp_path)
     assert verify(run, moved).unverified == []
     (tmp_path / "moved.json").write_text(json.dumps(documents("t0", "t1", "t2", "t3")))
     (reason,) = verify(run, Documents(moved.dataset)).unverified
-    assert "other documents now" in reason
+    assert "now holds other documents" in reason
 
 
 def test_faulty_documents_are_read_once_for_all_runs(run, dataset, tmp_path, monkeypatch):
@@ -281,7 +281,7 @@ def test_what_a_published_run_cannot_show_is_told_and_not_called_verified(run, c
     said = f"these scores of 1 run were not recomputed: {', '.join(UNKNOWN)}\n"
     assert done.exit_code == 0
     assert f"without candidates and gold documents, {said}" in done.stderr
-    said = "0 agree with their files, 1 do but for scores that were not recomputed, 0 differ"
+    said = "0 agree with their files, 1 agree as far as they were recomputed, 0 differ"
     assert f"verified 1 run: {said}" in done.stderr
 
 
@@ -343,7 +343,7 @@ def test_edited_counts_are_named(run, change, message):
 def test_a_title_that_gold_does_not_have(run):
     edit(run, "predictions_dev.json", invented("nobody"))
     where = f"{run.path}/predictions_dev.json: prediction 2"
-    assert differences(run) == [f"{where}: title 'nobody' is none of the 1 documents"]
+    assert differences(run) == [f"{where}: none of the 1 documents has the title 'nobody'"]
 
 
 def test_a_run_that_kept_scores_alone(run):

@@ -57,7 +57,7 @@ def test_another_live_process_keeps_the_run_until_it_is_killed(tmp_path):
     process = in_another_process("run.start({'seed': 0}); print('ready', flush=True)", tmp_path)
     try:
         assert process.stdout.readline() == "ready\n" and run.state() == "running"
-        message = rf"process {process.pid} on .* works on this run.*delete .*RUNNING"
+        message = rf"process {process.pid} on .* is working on this run.*delete .*RUNNING"
         with pytest.raises(UserError, match=message):
             run.start({"seed": 0})
     finally:

@@ -83,7 +83,7 @@ def test_a_loss_that_is_not_finite_is_named_and_the_run_goes_on_from_before_it(
         assert not checkpoint.exists()
         return
     place = {(1, 0): "after epoch 1", (1, 1): "after step 1 of epoch 2"}[saved]
-    assert message.endswith(f"The next start goes on from {checkpoint} ({place})")
+    assert message.endswith(f"The next start continues from {checkpoint} ({place})")
     assert_finite(checkpoint, *saved)
     getattr(steps, what).clear()
     assert len(execute(tmp_path, run).read_history()) == 3

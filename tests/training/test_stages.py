@@ -148,7 +148,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch, augmenter,
     monkeypatch.setattr(Progress, "message", lambda progress, text: told.append(text))
     resumed = execute(tmp_path / "killed", run)
     assert len(epochs) == 1  # the first two were not trained again
-    assert f"goes on from {resumed.path / CHECKPOINT} (after epoch 2)" in told
+    assert f"continues from {resumed.path / CHECKPOINT} (after epoch 2)" in told
     assert numbers(resumed) == numbers(whole)
 
 

@@ -72,7 +72,7 @@ with_rows = lambda self, batch: Encoded(Words.forward(self, batch).states, torch
 scaled = encodes(lambda self, x: x * self.windows.size)
 by_window = broken(Words, forward=lambda self, b: Encoded(self.embedding(b.window_ids), None))
 
-in_forward = r"shape \[W, T, d\] expected, here \[4, 41, d\], got .*{}.*test_encoder_check.py"
+in_forward = r"shape \[W, T, d\] = \[4, 41, d\], got .*{}.*test_encoder_check.py"
 
 BROKEN = {
     "the tokenizer gives ids": [
@@ -95,12 +95,12 @@ BROKEN = {
         (encodes(lambda self, x: x - x.mean((0, 1))), "depends on the other documents")
     ],
     "long documents are cut into windows": [
-        (scaled, "the window's size matters"),
+        (scaled, "the window's size changes the states"),
         (by_window, "end with by_document"),
     ],
     "further tokens end every window": [
         (broken(Words, append_tokens=lambda self, number: None), "must set windows.appended"),
-        (broken(Words, append_tokens=takes_other_words), "give other states"),
+        (broken(Words, append_tokens=takes_other_words), "states differ after save()"),
     ],
     "evaluation is deterministic": [
         (encodes(lambda self, x: x * torch.rand(1)), "dropout is for training")
