@@ -32,6 +32,9 @@ augment: {warmup_epochs: 2}
 """
 
 
+CHECKS = ("require_buildable", "require_fitting_documents", "require_known_rates")
+
+
 class Noisy:
     needs_fitting = False
 
@@ -151,8 +154,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "benchmark.training.timing", timing)
     fakes = {
         "stages": {"train_run": lab.execute},
-        "tried_first": dict.fromkeys(("require_buildable", "require_known_rates"), lambda _: None),
-        "further": {"require_fitting_documents": lambda run, corpus: None},
+        "tried_first": dict.fromkeys(CHECKS, lambda *_: None),
     }
     for name, functions in fakes.items():
         fake = SimpleNamespace(**functions)

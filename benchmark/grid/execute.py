@@ -170,8 +170,7 @@ def _require_ready(left: list[Job], restart: bool, facts: dict[str, Any], corpus
     """
     if not left:
         return
-    from benchmark.training.further import require_fitting_documents
-    from benchmark.training.tried_first import require_buildable
+    from benchmark.training.tried_first import require_buildable, require_fitting_documents
 
     runs = [job.config.model_copy(update={"seed": 0}) for job in left]
     for run in {run.model_dump_json(): run for run in runs}.values():

@@ -10,22 +10,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmark.config import RunConfig
 from benchmark.data.batches import Batch
-from benchmark.data.docred import read_documents, require_unseen
-from benchmark.data.documents import Corpus
 from benchmark.data.sampling import BLANK, DocumentBatches, Rows
-from benchmark.registry import AUGMENTERS
 from benchmark.seeds import derive
-
-
-def require_fitting_documents(run: RunConfig, corpus: Corpus) -> None:
-    """Look at the file of a run's further documents. Raises DataError for a fault, a relation that
-    the corpus lacks, and a document of dev or test.
-    """
-    kind = AUGMENTERS[run.augmenter.name]
-    if kind.does() == "documents" and (file := kind(**run.augmenter.options).documents_file):
-        require_unseen(read_documents(file, relations=corpus.relations), corpus, str(file))
 
 
 @dataclasses.dataclass

@@ -15,6 +15,8 @@ from backbones.base import Backbone
 from backbones.encoders import encoder_class
 from backbones.encoders.base import Encoder
 from benchmark.config import Choice, EncoderConfig, Experiment, RunConfig
+from benchmark.data.docred import read_documents, require_unseen
+from benchmark.data.documents import Corpus
 from benchmark.errors import ConfigError, UserError, did_you_mean
 from benchmark.options import require_annotated
 from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
@@ -70,6 +72,15 @@ def require_known_rates(experiment: Experiment) -> None:
                 f"train.rates: no backbone of the experiment has a part '{name}'."
                 f"{did_you_mean(name, known)} Known: {parts}, and what is within them"
             )
+
+
+def require_fitting_documents(run: RunConfig, corpus: Corpus) -> None:
+    """Look at the file of a run's further documents. Raises DataError for a fault, a relation that
+    the corpus lacks, and a document of dev or test.
+    """
+    kind = AUGMENTERS[run.augmenter.name]
+    if kind.does() == "documents" and (file := kind(**run.augmenter.options).documents_file):
+        require_unseen(read_documents(file, relations=corpus.relations), corpus, str(file))
 
 
 def _tried(backbone: Choice, width: int) -> Backbone:

@@ -12,7 +12,8 @@ from benchmark.data.docred import as_docred, further_documents
 from benchmark.data.made_up import made_up_batch, made_up_document
 from benchmark.data.sampling import BLANK, DocumentBatches
 from benchmark.errors import DataError
-from benchmark.training.further import FurtherCollator, require_fitting_documents
+from benchmark.training.further import FurtherCollator
+from benchmark.training.tried_first import require_fitting_documents
 
 
 def collator(count, *, rewrites=False, size=6, seed=0):
