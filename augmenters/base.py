@@ -1,7 +1,7 @@
 """The contract between the benchmark and an augmenter.
 
-An augmenter does one thing, after the warm-up of stage 3 and in training only. It implements one
-private method, from `_augment` to `_documents`; the public method of the same name
+An augmenter does one thing, after the warm-up of stage 3 and in training only. It implements the
+private method for that thing, from `_augment` to `_documents`; the public method of the same name
 checks what goes in and what comes out. `_perturb`, `_adjust` and `_weigh` generate nothing: they
 serve controls, cheap rivals that a generator has to beat. `none.py`, `copies.py` and `gaussian.py`
 are small examples.
@@ -89,7 +89,8 @@ class Augmenter:
         Any Q is allowed, 0 included; most augmenters return one pair for each pair. Gradients are
         on only if the class is `differentiable`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has none of {', '.join(THINGS)}")
+        methods = ", ".join(f"_{thing}" for thing in THINGS)
+        raise NotImplementedError(f"{type(self).__name__} implements none of {methods}")
 
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of the encoded text, which the backbone represents again: states [D,L,d]

@@ -305,7 +305,8 @@ def gradient_is_as_declared(case: AugmenterCase) -> None:
     if any(part.requires_grad for part in found):
         sum(part.square().sum() for part in found).backward()
     gradients = [part.grad for part in live if part.grad is not None]
-    case.expect(gradients, "no gradient reaches its input, although the class is differentiable")
+    why = "must, if differentiable, and always through _perturb or _adjust"
+    case.expect(gradients, f"no gradient reaches its input: it {why}")
     finite = all(gradient.isfinite().all() for gradient in gradients)
     case.expect(finite, "the gradient of its input is NaN or infinite")
 

@@ -38,9 +38,11 @@ INDEX = "slurm.json"  # in a launch's folder: job id -> [backbone, augmenter, se
 def submit(
     jobs: list[Job], launch: Launch, parallel: int | None, progress: Progress, *, wait: bool = False
 ) -> Iterator[Outcome]:
-    """Submit what is neither done nor queued. Yields "submitted" or "queued" with the job's id.
+    """Submit what is neither done nor queued. Yields "submitted" or "queued" with the job's id,
+    or the outcome of a job that is not to be submitted.
 
-    wait: wait for them, and yield how each run ended. Stopping the command leaves the queue alone.
+    wait: wait for the queued runs, and yield how each ended. Stopping the command leaves the queue
+        alone.
     """
     left = []
     for job, found in _submit(jobs, launch, parallel):

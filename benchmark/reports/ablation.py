@@ -191,7 +191,7 @@ def coverage_notes(rows: Iterable[Row], done: str = "run") -> Iterator[str]:
         absent = sum(not row.seeds for row in rows)
         yield (f"Not {done} yet, and not shown: {absent} of {len(rows)} rows: {'; '.join(groups)}.")
     if any(row.seeds and not row.complete for row in rows):
-        yield "Seeds 2/5: the row averages over two of the five seeds that were asked for."
+        yield "Seeds such as 2/5: the row averages over two of the five seeds that were asked for."
 
 
 def _row(

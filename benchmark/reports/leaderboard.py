@@ -293,7 +293,7 @@ def _same(entry: Entry, other: Entry) -> bool:
 
 
 def _cells(entry: Entry) -> dict[str, Cell]:
-    """The row's cells without marks for the best, its calibrated scores and its time."""
+    """The row's cells, none marked as best, with its calibrated scores and its time."""
     runs = entry.runs
     seconds = {seed: seconds_of(run.metrics) for seed, run in runs.items()}
     unknown = None in seconds.values()

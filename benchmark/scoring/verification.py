@@ -89,7 +89,7 @@ class Documents:
         self._loaded: dict[str, _Gold | UserError] = {}
 
     def of(self, run: StoredRun) -> _Gold:
-        """Those of a run. Raises UserError if they are missing or others now."""
+        """The documents of a run. Raises UserError if they are missing or have changed."""
         dataset = self.dataset or run.config["dataset"]
         key = json.dumps(dataset, sort_keys=True)
         if key not in self._loaded:

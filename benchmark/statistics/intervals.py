@@ -89,7 +89,7 @@ def constant(differences: np.ndarray) -> bool:
 
 def _few(seeds: int, documents: int) -> Iterator[str]:
     if seeds == 1:
-        yield "one seed: the interval holds for these two trained models, not for the method"
+        yield "the interval holds for these two trained models, not for the method"
     elif seeds <= FEW_SEEDS:
         yield (
             f"{FEW_SEEDS} seeds or fewer show too little of how much seeds vary: the interval is "

@@ -4,9 +4,9 @@ first screen.
     python docs/results/readme.py
 
 README.md has the whole models, results/small/README.md the cheap protocol, each between the lines
-`<!-- findings -->` and `<!-- end -->`. Run it after
-`docs/results/collect.py`; the numbers come from the stored files alone. The picture takes Chromium;
-without it the old one stays, which is said.
+`<!-- findings -->` and `<!-- end -->`. Run it after `docs/results/collect.py`; the numbers come
+from the stored files alone. The picture takes Chromium; without it the old one stays, which is
+said.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ HEADINGS = ("F1", "LTail F1", "Δ F1", "calibrated Δ F1", "calibrated Δ LTail"
 
 
 def findings(page: Path, *, cheap: bool) -> str:
-    """Markdown for this page: one table with the rows, of three seeds or more, of each experiment
-    of a protocol that has a comparison.
+    """Markdown for this page: one table of the experiments of a protocol that have a comparison,
+    with their rows of three seeds or more.
     """
     few = 0
     lines = [f"| Experiment | Backbone | Augmenter | seeds | {' | '.join(HEADINGS)} |"]

@@ -226,7 +226,7 @@ def test_a_warning_names_the_numbers_of_seeds_it_is_about(tmp_path):
     text = caption(
         examined(grid(tmp_path, {"vae": (1, 2, 3), "gaussian": (1, 2), "flow": (1,)}))[2]
     )
-    assert "Intervals over 1 seed: one seed: the interval holds" in text
+    assert "Intervals over 1 seed: the interval holds" in text
     assert "Intervals over 2 or 3 seeds: 10 seeds or fewer show" in text
 
 
@@ -238,7 +238,7 @@ def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
     contrast = found.families["f1"]["atlop", "vae"]
     assert contrast.difference.values == pytest.approx(dict.fromkeys(range(5), 1))
     assert contrast.interval.seeds == 5 and differences.rows[0].coverage == "5/6"
-    assert "Seeds 2/5: the row averages over two of the five" in caption(differences)
+    assert "Seeds such as 2/5: the row averages over two of the five" in caption(differences)
 
 
 def test_a_run_without_a_seed_of_none_is_not_said_to_be_missing(tmp_path):

@@ -93,7 +93,7 @@ def test_the_crossed_interval_can_share_draws_of_documents(models):
 @pytest.mark.parametrize(
     ("seeds", "documents", "warning"),
     [
-        (1, 30, "one seed"),
+        (1, 30, "these two trained models"),
         (6, 30, "10 seeds or fewer show too little"),
         (10, 30, "10 seeds or fewer show too little"),
         (11, 30, None),
