@@ -188,7 +188,9 @@ def _which(some: Sequence[Contrast], bounded: Sequence[Contrast]) -> str:
         return ""
     seeds = sorted({contrast.interval.seeds for contrast in some})
     if len(some) == sum(contrast.interval.seeds in seeds for contrast in bounded):
-        return f" over {' or '.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
+        *others, last = map(str, seeds)
+        numbers = f"{', '.join(others)} or {last}" if others else last
+        return f" over {numbers} seed{'s' if seeds != [1] else ''}"
     return f" of {_named(some, bounded)}"
 
 

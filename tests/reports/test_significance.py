@@ -223,11 +223,10 @@ def test_one_seed_is_told_apart_from_significance(tmp_path):
 
 
 def test_a_warning_names_the_numbers_of_seeds_it_is_about(tmp_path):
-    text = caption(
-        examined(grid(tmp_path, {"vae": (1, 2, 3), "gaussian": (1, 2), "flow": (1,)}))[2]
-    )
+    given = {"vae": (1, 2, 3, 5), "mixup": (1, 2, 3), "gaussian": (1, 2), "flow": (1,)}
+    text = caption(examined(grid(tmp_path, given))[2])
     assert "Intervals over 1 seed: the interval holds" in text
-    assert "Intervals over 2 or 3 seeds: 10 seeds or fewer show" in text
+    assert "Intervals over 2, 3 or 4 seeds: 10 seeds or fewer show" in text
 
 
 def test_seeds_that_one_side_lacks_are_left_out_and_named(tmp_path):
