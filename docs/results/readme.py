@@ -24,6 +24,7 @@ from benchmark.reports.evidence import Evidence
 from benchmark.reports.significance import FURTHER, significance
 from benchmark.reports.study import Study
 from benchmark.reports.tables import Column, Row, shown
+from benchmark.statistics.advice import counted
 from benchmark.store.files import write_text
 from benchmark.store.runs import find_runs
 
@@ -73,9 +74,7 @@ def findings(page: Path, *, cheap: bool) -> str:
         "tuned on dev."
     )
     if few:
-        legend += (
-            f" Left out: {few} row{'' if few == 1 else 's'} with fewer than {LEAST_SEEDS} seeds."
-        )
+        legend += f" Left out: {counted(few, 'row')} with fewer than {LEAST_SEEDS} seeds."
     return "\n".join([*lines, "", legend]) + "\n"
 
 
