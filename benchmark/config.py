@@ -153,13 +153,13 @@ class TrainConfig(OptionModel):
         "is added to the loss (KD-DocRE's knowledge distillation). With several, to their mean",
     )
 
+    trackers: list[Tracker] = key([], "charts while a run trains; they change no number")
+
     @property
     def teachers(self) -> list[str]:
         """The folders of `distill_from`."""
         given = self.distill_from or []
         return [given] if isinstance(given, str) else given
-
-    trackers: list[Tracker] = key([], "charts while a run trains; they change no number")
 
     @property
     def mixed_precision(self) -> str:
