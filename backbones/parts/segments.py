@@ -28,7 +28,8 @@ def exponentials(values: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Te
     """
     peak = maxima(values.detach(), group, groups, -torch.inf)
     found = (values - peak[group]).exp()
-    return found, torch.zeros_like(peak).index_add(0, group, found), peak
+    # on a GPU, autocast makes `found` wider than the values
+    return found, found.new_zeros(peak.shape).index_add(0, group, found), peak
 
 
 def sizes(group: Tensor, groups: int) -> Tensor:

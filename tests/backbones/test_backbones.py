@@ -1,10 +1,12 @@
 """The prediction rule, parts of several backbones, and gradients that repeat bit for bit."""
 
+import contextlib
 import itertools
 
 import pytest
 import torch
 from made_up_batches import random_batch, random_documents, random_encoded
+from torch.overrides import TorchFunctionMode
 
 from backbones.base import Backbone
 from backbones.parts.bilinear import GroupedBilinear, _blocks
@@ -47,12 +49,22 @@ def test_two_threads_give_the_same_gradients_every_time(name, two_threads):
     assert all(torch.equal(gradient(), first) for _ in range(9))
 
 
+class WideExponentials(TorchFunctionMode):
+    """As in the autocast of a GPU, which computes `exp` in single precision."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (torch.exp, torch.Tensor.exp):
+            args = tuple(arg.float() for arg in args)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("wide", [contextlib.nullcontext, WideExponentials])
 @pytest.mark.parametrize("name", BACKBONES)
-def test_every_backbone_runs_in_bfloat16(name):
+def test_every_backbone_runs_in_bfloat16(name, wide):
     kind = BACKBONES[name]
     backbone = kind(16, CLASSES, **kind.check_options)
     batch = made_up_batch(random_documents((3, 5, 2)), kind.needs, kind.label_tokens)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), wide():
         encoded = random_encoded(batch).changed(torch.Tensor.float)
         logits = backbone.classify(backbone.represent(encoded, batch))
     assert logits.isfinite().all()
