@@ -55,10 +55,12 @@ class Collator:
                 target[window, 1:end] = first_token + start + np.arange(len(piece))
                 if k == 0:  # the text's own start and end; those of inner windows are dropped
                     target[window, 0] = first_token - 1
+                stop = start + len(piece)
                 if k == len(starts[d]) - 1:
                     target[window, end] = text_end
+                    stop += 1  # the end stands for an unmarked mention without tokens before it
                 target[window, end + further] = text_end + further  # the same in all windows
-                inside = np.flatnonzero((positions >= start) & (positions < start + len(piece)))
+                inside = np.flatnonzero((positions >= start) & (positions < stop))
                 parts["occurrence_mention"].append(mention + inside)
                 parts["occurrence_window"].append(np.full(len(inside), window))
                 parts["occurrence_column"].append(positions[inside] - start + 1)

@@ -116,6 +116,15 @@ def test_further_tokens_end_every_window():
     assert alone.single_window and alone.window_target.tolist() == [list(range(8))]
 
 
+@pytest.mark.parametrize("length", [4, 14])
+def test_the_end_stands_for_a_mention_without_tokens_behind_the_text(length):
+    """Unmarked, and of characters that the tokenizer drops."""
+    batch = collate([row(0, length, [(0, 1), (1, length)], 2)])
+    assert batch.occurrence_mention.tolist() == [0, 1]
+    place = batch.occurrence_window[-1], batch.occurrence_column[-1]
+    assert batch.window_ids[place] == 2 and batch.window_target[place] == batch.mention_state[1]
+
+
 def test_a_blank_document_has_no_pairs():
     rows = Rows(Dataset.from_list([{k: v for k, v in FIRST.items() if k != "row"}]))
     batch = collate([rows[BLANK]])
