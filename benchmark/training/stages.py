@@ -72,7 +72,6 @@ def train_run(
     Raises UserError when an earlier attempt saved a state that does not fit, among others.
     """
     began = time.perf_counter()
-    torch.set_num_threads(run.train.threads)
     accelerator = Accelerator(
         mixed_precision=run.train.mixed_precision,
         gradient_accumulation_steps=run.train.accumulation,
@@ -80,6 +79,7 @@ def train_run(
         dataloader_config=DataLoaderConfiguration(non_blocking=True),
         **tracking.tracked(run, directory.path),
     )
+    use_threads(run.train.threads, accelerator.device)
     facts = with_stage1(run, facts, stage1)
     processes.on_main(lambda: require_fitting_state(run, directory, facts))
     tracking.begin(accelerator, run, directory.experiment.name)
@@ -98,6 +98,14 @@ def train_run(
     _finish(session, metrics)
     tracking.end(accelerator)
     accelerator.free_memory()
+
+
+def use_threads(threads: int, device: torch.device) -> None:
+    """Compute with so many threads, on a CPU with sums whose order does not depend on them."""
+    torch.set_num_threads(threads)
+    # else the gradient of `values[index]` is added up in the order in which the threads come
+    torch.use_deterministic_algorithms(device.type == "cpu", warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def train_stage1(session: Session, branch_epoch: int | None, save_every: float) -> Trained:

@@ -46,6 +46,29 @@ from benchmark.training.loop import Loop
 from benchmark.training.model import DocreModel
 from benchmark.training.resume import starting_point
 from benchmark.training.session import Session
+from benchmark.training.stages import use_threads
+
+
+@pytest.fixture
+def two_threads():
+    before, ordered = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield use_threads(2, torch.device("cpu"))
+    torch.set_num_threads(before)
+    torch.use_deterministic_algorithms(ordered)
+
+
+def test_two_threads_add_up_the_gradient_of_an_index_alike_every_time(two_threads):
+    """Of entities that are read once for each of their pairs, say."""
+    numbers = torch.arange(80).repeat(25)
+    values, gradient = torch.randn(80, 300), torch.randn(2000, 300)
+
+    def of_values():
+        leaf = values.clone().requires_grad_()
+        leaf[numbers].backward(gradient)
+        return leaf.grad
+
+    first = of_values()
+    assert all(torch.equal(of_values(), first) for _ in range(30))
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
