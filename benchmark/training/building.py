@@ -11,7 +11,7 @@ from backbones.encoders import encoder_class, pretrained
 from backbones.encoders.base import Encoder
 from benchmark.config import EncoderConfig, RunConfig
 from benchmark.data.documents import Corpus
-from benchmark.errors import UserError
+from benchmark.errors import ConfigError, UserError
 from benchmark.hub import encoder_snapshot
 from benchmark.registry import BACKBONES, ENCODERS
 from benchmark.seeds import derive
@@ -22,9 +22,19 @@ from benchmark.training.model import DocreModel
 def build_model(run: RunConfig, corpus: Corpus) -> DocreModel:
     """The model of a run at its initial weights, which depend on the seed, the encoder and the
     backbone alone.
+
+    Raises ConfigError for a frozen encoder to which the backbone adds weights.
     """
     torch.manual_seed(derive(run.seed, "initialisation", 0))
-    return _with_backbone(run, build_encoder(run.encoder, corpus), len(corpus.relations) + 1)
+    encoder = build_encoder(run.encoder, corpus)
+    own = set(encoder.state_dict())
+    model = _with_backbone(run, encoder, len(corpus.relations) + 1)
+    if run.encoder.freeze != "none" and own != set(encoder.state_dict()):
+        raise ConfigError(
+            f"encoder.freeze: {run.encoder.freeze}: backbone '{run.backbone.name}' adds weights to "
+            "the encoder, and in a frozen one they would stay untrained; leave encoder.freeze out"
+        )
+    return model
 
 
 def build_encoder(config: EncoderConfig, corpus: Corpus) -> Encoder:

@@ -1,12 +1,14 @@
 """A backbone that changes its encoder: trained, stored, restored, and under the cheap protocol."""
 
+import pytest
 import torch
-from tiny_runs import config, execute
+from tiny_runs import config, execute, tiny_corpus
 
 from benchmark.config import AugmentConfig, Choice
 from benchmark.data.collation import Collator
 from benchmark.data.made_up import made_up_document
-from benchmark.training.building import restore_model
+from benchmark.errors import ConfigError
+from benchmark.training.building import build_model, restore_model
 
 RUN = config(epochs=1).model_copy(
     update={"backbone": Choice(name="ssan", options={"emb": 8, "structure": "decomp"})}
@@ -29,3 +31,10 @@ def test_a_run_with_entity_structure(tmp_path):
     assert not torch.equal(models[1].logits(batch), first)
     head = RUN.model_copy(update={"augment": AugmentConfig(stage3="head", warmup_epochs=1)})
     assert execute(tmp_path, head).read_json("metrics.json")["epochs"] == 1
+
+
+def test_weights_that_a_backbone_adds_to_a_frozen_encoder():
+    frozen = config(encoder={"name": "tiny", "freeze": "all"})
+    build_model(frozen, tiny_corpus())
+    with pytest.raises(ConfigError, match="freeze: all: backbone 'ssan' .* would stay untrained"):
+        build_model(frozen.model_copy(update={"backbone": RUN.backbone}), tiny_corpus())
