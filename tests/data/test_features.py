@@ -79,6 +79,18 @@ def test_undirected_facts_train_in_both_directions(tokenizer):
     assert list(zip(row["fact_head"], row["fact_tail"], strict=True)) == [(0, 1), (1, 0)]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_each_direction_of_an_undirected_fact_keeps_its_own_evidence(tokenizer, order):
+    facts = [
+        {"head": 0, "tail": 1, "relation": "r1", "evidence": [0]},
+        {"head": 1, "tail": 0, "relation": "r1", "evidence": [1]},
+    ]
+    row = features({**ADA, "facts": facts[::order]}, tokenizer, undirected=True)
+    names = ("head", "tail", "sentence")
+    cited = zip(*(row[f"evidence_{name}"] for name in names), strict=True)
+    assert list(cited) == [(0, 1, 0), (1, 0, 1)]
+
+
 def test_a_relation_outside_the_inventory_is_named(tokenizer):
     with pytest.raises(DataError, match="'Rome'.*'r3'"):
         features(ROME, tokenizer, relations=("r1",))
