@@ -153,6 +153,18 @@ def every_parameter_learns(case: BackboneCase) -> None:
     case.expect(reaches, "no gradient reaches the encoder's states")
 
 
+def auxiliary_loss_takes_generated_pairs(case: BackboneCase) -> None:
+    """They follow the real pairs of the batch."""
+    backbone = case.make().train()
+    encoded, batch = case.batch()
+    labels = batch.labels(CLASSES).double()
+    real = Pairs(backbone.represent(encoded, batch), labels, batch.positive)
+    generated = Pairs(*real.only_positive(), torch.arange(len(batch.positive)))
+    loss = torch.as_tensor(backbone.auxiliary_loss(real.joined_with(generated), encoded, batch))
+    message = "with generated pairs behind the real ones, auxiliary_loss is no finite scalar"
+    case.expect(loss.ndim == 0 and loss.isfinite(), message)
+
+
 def pair_loss_raises_the_labelled_classes(case: BackboneCase) -> None:
     """Gradient steps on the logits alone lift their margins above all others."""
     backbone, labels = case.make(), torch.eye(CLASSES).double()

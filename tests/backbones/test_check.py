@@ -97,6 +97,12 @@ def reads_types(self, encoded, batch):
     return Plain.represent(self, encoded, batch) * len(types)
 
 
+def difference_to_facts(self, pairs, encoded, batch):
+    facts = batch.labels(pairs.labels.shape[1])[:, 1:].sum(1)
+    return (pairs.representations[:, 0] - facts).square().sum()
+
+
+counts_facts = broken(Plain, auxiliary_loss=difference_to_facts)
 of_next_class = broken(
     Plain, pair_loss=lambda self, x, y: Plain.pair_loss(self, x[:, 1:], y[:, :-1])
 )
@@ -137,6 +143,10 @@ BROKEN = {
     "every parameter learns": [
         (made(lambda self: setattr(self, "spare", nn.Linear(2, 2))), "spare.weight"),
         (represents(lambda found, batch: found.detach()), "the encoder's states"),
+    ],
+    "auxiliary loss takes generated pairs": [
+        (counts_facts, r"size of tensor a .*test_check\.py, line"),
+        (adds(lambda pairs: torch.inf if len(pairs.labels) > 28 else 0.0), "no finite scalar"),
     ],
     "pair loss raises the labelled classes": [(of_next_class, "the label of its own class")],
     "evaluation is deterministic": [
