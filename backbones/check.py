@@ -84,6 +84,13 @@ def shapes_are_as_declared(case: BackboneCase) -> None:
     case.expect(logits.isfinite().all(), "logits are NaN or infinite")
 
 
+def leaves_its_input_alone(case: BackboneCase) -> None:
+    encoded, batch = case.batch()
+    case.loss(case.make(), encoded, batch)
+    message = "changes the encoder's states or attention in place; work on a copy"
+    case.expect_same(encoded, case.batch()[0], message, rtol=0, atol=0)
+
+
 def packed_and_one_by_one_agree(case: BackboneCase) -> None:
     backbone = case.make()
     alone: dict[tuple, Tensor] = {}

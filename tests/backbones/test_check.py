@@ -97,6 +97,11 @@ def reads_types(self, encoded, batch):
     return Plain.represent(self, encoded, batch) * len(types)
 
 
+def halves_states(self, encoded, batch):
+    encoded.states.mul_(0.5)
+    return Plain.represent(self, encoded, batch)
+
+
 def difference_to_facts(self, pairs, encoded, batch):
     facts = batch.labels(pairs.labels.shape[1])[:, 1:].sum(1)
     return (pairs.representations[:, 0] - facts).square().sum()
@@ -122,6 +127,9 @@ BROKEN = {
         (broken(Plain, represent=reads_types), "reads batch.entity_type: add it to `needs`"),
         (broken(Plain, needs="entity_type"), r"must be a tuple of names.*\('entity_type',\)"),
         (represents(lambda found, batch: found.float()), "use `.to"),
+    ],
+    "leaves its input alone": [
+        (broken(Plain, represent=halves_states), "in place; work on a copy")
     ],
     "packed and one by one agree": [(whitened, "depend on the other documents")],
     "the order of documents does not matter": [
