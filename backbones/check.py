@@ -91,6 +91,14 @@ def leaves_its_input_alone(case: BackboneCase) -> None:
     case.expect_same(encoded, case.batch()[0], message, rtol=0, atol=0)
 
 
+def takes_encoders_without_attention(case: BackboneCase) -> None:
+    """Unless it says that it reads attention."""
+    if not case.kind.reads_attention:
+        encoded, batch = case.batch()
+        with case.without_attention():
+            case.loss(case.make(), encoded._replace(rows=None), batch)
+
+
 def packed_and_one_by_one_agree(case: BackboneCase) -> None:
     backbone = case.make()
     alone: dict[tuple, Tensor] = {}

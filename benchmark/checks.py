@@ -97,6 +97,15 @@ class Case:
                 told += f"; the difference is one of float32 rounding: {CASTS}"
             self.fail(told)
 
+    @contextlib.contextmanager
+    def without_attention(self) -> Iterator[None]:
+        """Where attention rows are None."""
+        try:
+            yield
+        except (AttributeError, TypeError) as error:
+            message = "reads attention, which not every encoder gives: set reads_attention = True"
+            raise CheckFailed(f"{self.name}: {message} ({error})") from error
+
     def expect_gradients(
         self, loss: Tensor, module: nn.Module, *, everywhere: bool = False
     ) -> None:

@@ -102,6 +102,10 @@ def halves_states(self, encoded, batch):
     return Plain.represent(self, encoded, batch)
 
 
+def reads_rows(self, encoded, batch):
+    return Plain.represent(self, encoded, batch) * len(encoded.rows)
+
+
 def difference_to_facts(self, pairs, encoded, batch):
     facts = batch.labels(pairs.labels.shape[1])[:, 1:].sum(1)
     return (pairs.representations[:, 0] - facts).square().sum()
@@ -130,6 +134,9 @@ BROKEN = {
     ],
     "leaves its input alone": [
         (broken(Plain, represent=halves_states), "in place; work on a copy")
+    ],
+    "takes encoders without attention": [
+        (broken(Plain, represent=reads_rows), "set reads_attention = True .*NoneType")
     ],
     "packed and one by one agree": [(whitened, "depend on the other documents")],
     "the order of documents does not matter": [
