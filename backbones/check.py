@@ -158,6 +158,22 @@ def takes_unusual_documents(case: BackboneCase) -> None:
         case.expect_gradients(loss, backbone)
 
 
+def loss_depends_on_what_is_stored(case: BackboneCase) -> None:
+    """On parameters and buffers: a resumed run has no more."""
+    stopped, resumed = case.make().train(), case.make().train()
+    for documents in (DOCUMENTS, DOCUMENTS[:2]):
+        case.loss(stopped, *case.batch(documents))
+    resumed.load_state_dict(stopped.state_dict())
+    losses = []
+    for backbone in (stopped, resumed):
+        torch.manual_seed(1)
+        losses.append(case.loss(backbone, *case.batch()))
+    message = (
+        "the loss depends on earlier steps, which breaks resuming; keep what it counts in buffers"
+    )
+    case.expect_same(*losses, message)
+
+
 def every_parameter_learns(case: BackboneCase) -> None:
     backbone = case.make().train()
     encoded, batch = case.batch()

@@ -106,6 +106,11 @@ def reads_rows(self, encoded, batch):
     return Plain.represent(self, encoded, batch) * len(encoded.rows)
 
 
+def counts_steps(self, pairs, encoded, batch):
+    self.steps += self.training
+    return self.steps * pairs.representations.sum()
+
+
 def difference_to_facts(self, pairs, encoded, batch):
     facts = batch.labels(pairs.labels.shape[1])[:, 1:].sum(1)
     return (pairs.representations[:, 0] - facts).square().sum()
@@ -154,6 +159,9 @@ BROKEN = {
     "takes unusual documents": [
         (represents(lambda x, b: x * (torch.inf if b.largest > 80 else 1)), "of 88 entities are"),
         (adds(mean_of_positive), "without facts is NaN"),
+    ],
+    "loss depends on what is stored": [
+        (broken(Plain, auxiliary_loss=counts_steps, steps=0), "keep what it counts in buffers")
     ],
     "every parameter learns": [
         (made(lambda self: setattr(self, "spare", nn.Linear(2, 2))), "spare.weight"),
