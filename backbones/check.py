@@ -14,6 +14,7 @@ from torch import Tensor
 from backbones.base import Backbone
 from benchmark.checks import Case, Checks, checks_of, run_each
 from benchmark.data.batches import OPTIONAL, Batch, Encoded
+from benchmark.data.documents import MOST_TYPES
 from benchmark.data.made_up import CLASSES, made_up_batch, made_up_document, made_up_encoding
 from benchmark.data.pairs import Pairs
 
@@ -140,8 +141,9 @@ def takes_one_pair_and_none(case: BackboneCase) -> None:
 
 
 def takes_unusual_documents(case: BackboneCase) -> None:
-    """One sentence, as DWIE's have; 88 entities; no fact."""
+    """One sentence, as DWIE's have; 88 entities, some of the last type; no fact."""
     short, crowded = made_up_document(0, 4), made_up_document(1, MANY)
+    crowded["entity_type"][0] = MOST_TYPES - 1
     short |= {"sentence_start": [0], "mention_sentence": 0 * short["mention_sentence"]}
     facts = [key for key in short if key.startswith(("fact", "evidence"))]
     unusual = {

@@ -155,6 +155,8 @@ def _advice(case: Case, error: Exception) -> str:
         return f": {CALL_SUPER}"
     if "same dtype" in str(error):
         return f": {CASTS}"
+    if "index out of range in self" in str(error):  # of an embedding
+        return ": an embedding has fewer rows than there may be, such as types of entities"
     read = {n for f, _ in traceback.walk_tb(error.__traceback__) for n in f.f_code.co_names}
     unasked = sorted(read & case.optional - set(getattr(case.kind, "needs", ())))
     if "NoneType" in str(error) and unasked:

@@ -111,6 +111,20 @@ def counts_steps(self, pairs, encoded, batch):
     return self.steps * pairs.representations.sum()
 
 
+class FewTypes(Plain):
+    """The type of the head, of four."""
+
+    needs = ("entity_type",)
+
+    def __init__(self, encoder_width, classes):
+        super().__init__(encoder_width, classes)
+        self.types = nn.Embedding(4, self.width)
+
+    def represent(self, encoded, batch):
+        types = self.types(batch.entity_type)[batch.entity_of(batch.pairs)[0]]
+        return super().represent(encoded, batch) + types
+
+
 def difference_to_facts(self, pairs, encoded, batch):
     facts = batch.labels(pairs.labels.shape[1])[:, 1:].sum(1)
     return (pairs.representations[:, 0] - facts).square().sum()
@@ -159,6 +173,7 @@ BROKEN = {
     "takes unusual documents": [
         (represents(lambda x, b: x * (torch.inf if b.largest > 80 else 1)), "of 88 entities are"),
         (adds(mean_of_positive), "without facts is NaN"),
+        (FewTypes, "an embedding has fewer rows"),
     ],
     "loss depends on what is stored": [
         (broken(Plain, auxiliary_loss=counts_steps, steps=0), "keep what it counts in buffers")
