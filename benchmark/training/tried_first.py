@@ -44,9 +44,9 @@ def require_buildable(run: RunConfig) -> None:
     require_installed(run.train.trackers)
     _tried(run.backbone, width)
     kind, options = AUGMENTERS[run.augmenter.name], run.augmenter.options
-    with _explained("augmenter", run.augmenter.name, options), torch.device("meta"):
+    with _explained("augmenter", run.augmenter.name, options):
         require_annotated(kind, options)
-        kind(**options)
+        _made(kind, **options)
     _require_subclass("augmenter", run.augmenter.name, kind, Augmenter)
     if kind.reads_attention and not reads.reads_attention:
         raise ConfigError(
@@ -84,11 +84,22 @@ def require_fitting_documents(run: RunConfig, corpus: Corpus) -> None:
 
 
 def _tried(backbone: Choice, width: int) -> Backbone:
-    """A backbone without memory. Raises ConfigError when it cannot be made."""
+    """A backbone, if possible without memory. Raises ConfigError when it cannot be made."""
     name, options = backbone.name, backbone.options
-    with _explained("backbone", name, options), torch.device("meta"):
+    with _explained("backbone", name, options):
         require_annotated(BACKBONES[name], options)
-        return BACKBONES[name](width, 3, **options)
+        return _made(BACKBONES[name], width, 3, **options)
+
+
+def _made(kind: type, *given: int, **options: Any) -> Any:
+    """An object of the class: without memory, unless its constructor reads values of tensors."""
+    try:
+        with torch.device("meta"):
+            return kind(*given, **options)
+    except UserError:
+        raise
+    except Exception:  # if it has another reason, that is raised again
+        return kind(*given, **options)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import datasets
 import pytest
+import torch
 from pydantic import Field
 from samples import ADA, ROME, corpus
 from tiny_runs import config, execute, five_documents, tiny_corpus
@@ -20,7 +21,7 @@ from benchmark.config import Choice, EncoderConfig
 from benchmark.data.features import featurise
 from benchmark.errors import ConfigError, UserError
 from benchmark.options import Share, require_annotated
-from benchmark.registry import AUGMENTERS, ENCODERS
+from benchmark.registry import AUGMENTERS, BACKBONES, ENCODERS
 from benchmark.training.building import build_model
 from benchmark.training.loop import Loop
 from benchmark.training.tried_first import require_buildable
@@ -61,6 +62,20 @@ def correl(**encoder):
 def test_hyper_parameters_are_tried(run, message):
     with pytest.raises(UserError, match=message):
         require_buildable(run)
+
+
+def test_constructors_may_read_values_of_tensors(monkeypatch):
+    class Graded(BACKBONES["atlop"]):
+        """Drop rates that grow with the layer."""
+
+        def __init__(self, encoder_width, classes, *, rate: float = 0.1):
+            super().__init__(encoder_width, classes, emb=8, block=4)
+            self.rates = [x.item() for x in torch.linspace(0, rate, 4)]
+
+    monkeypatch.setattr(BACKBONES, "_entries", dict(BACKBONES._entries))
+    BACKBONES.register("graded")(Graded)
+    run = config().model_copy(update={"backbone": Choice(name="graded", options={"rate": 0.2})})
+    require_buildable(run)
 
 
 def test_options_are_what_their_annotations_say(monkeypatch):
