@@ -168,6 +168,8 @@ def load_plugin(path: str | Path) -> None:
     if not path.is_file():
         raise UserError(f"--plugin {path}: no such file")
     name = f"plugin_{path.stem}"
+    while name in sys.modules and Path(sys.modules[name].__file__).resolve() != path.resolve():
+        name += "_"  # of another folder
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None:
         raise UserError(f"--plugin {path}: not a Python file (its name must end in .py)")

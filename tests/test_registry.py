@@ -205,6 +205,11 @@ def test_what_is_registered_elsewhere_joins_in(things, tmp_path, capsys):
     load_plugin(plugin)
     load_plugin(plugin)  # twice is no conflict
     assert things["mine"].__name__ == "Mine" and not capsys.readouterr().err
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / plugin.name
+    other.write_text(PLUGIN.format("mine"))
+    with pytest.raises(UserError, match="'mine' is already registered in plugin_my_thing:"):
+        load_plugin(other)
     plugin.write_text("class Mine: ...")
     load_plugin(plugin)
     assert "my_thing.py registers nothing" in capsys.readouterr().err
