@@ -53,7 +53,10 @@ class EncoderCase(Case):
     ) -> tuple[Encoded, Batch]:
         documents = self.documents(encoder) if documents is None else documents
         batch = Collator(encoder.windows, encoder.needs)(documents)
-        return encoder(batch), batch
+        encoded = encoder(batch)
+        message = f"forward returns {type(encoded).__name__}, no Encoded: end with by_document"
+        self.expect(isinstance(encoded, Encoded), message)
+        return encoded, batch
 
 
 def the_tokenizer_gives_ids(case: EncoderCase) -> None:

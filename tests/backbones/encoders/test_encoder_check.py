@@ -81,6 +81,7 @@ BROKEN = {
         (made(lambda self: delattr(self, "width")), "constructor must set self.width"),
     ],
     "shapes are as declared": [
+        (broken(Words, forward=lambda self, b: self.embedding(b.window_ids)), "returns Tensor, no"),
         (has(width=5), r"states must be \[documents, tokens, width\]"),
         (encodes(lambda self, states: states + 1), "0 at padding"),
         (encodes(lambda self, states: states / 0), "states are NaN or infinite$"),
