@@ -244,6 +244,15 @@ def returns_finite_numbers(case: AugmenterCase) -> None:
     case.expect(finite, "returns NaN or infinity")
 
 
+@applies_to("view")
+def takes_encoders_without_attention(case: AugmenterCase) -> None:
+    """Unless it says that it reads attention."""
+    if not case.kind.reads_attention:
+        augmenter, (states, _) = case.ready(), given_to("view")
+        with case.without_attention():
+            result_of(augmenter, (states, None))
+
+
 @applies_to(*THINGS)
 def leaves_its_input_alone(case: AugmenterCase) -> None:
     augmenter = case.ready()

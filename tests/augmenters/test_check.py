@@ -248,6 +248,9 @@ BROKEN = {
         (views(lambda part: part / 0), "NaN or infinity"),
         (adjusts(lambda x: x / 0), "NaN or infinity"),
     ],
+    "takes encoders without attention": [
+        (broken(views(lambda part: part * 2), reads_attention=False), "set reads_attention = True")
+    ],
     "weights are sound": [
         (weighs(lambda y: -y.sum(1)), "0 or more"),
         (weighs(lambda y: 0 * y.sum(1)), "not all of them 0"),

@@ -12,6 +12,7 @@ class MaskedAttention(Augmenter):
     """Each mention forgets a share of the tokens it attends to."""
 
     differentiable = True
+    reads_attention = True
 
     def __init__(self, *, share: float = 0.2):
         self.share = share
