@@ -95,7 +95,9 @@ class Augmenter:
     def _view(self, encoded: Encoded, batch: Batch, *, rng: torch.Generator) -> Encoded:
         """Another view of the encoded text, which the backbone represents again: states [D,L,d]
         and attention rows [M,heads,L] or None, of the same shapes; `kept`, to hide tokens from
-        single pairs.
+        single pairs. What it leaves as it is must be a copy, too: start from
+        `encoded.changed(Tensor.clone)`. A batch has the optional fields that the backbone or the
+        encoder needs, and no others.
         """
         raise NotImplementedError
 
@@ -145,7 +147,8 @@ class Augmenter:
         """Stage 2: train on all positive training pairs, float32 [N,d], [N,R].
 
         Args:
-            held_out: positive pairs of the dev split, to choose a checkpoint by.
+            held_out: positive pairs of the dev split, to choose a checkpoint by; None if it has
+                none.
             progress: to be called as `progress(done, total, **numbers)`.
 
         Returns one dict of numbers per epoch.
