@@ -11,6 +11,7 @@ import re
 import reprlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -169,8 +170,8 @@ def _differences(error: ValidationError) -> Iterator[tuple[str, str]]:
         expected = fault["msg"].replace("Input should be", "expected")
         message = f"{expected}: got {short(fault['input'])}"
         if fault["type"] == "missing":
-            near = did_you_mean(fault["loc"][-1], fault["input"])
-            message = f"missing:{near}" if near else "missing"
+            near = get_close_matches(str(fault["loc"][-1]), fault["input"], n=1)
+            message = f"missing: did you call it {near[0]!r}?" if near else "missing"
         yield "".join(steps).removeprefix("."), message
 
 

@@ -64,7 +64,7 @@ ERRORS = [
     (fact(t=2), "labels[0].t", "entity 2 does not exist: the document has 2, counted from 0"),
     (fact(r="Na"), "labels[0].r", "no relation: 'Na'"),
     (fact(r="P46"), "labels[0].r", "unknown relation: 'P46'.*Did you mean 'P47'"),
-    ({"labels": [{"h": 0, "t": 1, "rr": "P47"}]}, "labels[0].r", "missing: Did you mean 'rr'"),
+    ({"labels": [{"h": 0, "t": 1, "rr": "P47"}]}, "labels[0].r", "missing: did you call it 'rr'"),
 ]
 
 
