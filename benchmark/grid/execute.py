@@ -123,14 +123,14 @@ def prepare(
     facts = identity.facts(corpus, encoder)
     _require_same(finished, facts)
     _require_ready(left, restart, facts, corpus)
-    for fact, made, length in (("commit", "by commit", 12), ("machine", "on", None)):
+    for fact, made, told in (("commit", "by commit", _short), ("machine", "on", str)):
         now = str(facts[fact])
         stored = {str(job.directory.facts().get(fact)) for job in finished} - {"None"}
         stored -= {now, now.split(",")[0]}  # older runs name no processor
-        if others := sorted(other[:length] for other in stored):
+        if others := sorted(map(told, stored)):
             progress.message(
                 f"note: the runs that are done were made {made} {', '.join(others)}, the others "
-                f"will be made {made} {now[:length]}"
+                f"will be made {made} {told(now)}"
             )
     for note in corpus.notes:
         progress.message(f"note on {corpus.name}: {note}")
@@ -141,6 +141,11 @@ def prepare(
         )
     when_checked()
     return Checked(corpus, facts, len(left))
+
+
+def _short(commit: str) -> str:
+    """A commit as `identity.commit` gives it, for a message."""
+    return commit[:12] + (" with changes" if commit.endswith("+") else "")
 
 
 def _other_seeds(left: list[Job]) -> Iterator[Job]:

@@ -348,6 +348,7 @@ def test_a_saved_state_stays_where_the_new_settings_are_refused(lab, monkeypatch
     ("fact", "value", "note"),
     [
         ("commit", "0123456789abcdef", "were made by commit 0123456789ab, the others"),
+        ("commit", "0123456789abcdef+", "by commit 0123456789ab with changes, the others"),
         ("machine", "Linux m68k, old", "were made on Linux m68k, old, the others"),
         ("machine", f"{platform.system()} {platform.machine()}", ""),  # as older runs have it
     ],
