@@ -58,14 +58,20 @@ def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
     """The elements of the JSON array in `path`, each parsed when it is asked for. Raises DataError
     with line and column.
     """
+    text = read_text(path)
+    if not _OPENING.match(text):
+        found = f"begins with {text.lstrip()[:20]!r}" if text.strip() else "is empty"
+        raise DataError(
+            f"{path}: {found}; expected a list of documents, [ ... ] (JSON Lines are not read)"
+        )
     try:
-        yield from _elements(read_text(path))
+        yield from _elements(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
 
 
 def _elements(text: str) -> Iterator[Any]:
-    at = _past(_OPENING, text, 0, "a list of documents, [ ... ] (JSON Lines are not read)")
+    at = _past(_OPENING, text, 0, "[")
     while not text.startswith("]", at):
         try:
             element, at = _DECODER.raw_decode(text, at)

@@ -51,9 +51,10 @@ def many_entities(count):
 SOUND = json.dumps([document()])
 
 NO_FILES = {
-    "nothing": (b"", "expected a list of documents"),
+    "nothing": (b"", "hostile.json: is empty; expected a list of documents"),
     "no documents": (b"[]", "holds no document"),
-    "one object": (b"{}", "JSON Lines are not read"),
+    "one object": (b' {"title": "A"}', """hostile.json: begins with '{"title": "A"}'; expected"""),
+    "JSON Lines": (b"{}\n{}", "JSON Lines are not read"),
     "UTF-16": (SOUND.encode("utf-16"), "cannot be read as UTF-8 text"),
     "UTF-16 without a mark": (SOUND.encode("utf-16-le"), "not valid JSON"),
     "Latin-1": ('[{"title": "Zürich"}]'.encode("latin-1"), "cannot be read as UTF-8 text"),
