@@ -168,7 +168,8 @@ def stored_directories(folder: Path) -> list[RunDirectory]:
     others = [directory for directory in started_runs(folder) if directory not in asked]
     if not asked and not others:
         raise UserError(
-            f"{folder}: holds no runs; expected an experiment's folder, such as results/demo"
+            f"{folder}: no experiment's folder, which has BACKBONE/AUGMENTER/seed-K below it; "
+            "expected one such as results/demo"
         )
     return [*asked, *others]
 

@@ -40,8 +40,10 @@ def test_status_of_a_folder_without_the_experiment_and_of_what_is_none(lab, tmp_
     assert lab("status", tmp_path / "nothing.yaml").exit_code == 2
     empty = tmp_path / "empty"
     empty.mkdir()
-    result = lab("status", empty)
-    assert result.exit_code == 2 and "holds no runs" in result.stderr
+    for folder in (empty, lab.folder("left none 0"), lab.folder("left none 0").parent):
+        result = lab("status", folder)
+        told = f"{folder}: no experiment's folder, which has BACKBONE/AUGMENTER/seed-K below it"
+        assert result.exit_code == 2 and told in result.stderr
 
 
 def test_status_of_a_folder_of_experiments_shows_each(lab):
