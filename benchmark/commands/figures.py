@@ -46,7 +46,7 @@ def figures(folders: Folders, relations: Shown = None, out: Out = None) -> None:
     from benchmark.reports.plots import generated_pairs
     from benchmark.reports.study import folder_of
 
-    chosen = names(relations)
+    chosen = names("--relations", relations)
     found, left_out = readable_runs(folders)
     for sentence in left_out:
         typer.echo(f"left out: {sentence}", err=True)

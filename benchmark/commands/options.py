@@ -164,11 +164,13 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def names(text: str | None) -> list[str] | None:
+def names(option: str, text: str | None) -> list[str] | None:
     """ "atlop,baseline" as a list, which must not be empty; None (no restriction) stays None."""
     found = None if text is None else [name for name in re.split(r"[,\s]+", text) if name]
     if found == []:
-        raise ConfigError(f"an empty list, {text!r}: leave the option out, or name something")
+        raise ConfigError(
+            f"{option} {text!r}: an empty list; leave the option out, or name something"
+        )
     return found
 
 
@@ -177,7 +179,7 @@ def numbers(text: str | None) -> list[int] | None:
     if text is None:
         return None
     seeds: list[int] = []
-    for part in names(text):
+    for part in names("--seeds", text):
         match = re.fullmatch(r"(-?\d+)(?:-(\d+))?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if last < first:

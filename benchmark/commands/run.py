@@ -102,7 +102,11 @@ def run(
           --augmenters none,towards
     """
     load_plugins(plugin)
-    only = {"backbones": names(backbones), "augmenters": names(augmenters), "seeds": numbers(seeds)}
+    only = {
+        "backbones": names("--backbones", backbones),
+        "augmenters": names("--augmenters", augmenters),
+        "seeds": numbers(seeds),
+    }
     of_file = read_experiment(config, overrides or [])
     experiment = extend(of_file, **only)
     grid = plan(experiment, results)

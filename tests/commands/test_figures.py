@@ -60,7 +60,7 @@ def test_mistakes(results, tmp_path):
         ([results / "atlop" / "none", "--relations", "P1"], "no run there has a sample.json"),
         ([results, "--relations", "P7"], "'P7' has no pair in the sample"),
         ([results, "--relations", ",".join("abcdefghijk")], "at most 10, since more colours"),
-        ([results, "--relations", ","], "an empty list"),
+        ([results, "--relations", ","], "--relations ',': an empty list"),
         ([results, "--out", tmp_path / "file"], "this folder cannot be made"),
     ):
         done = figures(*arguments)
