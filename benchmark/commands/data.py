@@ -137,6 +137,8 @@ def export_corpus(
 
     if folder is None and push_to is None:
         raise ConfigError("nothing to write: name a FOLDER, or a dataset on the hub with --push")
+    if private and push_to is None:
+        raise ConfigError("--private goes with --push; a folder here is as private as you keep it")
     load_plugins(plugins)
     dataset = read_experiment(experiment, overrides or []).dataset
     corpus = DATASETS[dataset.name](**dataset.options)

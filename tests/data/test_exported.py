@@ -138,3 +138,6 @@ def test_the_command(tmp_path):
     assert exported(hub=str(tmp_path / "out")).name == "synthetic"
     nothing = run("configs/demo.yaml", *small)
     assert nothing.exit_code == 2 and "name a FOLDER" in nothing.stderr
+    private = run("configs/demo.yaml", tmp_path / "new", "--private", *small)
+    assert private.exit_code == 2 and "--private goes with --push" in private.stderr
+    assert not (tmp_path / "new").exists()
