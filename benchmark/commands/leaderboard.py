@@ -121,7 +121,7 @@ def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:
     """The experiments with finished runs, and sentences on what is left out, also printed."""
     from benchmark.reports.study import folder_of, studies
 
-    runs, left_out = readable_runs(folders)
+    runs, left_out = readable_runs(folders, whole=True)
     roots = [folder.resolve() for folder in folders]
     expected, descriptions = {}, {}
     for experiment in sorted({folder_of(run) for run in runs}):
@@ -163,12 +163,20 @@ def _tables(
     return latex([*tables, *across]) if ending == ".tex" else markdown([*tables, *across], said)
 
 
-def readable_runs(folders: Iterable[Path]) -> tuple[list[StoredRun], list[str]]:
-    """The finished runs below some folders that can be read, and why the others cannot."""
+def readable_runs(
+    folders: Iterable[Path], *, whole: bool = False
+) -> tuple[list[StoredRun], list[str]]:
+    """The finished runs below some folders that can be read, and why the others cannot.
+
+    whole: none of a run's files may be damaged, not only those that are read here.
+    """
     runs, damaged = [], []
     for directory in (directory for folder in folders for directory in find_runs(folder)):
         try:
-            runs.append(directory.read())
+            run = directory.read()
+            if whole:
+                directory.verify()
+            runs.append(run)
         except UserError as error:
             damaged.append(str(error))
     return runs, damaged

@@ -107,8 +107,8 @@ def test_the_commands_name_what_is_damaged_and_leave_it_out(tmp_path, directory)
     with open(other.path / "history.jsonl", "r+b") as file:
         file.truncate(30)
 
-    def invoke(command):
-        arguments = [command, str(tmp_path / "demo")]
+    def invoke(command, *options):
+        arguments = [command, str(tmp_path / "demo"), *map(str, options)]
         return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
 
     status = invoke("status")
@@ -117,6 +117,9 @@ def test_the_commands_name_what_is_damaged_and_leave_it_out(tmp_path, directory)
     report = invoke("report")
     assert report.exit_code == 0 and f"left out: {other.path}/history.jsonl" in report.stderr
     assert "1/2" in (tmp_path / "demo" / "report.md").read_text()
+    board = invoke("leaderboard", "--out", tmp_path / "board.md")
+    assert board.exit_code == 0 and f"left out: {other.path}/history.jsonl" in board.stderr
+    assert "(1 runs)" in board.stderr and "1/2" in (tmp_path / "board.md").read_text()
 
 
 def test_a_published_copy_lacks_its_large_files_and_is_sound(tmp_path):
