@@ -168,6 +168,7 @@ def _differences(error: ValidationError) -> Iterator[tuple[str, str]]:
     for fault in error.errors(include_url=False, include_context=False):
         steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"]]
         expected = fault["msg"].replace("Input should be", "expected")
+        expected = re.sub(r"List should have (.*) after validation.*", r"expected \1", expected)
         message = f"{expected}: got {short(fault['input'])}"
         if fault["type"] == "missing":
             near = get_close_matches(str(fault["loc"][-1]), fault["input"], n=1)

@@ -54,7 +54,7 @@ ERRORS = [
     (second(name=None), "vertexSet[1][0].name", "expected a valid string: got None"),
     (second(sent_id=1), "vertexSet[1][0].sent_id", "sentence 1 does not exist: the document has 1"),
     (second(sent_id=True), "vertexSet[1][0].sent_id", "expected a valid integer: got True"),
-    (second(pos=(3,)), "vertexSet[1][0].pos", "at least 2 items"),
+    (second(pos=(3,)), "vertexSet[1][0].pos", r"expected at least 2 items: got \[3\]"),
     (second(pos=(3.0, 4)), "vertexSet[1][0].pos[0]", "expected a valid integer"),
     (second(sent_id=-1), "vertexSet[1][0].sent_id", "sentence -1 does not exist"),
     (second(pos=(2, 2)), "vertexSet[1][0].pos", "0 <= start < end <= 5"),
