@@ -43,7 +43,6 @@ PLAIN = (type(None), bool, int, str)  # values of options, beside finite floats
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Revision = Annotated[str, Field(pattern=r"^\w[\w./-]{0,200}$")]
 Freeze = Annotated[str, Field(pattern=r"^(none|all|lower:[1-9]\d*)$")]
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 OneLine = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
 Tracker = Literal["tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "swanlab"]
 
@@ -60,6 +59,11 @@ def expected(what: str) -> WrapValidator:
     return WrapValidator(checked)
 
 
+FolderName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100),
+    expected("a text of at most 100 English letters, digits and _.-, not a mark first"),
+]
 Teachers = Annotated[str | list[str] | None, expected("a folder, a list of folders, or null")]
 LongName = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9-]+$"), expected("a long name of an option of sbatch")

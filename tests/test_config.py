@@ -100,7 +100,7 @@ def test_the_none_run_does_not_depend_on_how_others_augment(file):
         ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0"),
         ("seeds=3", "seeds: Input should be a valid list"),
         ("train=3", "train: expected a mapping (got 3)"),
-        ("name=../elsewhere", "name: String should match pattern"),
+        ("name=../elsewhere", "name: expected a text of at most 100 English letters, digits"),
         ("train.epochs", "--set train.epochs: expected key=value"),
         ("seeds.first=1", "--set seeds.first=1: 'seeds' is not a section"),
         ("train.epochs=[1", "--set train.epochs=[1: not valid YAML"),
