@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.data.cached import cached
-from benchmark.data.corpora import corpus_of_splits, split_off
+from benchmark.data.corpora import corpus_of_splits, split_off, text_of
 from benchmark.data.frequencies import relation_frequencies
 from benchmark.data.inventory import read_inventory
 from benchmark.data.jsonstream import existing_file, iterate_array
@@ -177,18 +177,13 @@ def require_unseen(rows: Iterable[dict[str, Any]], corpus: Corpus, where: str) -
     held_out = {}
     for split in ("dev", "test"):
         for row in corpus.splits[split].select_columns(["title", "sentences"]):
-            held_out[_text_of(row)] = f"{split} document {row['title']!r:.80}"
+            held_out[text_of(row)] = f"{split} document {row['title']!r:.80}"
     for number, row in enumerate(rows):
-        if known := held_out.get(_text_of(row)):
+        if known := held_out.get(text_of(row)):
             raise DataError(
                 f"{where}: document {number} {row['title']!r:.80} is the {known}, word for word: "
                 "leave it out, so that scores are those of unseen documents"
             )
-
-
-def _text_of(row: dict[str, Any]) -> bytes:
-    """A digest of the words and of how they are split into sentences."""
-    return hashlib.sha256(json.dumps(row["sentences"]).encode()).digest()
 
 
 def faultless(

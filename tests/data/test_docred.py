@@ -207,14 +207,26 @@ def test_wrong_options_are_named(tmp_path, options, message):
 
 
 def test_documents_in_two_splits_are_noted(tmp_path):
-    assert corpus(tmp_path).notes == ()
-    other = document("t1", sents=[["Ada", "Brent", "of", "Velm"], ["Brent", "met", "Cal", "."]])
-    shared = write(tmp_path, "shared.json", [other, document("new")])
+    other = [["Ada", "Brent", "of", "Velm"], ["Brent", "met", "Cal", "."]]
+    apart = {
+        split: write(
+            tmp_path, f"apart_{split}.json", [document(split, ["P131"], sents=[*other, [split]])]
+        )
+        for split in ("dev", "test")
+    }
+    assert corpus(tmp_path, **apart).notes == ()
+    shared = write(tmp_path, "shared.json", [document("t1", sents=other), document("new")])
     shown = "1 of 2 test documents have the title of a training document"
-    assert corpus(tmp_path, test=shared).notes[-1] == shown
-    notes = corpus(tmp_path, test=str(tmp_path / "train.json")).notes
+    assert corpus(tmp_path, **apart | {"test": shared}).notes[-1] == shown
+    notes = corpus(tmp_path, **apart | {"test": str(tmp_path / "train.json")}).notes
     assert notes[-1].startswith("4 of 4 test documents are training documents, word for word")
     assert not any("have the title" in note for note in notes)
+
+
+def test_a_training_document_is_noted_under_another_title(tmp_path):
+    """`new` has the words of the training documents."""
+    shared = write(tmp_path, "shared.json", [document("new")])
+    assert any(note.startswith("1 of 1 test") for note in corpus(tmp_path, test=shared).notes)
 
 
 def test_redocred_from_files_says_that_it_is_partial(tmp_path):
