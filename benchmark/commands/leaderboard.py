@@ -114,7 +114,8 @@ def leaderboard(
     else:
         text = _tables(out.suffix, shown, published, [across] if across else [], said)
     write_text(out, text)
-    typer.echo(f"written: {out} ({count_runs(shown)} runs)", err=True)
+    number = count_runs(shown)
+    typer.echo(f"written: {out} ({number} run{'s' * (number != 1)})", err=True)
 
 
 def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:

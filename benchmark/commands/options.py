@@ -38,7 +38,7 @@ def argument(kind: Any, told: str, metavar: str) -> Any:
 
 
 _File, _Files, _Texts = Path | None, list[Path] | None, list[str] | None
-Results = option(Path, "The folder of all results.", "--results", metavar="DIR")
+Results = option(Path, "The folder of all results.", "--results", metavar="DIR", file_okay=False)
 Plugins = option(
     _Files, "A Python file that registers your own classes. Repeatable.", "--plugin", metavar="FILE"
 )

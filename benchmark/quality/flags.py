@@ -120,13 +120,13 @@ def _of_generated(groups: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
             continue
         weak = made < LEAST_RECOGNISED * real
         if real < LEAST_JUDGE and (weak or name == "all"):
-            text = f"the stage 1 classifier recognises only {real:.0%} of real pairs{where}"
+            text = f"the stage 1 classifier recognises only {real:.0%} of dev's real pairs{where}"
             yield f"judge{_suffix(name)}", f"{text}, so it cannot judge generated ones"
             if name == "all":
                 break
         elif weak:
             asked = f"of the label sets{where} that were asked for"
-            text = f"the classifier recognises {made:.0%} {asked} (real pairs: {real:.0%})"
+            text = f"the classifier recognises {made:.0%} {asked} (of dev's real pairs: {real:.0%})"
             yield f"recognition{_suffix(name)}", text
     group = groups["all"]
     spread, within, neighbour = (

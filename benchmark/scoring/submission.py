@@ -136,7 +136,7 @@ def frequent_relations(text: str, known_lists: Mapping[str, frozenset[str]]) -> 
     known = ", ".join(sorted(known_lists))
     raise ConfigError(
         f"--frequent {text}: neither a known list ({known}) nor a file, nor relations separated "
-        "by commas"
+        "by commas (one alone as 'P17,')"
     )
 
 

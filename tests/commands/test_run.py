@@ -108,6 +108,11 @@ def test_a_torn_grid_file_is_written_anew(lab):
     assert lab(f"{LEFT} --augmenters none").exit_code == 0 and grid.read_text() == whole
 
 
+def test_results_in_a_file(lab):
+    result = invoke("run", lab.config, "--dry-run", "--results", lab.config)
+    assert result.exit_code == 2 and "is a file" in result.stderr
+
+
 def test_dry_run_runs_nothing_and_tells_what_run_would_refuse(lab):
     result = lab("run CONFIG --dry-run")
     assert (result.exit_code, lab.ran) == (0, [])

@@ -207,13 +207,10 @@ def test_wrong_options_are_named(tmp_path, options, message):
 
 
 def test_documents_in_two_splits_are_noted(tmp_path):
-    other = [["Ada", "Brent", "of", "Velm"], ["Brent", "met", "Cal", "."]]
-    apart = {
-        split: write(
-            tmp_path, f"apart_{split}.json", [document(split, ["P131"], sents=[*other, [split]])]
-        )
-        for split in ("dev", "test")
-    }
+    other, apart = [["Ada", "Brent", "of", "Velm"], ["Brent", "met", "Cal", "."]], {}
+    for split in ("dev", "test"):
+        made = document(split, ["P131"], sents=[*other, [split]])
+        apart[split] = write(tmp_path, f"apart_{split}.json", [made])
     assert corpus(tmp_path, **apart).notes == ()
     shared = write(tmp_path, "shared.json", [document("t1", sents=other), document("new")])
     shown = "1 of 2 test documents have the title of a training document"

@@ -151,7 +151,7 @@ def test_a_classifier_that_hardly_recognises_real_pairs_cannot_judge(sound):
         return flags({}, groups)
 
     (text,) = recognised(0.005, 0.0).values()
-    assert text.startswith("the stage 1 classifier recognises only 0% of real pairs, so it cannot")
+    assert text.startswith("the stage 1 classifier recognises only 0% of dev's real pairs, so it")
     assert recognised(0.0, 0.0).keys() == {"judge"} and recognised(0.06, 0.06) == {}
     assert recognised(0.06, 0.0).keys() == {"recognition"}
     assert recognised(0.04, 0.0, "tail").keys() == {"judge_tail"}
