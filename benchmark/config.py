@@ -32,7 +32,7 @@ from pydantic import (
 )
 
 from benchmark.errors import ConfigError, UnknownNameError, UserError, did_you_mean
-from benchmark.options import Count, Least, OptionModel, Positive, Share, Whole
+from benchmark.options import Count, Least, OptionModel, Positive, Share, Whole, in_words
 from benchmark.registry import AUGMENTERS, BACKBONES, DATASETS, ENCODERS, REQUIRED, YOURS, Registry
 from benchmark.shipped import shipped
 from benchmark.yamltext import parse_yaml
@@ -532,8 +532,7 @@ def _explain(error: dict) -> str:
     """One pydantic error in the user's words; an unknown key gets the nearest known one."""
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
-        message = error["msg"].removeprefix("Value error, ")
-        message = "expected a mapping" if error["type"] == "model_type" else message
+        message = "expected a mapping" if error["type"] == "model_type" else in_words(error)
         got = "" if error["type"] == "missing" else f" (got {error['input']!r})"
         return f"{where}: {message}{got}" if where else message
     model = Experiment

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
@@ -88,9 +90,17 @@ def require_annotated(target: type, options: dict[str, Any]) -> None:
                 raise _explained(error, option) from error
 
 
+def in_words(fault: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, in this project's words."""
+    if fault["type"] == "missing":
+        return "missing"
+    text = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return re.sub(r"\w+ should have (.*) after validation.*", r"expected \1", text)
+
+
 def _explained(error: ValidationError, option: str | None = None) -> ConfigError:
     fault = error.errors()[0]
-    text, names = fault["msg"].removeprefix("Value error, "), [option, *fault["loc"]]
+    text, names = in_words(fault), [option, *fault["loc"]]
     if name := next(filter(None, names), None):
         text = f"option '{name}': {text}, got {fault['input']!r:.80}"
     return ConfigError(text)

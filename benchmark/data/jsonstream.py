@@ -43,7 +43,8 @@ def read_text(path: str | os.PathLike) -> str:
     try:
         return existing_file(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+        packed = "; unpack it first" if str(path).endswith((".gz", ".zip", ".xz", ".bz2")) else ""
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}{packed}") from error
 
 
 def read_json(path: str | os.PathLike) -> Any:

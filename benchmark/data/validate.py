@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 
 from benchmark.data.jsonstream import iterate_array
 from benchmark.errors import DataError, did_you_mean
+from benchmark.options import in_words
 
 # What a model can take: 249,500 pairs, and tables of 500 x 500 in each axial layer.
 MOST_ENTITIES = 500
@@ -167,12 +168,11 @@ def _differences(error: ValidationError) -> Iterator[tuple[str, str]]:
     """(field, message) of each place where a document differs from its form."""
     for fault in error.errors(include_url=False, include_context=False):
         steps = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"]]
-        expected = fault["msg"].replace("Input should be", "expected")
-        expected = re.sub(r"List should have (.*) after validation.*", r"expected \1", expected)
-        message = f"{expected}: got {short(fault['input'])}"
-        if fault["type"] == "missing":
-            near = get_close_matches(str(fault["loc"][-1]), fault["input"], n=1)
-            message = f"missing: did you call it {near[0]!r}?" if near else "missing"
+        message = in_words(fault)
+        if fault["type"] != "missing":
+            message += f": got {short(fault['input'])}"
+        elif near := get_close_matches(str(fault["loc"][-1]), fault["input"], n=1):
+            message += f": did you call it {near[0]!r}?"
         yield "".join(steps).removeprefix("."), message
 
 

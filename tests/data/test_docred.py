@@ -198,7 +198,7 @@ def test_an_inventory_orders_the_classes_and_names_unknown_relations(tmp_path):
         ({"notes": [1, 2]}, "notes: expected a list of texts, got .1, 2."),
         ({"shown_as": 5}, "dataset 5: its name in tables must be a text"),
         ({"relations": {17: 1}}, "names that YAML reads as 17 or false need quotes"),
-        ({"undirected": "yes"}, "'undirected': Input should be a valid boolean"),
+        ({"undirected": "yes"}, "'undirected': expected a valid boolean"),
     ],
 )
 def test_wrong_options_are_named(tmp_path, options, message):

@@ -2,6 +2,7 @@
 result, in bounded time.
 """
 
+import gzip
 import json
 import time
 
@@ -186,6 +187,12 @@ def test_every_value_at_every_place_is_a_fault_or_loads(tmp_path):
 def test_small_files_are_read_as_carefully(tmp_path, content):
     with pytest.raises(DataError, match="hostile.json: not valid JSON"):
         read_json(written(tmp_path, content))
+
+
+def test_a_packed_file(tmp_path):
+    (tmp_path / "train.json.gz").write_bytes(gzip.compress(SOUND.encode()))
+    with pytest.raises(DataError, match="cannot be read as UTF-8 text: .*; unpack it first"):
+        list(read_documents(tmp_path / "train.json.gz"))
 
 
 def test_a_marked_text_must_be_one(tmp_path):

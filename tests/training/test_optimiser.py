@@ -177,11 +177,11 @@ def test_a_name_that_fits_one_of_the_backbones_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("train.rates.unet=0", "train.rates.unet: Input should be greater than 0"),
-        ("train.rates=[unet]", "train.rates: Input should be a valid dictionary"),
-        ("train.rates={1: 1e-3}", "train.rates.*Input should be a valid string"),
-        ("train.schedule=cosin", "train.schedule: Input should be 'linear', 'const"),
-        ("train.decay=0.1", "train.decay: Input should be 'all' or 'weights'"),
+        ("train.rates.unet=0", "train.rates.unet: expected greater than 0"),
+        ("train.rates=[unet]", "train.rates: expected a valid dictionary"),
+        ("train.rates={1: 1e-3}", "train.rates.*expected a valid string"),
+        ("train.schedule=cosin", "train.schedule: expected 'linear', 'const"),
+        ("train.decay=0.1", "train.decay: expected 'all' or 'weights'"),
     ],
 )
 def test_values_that_are_refused(tmp_path, change, message):

@@ -146,7 +146,7 @@ def test_options_train_and_generate(kind, options):
     [
         (Vae, {"epochs": 5}, r"option 'warmup_epochs' \(10\) must be below 'epochs' \(5\)"),
         (Vae, {"norm": "batchnorm", "batch_size": 2}, "option 'batch_size' must be at least 3"),
-        (Vae, {"lr": "2e-4"}, "option 'lr': Input should be a valid number"),
+        (Vae, {"lr": "2e-4"}, "option 'lr': expected a valid number"),
         (VaeDiff, {"epochs": 10}, r"'warmup_epochs' \(10\) must be below 'epochs' \(10\)"),
         (VaeDiff, {"width": 96, "attention": "one_token"}, "must be a multiple of 64 .* got 96"),
         (VaeDiff, {"guidance_form": "free"}, "'guidance_form': .* 'paper' or 'cfg', got 'free'"),
