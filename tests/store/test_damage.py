@@ -119,7 +119,7 @@ def test_the_commands_name_what_is_damaged_and_leave_it_out(tmp_path, directory)
     assert "1/2" in (tmp_path / "demo" / "report.md").read_text()
     board = invoke("leaderboard", "--out", tmp_path / "board.md")
     assert board.exit_code == 0 and f"left out: {other.path}/history.jsonl" in board.stderr
-    assert "(1 runs)" in board.stderr and "1/2" in (tmp_path / "board.md").read_text()
+    assert "(1 run)" in board.stderr and "1/2" in (tmp_path / "board.md").read_text()
 
 
 def test_a_published_copy_lacks_its_large_files_and_is_sound(tmp_path):
