@@ -95,6 +95,7 @@ def in_words(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "missing":
         return "missing"
     text = fault["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    text = re.sub(r"^expected (?=greater|less)", "expected a number ", text)
     return re.sub(r"\w+ should have (.*) after validation.*", r"expected \1", text)
 
 

@@ -123,7 +123,7 @@ HOSTILE = {
     "a set": (scaled("!!set {a}"), "scale: expected finite numbers or texts"),
     "no number": (scaled(".nan"), "scale: expected finite numbers or texts, got nan"),
     "5,000 digits": (FILE.replace("[0]", "9" * 5000), "not valid YAML"),
-    "400 digits": (FILE.replace("[0]", f"[{'9' * 400}]"), "seeds.0: expected less than"),
+    "400 digits": (FILE.replace("[0]", f"[{'9' * 400}]"), "seeds.0: expected a number less than"),
     "a null character": (described("'a\0b'"), "not valid YAML"),
     "Latin-1": (FILE.encode() + b"description: \xff\n", "not valid YAML"),
     "a number as key": (f"{FILE}1: 2\n", "1: Keys should be strings"),

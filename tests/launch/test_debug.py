@@ -78,7 +78,7 @@ def test_under_a_launcher_of_several_processes(lab, monkeypatch):
         ("--executor debug --jobs 2", "leave --jobs out"),
         ("--wait", "--wait belongs to --executor slurm"),
         ("--set cluster.partion=gpu", "unknown key 'cluster.partion'. Did you mean 'partition'?"),
-        ("--set cluster.gpus=2", "cluster.gpus: expected less than or equal to 1 (got 2)"),
+        ("--set cluster.gpus=2", "cluster.gpus: expected a number less than or equal to 1 (got 2)"),
         ("--set 'cluster.extra={array: 1-3}'", "the launcher sets array; leave it out"),
         ("--set 'cluster.extra={Account: me}'", "expected a long name of an option of sbatch (got"),
         (

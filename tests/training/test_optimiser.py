@@ -177,7 +177,7 @@ def test_a_name_that_fits_one_of_the_backbones_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("train.rates.unet=0", "train.rates.unet: expected greater than 0"),
+        ("train.rates.unet=0", "train.rates.unet: expected a number greater than 0"),
         ("train.rates=[unet]", "train.rates: expected a valid dictionary"),
         ("train.rates={1: 1e-3}", "train.rates.*expected a valid string"),
         ("train.schedule=cosin", "train.schedule: expected 'linear', 'const"),

@@ -44,7 +44,7 @@ def correl(**encoder):
     ("run", "message"),
     [
         (config("baseline", options={"emb": 16, "block": 5}), "block must divide emb"),
-        (config("baseline", options={"emb": -4}), "'emb': expected greater than"),
+        (config("baseline", options={"emb": -4}), "'emb': expected a number greater than"),
         (config("baseline", options={"emb": "abc"}), "'emb': expected a valid int"),
         (config("baseline", options={"entropy": "foo"}), "'entropy': expected 'vectorised"),
         (augmenter("vae", epochs=-1), "epochs"),
