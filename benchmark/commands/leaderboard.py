@@ -73,6 +73,7 @@ def leaderboard(
     from benchmark.reports.significance import calibrated_significance
     from benchmark.reports.submitted import predictions_tables
     from benchmark.reports.summary import summary
+    from benchmark.statistics.advice import counted
     from benchmark.store.files import write_text
 
     require_place(out)
@@ -114,8 +115,7 @@ def leaderboard(
     else:
         text = _tables(out.suffix, shown, published, [across] if across else [], said)
     write_text(out, text)
-    number = count_runs(shown)
-    typer.echo(f"written: {out} ({number} run{'s' * (number != 1)})", err=True)
+    typer.echo(f"written: {out} ({counted(count_runs(shown), 'run')})", err=True)
 
 
 def _studies(folders: list[Path]) -> tuple[list[Study], list[str]]:

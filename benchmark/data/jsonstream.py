@@ -60,19 +60,19 @@ def iterate_array(path: str | os.PathLike) -> Iterator[Any]:
     with line and column.
     """
     text = read_text(path)
-    if not _OPENING.match(text):
+    if not (opening := _OPENING.match(text)):
         found = f"begins with {text.lstrip()[:20]!r}" if text.strip() else "is empty"
         raise DataError(
             f"{path}: {found}; expected a list of documents, [ ... ] (JSON Lines are not read)"
         )
     try:
-        yield from _elements(text)
+        yield from _elements(text, opening.end())
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: not valid JSON: {error}") from error
 
 
-def _elements(text: str) -> Iterator[Any]:
-    at = _past(_OPENING, text, 0, "[")
+def _elements(text: str, at: int) -> Iterator[Any]:
+    """Those that begin at `at`."""
     while not text.startswith("]", at):
         try:
             element, at = _DECODER.raw_decode(text, at)
